@@ -1,0 +1,29 @@
+"""The engine: loop, run, plugin contract, compiled steps, data, checkpoints, configuration, registries.
+
+Names are imported when they are used, so that a plugin's tests and `--help` do not load TensorFlow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainer.plugin import Every, Plugin
+    from trainer.run import Run
+    from trainer.task import Task
+    from trainer.trainer import Trainer
+
+_HOMES = {
+    "Every": "trainer.plugin",
+    "Plugin": "trainer.plugin",
+    "Run": "trainer.run",
+    "Task": "trainer.task",
+    "Trainer": "trainer.trainer",
+}
+
+__all__ = ["Every", "Plugin", "Run", "Task", "Trainer"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trainer' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

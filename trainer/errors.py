@@ -1,0 +1,46 @@
+"""What can go wrong by a user's hand, said in one line that tells what, where and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InkwellError(Exception):
+    """An error that a person can act on; scripts print it as one line and exit with `exit_status`."""
+
+    exit_status = 1
+
+
+class UsageError(InkwellError):
+    """A wrong flag, name, argument, path or configuration: nothing was started."""
+
+    exit_status = 2
+
+
+class DataError(InkwellError):
+    """Data that cannot be read or that contradicts itself."""
+
+
+class CheckpointError(InkwellError):
+    """A checkpoint that cannot be written, read or fitted to the model."""
+
+
+class PluginError(InkwellError):
+    """A plugin that steers training failed; the message names the plugin and the hook."""
+
+
+class TrainingFailed(InkwellError):  # noqa: N818, the word for what happened
+    """Training ended without a result, for a reason given by the run or one of its plugins."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `"; did you mean 'x'?"` for the nearest of `known`, or an empty string if none is near."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for a name that is not among `known`: a suggestion first, then the list."""
+    names = list(known)
+    return UsageError(f"unknown {kind} {name!r}{did_you_mean(name, names)} (known: {', '.join(names) or 'none'})")

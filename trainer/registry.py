@@ -1,0 +1,178 @@
+"""Things that are found by name: models, plugins, data sources, tasks.
+
+A name comes from a table (listed without importing its module), from the decorator `register`, or from an
+entry point of another installed package. It is resolved when it is used, and only then is its module imported.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+from trainer.errors import UsageError, unknown
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name of a registry: where it is found, and one line of help."""
+
+    name: str
+    target: str  # "module:attribute"
+    help: str = ""
+    distribution: str = ""  # the package that offers it by entry point; empty for our own and registered ones
+    load: Callable[[], Any] | None = None
+
+    def resolve(self, kind: str) -> Any:
+        """Import and return what the name stands for.
+
+        Raises:
+            UsageError: If another package's module cannot be imported; the message names the package.
+        """
+        if self.load is None:
+            module, _, attribute = self.target.partition(":")
+            return getattr(import_module(module), attribute)
+        try:
+            return self.load()
+        except Exception as error:  # somebody else's module may raise anything
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise UsageError(
+                f"{kind} {self.name!r} of package {self.distribution} cannot be loaded: {reason}"
+            ) from error
+
+
+class Registry:
+    """A strict, lazy table of names.
+
+    Args:
+        kind: What the names stand for, in messages (`"model"`).
+        group: The entry point group that other packages use (`"inkwell.models"`).
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self._entries: dict[str, Entry] = {}
+
+    def table(self, entries: Mapping[str, tuple[str, str]]) -> None:
+        """File names whose modules are imported only when used: `{name: ("module:attribute", help)}`."""
+        for name, (target, text) in entries.items():
+            self._file(Entry(name, target, text))
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that files a function or class under `name` and returns it unchanged.
+
+        Raises:
+            UsageError: If the name already stands for something else.
+        """
+
+        def decorate(thing: T) -> T:
+            text = (inspect.getdoc(thing) or "").partition("\n")[0]
+            load = (lambda: thing) if thing.__module__ == "__main__" or "<locals>" in thing.__qualname__ else None
+            self._file(Entry(name, f"{thing.__module__}:{thing.__qualname__}", text, load=load))
+            return thing
+
+        return decorate
+
+    def _file(self, entry: Entry) -> None:
+        held = self._entries.get(entry.name)
+        if held is None:
+            self._entries[entry.name] = entry
+        elif held.target != entry.target:
+            raise UsageError(
+                f"{self.kind} name {entry.name!r} is taken by {held.target}; choose another name for {entry.target}"
+            )
+
+    def entries(self) -> list[Entry]:
+        """Return every name in order of filing, then those of other packages; imports none of them."""
+        return [*self._entries.values(), *(_entry(point) for point in _points(self.group))]
+
+    def find(self, name: str) -> Entry:
+        """Return the entry of `name` without importing it.
+
+        Raises:
+            UsageError: If the name is unknown (with a suggestion) or stands for two things.
+        """
+        found = [entry for entry in self.entries() if entry.name == name]
+        if not found:
+            raise unknown(self.kind, name, dict.fromkeys(entry.name for entry in self.entries()))
+        if len(found) > 1:
+            holders = " and ".join(entry.distribution or entry.target for entry in found)
+            raise UsageError(f"{self.kind} name {name!r} is offered by {holders}; uninstall or rename one of them")
+        return found[0]
+
+    def resolve(self, name: str) -> Any:
+        """Import and return what `name` stands for.
+
+        Raises:
+            UsageError: If the name is unknown or ambiguous, or its package cannot be imported.
+        """
+        return self.find(name).resolve(self.kind)
+
+    def build(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call what `name` stands for; keyword arguments are converted to their annotated types.
+
+        Raises:
+            UsageError: If an argument is missing, unknown, of the wrong type or refused (`ValueError`) by the callee.
+        """
+        builder = self.resolve(name)
+        kwargs = self.check(name, builder, *args, **kwargs)
+        try:
+            return builder(*args, **kwargs)
+        except ValueError as error:
+            raise UsageError(f"{self.kind} {name!r}: {str(error).splitlines()[0]}") from error
+
+    def check(self, name: str, builder: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return `kwargs` converted to the types that `builder` declares, without calling it.
+
+        Raises:
+            UsageError: If an argument is missing, unknown or of the wrong type; the message shows the signature.
+        """
+        signature = inspect.signature(builder)
+        takes = _describe(signature, len(args))
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise UsageError(f"{self.kind} {name!r}: {error}; it takes {takes}") from error
+        return {key: self._convert(name, builder, key, value, takes) for key, value in kwargs.items()}
+
+    def _convert(self, name: str, builder: Callable[..., Any], key: str, value: Any, takes: str) -> Any:
+        from pydantic import TypeAdapter, ValidationError
+
+        hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
+        if key not in hints:
+            return value
+        try:
+            return TypeAdapter(hints[key]).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise UsageError(f"{self.kind} {name!r}: {key}={value!r}: {reason}; it takes {takes}") from error
+
+
+def _describe(signature: inspect.Signature, given: int) -> str:
+    """Return the parameters that a user may set, as `(patience: int = 5, …)`."""
+    parameters = list(signature.parameters.values())[given:]
+    return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)).replace("'", "")
+
+
+@cache
+def _points(group: str) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=group))
+
+
+def _entry(point: EntryPoint) -> Entry:
+    distribution = f"{point.dist.name} {point.dist.version}" if point.dist else point.module
+    return Entry(point.name, point.value, f"from {distribution}", distribution, point.load)
+
+
+models = Registry("model", "inkwell.models")
+plugins = Registry("plugin", "inkwell.plugins")
+data_sources = Registry("data source", "inkwell.data")
+tasks = Registry("task", "inkwell.tasks")

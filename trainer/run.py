@@ -1,0 +1,156 @@
+"""`Run`, the one object that plugins read, and through which they ask for things."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import keras
+
+logger = logging.getLogger("trainer")
+
+Status = Literal["running", "done", "failed", "interrupted"]
+
+
+def _nothing_read() -> dict[str, float]:
+    return {}
+
+
+@dataclass
+class Run:
+    """Everything that a plugin may read; `stop`, `fail`, `save`, `log` and `warn` are what it may ask for.
+
+    A test makes one by hand (`Run(epoch=3, logs={"val_loss": 0.1})`) and calls a hook with it: no TensorFlow needed.
+
+    Attributes:
+        name: Name of the run, that of its directory.
+        directory: The run directory, or None when nothing is written.
+        config: The resolved configuration as nested plain values; empty for a `Trainer` used from Python.
+        seed: The seed of data order, augmentation and initial weights.
+        model: The model in training; its weights change under the reader.
+        optimizer: The optimizer; `run.learning_rate` reads its schedule.
+        data: Facts about the data: name, digest, sizes of the splits, class names.
+        epochs: Planned number of epochs.
+        steps: Planned number of optimizer steps over the whole run.
+        steps_per_epoch: Optimizer steps in one epoch, the short last batch included.
+        epoch: 1-based number of the epoch in progress or just ended; 0 before the first.
+        step: Optimizer steps done so far, over the whole run.
+        validated: The step after which validation data were last looked at.
+        validation_step: Batches done in the validation in progress.
+        validation_steps: Batches of one validation; 0 without validation data.
+        seconds: Wall seconds since `fit` began.
+        started: Reading of `time.perf_counter` at that moment.
+        epoch_seconds: Wall seconds that the steps of the epoch in progress took.
+        images: Training images seen in the epochs that have ended.
+        loss: Loss of the last step, a scalar tensor; `float(run.loss)` waits for the device. None before the first.
+        logs: Numbers of the latest epoch and validation, plain floats.
+        history: One mapping for each line of `history.jsonl`, oldest first.
+        result: What `result.json` will hold; empty until the test data were evaluated.
+        status: How the run stands.
+        stop_reason: The first reason given to `stop` or `fail`; empty while nobody asked.
+        error: The exception that ended the run, if one did.
+        failed: Whether the run was ended by `fail`.
+        signal: Number of the signal that ended the run, if one did.
+        notes: What plugins keep in `run.json`, by key (`note`).
+    """
+
+    name: str = ""
+    directory: Path | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    model: keras.Model | None = None
+    optimizer: Any = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int = 1
+    steps: int = 0
+    steps_per_epoch: int = 0
+    epoch: int = 0
+    step: int = 0
+    validated: int = 0
+    validation_step: int = 0
+    validation_steps: int = 0
+    seconds: float = 0.0
+    started: float = 0.0
+    epoch_seconds: float = 0.0
+    images: int = 0
+    loss: Any = None
+    logs: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    result: dict[str, Any] = field(default_factory=dict)
+    status: Status = "running"
+    stop_reason: str = ""
+    error: BaseException | None = None
+    failed: bool = False
+    signal: int | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+    read_metrics: Callable[[], dict[str, float]] = field(default=_nothing_read, repr=False)
+    write_notes: Callable[[], None] | None = field(default=None, repr=False)
+    saves: list[str] = field(default_factory=list, repr=False)
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether training must end at once: by a signal or a failure, not by a plan."""
+        return self.signal is not None or self.failed
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.optimizer.learning_rate)
+
+    @property
+    def report(self) -> Path | None:
+        """Folder for pictures and tables, made when first asked for; None when nothing is written."""
+        if self.directory is None:
+            return None
+        folder = self.directory / "report"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def metrics(self) -> dict[str, float]:
+        """Return the training metrics accumulated since the epoch began; waits for the device."""
+        return self.read_metrics()
+
+    def stop(self, reason: str) -> None:
+        """Ask to end training once every plugin had its turn; the first reason is kept."""
+        self.stop_reason = self.stop_reason or reason
+
+    def fail(self, reason: str) -> None:
+        """Ask to end training without a result: the run is marked failed, no test data are looked at."""
+        self.failed = self.failed or not self.stop_reason
+        self.stop(reason)
+
+    def save(self, *roles: str) -> None:
+        """Ask for a checkpoint after this moment's hooks; every role (`"best"`, `"last"`) will point to it.
+
+        A checkpoint that no role points to any more is deleted.
+        """
+        self.saves.extend(role for role in roles if role not in self.saves)
+
+    def log(self, name: str, value: float) -> None:
+        """Add a number to `logs` and so to the history line of this epoch; list its name in the plugin's `logs`."""
+        self.logs[name] = float(value)
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep a value that JSON can hold under `key` of `run.json`, at once; a key of its own for each plugin."""
+        self.notes[key] = value
+        if self.write_notes is not None:
+            self.write_notes()
+
+    def warn(self, message: str) -> None:
+        """Tell the user, on one line, without ending anything."""
+        logger.warning("%s", message)
+
+
+def process_facts() -> dict[str, Any]:
+    """Return what identifies this process later: `pid`, `host` and `boot_id` (empty where the system has none)."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return {
+        "pid": os.getpid(),
+        "host": os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", ""),
+        "boot_id": boot.read_text().strip() if boot.exists() else "",
+    }
