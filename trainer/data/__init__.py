@@ -1,0 +1,1 @@
+"""From files and names to batches: sources, canonical order and splits, augmentation, pipelines."""

@@ -1,0 +1,76 @@
+"""Images in memory: the one form that every data source delivers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainer.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images of one size.
+
+    Args:
+        images: uint8 `[N, H, W, C]`, 0 to 255, N at least 1, C 1 or 3.
+        labels: int32 `[N]`, 0-based class numbers.
+
+    Raises:
+        DataError: If shapes, dtypes or lengths are not as above.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4 or 0 in self.images.shape:
+            found = f"{self.images.dtype} {self.images.shape}"
+            raise DataError(f"images must be uint8 [N, H, W, C] with no empty axis: {found}")
+        if self.images.shape[3] not in (1, 3):
+            raise DataError(f"images must have 1 or 3 channels: {self.images.shape}")
+        if self.labels.dtype != np.int32 or self.labels.ndim != 1:
+            raise DataError(f"labels must be int32 [N]: {self.labels.dtype} {self.labels.shape}")
+        if len(self.images) != len(self.labels):
+            raise DataError(f"{len(self.images)} images but {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> ImageSet:
+        """Return the images and labels at `indices`, int `[M]`, in that order."""
+        return ImageSet(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a data source delivers, before it is ordered and split.
+
+    Attributes:
+        name: What was loaded, for people (`"mnist"`, `"mnist5k"`, a path).
+        train: Images to learn from; a validation split is taken from them.
+        test: The source's own test images; None if it has none, and then a split is taken from `train`.
+        class_names: One name a class; its length is the number of classes.
+        validation: Images to take from `train` for validation: a number, or a fraction of `train`.
+        held_out: The same for a test split; used only when `test` is None.
+        notices: Lines that the user must see (a fallback that was taken, images that were skipped).
+    """
+
+    name: str
+    train: ImageSet
+    test: ImageSet | None
+    class_names: tuple[str, ...]
+    validation: int | float = 0.1
+    held_out: int | float = 0.1
+    notices: tuple[str, ...] = ()
+
+
+def validation_share(train: ImageSet, test: ImageSet | None) -> int | float:
+    """Return what is taken from `train` to validate: 5,000 images of a set like MNIST, otherwise a tenth.
+
+    Like MNIST: 28x28x1, a test split of its own, and at least 50,000 training images. The rule asks for the
+    images, not for where they came from, so that MNIST is split alike by name, from IDX files, npz or TFDS.
+    """
+    like_mnist = test is not None and len(train) >= 50_000 and train.images.shape[1:] == (28, 28, 1)
+    return 5_000 if like_mnist else 0.1

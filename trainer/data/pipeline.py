@@ -1,0 +1,159 @@
+"""The input pipeline: batch k of epoch e is a pure function of (seed, e, k), computed by tf.data with prefetch."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from trainer.data.augment import STRENGTHS, augment
+from trainer.data.imageset import ImageSet
+from trainer.errors import UsageError, unknown
+
+PREFETCH = 8
+"""Batches made ahead. A constant, since tf.data's own tuning grows buffers at the cost of the training step's cores."""
+
+WORKERS = 2
+
+
+class TrainPipeline(Protocol):
+    """What `Trainer.fit` trains on: endless batches that can start at any step."""
+
+    steps_per_epoch: int
+    spec: Any  # element spec of a batch
+
+    def batches(self, first_step: int = 0) -> tf.data.Dataset:
+        """Return the batches from global step `first_step` (0-based) on, epoch after epoch."""
+        ...
+
+
+class EvaluationPipeline(Protocol):
+    """What is evaluated: the same batches in the same order every time."""
+
+    steps: int
+    spec: Any
+
+    def batches(self) -> tf.data.Dataset:
+        """Return all batches, once."""
+        ...
+
+
+class Shuffled:
+    """Training batches from images in memory: shuffled anew each epoch, augmented, scaled to [0, 1].
+
+    The order of epoch e is a stateless permutation by (seed, e), the augmentation of global step s is keyed by
+    (seed, s): starting anywhere costs nothing and gives the batches that an uninterrupted run would have seen.
+    A batch is a pair of images float32 `[B, H, W, C]` in [0, 1] and labels int32 `[B]`; an epoch's last may be short.
+
+    Args:
+        data: The images.
+        batch_size: Images a batch, at least 1.
+        seed: From 0 to 2⁶³ - 1.
+        augmentation: `none`, `light` or `strong`; see `trainer.data.augment`.
+
+    Raises:
+        UsageError: If an argument is out of range or unknown.
+    """
+
+    def __init__(self, data: ImageSet, batch_size: int = 128, seed: int = 0, augmentation: str = "light") -> None:
+        if batch_size < 1:
+            raise UsageError(f"batch size must be at least 1: {batch_size}")
+        if augmentation not in STRENGTHS:
+            raise unknown("augmentation", augmentation, STRENGTHS)
+        self.images, self.labels = tf.constant(data.images), tf.constant(data.labels)
+        self.batch_size, self.seed = batch_size, seed
+        self.strength = STRENGTHS[augmentation]
+        self.steps_per_epoch = -(-len(data) // batch_size)
+        self.spec = batch_spec(data)
+
+    def batches(self, first_step: int = 0) -> tf.data.Dataset:
+        """Return the batches from global step `first_step` (0-based) on, epoch after epoch without end."""
+        first_epoch, skipped = divmod(first_step, self.steps_per_epoch)
+        epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+
+        def indices(epoch: tf.Tensor) -> tf.data.Dataset:
+            start = tf.where(epoch == first_epoch, tf.constant(skipped, tf.int64), 0)
+            order = self.order(epoch)[start * self.batch_size :]
+            steps = tf.data.Dataset.range(epoch * self.steps_per_epoch + start, tf.int64.max)
+            return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size), steps)
+
+        batches = epochs.flat_map(indices).map(self.batch, num_parallel_calls=WORKERS, deterministic=True)
+        return batches.prefetch(PREFETCH).with_options(_options())
+
+    def order(self, epoch: tf.Tensor) -> tf.Tensor:
+        """Return the order of the images in a 0-based epoch, int32 `[N]`."""
+        seed = tf.stack([tf.constant(self.seed, tf.int64), tf.cast(epoch, tf.int64)])
+        return tf.random.experimental.stateless_shuffle(tf.range(tf.shape(self.labels)[0]), seed=seed)
+
+    def batch(self, indices: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the images and labels at `indices`, augmented as global step `step` (0-based) has it."""
+        seed = tf.stack([tf.constant(self.seed, tf.int64), step])
+        images = augment(tf.gather(self.images, indices), seed, self.strength)
+        return tf.ensure_shape(images, self.spec[0].shape), tf.gather(self.labels, indices)
+
+
+class InOrder:
+    """Evaluation batches from images in memory, in order, scaled to [0, 1]; batches as in `Shuffled`.
+
+    Args:
+        data: The images.
+        batch_size: Images a batch, at least 1; it does not change the result beyond rounding.
+    """
+
+    def __init__(self, data: ImageSet, batch_size: int = 500) -> None:
+        self.data, self.batch_size = data, batch_size
+        self.steps = -(-len(data) // batch_size)
+        self.spec = batch_spec(data)
+        self._batches: tf.data.Dataset | None = None
+
+    def batches(self) -> tf.data.Dataset:
+        """Return all batches, once; they are scaled on the first pass and cached for the next."""
+        if self._batches is None:
+            images, labels, size = (
+                tf.constant(self.data.images),
+                tf.constant(self.data.labels),
+                self.batch_size,
+            )
+            starts = tf.data.Dataset.range(0, len(self.data), size)
+            batches = starts.map(lambda i: (tf.cast(images[i : i + size], tf.float32) / 255.0, labels[i : i + size]))
+            self._batches = batches.cache().prefetch(PREFETCH).with_options(_options())
+        return self._batches
+
+
+class Streamed:
+    """Training batches from any finite `tf.data.Dataset` of a known number of batches.
+
+    Weaker than `Shuffled`: the order is the dataset's own (if it reshuffles, a resumed run sees another order), and
+    starting at step s of an epoch reads and drops the s batches before it.
+
+    Args:
+        batches: Yields batches.
+        steps_per_epoch: Number of batches; needed only if the dataset does not know it.
+
+    Raises:
+        UsageError: If the number of batches is unknown or infinite and `steps_per_epoch` is not given.
+    """
+
+    def __init__(self, batches: tf.data.Dataset, steps_per_epoch: int | None = None) -> None:
+        known = int(batches.cardinality())
+        if steps_per_epoch is None and known < 1:
+            raise UsageError("the dataset does not know its number of batches; give steps_per_epoch")
+        self.dataset = batches
+        self.steps_per_epoch = steps_per_epoch or known
+        self.spec = batches.element_spec
+
+    def batches(self, first_step: int = 0) -> tf.data.Dataset:
+        """Return the batches from global step `first_step` (0-based) on, epoch after epoch without end."""
+        return self.dataset.repeat().skip(first_step % self.steps_per_epoch)
+
+
+def batch_spec(data: ImageSet) -> tuple[tf.TensorSpec, tf.TensorSpec]:
+    """Return the spec of a batch of `data`: float32 images and int32 labels, the number of them left open."""
+    return tf.TensorSpec([None, *data.images.shape[1:]], tf.float32), tf.TensorSpec([None], tf.int32)
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    options.autotune.enabled = False
+    return options

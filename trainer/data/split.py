@@ -1,0 +1,120 @@
+"""From a source to the data of a run: canonical order, digest, and splits that do not overlap."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trainer.data.imageset import ImageSet, Source
+from trainer.errors import DataError
+
+HELD_OUT_SEED = 20260101
+"""Seed of the test split of data that bring none: fixed, so that no run ever trains on another run's test images."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The three splits of one run.
+
+    Attributes:
+        name: What was loaded, for people.
+        train: Images to learn from.
+        validation: Images to choose by.
+        test: Images to be looked at once.
+        class_names: One name a class.
+        digest: SHA-256, hexadecimal, over the content of the source; independent of file format and order.
+        notices: Lines that the user must see.
+    """
+
+    name: str
+    train: ImageSet
+    validation: ImageSet
+    test: ImageSet
+    class_names: tuple[str, ...]
+    digest: str
+    notices: tuple[str, ...] = ()
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    def facts(self) -> dict[str, Any]:
+        """Return name, digest, sizes, image shape and class names, as JSON can hold them."""
+        sizes = {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
+        shape, names = list(self.input_shape), list(self.class_names)
+        return {"name": self.name, "digest": self.digest, **sizes, "input_shape": shape, "class_names": names}
+
+
+def split(source: Source, seed: int) -> Data:
+    """Order a source by content and split it.
+
+    The same images give the same digest, splits and so weights, whatever files they came from. Validation images are
+    drawn from the training images by `seed`, a test split (if the source has none) by a constant; each class
+    contributes its share to either.
+
+    Args:
+        source: The images.
+        seed: The run's seed.
+
+    Raises:
+        DataError: If the splits asked for leave nothing to train on.
+    """
+    train, train_hash = canonical(source.train)
+    if source.test is not None:
+        test, test_hash = canonical(source.test)
+    else:
+        test_hash = b""
+        test, train = stratified(train, source.held_out, np.random.default_rng(HELD_OUT_SEED))
+    validation, train = stratified(train, source.validation, np.random.default_rng([seed, 1]))
+    shape = repr((source.train.images.shape, len(source.class_names))).encode()
+    digest = hashlib.sha256(b"\0".join((shape, train_hash, test_hash))).hexdigest()
+    return Data(source.name, train, validation, test, source.class_names, digest, source.notices)
+
+
+def canonical(images: ImageSet) -> tuple[ImageSet, bytes]:
+    """Return the images in the order of their content hashes, and a SHA-256 over all of them."""
+    flat = np.ascontiguousarray(images.images).reshape(len(images), -1)
+    labels = images.labels.astype("<i4")
+    keys = [
+        hashlib.blake2b(row.tobytes() + label.tobytes(), digest_size=16).digest()
+        for row, label in zip(flat, labels, strict=True)
+    ]
+    order = np.array(sorted(range(len(keys)), key=keys.__getitem__))
+    return images.take(order), hashlib.sha256(b"".join(keys[i] for i in order)).digest()
+
+
+def stratified(images: ImageSet, amount: int | float, random: np.random.Generator) -> tuple[ImageSet, ImageSet]:
+    """Return two disjoint parts: `amount` images, each class in proportion, and the rest; both keep their order.
+
+    Args:
+        images: The images to part.
+        amount: Number of images (int) or share of them (float below 1) in the first part.
+        random: Decides which images of a class are taken.
+
+    Raises:
+        DataError: If a class would be left without an image to train on, or `amount` is not below the number of images.
+    """
+    total = len(images)
+    wanted = amount if isinstance(amount, int) else max(1, round(amount * total))
+    if not 0 < wanted < total:
+        raise DataError(f"cannot set aside {wanted} of {total} images")
+    counts = np.bincount(images.labels)
+    exact = counts * (wanted / total)
+    take = exact.astype(int)
+    take[np.argsort(-(exact - take), kind="stable")[: wanted - take.sum()]] += 1
+    if (bare := np.flatnonzero((counts > 0) & (take >= counts))).size:
+        raise DataError(f"class {bare[0]} has {counts[bare[0]]} images: too few to set {take[bare[0]]} of them aside")
+    chosen = np.zeros(total, bool)
+    for k, number in enumerate(take):
+        chosen[random.permutation(np.flatnonzero(images.labels == k))[:number]] = True
+    return images.take(np.flatnonzero(chosen)), images.take(np.flatnonzero(~chosen))
