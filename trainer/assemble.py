@@ -1,0 +1,161 @@
+"""From a configuration to a trainer and its data; the scripts' way in."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer import backend
+from trainer.config import Config, DataConfig
+from trainer.data.sources import check_source, load_source
+from trainer.data.split import Data, canonical, split
+from trainer.errors import DataError, UsageError
+from trainer.ledger import Ledger
+from trainer.optimizers import build_optimizer, check_optimizer
+from trainer.plugin import Every, Plugin, check_plugins
+from trainer.registry import models, plugins, tasks
+from trainer.run import Run
+from trainer.task import Task, logged_names
+
+if TYPE_CHECKING:
+    import keras
+
+    from trainer.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a configuration names, built without data.
+
+    Attributes:
+        plugins: In their order.
+        task: What is learnt.
+    """
+
+    plugins: list[Plugin]
+    task: Task
+
+
+def check(config: Config) -> Parts:
+    """Resolve every name and argument that needs no data; unknown names are told before TensorFlow is imported.
+
+    Raises:
+        UsageError: If anything is unknown or does not fit together.
+    """
+    for module in config.imports:
+        import_user_module(module)
+    models.find(config.model.name)
+    check_optimizer(config.optimizer.name)
+    for name in (config.data.name, config.data.test):
+        if name is not None:
+            check_source(name, Path(config.data.folder))
+    for name in (*config.plugins, config.task.name):
+        (tasks if name == config.task.name else plugins).find(name)
+    task: Task = tasks.build(config.task.name, **config.task.args)
+    built: list[Plugin] = [plugins.build(name, **args) for name, args in config.plugins.items()]
+    check_plugins(built, logged_names(task, validation=True))
+    return Parts(built, task)
+
+
+def import_user_module(module: str) -> None:
+    """Import a module that registers things.
+
+    Raises:
+        UsageError: If it cannot be imported.
+    """
+    try:
+        import_module(module)
+    except UsageError:
+        raise
+    except Exception as error:  # a user's module may raise anything
+        raise UsageError(f"--import {module}: {type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
+
+
+def load_data(config: DataConfig, seed: int) -> Data:
+    """Load and split the data of a run.
+
+    Raises:
+        DataError: If they cannot be read, or test data from elsewhere do not fit the training data.
+    """
+    data = split(load_source(config.name, Path(config.folder)), seed)
+    if config.test is None:
+        return data
+    other = load_source(config.test, Path(config.folder))
+    images = canonical(other.test or other.train)[0]
+    if images.images.shape[1:] != data.train.images.shape[1:] or images.labels.max() >= data.num_classes:
+        raise DataError(
+            f"test data {other.name} ({images.images.shape[1:]}, {images.labels.max() + 1} classes) do not fit "
+            f"{data.name} ({data.train.images.shape[1:]}, {data.num_classes} classes)"
+        )
+    return dataclasses.replace(data, test=images)
+
+
+def build_model(config: Config, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """Build the model that a configuration names; TensorFlow must have been started.
+
+    Raises:
+        UsageError: If the builder refuses its arguments.
+    """
+    return models.build(config.model.name, input_shape, num_classes, **config.model.args)
+
+
+@dataclass
+class Session:
+    """A trainer with its data, ready to fit."""
+
+    config: Config
+    data: Data
+    trainer: Trainer
+
+    def fit(self) -> Run:
+        """Train and test as the configuration says; see `Trainer.fit`."""
+        from trainer.data.pipeline import InOrder, Shuffled
+
+        training, data = self.config.training, self.config.data
+        steps = training.validate_every_steps
+        return self.trainer.fit(
+            Shuffled(self.data.train, data.batch_size, training.seed, data.augmentation),
+            InOrder(self.data.validation),
+            InOrder(self.data.test),
+            epochs=training.epochs,
+            steps=training.steps,
+            max_time=training.max_time,
+            validate_every=Every(steps=steps) if steps is not None else None,
+            data=self.data.facts(),
+        )
+
+
+def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Session:
+    """Start TensorFlow, load the data, build model and trainer.
+
+    Raises:
+        UsageError: If an argument of model or optimizer is wrong; told before data are read.
+        DataError: If the data cannot be read.
+    """
+    training = config.training
+    with ledger("imports"):
+        backend.start(training.seed, training.deterministic, training.dtype)
+        from trainer.trainer import Trainer
+    models.check(config.model.name, models.resolve(config.model.name), (28, 28, 1), 10, **config.model.args)
+    build_optimizer(config.optimizer, steps=1)
+    with ledger("data"):
+        data = load_data(config.data, training.seed)
+    with ledger("build"):
+        model = build_model(config, data.input_shape, data.num_classes)
+        steps = training.steps or training.epochs * -(-len(data.train) // config.data.batch_size)
+        trainer = Trainer(
+            model,
+            task=parts.task,
+            optimizer=build_optimizer(config.optimizer, steps),
+            plugins=parts.plugins,
+            run_dir=run_dir,
+            config=config.to_dict(),
+            config_text=config.to_toml(),
+            seed=training.seed,
+            clip_norm=config.optimizer.clip_norm,
+            ledger=ledger,
+        )
+    return Session(config, data, trainer)

@@ -1,0 +1,178 @@
+"""Checkpoints: a directory each, written aside and renamed, verified when read, free of pickle.
+
+checkpoints/
+  epoch=0003-step=0001404/
+    state.npz        every variable of model and optimizer, by position
+    manifest.json    counters, plugin states, configuration, data digest, versions; names, shapes and dtypes
+    SHA256SUMS       over both, in the format of `sha256sum`
+  best, last         text files that name a checkpoint, replaced atomically
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.errors import CheckpointError
+from trainer.files import sync_folder, to_json, write_atomic, write_synced
+
+FORMAT = 1
+STATE, MANIFEST, SUMS = "state.npz", "manifest.json", "SHA256SUMS"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint in memory.
+
+    Attributes:
+        path: Its directory.
+        manifest: What `manifest.json` says.
+        arrays: The variables by position, model first, then optimizer.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    arrays: Sequence[np.ndarray]
+
+
+class Checkpoints:
+    """The checkpoints of one run, and the roles (`best`, `last`) that point to them.
+
+    Args:
+        folder: Where they lie; made with the first checkpoint.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, name: str, variables: Sequence[Any], manifest: Mapping[str, Any], roles: Collection[str]) -> Path:
+        """Write a checkpoint, point `roles` to it, and delete those that no role points to any more.
+
+        Args:
+            name: Its directory's name; one that exists is pointed to and not written again.
+            variables: Keras variables, model first, then optimizer.
+            manifest: What else to keep, as JSON can hold it.
+            roles: Names of the pointers to move.
+
+        Raises:
+            OSError: If it cannot be written; the checkpoints before it are intact.
+        """
+        path = self.folder / name
+        if not path.exists():
+            self._write(path, variables, manifest)
+        for role in roles:
+            write_atomic(self.folder / role, name + "\n")
+        self._prune()
+        return path
+
+    def _write(self, path: Path, variables: Sequence[Any], manifest: Mapping[str, Any]) -> None:
+        self.folder.mkdir(exist_ok=True)
+        aside = self.folder / f".tmp-{os.getpid()}-{path.name}"
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            aside.mkdir()
+            files = {
+                STATE: _pack(variables),
+                MANIFEST: to_json({"format": FORMAT, **manifest, "variables": describe(variables)}).encode(),
+            }
+            sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+            for name, content in {**files, SUMS: sums.encode()}.items():
+                write_synced(aside / name, content)
+            sync_folder(aside)
+            aside.rename(path)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        sync_folder(self.folder)
+
+    def _prune(self) -> None:
+        kept = {self.role(role.name) for role in self.folder.iterdir() if role.is_file()}
+        for path in self.folder.glob("epoch=*-step=*"):
+            if path not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def role(self, role: str) -> Path | None:
+        """Return the checkpoint that `role` points to, or None if nothing has that role."""
+        pointer = self.folder / role
+        return self.folder / pointer.read_text().strip() if pointer.is_file() else None
+
+
+def read(path: Path) -> Checkpoint:
+    """Read and verify a checkpoint.
+
+    Raises:
+        CheckpointError: If a file is missing, damaged or not what its SHA-256 says.
+    """
+    try:
+        contents = {name: (path / name).read_bytes() for name in (STATE, MANIFEST, SUMS)}
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}: {error.filename}") from error
+    lines = contents[SUMS].decode(errors="replace").splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in (STATE, MANIFEST):
+        if sums.get(name) != hashlib.sha256(contents[name]).hexdigest():
+            raise CheckpointError(f"checkpoint {path} is damaged: {name} does not match {SUMS}")
+    manifest = json.loads(contents[MANIFEST])
+    if manifest.get("format") != FORMAT:
+        raise CheckpointError(f"checkpoint {path} has format {manifest.get('format')}, this version reads {FORMAT}")
+    return Checkpoint(path, manifest, _unpack(path, contents[STATE]))
+
+
+def restore(checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
+    """Assign a checkpoint's arrays to `variables`; fewer of them (the model's alone) take the first arrays.
+
+    Names, shapes and dtypes are all compared before anything is assigned.
+
+    Raises:
+        CheckpointError: If the checkpoint does not fit; the message names the first variable that differs.
+    """
+    saved = checkpoint.manifest["variables"]
+    if len(variables) > len(saved):
+        raise CheckpointError(f"checkpoint {checkpoint.path} has {len(saved)} variables, {len(variables)} are needed")
+    for want, have in zip(describe(variables), saved, strict=False):
+        if want != have:
+            raise CheckpointError(
+                f"checkpoint {checkpoint.path} does not fit: it has {_say(have)}, the model needs {_say(want)}"
+            )
+    for variable, array in zip(variables, checkpoint.arrays, strict=False):
+        variable.assign(array)
+
+
+def describe(variables: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return name, shape and dtype of each variable; names are free of the counters that Keras appends to layers."""
+    return [
+        {
+            "name": re.sub(r"_\d+(?=[/_]|$)", "", variable.path),
+            "shape": list(variable.shape),
+            "dtype": str(variable.dtype),
+        }
+        for variable in variables
+    ]
+
+
+def _say(variable: Mapping[str, Any]) -> str:
+    return f"{variable['name']} {variable['dtype']}{variable['shape']}"
+
+
+def _pack(variables: Sequence[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{f"{i:04d}": np.asarray(v) for i, v in enumerate(variables)})
+    return buffer.getvalue()
+
+
+def _unpack(path: Path, content: bytes) -> list[np.ndarray]:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return [arrays[name] for name in sorted(arrays.files)]
+    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise CheckpointError(f"checkpoint {path}: {STATE} cannot be read: {error}") from error

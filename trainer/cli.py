@@ -1,0 +1,70 @@
+"""What the scripts' command lines share: errors in one line with a suggestion, and exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from trainer.errors import InkwellError, UsageError, did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are `UsageError`s of one line, with a suggestion for an unknown flag."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong instead of printing the whole usage.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(f"{message} (see --help)")
+
+    def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+        """Return the parsed arguments.
+
+        Raises:
+            UsageError: If a flag is unknown or a value does not fit.
+        """
+        known, unknown = self.parse_known_args(arguments)
+        if unknown:
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            flag = unknown[0].partition("=")[0]
+            raise UsageError(f"unknown argument {flag!r}{did_you_mean(flag, flags)} (see --help)")
+        return known
+
+
+class _ToStderr(logging.Handler):
+    """Writes to whatever `sys.stderr` is at that moment, so that a progress display can make room."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+
+
+def run_script(main: Callable[[], int]) -> NoReturn:
+    """Run a script's `main` and exit with its status; errors that a user can cause are one line on stderr.
+
+    Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 and 143 stopped by Ctrl-C and SIGTERM.
+    """
+    logger = logging.getLogger("trainer")
+    logger.addHandler(_ToStderr())
+    logger.propagate = False
+    name = Path(sys.argv[0]).name
+    try:
+        status = main()
+    except InkwellError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        status = error.exit_status
+    except KeyboardInterrupt:
+        print(f"{name}: stopped by Ctrl-C", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        sys.stderr.close()
+        status = 1
+    sys.exit(status)

@@ -1,0 +1,71 @@
+"""Numbers about a classifier, computed in float64 over all images at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+ECE_BINS = 15
+
+
+def classification_report(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Return the numbers by which classifiers are compared; every image counts once.
+
+    Args:
+        logits: float `[N, K]`, N at least 1.
+        labels: int `[N]`, 0-based classes below K.
+
+    Returns:
+        `loss` and `nll` (mean negative log-likelihood of the label, natural logarithm), `accuracy`, macro `precision`,
+        `recall` and `f1` (a class that is never predicted has precision 0), `ece`, `per_class` (one mapping of
+        `precision`, `recall`, `f1` and `support` a class) and `confusion`, `[K][K]` counts with the true class in rows.
+    """
+    log_p = log_softmax(logits)
+    nll = float(-log_p[np.arange(len(labels)), labels].mean())
+    predicted = log_p.argmax(axis=1)
+    confusion = confusion_matrix(labels, predicted, logits.shape[1])
+    per_class = [_class_scores(confusion, k) for k in range(len(confusion))]
+    return {
+        "loss": nll,
+        "accuracy": float(np.mean(predicted == labels)),
+        **{name: float(np.mean([scores[name] for scores in per_class])) for name in ("precision", "recall", "f1")},
+        "ece": expected_calibration_error(np.exp(log_p), labels),
+        "nll": nll,
+        "per_class": per_class,
+        "confusion": confusion.tolist(),
+    }
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithms of the probabilities, float64 `[N, K]`, of `logits`, float `[N, K]`."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Return counts, int64 `[K, K]`: rows are true classes, columns predicted ones."""
+    return np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def _class_scores(confusion: np.ndarray, k: int) -> dict[str, float]:
+    hits, predicted, support = confusion[k, k], confusion[:, k].sum(), confusion[k].sum()
+    precision = hits / predicted if predicted else 0.0
+    recall = hits / support if support else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if hits else 0.0
+    return {"precision": float(precision), "recall": float(recall), "f1": float(f1), "support": int(support)}
+
+
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = ECE_BINS) -> float:
+    """Return the mean gap between confidence and accuracy, from 0 to 1 (Guo et al. 2017, arXiv 1706.04599, eq. 3).
+
+    Args:
+        probabilities: float `[N, K]`, rows sum to 1.
+        labels: int `[N]`.
+        bins: Number of bins of equal width over the top probability.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    number = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(number, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))

@@ -1,0 +1,131 @@
+"""The compiled functions: a span of training steps, and the evaluation of a batch; each is traced once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from trainer.strategy import SingleDevice
+from trainer.task import Batch, Task
+
+
+class Meter:
+    """The loss and the task's metrics of one phase, accumulated in the graph and read only when somebody asks."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.loss = keras.metrics.Mean(name="loss")
+        self.extra: Mapping[str, keras.metrics.Metric] = task.metrics()
+
+    def update(self, batch: Batch, loss: Any, outputs: Any) -> None:
+        """Add a batch, weighted by its number of images, so that a short last batch counts for what it is."""
+        self.loss.update_state(loss, sample_weight=tf.cast(tf.shape(tf.nest.flatten(batch)[0])[0], tf.float32))
+        self.task.update(self.extra, batch, outputs)
+
+    @property
+    def images(self) -> int:
+        """Images seen since the last reset; waits for the device."""
+        return int(self.loss.count)
+
+    def read(self) -> dict[str, float]:
+        """Return the means so far as floats; waits for the device."""
+        return {"loss": float(self.loss.result())} | {k: float(m.result()) for k, m in self.extra.items()}
+
+    def reset(self) -> None:
+        """Begin anew."""
+        for metric in (self.loss, *self.extra.values()):
+            metric.reset_state()
+
+
+class TrainStep:
+    """Training steps: what a replica does (`_replica`) is kept apart from what happens across them (`_update`).
+
+    Args:
+        model: A built model; its variables exist.
+        task: What is learnt.
+        optimizer: Updates the model's trainable variables; its own variables are made here.
+        spec: `tf.TypeSpec` structure of a batch, as in `dataset.element_spec`.
+        strategy: Where variables live.
+        clip_norm: Largest global norm of the gradients of a whole batch; None leaves them as they are. Clipping happens
+            here, after aggregation, because Keras optimizers clip before it.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        task: Task,
+        optimizer: keras.optimizers.Optimizer,
+        spec: Any,
+        strategy: SingleDevice,
+        clip_norm: float | None = None,
+    ) -> None:
+        self.model, self.task, self.optimizer = model, task, optimizer
+        self.strategy, self.clip_norm = strategy, clip_norm
+        with strategy.scope():
+            self.meter = Meter(task)
+            optimizer.build(model.trainable_variables)
+        signature = [tf.data.IteratorSpec(spec), tf.TensorSpec([], tf.int32)]
+        self.span = tf.function(self._span, input_signature=signature, autograph=False)
+
+    def _span(self, batches: Any, count: tf.Tensor) -> tf.Tensor:
+        """Take `count` batches and train on each; return the loss of the last, a float32 scalar."""
+
+        def body(done: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            batch = batches.get_next()
+            loss, outputs, gradients = self.strategy.run(self._replica, batch)
+            self._update(gradients)
+            self.meter.update(batch, loss, outputs)
+            return done + 1, loss
+
+        return tf.while_loop(lambda done, _: done < count, body, (0, 0.0), parallel_iterations=1)[1]
+
+    def _replica(self, batch: Batch) -> tuple[tf.Tensor, Any, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            loss, outputs = self.task.forward(self.model, batch, training=True)
+            loss = with_regularisers(loss, self.model)
+        return loss, outputs, tape.gradient(loss, self.model.trainable_variables)
+
+    def _update(self, gradients: list[tf.Tensor]) -> None:
+        gradients = list(self.strategy.mean_gradients(gradients))
+        if self.clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+
+
+class EvaluationStep:
+    """Evaluation of one batch at a time; evaluation batches are large, so that calls cost next to nothing.
+
+    Args:
+        model: A built model.
+        task: Gives the loss and the metrics.
+        strategy: Where variables live.
+    """
+
+    def __init__(self, model: keras.Model, task: Task, strategy: SingleDevice) -> None:
+        self.model, self.task, self.strategy = model, task, strategy
+        with strategy.scope():
+            self.meter = Meter(task)
+        # The iterator is the argument, not the batch: its spec leaves the number of images open, so that a short last
+        # batch needs no second trace.
+        self.next = tf.function(self._next, autograph=False)
+
+    def _next(self, batches: Any) -> tuple[Batch, Any]:
+        """Take a batch and add it to the meter; return it and the model's outputs."""
+        batch = batches.get_next()
+        loss, outputs = self.strategy.run(self._replica, batch)
+        self.meter.update(batch, loss, outputs)
+        return batch, outputs
+
+    def _replica(self, batch: Batch) -> tuple[tf.Tensor, Any]:
+        loss, outputs = self.task.forward(self.model, batch, training=False)
+        return with_regularisers(loss, self.model), outputs
+
+
+def with_regularisers(loss: tf.Tensor, model: keras.Model) -> tf.Tensor:
+    """Return `loss` plus the penalties that the model's layers added in their last call."""
+    for penalty in model.losses:
+        loss = loss + tf.cast(penalty, loss.dtype)
+    return loss

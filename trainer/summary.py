@@ -1,0 +1,51 @@
+"""A run's result as a table of plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def result_table(result: Mapping[str, Any]) -> str:
+    """Return the lines that a person wants to see at the end of a run."""
+    data, best = result["data"], result["best"]
+    rows = [
+        ("model", f"{result['model']}, {result['params']['count']:,} parameters"),
+        ("data", f"{data['name']}: {data['train']:,} to train, {data['val']:,} to validate, {data['test']:,} to test"),
+        (
+            "trained",
+            f"{result['epochs']} epochs, {result['steps']:,} steps, {result['images_per_second']:,.0f} images/s",
+        ),
+        ("stopped", result["stop_reason"] or "as planned"),
+        ("best", f"epoch {best['epoch']}, validation accuracy {_percent(best['val_accuracy'])}"),
+        *test_rows(result["test"], "test"),
+        ("time", f"{result['train_seconds']:.1f} s of training, {result['wall_seconds']:.1f} s in all"),
+    ]
+    return table(rows)
+
+
+def test_rows(numbers: Mapping[str, Any], split: str) -> list[tuple[str, str]]:
+    """Return the rows about a set of labelled images; numbers that a task does not give are left out."""
+    names = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "ece": "ECE"}
+    rows = [(f"{split} {label}", _percent(numbers[name])) for name, label in names.items() if name in numbers]
+    return [*rows, (f"{split} loss", f"{numbers['loss']:.4f}")] if "loss" in numbers else rows
+
+
+def table(rows: list[tuple[str, str]]) -> str:
+    """Return rows of label and value, aligned."""
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def class_table(per_class: Sequence[Mapping[str, float]], names: Sequence[str]) -> str:
+    """Return precision, recall, F1 and number of images of each class, a line each."""
+    width = max(5, *(len(name) for name in names))
+    lines = [f"{'class':<{width}}  precision    recall        F1  images"]
+    for name, scores in zip(names, per_class, strict=True):
+        numbers = "  ".join(f"{_percent(scores[key]):>8}" for key in ("precision", "recall", "f1"))
+        lines.append(f"{name:<{width}}  {numbers:>29}  {scores['support']:>6,.0f}")
+    return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"

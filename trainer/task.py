@@ -1,0 +1,112 @@
+"""A task says what is learnt: it turns a model and a batch into a loss and metrics, inside the compiled step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from trainer.registry import tasks
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+Batch = tuple[Any, ...]
+
+ENGINE_LOGS = ("learning_rate", "seconds", "images_per_second")
+"""What the engine logs for every epoch besides the task's numbers; the seconds are those of training steps."""
+
+
+class Task:
+    """Base class: override `forward`, and `metrics`, `update` and `names` to have more than the loss logged.
+
+    The counterpart of Lightning's `training_step`: distillation, mixup or an autoencoder is a task of a few lines.
+    Losses that the model adds to itself (regularisers) are added by the engine.
+
+    Attributes:
+        names: Names that the task logs for training; the same names with `val_` in front stand for validation.
+    """
+
+    names: ClassVar[Collection[str]] = ("loss",)
+
+    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+        """Return the mean loss over the batch, a float32 scalar, and the outputs that `update` will see.
+
+        Runs inside a compiled function: use TensorFlow operations only.
+
+        Args:
+            model: The model; call it with `training=training`.
+            batch: What the pipeline yields, by default images float32 `[N, H, W, C]` in [0, 1] and labels int32 `[N]`.
+            training: False in evaluation.
+        """
+        raise NotImplementedError
+
+    def metrics(self) -> Mapping[str, keras.metrics.Metric]:
+        """Return new Keras metrics by name, besides the loss; called once for training and once for evaluation."""
+        return {}
+
+    def update(self, metrics: Mapping[str, keras.metrics.Metric], batch: Batch, outputs: Any) -> None:
+        """Update `metrics` with a batch and its outputs; runs inside the compiled function, after `forward`."""
+
+    def report(self, outputs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+        """Return more numbers about a test set than its metrics, from all outputs of the model and all labels.
+
+        Args:
+            outputs: What the model returns, `[N, …]`.
+            labels: int32 `[N]`.
+        """
+        return {}
+
+
+@tasks.register("classification")
+class Classification(Task):
+    """Classes from logits, by sparse categorical cross-entropy.
+
+    Args:
+        label_smoothing: Share of the probability that is spread evenly over all classes, from 0 to below 1; it acts on
+            the training loss only (Szegedy et al. 2016, arXiv 1512.00567, section 7).
+
+    Raises:
+        ValueError: If `label_smoothing` is out of range.
+    """
+
+    names = ("loss", "accuracy")
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be from 0 to below 1: {label_smoothing}")
+        self.label_smoothing = label_smoothing
+
+    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+        """Return the cross-entropy and the logits, float32 `[N, K]`."""
+        import keras
+
+        images, labels = batch
+        logits = model(images, training=training)
+        if self.label_smoothing and training:
+            targets = keras.ops.one_hot(labels, logits.shape[-1])
+            smooth = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
+            return smooth(targets, logits), logits
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits), logits
+
+    def metrics(self) -> Mapping[str, keras.metrics.Metric]:
+        """Return the accuracy."""
+        import keras
+
+        return {"accuracy": keras.metrics.SparseCategoricalAccuracy(name="accuracy")}
+
+    def update(self, metrics: Mapping[str, keras.metrics.Metric], batch: Batch, outputs: Any) -> None:
+        """Count the images whose largest logit is that of their label."""
+        metrics["accuracy"].update_state(batch[1], outputs)
+
+    def report(self, outputs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+        """Return accuracy, precision, recall, F1, ECE, NLL, the same per class, and the confusion matrix."""
+        from trainer.evaluation import classification_report
+
+        return classification_report(outputs, labels)
+
+
+def logged_names(task: Task, validation: bool) -> list[str]:
+    """Return the names that a run logs without its plugins' additions."""
+    phases = ("", "val_") if validation else ("",)
+    return [*(f"{phase}{name}" for phase in phases for name in task.names), *ENGINE_LOGS]

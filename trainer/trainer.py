@@ -1,0 +1,301 @@
+"""`Trainer`: fit, evaluate, predict. The loop is `Trainer._train`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer import checkpoint
+from trainer.data.imageset import ImageSet
+from trainer.data.pipeline import EvaluationPipeline, InOrder, Shuffled, Streamed, TrainPipeline
+from trainer.errors import TrainingFailed
+from trainer.hooks import Hooks
+from trainer.ledger import Ledger
+from trainer.plugin import Every, Plugin, check_plugins, overrides
+from trainer.recorder import Recorder
+from trainer.result import make_result
+from trainer.run import Run
+from trainer.signals import stopping_signals
+from trainer.spans import SPAN_SECONDS, Due, Pace, steps_to_next
+from trainer.step import EvaluationStep, TrainStep
+from trainer.strategy import SingleDevice
+from trainer.task import ENGINE_LOGS, Classification, Task, logged_names
+
+
+class Trainer:
+    """Trains, evaluates and applies one Keras model.
+
+    Args:
+        model: A built functional model: images float32 `[N, H, W, C]` in [0, 1] to, by default, logits `[N, K]`.
+        task: What is learnt; default: classification.
+        optimizer: A Keras optimizer; default: Adam with a learning rate of 0.001.
+        plugins: In the order in which their hooks run.
+        run_dir: Where the run is written; must not exist. None: nothing is written, and the last weights are tested.
+        config: Nested values that `config_text` says in TOML; both are kept with the run.
+        config_text: Text of `config.toml`.
+        seed: Keys order and augmentation of images that `fit` gets as an `ImageSet`.
+        clip_norm: Largest global norm of the gradients of a batch; None leaves them as they are.
+        strategy: Where variables live.
+        ledger: The time ledger to go on with, of a process that had work to do before.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        task: Task | None = None,
+        optimizer: keras.optimizers.Optimizer | None = None,
+        plugins: Sequence[Plugin] = (),
+        run_dir: Path | str | None = None,
+        config: Mapping[str, Any] | None = None,
+        config_text: str = "",
+        seed: int = 0,
+        clip_norm: float | None = None,
+        strategy: SingleDevice | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.model = model
+        self.task = task or Classification()
+        self.optimizer = optimizer or keras.optimizers.Adam(1e-3)
+        self.plugins = list(plugins)
+        self.run_dir = Path(run_dir) if run_dir is not None else None
+        self.config, self.config_text = config or {}, config_text
+        self.seed, self.clip_norm = seed, clip_norm
+        self.strategy = strategy or SingleDevice()
+        self.ledger = ledger or Ledger()
+        self.evaluation = EvaluationStep(model, self.task, self.strategy)
+        images = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
+        self._forward = tf.function(
+            lambda images: model(images, training=False), input_signature=[images], autograph=False
+        )
+
+    def fit(
+        self,
+        train: TrainPipeline | ImageSet | tf.data.Dataset,
+        validation: EvaluationPipeline | ImageSet | None = None,
+        test: EvaluationPipeline | ImageSet | None = None,
+        *,
+        epochs: int = 10,
+        steps: int | None = None,
+        max_time: float | None = None,
+        validate_every: Every | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Run:
+        """Train, then look at `test` once, with the weights that the role `best` points to, else the last.
+
+        Args:
+            train: What to learn from; an `ImageSet` is shuffled and augmented lightly, in batches of 128.
+            validation: What to validate on.
+            test: What is evaluated once, at the end, unless the run failed or was interrupted.
+            epochs: Passes over `train`.
+            steps: Optimizer steps; given, it replaces `epochs`.
+            max_time: Wall seconds after which training ends at the next span.
+            validate_every: When to validate, besides the end of the run; default: after every epoch.
+            data: Facts about the data, for plugins and the result.
+
+        Returns:
+            The run: its history, its result, how it ended. The model has the weights that were tested.
+
+        Raises:
+            UsageError: If plugins do not fit together, or the run directory exists.
+            PluginError: If a plugin that steers training raised.
+            TrainingFailed: If the run was ended by `run.fail`, or its last checkpoint could not be written.
+        """
+        learnt = _training(train, self.seed)
+        validated = _evaluating(validation) if validation is not None else None
+        run = self._plan(learnt, validated, steps or epochs * learnt.steps_per_epoch, data or {})
+        with self._session(run):
+            self._train(run, learnt, validated, validate_every or Every(epochs=1), max_time)
+            self._finish(run, test)
+        return run
+
+    def _train(
+        self,
+        run: Run,
+        train: TrainPipeline,
+        validation: EvaluationPipeline | None,
+        validate_every: Every,
+        max_time: float | None,
+    ) -> None:
+        now = time.perf_counter()
+        validation_due = Due(validate_every, now)
+        step_hooks = {p: Due(p.every, now) for p in self.plugins if overrides(p, "on_step_end")}
+        cadences = [validate_every, *(due.every for due in step_hooks.values())]
+        batches, pace = iter(train.batches(run.step)), Pace()
+        while run.step < run.steps and not run.stop_reason:
+            if run.step % run.steps_per_epoch == 0:
+                self._begin_epoch(run)
+            self._span(run, batches, steps_to_next(run, cadences, pace.limit), pace)
+            ended = run.step % run.steps_per_epoch == 0 or run.step == run.steps
+            moment = run.step, run.epoch, ended, time.perf_counter()
+            self.hooks.call(Plugin.on_step_end, [plugin for plugin, due in step_hooks.items() if due(*moment)])
+            if max_time is not None and run.seconds >= max_time:
+                run.stop(f"the time limit of {max_time:g} s was reached")
+            cut_short = bool(run.stop_reason) and not run.broken_off
+            if validation is not None and (validation_due(*moment) or run.step == run.steps or cut_short):
+                self._validate(run, validation)
+                if not (ended or cut_short):
+                    self.recorder.history("validation", {k: v for k, v in run.logs.items() if k.startswith("val_")})
+            if ended or cut_short:
+                self._end_epoch(run)
+            if run.signal is not None:
+                run.save("last")
+            self._save(run)
+
+    def _span(self, run: Run, batches: Iterator[Any], count: int, pace: Pace) -> None:
+        """Run `count` steps as one call of one compiled function."""
+        start = time.perf_counter()
+        with self.ledger("steps"):
+            run.loss = self.training.span(batches, tf.constant(count))
+        spent = time.perf_counter() - start
+        pace.measured(count, spent)
+        run.step += count
+        run.epoch_seconds += spent
+        run.seconds = time.perf_counter() - run.started
+
+    def _begin_epoch(self, run: Run) -> None:
+        run.epoch = run.step // run.steps_per_epoch + 1
+        run.epoch_seconds = 0.0
+        run.logs.clear()
+        self.training.meter.reset()
+        self.hooks.call(Plugin.on_epoch_start)
+
+    def _end_epoch(self, run: Run) -> None:
+        images = self.training.meter.images
+        run.images += images
+        if run.validated != run.step:  # numbers of a validation earlier in the epoch have a line of their own
+            run.logs = {name: value for name, value in run.logs.items() if not name.startswith("val_")}
+        run.logs |= self.training.meter.read()
+        numbers = (run.learning_rate, run.epoch_seconds, images / run.epoch_seconds)
+        run.logs |= dict(zip(ENGINE_LOGS, numbers, strict=True))
+        self.hooks.call(Plugin.on_epoch_end)
+        self.recorder.history("epoch", run.logs)
+
+    def _validate(self, run: Run, validation: EvaluationPipeline) -> None:
+        """Evaluate on validation data; the metrics of the epoch in progress stay as they are."""
+        self.hooks.call(Plugin.on_validation_start)
+        self.evaluation.meter.reset()
+        due = Due(Every(seconds=SPAN_SECONDS), time.perf_counter())
+        batches = iter(validation.batches())
+        for run.validation_step in range(1, validation.steps + 1):
+            with self.ledger("validation"):
+                self.evaluation.next(batches)
+            if due(run.validation_step, run.epoch, False, time.perf_counter()):
+                self.hooks.call(Plugin.on_validation_step)
+        run.logs |= {f"val_{name}": value for name, value in self.evaluation.meter.read().items()}
+        run.validated = run.step
+        self.hooks.call(Plugin.on_validation_end)
+
+    def _save(self, run: Run) -> None:
+        """Save what plugins asked for, after all of them had their turn."""
+        if run.saves:
+            counters = {"epoch": run.epoch, "step": run.step, "seed": run.seed, "logs": dict(run.logs)}
+            plugins = {plugin.name: plugin.state() for plugin in self.plugins}
+            manifest = {**counters, "plugins": plugins, "data": dict(run.data), "config": dict(run.config)}
+            with self.ledger("checkpoints"):
+                self.recorder.save([*self.model.variables, *self.optimizer.variables], manifest)
+
+    def _finish(self, run: Run, test: EvaluationPipeline | ImageSet | None) -> None:
+        """Choose the weights, look at the test data once, write the result."""
+        if run.failed:
+            raise TrainingFailed(run.stop_reason)
+        self.recorder.check_saved()
+        if run.broken_off:
+            return
+        best = self.recorder.best()
+        if best is not None:
+            checkpoint.restore(best, self.model.variables)
+        with self.ledger("test"):
+            tested = self.evaluate(test) if test is not None else {}
+        times = {"train_seconds": run.seconds, "images_per_second": run.images / self.ledger.seconds["steps"]}
+        run.result = make_result(run, best, tested, times)
+        self.hooks.call(Plugin.on_test_end)
+        run.result["wall_seconds"] = self.ledger.wall()
+        run.result["time"] = self.ledger.rounded()
+        self.recorder.finish()
+
+    def _plan(
+        self, train: TrainPipeline, validation: EvaluationPipeline | None, steps: int, data: Mapping[str, Any]
+    ) -> Run:
+        """Check what can be checked before step 0, compile, and open the run."""
+        check_plugins(self.plugins, logged_names(self.task, validation is not None))
+        run = Run(
+            seed=self.seed,
+            config=self.config,
+            model=self.model,
+            optimizer=self.optimizer,
+            data=data,
+            epochs=-(-steps // train.steps_per_epoch),
+            steps=steps,
+            steps_per_epoch=train.steps_per_epoch,
+            validation_steps=validation.steps if validation is not None else 0,
+        )
+        self.hooks = Hooks(self.plugins, run, self.ledger)
+        self.recorder = Recorder(run, self.run_dir, self.config_text)
+        with self.ledger("trace"):
+            self.training = TrainStep(self.model, self.task, self.optimizer, train.spec, self.strategy, self.clip_norm)
+            self.training.span.get_concrete_function()
+        run.read_metrics = self.training.meter.read
+        run.started = time.perf_counter()
+        return run
+
+    @contextmanager
+    def _session(self, run: Run) -> Iterator[None]:
+        """Start the plugins, and end each one that was started, however the run ends."""
+        with stopping_signals(run), ExitStack() as ends:
+            try:
+                for plugin in self.plugins:
+                    ends.callback(self.hooks.call_one, Plugin.on_fit_end, plugin)
+                    self.hooks.call_one(Plugin.on_fit_start, plugin)
+                yield
+                run.status = "interrupted" if run.broken_off else "done"
+            except BaseException as error:
+                run.error = error
+                run.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+                run.stop(str(error) or type(error).__name__)
+                self.hooks.call(Plugin.on_exception)
+                raise
+            finally:
+                self.recorder.status()
+
+    def evaluate(self, data: EvaluationPipeline | ImageSet) -> dict[str, Any]:
+        """Return the task's numbers over all of `data`, every image counted once.
+
+        For classification they are those of `trainer.evaluation.classification_report`.
+        """
+        pipeline = _evaluating(data)
+        self.evaluation.meter.reset()
+        batches, outputs, labels = iter(pipeline.batches()), [], []
+        for _ in range(pipeline.steps):
+            batch, output = self.evaluation.next(batches)
+            outputs.append(np.asarray(output))
+            labels.append(np.asarray(batch[-1]))
+        return self.evaluation.meter.read() | self.task.report(np.concatenate(outputs), np.concatenate(labels))
+
+    def predict(self, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
+        """Return the model's outputs, by default logits, float32 `[N, K]`.
+
+        Args:
+            images: uint8 `[N, H, W, C]`, 0 to 255, or float32 in [0, 1]; N at least 1.
+            batch_size: Images a call of the model.
+        """
+        scaled = np.asarray(images, np.float32) / (255 if images.dtype == np.uint8 else 1)
+        starts = range(0, len(scaled), batch_size)
+        return np.concatenate([np.asarray(self._forward(scaled[i : i + batch_size])) for i in starts])
+
+
+def _training(data: TrainPipeline | ImageSet | tf.data.Dataset, seed: int) -> TrainPipeline:
+    if isinstance(data, ImageSet):
+        return Shuffled(data, seed=seed)
+    return Streamed(data) if isinstance(data, tf.data.Dataset) else data
+
+
+def _evaluating(data: EvaluationPipeline | ImageSet) -> EvaluationPipeline:
+    return InOrder(data) if isinstance(data, ImageSet) else data
