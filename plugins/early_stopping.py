@@ -1,0 +1,79 @@
+"""Stops training when a number no longer improves."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from plugins.monitor import Best, Mode
+from trainer.plugin import Every, Plugin
+from trainer.registry import plugins
+from trainer.run import Run
+
+
+@plugins.register("early_stopping")
+class EarlyStopping(Plugin):
+    """Stop when a monitored number has not improved for `patience` looks.
+
+    A look is a validation for a `val_` number, an epoch for any other.
+
+    Args:
+        monitor: Name of a logged number.
+        patience: Looks without improvement after which training stops, at least 1.
+        min_delta: By how much a value must be better to count as improvement, at least 0.
+        mode: `min`, `max`, or `auto`: accuracy, AUC, F1, precision and recall should rise, others fall.
+        threshold: Stop as soon as the number is at least as good as this.
+        divergence: Stop as soon as the number is as bad as this, or no longer finite.
+
+    Raises:
+        ValueError: If `patience`, `min_delta` or `mode` is out of range.
+    """
+
+    every = Every(epochs=1)
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 5,
+        min_delta: float = 0.0,
+        mode: Mode = "auto",
+        threshold: float | None = None,
+        divergence: float | None = None,
+    ) -> None:
+        if patience < 1:
+            raise ValueError(f"patience must be at least 1: {patience}")
+        self.monitor, self.patience = monitor, patience
+        self.monitors = (monitor,)
+        self.threshold, self.divergence = threshold, divergence
+        self.best = Best(monitor, mode, min_delta)
+        self.waited = 0
+
+    def on_validation_end(self, run: Run) -> None:
+        """Look at a number that validation gives."""
+        if self.monitor.startswith("val_"):
+            self._look(run)
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Look at a number that the epoch gives."""
+        if not self.monitor.startswith("val_"):
+            self._look(run)
+
+    def _look(self, run: Run) -> None:
+        value = run.logs[self.monitor]
+        self.waited = 0 if self.best.improved(value) else self.waited + 1
+        if self.threshold is not None and self.best.reached(value, self.threshold):
+            run.stop(f"{self.monitor} {value:.4g} reached the threshold {self.threshold:g}")
+        elif self.divergence is not None and (
+            not math.isfinite(value) or not self.best.reached(value, self.divergence)
+        ):
+            run.stop(f"{self.monitor} {value:.4g} is worse than {self.divergence:g}")
+        elif self.waited >= self.patience:
+            run.stop(f"{self.monitor} has not improved on {self.best.value:.4g} for {self.waited} looks")
+
+    def state(self) -> dict[str, Any]:
+        """Return the best value so far and the looks since."""
+        return {"best": self.best.value, "waited": self.waited}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take both back."""
+        self.best.value, self.waited = state["best"], state["waited"]
