@@ -1,0 +1,168 @@
+"""Train a model: `python scripts/fit.py --model lenet`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+STARTED = time.perf_counter()
+
+try:
+    from trainer.cli import Parser, run_script
+except ModuleNotFoundError as error:
+    sys.exit(f"fit.py: {error.name} is not installed; run: python -m pip install -e {Path(__file__).parents[1]}")
+
+import models  # noqa: F401  (fills the table of models)
+import plugins  # noqa: F401  (fills the table of plugins)
+from trainer import registry
+from trainer.assemble import assemble, check, import_user_module
+from trainer.config import Config, override, parse_spec, read_toml, resolve
+from trainer.errors import unknown
+from trainer.ledger import Ledger
+from trainer.rundir import check_free, default_name
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from trainer.run import Run
+
+LISTS = {
+    "models": registry.models,
+    "plugins": registry.plugins,
+    "data": registry.data_sources,
+    "tasks": registry.tasks,
+}
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    p = Parser(description="Train a model, test it once, write everything to a run directory.")
+    spec = "NAME[:key=value,…]"
+    p.add_argument("--model", metavar=spec, help="architecture and arguments of its builder (lenet)")
+    p.add_argument("--task", metavar=spec, help="what is learnt (classification)")
+    data = p.add_argument_group("data")
+    data.add_argument("--data", metavar="NAME|PATH", help="auto, mnist, mnist5k, fashion_mnist, a TFDS name, a path")
+    data.add_argument("--data-dir", metavar="DIR", help="where data lie and are downloaded to (data)")
+    data.add_argument("--test-data", metavar="NAME|PATH", help="test on other data than those trained on")
+    data.add_argument("--batch-size", type=int, metavar="N", help="images a training batch (128)")
+    data.add_argument("--augment", metavar="none|light|strong", help="strength of random changes (light)")
+    training = p.add_argument_group("training")
+    training.add_argument("--epochs", type=int, metavar="N", help="passes over the training images (10)")
+    training.add_argument("--steps", type=int, metavar="N", help="optimizer steps, instead of epochs")
+    training.add_argument("--max-time", metavar="10m", help="end at the latest after this time")
+    training.add_argument("--optimizer", metavar="NAME", help="a Keras optimizer (adam)")
+    training.add_argument("--lr", type=float, metavar="X", help="peak learning rate (0.002)")
+    training.add_argument("--schedule", metavar="NAME", help="cosine or constant (cosine)")
+    training.add_argument("--seed", type=int, metavar="N", help="seed of everything random (0)")
+    training.add_argument("--deterministic", action="store_const", const=True, help="deterministic operations only")
+    run = p.add_argument_group("run")
+    run.add_argument("--run-dir", type=Path, metavar="DIR", help="must not exist (runs/<model>-<date>-<time>)")
+    run.add_argument("--plugin", action="append", default=[], metavar=spec, help="add a plugin, or set its arguments")
+    run.add_argument("--no-plugin", action="append", default=[], metavar="NAME", help="leave a plugin out")
+    run.add_argument("--progress", metavar="auto|rich|plain|none", help="display on stderr (auto)")
+    config = p.add_argument_group("configuration")
+    config.add_argument("--config", type=Path, metavar="FILE", help="a TOML file, such as a run's config.toml")
+    config.add_argument("--set", action="append", default=[], metavar="A.B=VALUE", help="override a key of config.toml")
+    config.add_argument("--print-config", action="store_true", help="print the resolved configuration and exit")
+    config.add_argument("--import", action="append", default=[], metavar="MODULE", help="import what registers names")
+    config.add_argument("--list", choices=LISTS, help="list what can be named, and exit")
+    return p
+
+
+def configuration(args: Namespace) -> Config:
+    """Return the configuration: defaults, then the file, then `--set`, then flags.
+
+    Raises:
+        UsageError: If a key, name or value is wrong.
+    """
+    config = resolve([read_toml(args.config)] if args.config else [], str(args.config or ""))
+    config = override(config, args.set)
+    flags: dict[str, dict[str, Any]] = {
+        "data": {
+            **{"name": args.data, "folder": args.data_dir, "test": args.test_data},
+            **{"batch_size": args.batch_size, "augmentation": args.augment},
+        },
+        "optimizer": {"name": args.optimizer, "learning_rate": args.lr, "schedule": args.schedule},
+        "training": {
+            **{"epochs": args.epochs, "steps": args.steps, "seed": args.seed, "deterministic": args.deterministic},
+            "max_time": args.max_time,
+        },
+    }
+    layer: dict[str, Any] = {name: {k: v for k, v in keys.items() if v is not None} for name, keys in flags.items()}
+    for section, spec in (("model", args.model), ("task", args.task)):
+        if spec is not None:
+            layer[section] = dict(zip(("name", "args"), parse_spec(spec), strict=True))
+    layer["plugins"] = chosen_plugins(config.plugins, args)
+    layer["imports"] = [*config.imports, *getattr(args, "import")]
+    return resolve([config.to_dict(), layer])
+
+
+def chosen_plugins(configured: dict[str, dict[str, Any]], args: Namespace) -> dict[str, dict[str, Any]]:
+    """Return the plugins in order: those configured, less `--no-plugin`, with `--plugin` updated or appended.
+
+    Raises:
+        UsageError: If a plugin that is to be left out is not there.
+    """
+    chosen = {name: dict(arguments) for name, arguments in configured.items()}
+    for spec in args.plugin:
+        name, arguments = parse_spec(spec)
+        chosen.setdefault(name, {}).update(arguments)
+    for name in args.no_plugin:
+        if name not in chosen:
+            raise unknown("plugin", name, chosen)
+        del chosen[name]
+    if args.progress is not None and "progress" in chosen:
+        chosen["progress"]["mode"] = args.progress
+    return chosen
+
+
+def print_list(kind: str) -> None:
+    """Print names and one line of help each."""
+    entries = LISTS[kind].entries()
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        print(f"{entry.name:<{width}}  {entry.help}")
+
+
+def print_result(run: Run) -> None:
+    """Print the table of the result, the run directory and how to look at it."""
+    from plugins.mlflow import ui_command
+    from trainer.summary import result_table
+
+    print(result_table(run.result))
+    print(f"run directory   {run.directory}")
+    command = ui_command(run.directory) if run.directory is not None else None
+    if command:
+        print(f"in the browser  {command}")
+
+
+def main() -> int:
+    """Train as the command line says; return the exit status."""
+    args = parser().parse()
+    if args.list:
+        for module in getattr(args, "import"):
+            import_user_module(module)
+        print_list(args.list)
+        return 0
+    config = configuration(args)
+    parts = check(config)
+    if args.print_config:
+        print(config.to_toml(), end="")
+        return 0
+    run_dir = args.run_dir or Path("runs") / default_name(config.model.name)
+    check_free(run_dir)
+    session = assemble(config, parts, run_dir, Ledger(STARTED))
+    run = session.fit()
+    if run.signal is not None:
+        print(
+            f"fit.py: {run.stop_reason}; the weights of step {run.step} are saved in {run.directory}", file=sys.stderr
+        )
+        return 128 + run.signal
+    print_result(run)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)
