@@ -6,6 +6,8 @@ Names are imported when they are used, so that a plugin's tests and `--help` do 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from trainer.backend import configure
+
 if TYPE_CHECKING:
     from trainer.plugin import Every, Plugin
     from trainer.run import Run
@@ -19,6 +21,8 @@ _HOMES = {
     "Task": "trainer.task",
     "Trainer": "trainer.trainer",
 }
+
+configure()  # before anything imports Keras
 
 __all__ = ["Every", "Plugin", "Run", "Task", "Trainer"]
 

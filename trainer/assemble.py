@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from trainer import backend
 from trainer.config import Config, DataConfig
+from trainer.data import load
 from trainer.data.sources import check_source, load_source
-from trainer.data.split import Data, canonical, split
+from trainer.data.split import Data, canonical
 from trainer.errors import DataError, UsageError
 from trainer.ledger import Ledger
 from trainer.optimizers import build_optimizer, check_optimizer
@@ -61,11 +63,13 @@ def check(config: Config) -> Parts:
 
 
 def import_user_module(module: str) -> None:
-    """Import a module that registers things.
+    """Import a module that registers things, also from the working directory.
 
     Raises:
         UsageError: If it cannot be imported.
     """
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # a script has its own folder there instead; last, so that nothing installed is hidden
     try:
         import_module(module)
     except UsageError:
@@ -80,7 +84,7 @@ def load_data(config: DataConfig, seed: int) -> Data:
     Raises:
         DataError: If they cannot be read, or test data from elsewhere do not fit the training data.
     """
-    data = split(load_source(config.name, Path(config.folder)), seed)
+    data = load(config.name, config.folder, seed)
     if config.test is None:
         return data
     other = load_source(config.test, Path(config.folder))

@@ -30,7 +30,7 @@ class Every:
     def __post_init__(self) -> None:
         given = [value for value in (self.steps, self.epochs, self.seconds) if value is not None]
         if len(given) != 1 or given[0] <= 0:
-            raise ValueError(f"give one of steps, epochs or seconds, greater than 0: {self}")
+            raise ValueError(f"give one of steps, epochs or seconds, greater than 0: {vars(self)}")
 
     def __str__(self) -> str:
         unit, value = next((k, v) for k, v in vars(self).items() if v is not None)

@@ -25,7 +25,8 @@ def make_result(
         times: `train_seconds`, `wall_seconds` and `images_per_second`.
     """
     data = run.data
-    chosen = best.manifest if best is not None else {"epoch": run.epoch, "step": run.step, "logs": run.logs}
+    last = {"epoch": run.epoch, "step": run.step, "logs": run.logs}
+    chosen: Mapping[str, Any] = best.manifest if best is not None else last
     model = dict(run.config.get("model") or {})
     return {
         "model": model.get("name", run.model.name if run.model is not None else ""),

@@ -1,0 +1,62 @@
+"""Are the reported numbers the textbook's?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import make_images
+
+from trainer.evaluation import classification_report, expected_calibration_error, log_softmax
+
+
+def test_the_report_of_a_small_case_worked_by_hand():
+    # true 0: predicted 0, 0, 1; true 1: predicted 1; class 2 is never seen and never predicted
+    logits = np.log([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.3, 0.6, 0.1], [0.1, 0.8, 0.1]])
+    report = classification_report(logits, np.array([0, 0, 0, 1]))
+    assert report["confusion"] == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert report["accuracy"] == 0.75
+    assert report["nll"] == report["loss"] == pytest.approx(-np.log([0.8, 0.6, 0.3, 0.8]).mean())
+    assert [scores["support"] for scores in report["per_class"]] == [3, 1, 0]
+    assert report["precision"] == pytest.approx((1 + 1 / 2 + 0) / 3)
+    assert report["recall"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert report["f1"] == pytest.approx((0.8 + 2 / 3 + 0) / 3)
+
+
+def test_the_report_agrees_with_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    random = np.random.default_rng(0)
+    logits, labels = random.normal(size=(500, 7)), random.integers(0, 7, 500)
+    logits[np.arange(500), labels] += 1
+    report, predicted = classification_report(logits, labels), logits.argmax(1)
+    scores = metrics.precision_recall_fscore_support(labels, predicted, average="macro")
+    assert (report["precision"], report["recall"], report["f1"]) == pytest.approx(scores[:3])
+    assert report["confusion"] == metrics.confusion_matrix(labels, predicted).tolist()
+    assert report["nll"] == pytest.approx(metrics.log_loss(labels, np.exp(log_softmax(logits))))
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy():
+    confident = np.tile([0.9, 0.1], (10, 1))
+    assert expected_calibration_error(confident, np.array([0] * 9 + [1])) == pytest.approx(0)
+    assert expected_calibration_error(confident, np.array([0] * 5 + [1] * 5)) == pytest.approx(0.4)
+    assert expected_calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0
+
+
+def test_large_logits_do_not_overflow():
+    assert classification_report(np.array([[1e4, -1e4]]), np.array([1]))["nll"] == pytest.approx(2e4)
+
+
+@pytest.mark.parametrize("batch_size", [7, 64, 200])
+def test_a_short_last_batch_weighs_what_it_is(keras, batch_size):
+    from trainer.data.pipeline import InOrder
+    from trainer.trainer import Trainer
+
+    keras.utils.set_random_seed(0)
+    images = keras.Input((12, 12, 1))
+    trainer = Trainer(keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images))))
+    data = make_images(150)
+    logits = trainer.predict(data.images)
+    expected = classification_report(logits, data.labels)
+    numbers = trainer.evaluate(InOrder(data, batch_size=batch_size))
+    for name in ("loss", "accuracy", "ece"):
+        assert numbers[name] == pytest.approx(expected[name], abs=1e-6)
+    assert np.sum(numbers["confusion"]) == 150
