@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,11 @@ class Data:
         return len(self.class_names)
 
     def facts(self) -> dict[str, Any]:
-        """Return name, digest, sizes, image shape and class names, as JSON can hold them."""
+        """Return name, digest, sizes, image shape, class names and notices, as JSON can hold them."""
         sizes = {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
-        shape, names = list(self.input_shape), list(self.class_names)
-        return {"name": self.name, "digest": self.digest, **sizes, "input_shape": shape, "class_names": names}
+        shape, names, notices = list(self.input_shape), list(self.class_names), list(self.notices)
+        facts = {"input_shape": shape, "class_names": names, "notices": notices}
+        return {"name": self.name, "digest": self.digest, **sizes, **facts}
 
 
 def split(source: Source, seed: int) -> Data:
@@ -79,6 +81,39 @@ def split(source: Source, seed: int) -> Data:
     shape = repr((source.train.images.shape, len(source.class_names))).encode()
     digest = hashlib.sha256(b"\0".join((shape, train_hash, test_hash))).hexdigest()
     return Data(source.name, train, validation, test, source.class_names, digest, source.notices)
+
+
+def with_test(data: Data, source: Source) -> Data:
+    """Return `data` with the test images of `source` (all its images, if it has no test split) in place of its own.
+
+    Raises:
+        DataError: If the images have another shape, or a class that `data` does not have.
+    """
+    test, test_hash = canonical(as_known(source, data.input_shape, data.class_names))
+    digest = hashlib.sha256(data.digest.encode() + test_hash).hexdigest()
+    return replace(data, test=test, digest=digest, notices=(*data.notices, *source.notices))
+
+
+def as_known(source: Source, input_shape: Sequence[int], class_names: Sequence[str]) -> ImageSet:
+    """Return the test images of `source` (all its images, if it has no test split), numbered as in `class_names`.
+
+    Args:
+        source: Images to evaluate on.
+        input_shape: Height, width and channels that are wanted.
+        class_names: The classes that are known; those of `source` are found by name among them.
+
+    Raises:
+        DataError: If the images have another shape, or a class that is not known.
+    """
+    images = source.test or source.train
+    if images.images.shape[1:] != tuple(input_shape):
+        have, want = ("x".join(map(str, shape)) for shape in (images.images.shape[1:], input_shape))
+        raise DataError(f"{source.name} has images of {have}, not of {want}")
+    if strange := sorted(set(source.class_names) - set(class_names)):
+        known = ", ".join(class_names)
+        raise DataError(f"{source.name} has the class {strange[0]!r}, which is none of those learnt: {known}")
+    numbers = np.array([list(class_names).index(name) for name in source.class_names], np.int32)
+    return ImageSet(images.images, numbers[images.labels])
 
 
 def canonical(images: ImageSet) -> tuple[ImageSet, bytes]:

@@ -1,0 +1,223 @@
+"""A folder with one sub-folder of images a class, or two such folders named `train` and `test`."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from trainer.data.image import SUFFIXES, Header, read_header, read_image
+from trainer.data.imageset import ImageSet, Source, validation_share
+from trainer.data.memory import refuse_if_too_large
+from trainer.errors import DataError
+
+NAMED = 5  # how many skipped files a notice names
+
+
+@dataclass
+class _Split:
+    """The files of one split, in sorted order, and why some of them are left out."""
+
+    root: Path
+    paths: list[Path] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    skipped: dict[Path, str] = field(default_factory=dict)
+
+    def kept(self) -> list[int]:
+        return [i for i, path in enumerate(self.paths) if path not in self.skipped]
+
+
+def load_folder(root: Path) -> Source:
+    """Read `root/<class>/*` or `root/train/<class>/*` and, as test split, `root/test/<class>/*`.
+
+    Classes are sorted by name, those that are numbers by value. Images are gray if every file is stored
+    without colour, otherwise RGB. All must have one size: a few that have not, or that cannot be decoded, are
+    skipped with a notice. Hidden files and symbolic links are ignored.
+
+    Args:
+        root: The folder.
+
+    Raises:
+        DataError: If there are no class folders, one of them has no readable image, `test` has a class that
+            `train` has not, or more than half of the images cannot be read or have not the most common size.
+    """
+    train_root, test_root = _layout(root)
+    ignored: Counter[str] = Counter()
+    folders = _class_folders(train_root, ignored)
+    class_names = tuple(folder.name for folder in folders)
+    splits = [_list(train_root, folders, class_names, ignored)]
+    if test_root is not None:
+        splits.append(_list(test_root, _class_folders(test_root, ignored), class_names, ignored))
+    with ThreadPoolExecutor() as pool:
+        pairs = [(split, _read_headers(split, pool)) for split in splits]
+        size = _common_size(*pairs[0])
+        for split, found in pairs:
+            _skip_other_sizes(split, found, size)
+            _refuse_if_bare(split, class_names)
+        gray = all(found[path].gray for split, found in pairs for path in found if path not in split.skipped)
+        shape = (*size, 1 if gray else 3)
+        train, *test = [_decode(split, shape, pool) for split in splits]
+    notices = [*_layout_notice(root, train_root), *_ignored_notice(root, ignored)]
+    for split in splits:
+        _refuse_if_bare(split, class_names)
+        notices += _skip_notice(split)
+    held = test[0] if test else None
+    return Source(str(root), train, held, class_names, validation_share(train, held), notices=tuple(notices))
+
+
+def _layout(root: Path) -> tuple[Path, Path | None]:
+    """Return the folders that hold the class folders of train and test."""
+    train, test = root / "train", root / "test"
+    if not train.is_dir() or not _entries(train, Counter())[0]:  # a class may be called train
+        return root, None
+    return train, test if test.is_dir() else None
+
+
+def _entries(folder: Path, ignored: Counter[str]) -> tuple[list[Path], list[Path]]:
+    """Return a folder's sub-folders and image files; what is neither, and not hidden, is counted."""
+    folders, files = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.name.startswith((".", "__MACOSX")):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+            elif entry.is_file(follow_symlinks=False) and path.suffix.lower() in SUFFIXES:
+                files.append(path)
+            else:
+                ignored["symbolic link" if entry.is_symlink() else f"{path.suffix or 'other'} file"] += 1
+    return folders, sorted(files)
+
+
+def _class_folders(root: Path, ignored: Counter[str]) -> list[Path]:
+    folders, loose = _entries(root, ignored)
+    if not folders:
+        hint = "images must lie in one sub-folder a class"
+        raise DataError(f"{root} holds neither IDX files nor class folders; {hint}")
+    ignored["image outside of the class folders"] += len(loose)
+    return sorted(folders, key=lambda path: _by_value(path.name))
+
+
+def _by_value(name: str) -> tuple[int, int, str]:
+    """Return a key that sorts numbers by value, before other names."""
+    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+
+
+def _list(root: Path, folders: list[Path], class_names: tuple[str, ...], ignored: Counter[str]) -> _Split:
+    split = _Split(root)
+    for folder in folders:
+        if folder.name not in class_names:
+            raise DataError(f"{folder}: there is no class {folder.name!r} in {root.parent / 'train'}")
+        deeper, files = _entries(folder, ignored)
+        ignored["folder inside a class folder"] += len(deeper)
+        if not files:
+            raise DataError(f"{folder} holds no image ({', '.join(SUFFIXES)}); fill or remove it")
+        split.paths += files
+        split.labels += [class_names.index(folder.name)] * len(files)
+    return split
+
+
+def _read_headers(split: _Split, pool: ThreadPoolExecutor) -> dict[Path, Header]:
+    """Return the headers of the files that have one; the others are skipped."""
+
+    def read(path: Path) -> Header | DataError:
+        try:
+            return read_header(path)
+        except DataError as error:
+            return error
+
+    found = {}
+    for path, result in zip(split.paths, pool.map(read, split.paths), strict=True):
+        if isinstance(result, Header):
+            found[path] = result
+        else:
+            split.skipped[path] = _reason(path, result)
+    return found
+
+
+def _common_size(train: _Split, headers: dict[Path, Header]) -> tuple[int, int]:
+    """Return height and width of most training images."""
+    if not headers:
+        first, reason = next(iter(train.skipped.items()))
+        raise DataError(f"{train.root}: no image can be read, beginning with {first}: {reason}")
+    sizes = Counter((header.height, header.width) for header in headers.values())
+    return sizes.most_common(1)[0][0]
+
+
+def _skip_other_sizes(split: _Split, headers: dict[Path, Header], size: tuple[int, int]) -> None:
+    for path, header in headers.items():
+        if (header.height, header.width) != size:
+            split.skipped[path] = f"{header.width}x{header.height} instead of {size[1]}x{size[0]}"
+
+
+def _refuse_if_bare(split: _Split, class_names: tuple[str, ...]) -> None:
+    """Raise if too many files are skipped for the rest to be what the user meant."""
+    files, left = len(split.paths), len(split.kept())
+    if 2 * left < files:
+        first = next(path for path in split.paths if path in split.skipped)
+        raise DataError(
+            f"{split.root}: only {left} of {files} images can be read and have one size; the first other one "
+            f"is {first} ({split.skipped[first]}); bring them all to one size"
+        )
+    for label in sorted(set(split.labels) - {split.labels[i] for i in split.kept()}):
+        first = next(path for path, k in zip(split.paths, split.labels, strict=True) if k == label)
+        raise DataError(
+            f"{split.root / class_names[label]} holds no usable image: {first.name}: {split.skipped[first]}"
+        )
+
+
+def _decode(split: _Split, shape: tuple[int, int, int], pool: ThreadPoolExecutor) -> ImageSet:
+    """Return the images that can be decoded; the others are added to the skipped ones."""
+    wanted = split.kept()
+    refuse_if_too_large(len(wanted) * int(np.prod(shape)), str(split.root))
+    images = np.empty((len(wanted), *shape), np.uint8)
+
+    def decode(row: int) -> None:
+        path = split.paths[wanted[row]]
+        try:
+            image = read_image(path, shape[2])
+        except DataError as error:
+            split.skipped[path] = _reason(path, error)
+            return
+        if image.shape != shape:  # a file whose pixels contradict its header
+            split.skipped[path] = f"{image.shape[1]}x{image.shape[0]} instead of {shape[1]}x{shape[0]}"
+        else:
+            images[row] = image
+
+    list(pool.map(decode, range(len(wanted))))
+    good = np.array([split.paths[i] not in split.skipped for i in wanted])
+    if not good.any():
+        raise DataError(f"{split.root}: no image can be decoded, beginning with {split.paths[0]}")
+    labels = np.array([split.labels[i] for i in wanted], np.int32)
+    return ImageSet(images if good.all() else images[good], labels[good])
+
+
+def _layout_notice(root: Path, train_root: Path) -> list[str]:
+    """Say which folders beside `train` and `test` are not read."""
+    if train_root == root:
+        return []
+    others = sorted(path.name for path in _entries(root, Counter())[0] if path.name not in ("train", "test"))
+    return [f"{root}: only train and test are read, not {', '.join(others)}"] if others else []
+
+
+def _ignored_notice(root: Path, ignored: Counter[str]) -> list[str]:
+    """Say what else lies there and is not read: somebody may believe that it is."""
+    counted = ", ".join(f"{number} x {what}" for what, number in sorted(ignored.items()) if number)
+    return [f"{root}: ignored: {counted}"] if counted else []
+
+
+def _skip_notice(split: _Split) -> list[str]:
+    if not split.skipped:
+        return []
+    named = [f"{path.relative_to(split.root)} ({split.skipped[path]})" for path in split.paths if path in split.skipped]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return [f"{split.root}: {len(named)} of {len(split.paths)} images skipped: {', '.join(named[:NAMED])}{more}"]
+
+
+def _reason(path: Path, error: DataError) -> str:
+    return str(error).removeprefix(f"{path}: ")

@@ -1,0 +1,116 @@
+"""Image files from outside: decoded with bounds, and refused with a reason."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from trainer.errors import DataError
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
+"""What is decoded; Pillow knows many more formats, and each is one more way in for a forged file."""
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+MAX_BYTES = 10_000_000
+MAX_PIXELS = 25_000_000
+
+GRAY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L", "I;16N")
+ORIENTATION = 0x0112  # EXIF tag; 5 to 8 swap width and height
+CHANGING_FILTERS = threading.Lock()  # warning filters are global, images are opened by several threads
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its image, as it is seen, without decoding it.
+
+    Attributes:
+        height: Rows, after the EXIF orientation.
+        width: Columns, after the EXIF orientation.
+        gray: Whether it is stored without colour; a colour image whose pixels happen to be gray is not.
+    """
+
+    height: int
+    width: int
+    gray: bool
+
+
+def read_header(path: Path) -> Header:
+    """Read size and kind of an image without decoding it.
+
+    Raises:
+        DataError: If the file cannot be opened, is too large, or is none of `FORMATS`; names file and reason.
+    """
+    with _opened(path) as image:
+        height, width = image.height, image.width
+        # For a PNG without EXIF in front of its pixels, getexif() would decode them to look behind.
+        if "exif" in image.info and image.getexif().get(ORIENTATION, 1) >= 5:
+            height, width = width, height
+        return Header(height, width, image.mode in GRAY_MODES)
+
+
+def read_image(path: Path, channels: int) -> np.ndarray:
+    """Decode an image file (the first frame of an animation), turned as its EXIF orientation says.
+
+    Transparent pixels become white, 16-bit gray is scaled to 8 bits, for one channel colour becomes gray.
+
+    Args:
+        path: A PNG, JPEG, BMP, GIF or WebP file of at most 10 MB and 25 million pixels.
+        channels: 1 for gray or 3 for RGB.
+
+    Returns:
+        uint8 `[H, W, channels]`.
+
+    Raises:
+        DataError: If the file cannot be decoded or is too large; names file and reason.
+    """
+    with _opened(path) as image:
+        image.load()  # raises on truncated files, which verify() does not see
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I;16"):
+            gray = _scaled(upright)
+            return np.repeat(gray[..., np.newaxis], channels, axis=2)
+        flat = _on_white(upright).convert("L" if channels == 1 else "RGB")
+        return np.array(flat, np.uint8).reshape(flat.height, flat.width, channels)
+
+
+def _scaled(image: Image.Image) -> np.ndarray:
+    """Return 16-bit gray as uint8 `[H, W]`; Pillow would clip it."""
+    values = np.asarray(image).astype(np.uint32)
+    if "transparency" in image.info:
+        values = np.where(values == image.info["transparency"], 65535, values)
+    return ((values * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Return the image on white ground; converted as it is, what is transparent would turn black."""
+    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+        return image
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image within bounds; whatever its decoder raises inside the block becomes a `DataError`."""
+    try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ValueError(f"{size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f} MB")
+        with CHANGING_FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound below is stricter
+            opened = Image.open(path, formats=FORMATS)
+        with opened as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width}x{image.height}, more than {MAX_PIXELS // 1_000_000} million pixels")
+            yield image
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from error
+    except Exception as error:  # decoders raise anything for forged bytes
+        reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+        raise DataError(f"{path}: {str(reason).splitlines()[0]}") from error

@@ -1,0 +1,64 @@
+"""Labels and classes: that each label names a class, and each class has something to learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trainer.data.imageset import Source
+from trainer.errors import DataError
+
+
+def as_labels(values: np.ndarray) -> np.ndarray:
+    """Return integers of any width, `[N]`, as int32.
+
+    Raises:
+        ValueError: If one of them does not fit.
+    """
+    limits = np.iinfo(np.int32)
+    outside = (values < limits.min) | (values > limits.max)
+    if outside.any():
+        index = int(outside.argmax())
+        raise ValueError(f"label {values[index]} of image {index} is no class number")
+    return values.astype(np.int32)
+
+
+def numbered_classes(labels: np.ndarray) -> tuple[str, ...]:
+    """Return "0" to "K-1" for labels without names, int `[N]`; K is the first number that no label has."""
+    present = np.unique(labels[labels >= 0])
+    gaps = np.flatnonzero(present != np.arange(len(present)))
+    return tuple(str(k) for k in range(int(gaps[0]) if gaps.size else len(present)))
+
+
+def check_source(source: Source) -> None:
+    """Raise unless train and test agree and labels are 0 to K-1, each present in the training images.
+
+    Raises:
+        DataError: If not; the message names the source, the first offending image and its label.
+    """
+    count = len(source.class_names)
+    _check_range(source, "training", source.train.labels, count)
+    if count < 2:
+        raise DataError(f"{source.name}: one class only; there is nothing to tell apart")
+    images = np.bincount(source.train.labels, minlength=count)
+    if not images.all():
+        absent = int(images.argmin())
+        raise DataError(f"{source.name}: no training image has label {absent} (class {source.class_names[absent]!r})")
+    if source.test is not None:
+        _check_range(source, "test", source.test.labels, count)
+        _check_shapes(source, source.test.images)
+
+
+def _check_range(source: Source, split: str, labels: np.ndarray, count: int) -> None:
+    outside = (labels < 0) | (labels >= count)
+    if not outside.any():
+        return
+    index = int(outside.argmax())
+    classes = f"the classes 0-{count - 1}" if count else "the classes, which are numbered from 0"
+    hint = "" if (source.train.labels == count).any() else f" (no training image has label {count})"
+    raise DataError(f"{source.name}: label {labels[index]} of {split} image {index} lies outside {classes}{hint}")
+
+
+def _check_shapes(source: Source, test: np.ndarray) -> None:
+    shapes = ["x".join(map(str, images.shape[1:])) for images in (source.train.images, test)]
+    if shapes[0] != shapes[1]:
+        raise DataError(f"{source.name}: training images are {shapes[0]} but test images {shapes[1]}")
