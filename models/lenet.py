@@ -5,11 +5,12 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from trainer.arguments import Share
 from trainer.registry import models
 
 
 @models.register("lenet")
-def lenet(input_shape: tuple[int, int, int], num_classes: int, dropout: float = 0.0) -> keras.Model:
+def lenet(input_shape: tuple[int, int, int], num_classes: int, dropout: Share = 0.0) -> keras.Model:
     """Build the modern LeNet-5: 61,706 parameters for images of 28 x 28 x 1 and 10 classes.
 
     After LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B; ReLU, max pooling

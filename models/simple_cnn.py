@@ -5,11 +5,12 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from trainer.arguments import Share
 from trainer.registry import models
 
 
 @models.register("simple_cnn")
-def simple_cnn(input_shape: tuple[int, int, int], num_classes: int, dropout: float = 0.5) -> keras.Model:
+def simple_cnn(input_shape: tuple[int, int, int], num_classes: int, dropout: Share = 0.5) -> keras.Model:
     """Build the "Simple MNIST convnet": 34,826 parameters for images of 28 x 28 x 1 and 10 classes.
 
     After Chollet 2015, keras.io/examples/vision/mnist_convnet.
