@@ -29,6 +29,7 @@ class Checkpoint(Plugin):
         self.monitor = monitor
         self.monitors = (monitor,)
         self.best = Best(monitor, mode)
+        self._asked: tuple[int, float] | None = None  # step of the last `best` asked for, and the value before it
 
     def on_validation_end(self, run: Run) -> None:
         """Save weights that validation finds better."""
@@ -42,7 +43,12 @@ class Checkpoint(Plugin):
             self._look(run)
 
     def _look(self, run: Run) -> None:
+        if self._asked is not None and run.saved.get("best") != self._asked[0]:
+            self.best.value = self._asked[1]  # the disk refused it: what lies there is still the one to beat
+        before = self.best.value
+        self._asked = None
         if self.best.improved(run.logs[self.monitor]):
+            self._asked = run.step, before
             run.save("best")
 
     def state(self) -> dict[str, Any]:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from pathlib import Path
 
 try:
+    import models  # noqa: F401  (fills the table of models)
     from trainer.cli import Parser, run_script
+    from trainer.data.sources import check_source
+    from trainer.restore import load_trained
+    from trainer.rundir import newest_done
+    from trainer.summary import class_table, score_rows, table
 except ModuleNotFoundError as error:
-    sys.exit(f"evaluate.py: {error.name} is not installed; run: python -m pip install -e {Path(__file__).parents[1]}")
-
-import models  # noqa: F401  (fills the table of models)
-from trainer.assemble import load_data
-from trainer.data.sources import check_source
-from trainer.errors import DataError
-from trainer.restore import find_checkpoint, load_trained
-from trainer.rundir import newest_done
-from trainer.summary import class_table, table, test_rows
+    sys.exit(f"evaluate.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
 
 def parser() -> Parser:
@@ -27,7 +23,8 @@ def parser() -> Parser:
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
     p.add_argument("--data", metavar="NAME|PATH", help="data source (that of the run)")
     p.add_argument("--data-dir", metavar="DIR", help="where data lie (that of the run)")
-    p.add_argument("--split", choices=("train", "validation", "test"), default="test", help="which images (test)")
+    parts = ("train", "validation", "test")
+    p.add_argument("--split", choices=parts, default="test", help="which of the run's own images (test)")
     return p
 
 
@@ -36,27 +33,16 @@ def main() -> int:
     args = parser().parse()
     if args.data is not None:
         check_source(args.data, Path(args.data_dir or "data"))
-    path = find_checkpoint(args.run or newest_done(args.runs))
-    trained = load_trained(path)
-    changes = {"name": args.data, "folder": args.data_dir, "test": None if args.data is None else ""}
-    wanted = {key: value for key, value in changes.items() if value is not None}
-    config = dataclasses.replace(trained.config.data, **wanted)
-    data = load_data(dataclasses.replace(config, test=config.test or None), trained.config.training.seed)
-    if list(data.input_shape) != trained.data["input_shape"] or data.num_classes != len(trained.data["class_names"]):
-        raise DataError(
-            f"{data.name} has images {data.input_shape} of {data.num_classes} classes, the model was trained on "
-            f"{tuple(trained.data['input_shape'])} of {len(trained.data['class_names'])}"
-        )
+    trained = load_trained(args.run or newest_done(args.runs))
+    what, images = trained.images(args.data, args.data_dir, args.split)
     from trainer.registry import tasks
     from trainer.trainer import Trainer
 
-    images = getattr(data, args.split)
     task = tasks.build(trained.config.task.name, **trained.config.task.args)
     numbers = Trainer(trained.model, task=task).evaluate(images)
-    rows = [("checkpoint", str(path)), ("data", f"{data.name}, {args.split} split: {len(images):,} images")]
-    print(table([*rows, *test_rows(numbers, args.split)]))
+    print(table([("checkpoint", str(trained.path)), ("data", f"{what}: {len(images):,}"), *score_rows(numbers)]))
     if "per_class" in numbers:
-        print(class_table(numbers["per_class"], data.class_names))
+        print(class_table(numbers["per_class"], trained.data["class_names"]))
     return 0
 
 

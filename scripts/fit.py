@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 STARTED = time.perf_counter()
 
 try:
+    import models  # noqa: F401  (fills the table of models)
+    import plugins  # noqa: F401  (fills the table of plugins)
+    from trainer import registry
+    from trainer.assemble import assemble, check, import_user_module, start
     from trainer.cli import Parser, run_script
+    from trainer.config import Config, override, parse_spec, read_toml, resolve
+    from trainer.errors import UsageError, did_you_mean
+    from trainer.ledger import Ledger
+    from trainer.rundir import check_free, default_name
 except ModuleNotFoundError as error:
-    sys.exit(f"fit.py: {error.name} is not installed; run: python -m pip install -e {Path(__file__).parents[1]}")
-
-import models  # noqa: F401  (fills the table of models)
-import plugins  # noqa: F401  (fills the table of plugins)
-from trainer import registry
-from trainer.assemble import assemble, check, import_user_module
-from trainer.config import Config, override, parse_spec, read_toml, resolve
-from trainer.errors import unknown
-from trainer.ledger import Ledger
-from trainer.rundir import check_free, default_name
+    sys.exit(f"fit.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from trainer.config import ModelConfig, TaskConfig
     from trainer.run import Run
 
 LISTS = {
@@ -78,7 +78,9 @@ def configuration(args: Namespace) -> Config:
         UsageError: If a key, name or value is wrong.
     """
     config = resolve([read_toml(args.config)] if args.config else [], str(args.config or ""))
-    config = override(config, args.set)
+    specs = {section: parse_spec(spec) for section in ("model", "task") if (spec := getattr(args, section)) is not None}
+    named = {section: _named(getattr(config, section), name) for section, (name, _) in specs.items()}
+    config = override(resolve([config.to_dict(), named]), args.set)
     flags: dict[str, dict[str, Any]] = {
         "data": {
             **{"name": args.data, "folder": args.data_dir, "test": args.test_data},
@@ -91,12 +93,16 @@ def configuration(args: Namespace) -> Config:
         },
     }
     layer: dict[str, Any] = {name: {k: v for k, v in keys.items() if v is not None} for name, keys in flags.items()}
-    for section, spec in (("model", args.model), ("task", args.task)):
-        if spec is not None:
-            layer[section] = dict(zip(("name", "args"), parse_spec(spec), strict=True))
+    for section, (name, arguments) in specs.items():
+        layer[section] = {"name": name, "args": {**getattr(config, section).args, **arguments}}
     layer["plugins"] = chosen_plugins(config.plugins, args)
     layer["imports"] = [*config.imports, *getattr(args, "import")]
     return resolve([config.to_dict(), layer])
+
+
+def _named(section: ModelConfig | TaskConfig, name: str) -> dict[str, Any]:
+    """Return `section` with another name; the arguments of one model are not those of another."""
+    return {"name": name, "args": section.args if name == section.name else {}}
 
 
 def chosen_plugins(configured: dict[str, dict[str, Any]], args: Namespace) -> dict[str, dict[str, Any]]:
@@ -111,7 +117,8 @@ def chosen_plugins(configured: dict[str, dict[str, Any]], args: Namespace) -> di
         chosen.setdefault(name, {}).update(arguments)
     for name in args.no_plugin:
         if name not in chosen:
-            raise unknown("plugin", name, chosen)
+            listed = ", ".join(chosen) or "none"
+            raise UsageError(f"--no-plugin {name}: not a plugin of this run{did_you_mean(name, chosen)} ({listed})")
         del chosen[name]
     if args.progress is not None and "progress" in chosen:
         chosen["progress"]["mode"] = args.progress
@@ -132,6 +139,8 @@ def print_result(run: Run) -> None:
     from trainer.summary import result_table
 
     print(result_table(run.result))
+    for notice in run.data["notices"]:
+        print(f"notice          {notice}")
     print(f"run directory   {run.directory}")
     command = ui_command(run.directory) if run.directory is not None else None
     if command:
@@ -153,9 +162,15 @@ def main() -> int:
         return 0
     run_dir = args.run_dir or Path("runs") / default_name(config.model.name)
     check_free(run_dir)
-    session = assemble(config, parts, run_dir, Ledger(STARTED))
+    ledger = Ledger(STARTED)
+    if config.model.args or config.optimizer.args:
+        start(config, ledger)  # a wrong argument is all that is said
+    print(
+        f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}", file=sys.stderr, flush=True
+    )
+    session = assemble(config, parts, run_dir, ledger)
     run = session.fit()
-    if run.signal is not None:
+    if run.status == "interrupted" and run.signal is not None:
         print(
             f"fit.py: {run.stop_reason}; the weights of step {run.step} are saved in {run.directory}", file=sys.stderr
         )

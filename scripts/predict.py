@@ -6,14 +6,13 @@ import sys
 from pathlib import Path
 
 try:
+    import models  # noqa: F401  (fills the table of models)
     from trainer.cli import Parser, run_script
+    from trainer.errors import DataError
+    from trainer.restore import find_checkpoint
+    from trainer.rundir import newest_done
 except ModuleNotFoundError as error:
-    sys.exit(f"predict.py: {error.name} is not installed; run: python -m pip install -e {Path(__file__).parents[1]}")
-
-import models  # noqa: F401  (fills the table of models)
-from trainer.errors import DataError
-from trainer.restore import find_checkpoint
-from trainer.rundir import newest_done
+    sys.exit(f"predict.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
 
 def parser() -> Parser:

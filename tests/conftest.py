@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,18 +56,44 @@ def images() -> ImageSet:
     return make_images(200)
 
 
-Script = Callable[..., subprocess.CompletedProcess[str]]
+@contextmanager
+def files_no_longer_than(size: int) -> Iterator[None]:
+    """Let the system refuse longer files in this process, as a full disk does: in the middle of a write."""
+    import resource  # Unix has it
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+Done = subprocess.CompletedProcess[str]
+Script = Callable[..., Done]
+SILENT = ("--no-plugin", "mlflow", "--no-plugin", "plots", "--progress", "none")
+"""Flags of `fit.py` for a run that leaves only its own files."""
+
+
+def run_script(
+    cwd: Path, name: str, *arguments: str | Path, timeout: float = 120, env: dict[str, str] | None = None
+) -> Done:
+    """Run a script of the project in a folder, as a user would."""
+    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
+    environment = {**os.environ, **(env or {})}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
 
 
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
-    """Runs a script of the project in an empty folder, as a user would."""
+    """Runs a script of the project in an empty folder."""
+    return partial(run_script, tmp_path)
 
-    def run(
-        name: str, *arguments: str | Path, timeout: float = 120, env: dict[str, str] | None = None, cwd: Path = tmp_path
-    ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
-        environment = {**os.environ, **(env or {})}
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
 
-    return run
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An .npz file of 240 images that a run of one epoch gets through in a second."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.npz"
+    train, test = make_images(200), make_images(40, seed=1)
+    np.savez(path, x_train=train.images, y_train=train.labels, x_test=test.images, y_test=test.labels)
+    return path

@@ -75,7 +75,11 @@ def test_the_1998_network_sees_only_what_its_table_connects(keras):
     [
         ("lenet5", {"num_classes": 11}, "the 1998 network knows 10 bitmaps, not 11 classes; use lenet"),
         ("lenet", {"dropout": 2.0}, "model 'lenet': "),
-        ("lenet", {"dropuot": 0.1}, r"unexpected keyword argument 'dropuot'; it takes \(dropout: float = 0.0\)"),
+        (
+            "lenet",
+            {"dropuot": 0.1},
+            r"no argument 'dropuot'; did you mean 'dropout'\? it takes \(dropout: float = 0.0\)",
+        ),
         ("mlp", {"units": "wide"}, "units='wide'"),
     ],
 )

@@ -78,20 +78,29 @@ def test_wrong_arguments_of_a_plugin_are_refused(arguments, message):
         registry.build("early_stopping", **arguments)
 
 
-def saved(plugin: Checkpoint, values: list[float]) -> list[list[str]]:
-    """Return the roles asked for after each of the values."""
-    roles = []
+def saved(plugin: Checkpoint, values: list[float], refused: tuple[int, ...] = ()) -> list[list[str]]:
+    """Return the roles asked for after each of the values; at the steps `refused` the disk is full."""
+    roles, run = [], Run()
     for value in values:
-        run = Run(logs={"val_loss": value})
+        run.step += 1
+        run.logs["val_loss"] = value
         plugin.on_validation_end(run)
         plugin.on_epoch_end(run)
         roles.append(run.saves)
+        if run.step not in refused:
+            run.saved |= dict.fromkeys(run.saves, run.step)
+        run.saves = []
     return roles
 
 
 def test_checkpoint_saves_the_last_always_and_the_best_when_it_is():
     expected = [["best", "last"], ["last"], ["last"], ["best", "last"]]
     assert saved(Checkpoint(), [0.5, 0.6, math.nan, 0.4]) == expected
+
+
+def test_a_best_that_the_disk_refused_is_not_the_one_to_beat():
+    expected = [["best", "last"], ["best", "last"], ["best", "last"], ["last"]]
+    assert saved(Checkpoint(), [0.5, 0.3, 0.4, 0.45], refused=(2,)) == expected
 
 
 def test_a_restored_checkpoint_plugin_does_not_overwrite_the_best_with_a_worse_one():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,18 +12,18 @@ from trainer import backend
 from trainer.config import Config, DataConfig
 from trainer.data import load
 from trainer.data.sources import check_source, load_source
-from trainer.data.split import Data, canonical
-from trainer.errors import DataError, UsageError
+from trainer.errors import UsageError, first_line
 from trainer.ledger import Ledger
 from trainer.optimizers import build_optimizer, check_optimizer
 from trainer.plugin import Every, Plugin, check_plugins
 from trainer.registry import models, plugins, tasks
-from trainer.run import Run
+from trainer.run import Run, logger
 from trainer.task import Task, logged_names
 
 if TYPE_CHECKING:
     import keras
 
+    from trainer.data.split import Data
     from trainer.trainer import Trainer
 
 
@@ -54,8 +53,8 @@ def check(config: Config) -> Parts:
     for name in (config.data.name, config.data.test):
         if name is not None:
             check_source(name, Path(config.data.folder))
-    for name in (*config.plugins, config.task.name):
-        (tasks if name == config.task.name else plugins).find(name)
+    for name in config.plugins:
+        plugins.find(name)
     task: Task = tasks.build(config.task.name, **config.task.args)
     built: list[Plugin] = [plugins.build(name, **args) for name, args in config.plugins.items()]
     check_plugins(built, logged_names(task, validation=True))
@@ -75,7 +74,7 @@ def import_user_module(module: str) -> None:
     except UsageError:
         raise
     except Exception as error:  # a user's module may raise anything
-        raise UsageError(f"--import {module}: {type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
+        raise UsageError(f"--import {module}: {type(error).__name__}: {first_line(error)}") from error
 
 
 def load_data(config: DataConfig, seed: int) -> Data:
@@ -84,17 +83,10 @@ def load_data(config: DataConfig, seed: int) -> Data:
     Raises:
         DataError: If they cannot be read, or test data from elsewhere do not fit the training data.
     """
+    from trainer.data.split import with_test
+
     data = load(config.name, config.folder, seed)
-    if config.test is None:
-        return data
-    other = load_source(config.test, Path(config.folder))
-    images = canonical(other.test or other.train)[0]
-    if images.images.shape[1:] != data.train.images.shape[1:] or images.labels.max() >= data.num_classes:
-        raise DataError(
-            f"test data {other.name} ({images.images.shape[1:]}, {images.labels.max() + 1} classes) do not fit "
-            f"{data.name} ({data.train.images.shape[1:]}, {data.num_classes} classes)"
-        )
-    return dataclasses.replace(data, test=images)
+    return data if config.test is None else with_test(data, load_source(config.test, Path(config.folder)))
 
 
 def build_model(config: Config, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
@@ -132,6 +124,19 @@ class Session:
         )
 
 
+def start(config: Config, ledger: Ledger) -> None:
+    """Start TensorFlow and check the arguments of model and optimizer; a second call costs next to nothing.
+
+    Raises:
+        UsageError: If an argument is wrong.
+    """
+    training = config.training
+    with ledger("imports"):
+        backend.start(training.seed, training.deterministic, training.dtype)
+    models.check(config.model.name, models.resolve(config.model.name), (28, 28, 1), 10, **config.model.args)
+    build_optimizer(config.optimizer, steps=1)
+
+
 def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Session:
     """Start TensorFlow, load the data, build model and trainer.
 
@@ -139,14 +144,14 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
         UsageError: If an argument of model or optimizer is wrong; told before data are read.
         DataError: If the data cannot be read.
     """
+    start(config, ledger)
+    from trainer.trainer import Trainer
+
     training = config.training
-    with ledger("imports"):
-        backend.start(training.seed, training.deterministic, training.dtype)
-        from trainer.trainer import Trainer
-    models.check(config.model.name, models.resolve(config.model.name), (28, 28, 1), 10, **config.model.args)
-    build_optimizer(config.optimizer, steps=1)
     with ledger("data"):
         data = load_data(config.data, training.seed)
+    for notice in data.notices:
+        logger.warning("%s", notice)
     with ledger("build"):
         model = build_model(config, data.input_shape, data.num_classes)
         steps = training.steps or training.epochs * -(-len(data.train) // config.data.batch_size)

@@ -20,12 +20,13 @@ import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, first_line
 from trainer.files import sync_folder, to_json, write_atomic, write_synced
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FORMAT = 1
 STATE, MANIFEST, SUMS = "state.npz", "manifest.json", "SHA256SUMS"
@@ -86,8 +87,7 @@ class Checkpoints:
                 STATE: _pack(variables),
                 MANIFEST: to_json({"format": FORMAT, **manifest, "variables": describe(variables)}).encode(),
             }
-            sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
-            for name, content in {**files, SUMS: sums.encode()}.items():
+            for name, content in {**files, SUMS: _sums(files)}.items():
                 write_synced(aside / name, content)
             sync_folder(aside)
             aside.rename(path)
@@ -104,7 +104,7 @@ class Checkpoints:
     def role(self, role: str) -> Path | None:
         """Return the checkpoint that `role` points to, or None if nothing has that role."""
         pointer = self.folder / role
-        return self.folder / pointer.read_text().strip() if pointer.is_file() else None
+        return self.folder / pointer.read_text(errors="replace").strip() if pointer.is_file() else None
 
 
 def read(path: Path) -> Checkpoint:
@@ -117,15 +117,30 @@ def read(path: Path) -> Checkpoint:
         contents = {name: (path / name).read_bytes() for name in (STATE, MANIFEST, SUMS)}
     except OSError as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}: {error.filename}") from error
-    lines = contents[SUMS].decode(errors="replace").splitlines()
-    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in (STATE, MANIFEST):
-        if sums.get(name) != hashlib.sha256(contents[name]).hexdigest():
+    except ValueError as error:  # a damaged pointer led to a name that no file can have
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+    sums = contents.pop(SUMS)
+    for name, content in contents.items():
+        if _sums({name: content}) not in sums:
             raise CheckpointError(f"checkpoint {path} is damaged: {name} does not match {SUMS}")
-    manifest = json.loads(contents[MANIFEST])
-    if manifest.get("format") != FORMAT:
-        raise CheckpointError(f"checkpoint {path} has format {manifest.get('format')}, this version reads {FORMAT}")
-    return Checkpoint(path, manifest, _unpack(path, contents[STATE]))
+    if sums != _sums(contents):
+        raise CheckpointError(f"checkpoint {path} is damaged: {SUMS} is not as it was written")
+    manifest, arrays = _manifest(path, contents[MANIFEST]), _unpack(path, contents[STATE])
+    held = [(list(array.shape), array.dtype.name) for array in arrays]
+    if held != [(variable["shape"], variable["dtype"]) for variable in manifest["variables"]]:
+        raise CheckpointError(f"checkpoint {path}: {STATE} does not hold what {MANIFEST} says")
+    return Checkpoint(path, manifest, arrays)
+
+
+def _manifest(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        manifest = json.loads(content)
+        written, _ = manifest["format"], manifest["variables"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"checkpoint {path}: {MANIFEST} cannot be read: {first_line(error)}") from error
+    if written != FORMAT:
+        raise CheckpointError(f"checkpoint {path} has format {written}, this version reads {FORMAT}")
+    return manifest
 
 
 def restore(checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
@@ -160,17 +175,26 @@ def describe(variables: Sequence[Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _sums(files: Mapping[str, bytes]) -> bytes:
+    """Return the content of `SHA256SUMS` over `files`, in their order."""
+    return "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()).encode()
+
+
 def _say(variable: Mapping[str, Any]) -> str:
     return f"{variable['name']} {variable['dtype']}{variable['shape']}"
 
 
 def _pack(variables: Sequence[Any]) -> bytes:
+    import numpy as np  # where it is used, since command lines import this module to ask for help
+
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{f"{i:04d}": np.asarray(v) for i, v in enumerate(variables)})
     return buffer.getvalue()
 
 
 def _unpack(path: Path, content: bytes) -> list[np.ndarray]:
+    import numpy as np
+
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return [arrays[name] for name in sorted(arrays.files)]

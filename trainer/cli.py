@@ -39,6 +39,12 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"unknown argument {flag!r}{did_you_mean(flag, flags)} (see --help)")
         return known
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            names = list(map(str, action.choices))
+            message = f"no such choice {value!r}{did_you_mean(value, names)} (choices: {', '.join(names)})"
+            raise argparse.ArgumentError(action, message)
+
 
 class _ToStderr(logging.Handler):
     """Writes to whatever `sys.stderr` is at that moment, so that a progress display can make room."""
@@ -59,7 +65,7 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     try:
         status = main()
     except InkwellError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
+        print(f"{name}: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         status = error.exit_status
     except KeyboardInterrupt:
         print(f"{name}: stopped by Ctrl-C", file=sys.stderr)

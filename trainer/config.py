@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from trainer.errors import UsageError, did_you_mean
+from trainer.errors import UsageError, did_you_mean, explain
 
 Args = dict[str, Any]
 
@@ -31,8 +31,9 @@ def parse_duration(value: Any) -> Any:
     return sum(float(number or 0) * unit for number, unit in zip(parts.groups(), (3600, 60, 1), strict=True))
 
 
-Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
-Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, strict=True, allow_inf_nan=False)]
+Positive = Annotated[int, Field(ge=1, strict=True)]
+PositiveNumber = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 
 
 def _section(cls: type) -> type:
@@ -94,9 +95,9 @@ class OptimizerConfig:
 
     name: str = "adam"
     args: Args = dataclasses.field(default_factory=dict)
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    learning_rate: PositiveNumber = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    clip_norm: PositiveNumber | None = None
 
 
 @_section
@@ -118,8 +119,8 @@ class TrainingConfig:
     steps: Positive | None = None
     max_time: Seconds | None = None
     validate_every_steps: Positive | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    deterministic: bool = False
+    seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
+    deterministic: Annotated[bool, Field(strict=True)] = False
     dtype: Literal["float32", "mixed_bfloat16"] = "float32"
 
 
@@ -205,8 +206,7 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
         prefix = f"{origin}: " if origin else ""
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             raise UsageError(prefix + _unknown_key(keys)) from None
-        message = problem["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{prefix}{'.'.join(keys)} = {problem['input']!r}: {message}") from None
+        raise UsageError(f"{prefix}{'.'.join(keys)} = {problem['input']!r}: {explain(problem)}") from None
 
 
 def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
@@ -223,7 +223,15 @@ def _unknown_key(keys: list[str]) -> str:
         section = getattr(section, key)
     known = [f.name for f in dataclasses.fields(section)]
     where = ".".join(keys)
-    return f"unknown key {where!r}{did_you_mean(keys[-1], known)} (known: {', '.join(known)})"
+    elsewhere = [key for key in _dotted_keys() if key.endswith(f".{keys[-1]}")]
+    near = f"; did you mean {elsewhere[0]!r}?" if elsewhere else did_you_mean(keys[-1], known)
+    return f"unknown key {where!r}{near} (known: {', '.join(known)})"
+
+
+def _dotted_keys() -> list[str]:
+    sections = {f.name: getattr(Config(), f.name) for f in dataclasses.fields(Config)}
+    tables = {name: section for name, section in sections.items() if dataclasses.is_dataclass(section)}
+    return [f"{name}.{key.name}" for name, section in tables.items() for key in dataclasses.fields(section)]
 
 
 def override(config: Config, assignments: Iterable[str]) -> Config:
@@ -242,10 +250,11 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         for depth, parent in enumerate(parents):
             if depth and _is_open(parents[:depth]):
                 section.setdefault(parent, {})
-            inner = section.get(parent)
-            if not isinstance(inner, dict):
+            if parent not in section:
                 raise UsageError(f"--set {assignment}: unknown key {parent!r}{did_you_mean(parent, section)}")
-            section = inner
+            if not isinstance(section[parent], dict):
+                raise UsageError(f"--set {assignment}: {'.'.join(parents[: depth + 1])} is a value and has no keys")
+            section = section[parent]
         section[key] = parse_value(text)
     return resolve([tree], "--set")
 
@@ -263,7 +272,14 @@ def parse_value(text: str) -> Any:
         return text.strip()
 
 
-_ARGUMENT = re.compile(r"""\s*([A-Za-z_]\w*)\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|[^,]*?)\s*(?:,|$)""")
+_ARGUMENT = re.compile(
+    r"""\s*([A-Za-z_]\w*)\s*=\s*                                 # key =
+        ("[^"]*" | '[^']*'                                      # text in quotes
+        | (?:\[.*?\]|\{.*?\})(?=\s*(?:,\s*[A-Za-z_]\w*\s*=|$))  # a list or table, up to the next key or the end
+        | [^,]*?)\s*(?:,|$)                                     # or anything without a comma
+    """,
+    re.VERBOSE,
+)
 
 
 def parse_spec(spec: str) -> tuple[str, Args]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class InkwellError(Exception):
@@ -16,6 +18,10 @@ class UsageError(InkwellError):
     """A wrong flag, name, argument, path or configuration: nothing was started."""
 
     exit_status = 2
+
+
+class HookError(UsageError, TypeError):
+    """A plugin class with a method that looks like a hook and is none."""
 
 
 class DataError(InkwellError):
@@ -44,3 +50,33 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for a name that is not among `known`: a suggestion first, then the list."""
     names = list(known)
     return UsageError(f"unknown {kind} {name!r}{did_you_mean(name, names)} (known: {', '.join(names) or 'none'})")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an exception says, or the name of its class if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def explain(problem: Mapping[str, Any]) -> str:
+    """Return a problem that pydantic reports (`ValidationError.errors`) in the words of a configuration file."""
+    kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        return f"no such choice{did_you_mean(str(problem['input']), choices)} (choices: {', '.join(choices)})"
+    if kind in ("dict_type", "dataclass_type"):
+        return "must be a table"
+    message = message.replace("Input should be", "must be").partition(", unable to")[0]
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
+
+
+_WORDS = {
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid boolean": "true or false",
+    "a valid string": "text",
+    "a valid list": "a list",
+    "a valid tuple": "a list",
+}
+"""How a person who writes TOML calls Python's types."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import OptimizerConfig
-from trainer.errors import UsageError, unknown
+from trainer.errors import UsageError, did_you_mean, first_line, unknown
 
 if TYPE_CHECKING:
     import keras
@@ -24,6 +25,9 @@ CLASSES = {
     "muon": "Muon",
 }
 """Optimizer names and their Keras classes; a table, so that a wrong name is told without importing Keras."""
+
+RESERVED = ("learning_rate", "name", "kwargs")
+"""What the arguments of an optimizer cannot be: the first is a key of its own, the second is said by the class."""
 
 WARM_UP = 0.05
 """Share of the steps in which the cosine schedule rises linearly to the peak."""
@@ -48,10 +52,22 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opt
     import keras
 
     check_optimizer(config.name)
+    cls = getattr(keras.optimizers, CLASSES[config.name])
+    _check_arguments(config, [name for name in inspect.signature(cls).parameters if name not in RESERVED])
     try:
-        return getattr(keras.optimizers, CLASSES[config.name])(schedule(config, steps), **config.args)
+        return cls(schedule(config, steps), **config.args)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"optimizer {config.name!r}: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"optimizer {config.name!r}: {first_line(error)}") from error
+
+
+def _check_arguments(config: OptimizerConfig, known: list[str]) -> None:
+    """Refuse what Keras would take and stumble over later: its optimizers do not look at the types of arguments."""
+    for name, value in config.args.items():
+        if name not in known:
+            near = did_you_mean(name, known) or ";"
+            raise UsageError(f"optimizer {config.name!r} has no argument {name!r}{near} it takes {', '.join(known)}")
+        if isinstance(value, str):
+            raise UsageError(f"optimizer {config.name!r}: {name}={value!r}: must be a number, true or false")
 
 
 def schedule(config: OptimizerConfig, steps: int) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trainer.errors import UsageError, did_you_mean
+from trainer.errors import HookError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from trainer.run import Run
@@ -63,7 +63,7 @@ class Plugin:
         super().__init_subclass__(**kwargs)
         for attribute in vars(cls):
             if attribute.startswith("on_") and attribute not in HOOKS:
-                raise TypeError(
+                raise HookError(
                     f"{cls.__name__}.{attribute} is not a hook{did_you_mean(attribute, HOOKS)} "
                     f"(hooks: {', '.join(HOOKS)})"
                 )

@@ -57,6 +57,8 @@ class Recorder:
         name = f"epoch={self.run.epoch:04d}-step={self.run.step:07d}"
         saved = self._try("checkpoint", lambda d: d.checkpoints.write(name, variables, manifest, roles))
         self._unsaved = "" if saved else name
+        if saved:
+            self.run.saved |= dict.fromkeys(roles, self.run.step)
 
     def best(self) -> Checkpoint | None:
         """Return the verified checkpoint that the role `best` points to, if there is one.
@@ -93,7 +95,8 @@ class Recorder:
             write(self.directory)
         except OSError as error:
             if what not in self._warned:
-                self.run.warn(f"{what} cannot be written at step {self.run.step}: {error.strerror}; training goes on")
+                goes_on = "; training goes on" if self.run.status == "running" else ""
+                self.run.warn(f"{what} cannot be written at step {self.run.step}: {error.strerror}{goes_on}")
             self._warned.add(what)
             return False
         return True

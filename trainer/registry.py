@@ -7,15 +7,17 @@ entry point of another installed package. It is resolved when it is used, and on
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from trainer.errors import UsageError, unknown
+from trainer.errors import UsageError, did_you_mean, explain, first_line, unknown
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -92,7 +94,13 @@ class Registry:
 
     def entries(self) -> list[Entry]:
         """Return every name in order of filing, then those of other packages; imports none of them."""
-        return [*self._entries.values(), *(_entry(point) for point in _points(self.group))]
+        theirs = (_entry(point) for point in _points(self.group))
+        return [*self._entries.values(), *(entry for entry in theirs if not self._registers(entry))]
+
+    def _registers(self, entry: Entry) -> bool:
+        """Return whether the package of an entry point has registered its name too: that is one thing, not two."""
+        held = self._entries.get(entry.name)
+        return held is not None and _package(held.target) == _package(entry.target)
 
     def find(self, name: str) -> Entry:
         """Return the entry of `name` without importing it.
@@ -127,7 +135,7 @@ class Registry:
         try:
             return builder(*args, **kwargs)
         except ValueError as error:
-            raise UsageError(f"{self.kind} {name!r}: {str(error).splitlines()[0]}") from error
+            raise UsageError(f"{self.kind} {name!r}: {first_line(error)}") from error
 
     def check(self, name: str, builder: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return `kwargs` converted to the types that `builder` declares, without calling it.
@@ -136,7 +144,14 @@ class Registry:
             UsageError: If an argument is missing, unknown or of the wrong type; the message shows the signature.
         """
         signature = inspect.signature(builder)
-        takes = _describe(signature, len(args))
+        parameters = list(signature.parameters.values())[len(args) :]
+        takes = _describe(builder, parameters)
+        if all(parameter.kind != parameter.VAR_KEYWORD for parameter in parameters):
+            names = [parameter.name for parameter in parameters]
+            for key in kwargs:
+                if key not in names:
+                    near = did_you_mean(key, names) or ";"
+                    raise UsageError(f"{self.kind} {name!r} has no argument {key!r}{near} it takes {takes}")
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -144,31 +159,62 @@ class Registry:
         return {key: self._convert(name, builder, key, value, takes) for key, value in kwargs.items()}
 
     def _convert(self, name: str, builder: Callable[..., Any], key: str, value: Any, takes: str) -> Any:
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
 
-        hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
-        if key not in hints:
-            return value
         try:
-            return TypeAdapter(hints[key]).validate_python(value)
+            return TypeAdapter(_hint(builder, key, ranges=True)).validate_python(value)
+        except (PydanticUserError, PydanticUndefinedAnnotation):
+            return value  # a type that only the builder itself can check
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
+            reason = explain(error.errors()[0])
             raise UsageError(f"{self.kind} {name!r}: {key}={value!r}: {reason}; it takes {takes}") from error
 
 
-def _describe(signature: inspect.Signature, given: int) -> str:
-    """Return the parameters that a user may set, as `(patience: int = 5, …)`."""
-    parameters = list(signature.parameters.values())[given:]
-    return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)).replace("'", "")
+def _hint(builder: Callable[..., Any], key: str, ranges: bool) -> Any:
+    """Return the declared type of one argument; anything goes where it is not declared or cannot be looked up.
+
+    Only this one is looked up: others may name what their module imports for type checkers alone.
+
+    Args:
+        builder: A function or class.
+        key: Name of the argument.
+        ranges: Keep what `Annotated` adds to a type.
+    """
+    function: Any = inspect.unwrap(vars(builder).get("__init__", builder) if inspect.isclass(builder) else builder)
+    declared = {key: getattr(function, "__annotations__", {}).get(key, Any)}
+    names = getattr(function, "__globals__", {})
+    try:
+        return typing.get_type_hints(SimpleNamespace(__annotations__=declared), names, include_extras=ranges)[key]
+    except Exception:  # somebody else's annotation may hold anything
+        return Any
+
+
+def _describe(builder: Callable[..., Any], parameters: list[inspect.Parameter]) -> str:
+    """Return the parameters that a user may set, as `(patience: int = 5, …)`; aliases of types are spelt out."""
+    said = []
+    for parameter in parameters:
+        text = str(parameter.replace(default=parameter.empty, annotation=parameter.empty))
+        declared = _hint(builder, parameter.name, ranges=False)
+        if declared is not Any:
+            text += f": {inspect.formatannotation(declared)}"
+        said.append(text if parameter.default is parameter.empty else f"{text} = {parameter.default!r}")
+    return f"({', '.join(said)})" if said else "no arguments"
 
 
 @cache
 def _points(group: str) -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=group))
+    return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, point.value)))
+
+
+def _package(target: str) -> str:
+    return re.split("[.:]", target, maxsplit=1)[0]
 
 
 def _entry(point: EntryPoint) -> Entry:
-    distribution = f"{point.dist.name} {point.dist.version}" if point.dist else point.module
+    distribution = _package(point.value)
+    said = point.dist.metadata if point.dist is not None else None
+    if said is not None and "Name" in said and "Version" in said:  # a package half removed has no metadata
+        distribution = f"{said['Name']} {said['Version']}"
     return Entry(point.name, point.value, f"from {distribution}", distribution, point.load)
 
 

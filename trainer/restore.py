@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer import backend, checkpoint
-from trainer.assemble import build_model, import_user_module
+from trainer.assemble import build_model, import_user_module, load_data
 from trainer.checkpoint import MANIFEST, Checkpoints
 from trainer.config import Config, resolve
+from trainer.data.imageset import ImageSet
+from trainer.data.sources import load_source
+from trainer.data.split import as_known, split
 from trainer.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +37,33 @@ class Trained:
     data: Mapping[str, Any]
     path: Path
 
+    def images(self, name: str | None, folder: str | None, part: str) -> tuple[str, ImageSet]:
+        """Return images to evaluate on, and what they are.
+
+        Args:
+            name: A data source; None is the one that the model was trained on.
+            folder: The data folder; None is that of the run.
+            part: `train`, `validation` or `test`, of the data that the model was trained on. Of other data, the test
+                images are taken, or all if there is no test split.
+
+        Raises:
+            UsageError: If the name is unknown, or `part` is not `test` for other data.
+            DataError: If the data cannot be read or do not fit the model.
+        """
+        own = self.config.data
+        seed = self.config.training.seed
+        if name is None:
+            data = load_data(dataclasses.replace(own, folder=folder or own.folder), seed)
+        else:
+            source = load_source(name, Path(folder or own.folder))
+            data = split(source, seed)
+            if data.digest != self.data["digest"]:
+                if part != "test":
+                    raise UsageError(f"{name} is not what the model was trained on: it has no {part} part here")
+                images = as_known(source, self.data["input_shape"], self.data["class_names"])
+                return f"{source.name}, {'test' if source.test else 'all'} images", images
+        return f"{data.name}, {part} images", getattr(data, part)
+
 
 def find_checkpoint(path: Path) -> Path:
     """Return the checkpoint that `path` stands for: itself, or the best of a run, or its last if none is the best.
@@ -49,6 +80,8 @@ def find_checkpoint(path: Path) -> Path:
     found = saved.role("best") or saved.role("last")
     if found is None:
         raise CheckpointError(f"run {path} has no checkpoint")
+    if not (found / MANIFEST).is_file():
+        raise CheckpointError(f"checkpoint {found} is gone or damaged: it has no {MANIFEST}")
     return found
 
 
@@ -60,6 +93,8 @@ def load_trained(path: Path) -> Trained:
         CheckpointError: If there is no checkpoint, or it is damaged or does not fit.
     """
     found = checkpoint.read(find_checkpoint(path))
+    if not found.manifest["config"] or not found.manifest["data"]:
+        raise CheckpointError(f"{found.path} names no model: it comes from a Trainer that was given no configuration")
     config = resolve([found.manifest["config"]], str(found.path))
     for module in config.imports:
         import_user_module(module)

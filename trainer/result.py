@@ -13,16 +13,17 @@ from trainer.run import Run
 PACKAGES = ("inkwell-trainer", "keras", "tensorflow", "numpy")
 
 
-def make_result(
-    run: Run, best: Checkpoint | None, test: Mapping[str, Any], times: Mapping[str, float]
-) -> dict[str, Any]:
+def make_result(run: Run, best: Checkpoint | None, test: Mapping[str, Any], speed: float) -> dict[str, Any]:
     """Return the result of a run.
 
     Args:
         run: A run whose training is over.
         best: The checkpoint whose weights were tested; None if those of the last step were.
         test: The numbers on the test data.
-        times: `train_seconds`, `wall_seconds` and `images_per_second`.
+        speed: Images a second of training steps.
+
+    Returns:
+        What `result.json` holds; `wall_seconds` and `time` are for the engine to complete when everything is done.
     """
     data = run.data
     last = {"epoch": run.epoch, "step": run.step, "logs": run.logs}
@@ -39,7 +40,9 @@ def make_result(
         "epochs": run.epoch,
         "steps": run.step,
         "run_dir": str(run.directory) if run.directory is not None else None,
-        **times,
+        "train_seconds": run.seconds,
+        "wall_seconds": 0.0,
+        "images_per_second": speed,
         "stop_reason": run.stop_reason,
         "best": {
             **{"epoch": chosen["epoch"], "step": chosen["step"]},
@@ -48,6 +51,7 @@ def make_result(
         },
         "test": dict(test),
         "versions": versions(),
+        "time": {},
     }
 
 

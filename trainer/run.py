@@ -56,6 +56,8 @@ class Run:
         error: The exception that ended the run, if one did.
         failed: Whether the run was ended by `fail`.
         signal: Number of the signal that ended the run, if one did.
+        saves: Roles asked for with `save` and not yet written.
+        saved: The step of the checkpoint that each role was last pointed to.
         notes: What plugins keep in `run.json`, by key (`note`).
     """
 
@@ -91,6 +93,7 @@ class Run:
     read_metrics: Callable[[], dict[str, float]] = field(default=_nothing_read, repr=False)
     write_notes: Callable[[], None] | None = field(default=None, repr=False)
     saves: list[str] = field(default_factory=list, repr=False)
+    saved: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def broken_off(self) -> bool:

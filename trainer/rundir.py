@@ -26,6 +26,7 @@ from trainer.files import to_json, write_atomic
 from trainer.run import Run, process_facts
 
 CONFIG, RUN, HISTORY, RESULT, ERRORS = "config.toml", "run.json", "history.jsonl", "result.json", "error.log"
+ANOTHER = "choose another with --run-dir"
 
 
 def default_name(model: str, now: float | None = None) -> str:
@@ -38,14 +39,19 @@ def check_free(path: Path) -> None:
 
     Raises:
         UsageError: With what to do instead.
+        InkwellError: If the folder may not be written to, such as on a read-only disk.
     """
-    if path.exists() or path.is_symlink():
-        raise UsageError(f"run directory {path} exists; choose another with --run-dir")
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        taken = path.exists() or path.is_symlink()
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+    except OSError as error:  # a name too long, a folder that may not be looked into
+        raise UsageError(f"run directory {path} cannot be made: {error.strerror}; {ANOTHER}") from error
+    if taken:
+        raise UsageError(f"run directory {path} exists; {ANOTHER}")
     if not parent.is_dir():
-        raise UsageError(
-            f"run directory {path} cannot be made: {parent} is not a folder; choose another with --run-dir"
-        )
+        raise UsageError(f"run directory {path} cannot be made: {parent} is not a folder; {ANOTHER}")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InkwellError(f"run directory {path} cannot be made: {parent} cannot be written to; {ANOTHER}")
 
 
 class RunDirectory:
@@ -109,13 +115,14 @@ class RunDirectory:
         Raises:
             OSError: If the disk still refuses them.
         """
-        with (self.path / HISTORY).open("r+b") as file:
+        with (self.path / HISTORY).open("r+b", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
+            rest = self._unwritten.encode()
             try:
-                file.write(self._unwritten.encode())
-                file.flush()
+                while rest:  # a disk that is filling up takes a part
+                    rest = rest[file.write(rest) :]
             except OSError:
-                os.ftruncate(file.fileno(), end)
+                file.truncate(end)
                 raise
         self._unwritten = ""
 
@@ -152,5 +159,5 @@ def newest_done(root: Path) -> Path:
     """
     results = sorted(root.glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime)
     if not results:
-        raise UsageError(f"no finished run under {root}; train one with scripts/fit.py, or name one with --run")
+        raise UsageError(f"no finished run under {root}; train one with scripts/fit.py, or name one")
     return results[-1].parent

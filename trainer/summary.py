@@ -18,17 +18,17 @@ def result_table(result: Mapping[str, Any]) -> str:
         ),
         ("stopped", result["stop_reason"] or "as planned"),
         ("best", f"epoch {best['epoch']}, validation accuracy {_percent(best['val_accuracy'])}"),
-        *test_rows(result["test"], "test"),
+        *(("test " + label, value) for label, value in score_rows(result["test"])),
         ("time", f"{result['train_seconds']:.1f} s of training, {result['wall_seconds']:.1f} s in all"),
     ]
     return table(rows)
 
 
-def test_rows(numbers: Mapping[str, Any], split: str) -> list[tuple[str, str]]:
+def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the rows about a set of labelled images; numbers that a task does not give are left out."""
     names = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "ece": "ECE"}
-    rows = [(f"{split} {label}", _percent(numbers[name])) for name, label in names.items() if name in numbers]
-    return [*rows, (f"{split} loss", f"{numbers['loss']:.4f}")] if "loss" in numbers else rows
+    rows = [(label, _percent(numbers[name])) for name, label in names.items() if name in numbers]
+    return [*rows, ("loss", f"{numbers['loss']:.4f}")] if "loss" in numbers else rows
 
 
 def table(rows: list[tuple[str, str]]) -> str:

@@ -15,13 +15,13 @@ import tensorflow as tf
 from trainer import checkpoint
 from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import EvaluationPipeline, InOrder, Shuffled, Streamed, TrainPipeline
-from trainer.errors import TrainingFailed
+from trainer.errors import PluginError, TrainingFailed
 from trainer.hooks import Hooks
 from trainer.ledger import Ledger
 from trainer.plugin import Every, Plugin, check_plugins, overrides
 from trainer.recorder import Recorder
 from trainer.result import make_result
-from trainer.run import Run
+from trainer.run import Run, Status
 from trainer.signals import stopping_signals
 from trainer.spans import SPAN_SECONDS, Due, Pace, steps_to_next
 from trainer.step import EvaluationStep, TrainStep
@@ -126,8 +126,8 @@ class Trainer:
     ) -> None:
         now = time.perf_counter()
         validation_due = Due(validate_every, now)
-        step_hooks = {p: Due(p.every, now) for p in self.plugins if overrides(p, "on_step_end")}
-        cadences = [validate_every, *(due.every for due in step_hooks.values())]
+        step_hooks = [(p, Due(p.every, now)) for p in self.plugins if overrides(p, "on_step_end")]
+        cadences = [validate_every, *(due.every for _, due in step_hooks)]
         batches, pace = iter(train.batches(run.step)), Pace()
         while run.step < run.steps and not run.stop_reason:
             if run.step % run.steps_per_epoch == 0:
@@ -135,7 +135,7 @@ class Trainer:
             self._span(run, batches, steps_to_next(run, cadences, pace.limit), pace)
             ended = run.step % run.steps_per_epoch == 0 or run.step == run.steps
             moment = run.step, run.epoch, ended, time.perf_counter()
-            self.hooks.call(Plugin.on_step_end, [plugin for plugin, due in step_hooks.items() if due(*moment)])
+            self.hooks.call(Plugin.on_step_end, [plugin for plugin, due in step_hooks if due(*moment)])
             if max_time is not None and run.seconds >= max_time:
                 run.stop(f"the time limit of {max_time:g} s was reached")
             cut_short = bool(run.stop_reason) and not run.broken_off
@@ -214,8 +214,7 @@ class Trainer:
             checkpoint.restore(best, self.model.variables)
         with self.ledger("test"):
             tested = self.evaluate(test) if test is not None else {}
-        times = {"train_seconds": run.seconds, "images_per_second": run.images / self.ledger.seconds["steps"]}
-        run.result = make_result(run, best, tested, times)
+        run.result = make_result(run, best, tested, run.images / self.ledger.seconds["steps"])
         self.hooks.call(Plugin.on_test_end)
         run.result["wall_seconds"] = self.ledger.wall()
         run.result["time"] = self.ledger.rounded()
@@ -249,21 +248,32 @@ class Trainer:
     @contextmanager
     def _session(self, run: Run) -> Iterator[None]:
         """Start the plugins, and end each one that was started, however the run ends."""
-        with stopping_signals(run), ExitStack() as ends:
+        with stopping_signals(run), self._ending(run), ExitStack() as ends:
             try:
                 for plugin in self.plugins:
                     ends.callback(self.hooks.call_one, Plugin.on_fit_end, plugin)
                     self.hooks.call_one(Plugin.on_fit_start, plugin)
                 yield
-                run.status = "interrupted" if run.broken_off else "done"
+                self._set_status(run, "done" if run.result else "interrupted")
             except BaseException as error:
                 run.error = error
-                run.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
                 run.stop(str(error) or type(error).__name__)
+                self._set_status(run, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
                 self.hooks.call(Plugin.on_exception)
                 raise
-            finally:
-                self.recorder.status()
+
+    @contextmanager
+    def _ending(self, run: Run) -> Iterator[None]:
+        """Mark a run failed whose plugins could not be ended."""
+        try:
+            yield
+        except PluginError:
+            self._set_status(run, "failed")
+            raise
+
+    def _set_status(self, run: Run, status: Status) -> None:
+        run.status = status
+        self.recorder.status()
 
     def evaluate(self, data: EvaluationPipeline | ImageSet) -> dict[str, Any]:
         """Return the task's numbers over all of `data`, every image counted once.

@@ -1,0 +1,335 @@
+"""Is a checkpoint whole or refused, bit for bit, and do the old ones outlive a failure?"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import random
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import files_no_longer_than
+
+from trainer import checkpoint
+from trainer.checkpoint import MANIFEST, STATE, SUMS, Checkpoints
+from trainer.errors import CheckpointError
+
+NAME = "epoch=0001-step=0000007"
+FACTS = {"epoch": 1, "step": 7, "plugins": {"early_stopping": {"best": 0.1, "waited": 2}}}
+
+
+class Variable(SimpleNamespace):
+    """As much of a Keras variable as a checkpoint asks for."""
+
+    def __init__(self, path: str, value: np.ndarray) -> None:
+        super().__init__(path=path, value=value, shape=value.shape, dtype=value.dtype.name)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return self.value
+
+    def assign(self, value: np.ndarray) -> None:
+        self.value = value.copy()
+
+
+def variables(seed: int = 0) -> list[Variable]:
+    numbers = np.random.default_rng(seed)
+    return [
+        Variable("c1/kernel", numbers.normal(size=(5, 5, 1, 6)).astype(np.float32)),
+        Variable("c1/bias", numbers.normal(size=6).astype(np.float32)),
+        Variable("adam/iteration", np.array(seed + 7, np.int64)),
+    ]
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A checkpoint of `variables()`."""
+    return Checkpoints(tmp_path / "checkpoints").write(NAME, variables(), FACTS, ["best", "last"])
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.read(path)
+    return str(caught.value)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+# What comes back
+
+
+def test_what_is_written_is_read_back_bit_for_bit(saved):
+    found = checkpoint.read(saved)
+    for ours, theirs in zip(found.arrays, variables(), strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs.value)
+    assert {key: found.manifest[key] for key in FACTS} == FACTS
+    assert found.path == saved
+
+
+def test_odd_floats_keep_their_bits(tmp_path):
+    odd = np.array([np.nan, -0.0, np.inf, 1e-45, np.float32(0.1)], np.float32)
+    path = Checkpoints(tmp_path / "c").write(NAME, [Variable("w", odd)], {}, ["last"])
+    assert checkpoint.read(path).arrays[0].tobytes() == odd.tobytes()
+
+
+def test_sha256sum_agrees(saved):
+    done = subprocess.run(["sha256sum", "--check", SUMS], cwd=saved, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, f"{STATE}: OK\n{MANIFEST}: OK\n")
+
+
+def network(keras, width: int = 4):
+    """A model with everything that has state of its own: dropout's seed generator, batch normalisation."""
+    images = keras.Input((6, 6, 1))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(width, 3)(images))
+    x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
+    return keras.Model(images, keras.layers.Dense(2)(x))
+
+
+def test_a_model_and_its_optimizer_come_back_in_the_same_process_under_other_names(keras, tmp_path):
+    first, second = network(keras), network(keras)
+    optimizers = [keras.optimizers.Adam(), keras.optimizers.Adam()]
+    for model, optimizer in zip((first, second), optimizers, strict=True):
+        optimizer.build(model.trainable_variables)
+    assert [v.path for v in first.variables] != [v.path for v in second.variables]  # conv2d, and conv2d_1
+    first(np.ones((1, 6, 6, 1), np.float32), training=True)  # moves the seed of dropout
+    optimizers[0].apply([np.ones(v.shape, np.float32) for v in first.trainable_variables], first.trainable_variables)
+    written = [*first.variables, *optimizers[0].variables]
+    assert any("seed_generator" in v.path for v in written)
+    path = Checkpoints(tmp_path / "c").write(NAME, written, {}, ["last"])
+    restored = [*second.variables, *optimizers[1].variables]
+    checkpoint.restore(checkpoint.read(path), restored)
+    for ours, theirs in zip(restored, written, strict=True):
+        assert np.asarray(ours).tobytes() == np.asarray(theirs).tobytes(), ours.path
+
+
+def test_the_same_layers_make_the_same_choice_after_the_seed_came_back(keras, tmp_path):
+    first, second = network(keras), network(keras)
+    images = np.random.default_rng(0).normal(size=(3, 6, 6, 1)).astype(np.float32)
+    path = Checkpoints(tmp_path / "c").write(NAME, first.variables, {}, ["last"])
+    checkpoint.restore(checkpoint.read(path), second.variables)
+    np.testing.assert_array_equal(first(images, training=True), second(images, training=True))
+
+
+def test_a_model_alone_takes_the_first_arrays(saved):
+    model = variables(seed=1)[:2]
+    checkpoint.restore(checkpoint.read(saved), model)
+    np.testing.assert_array_equal(model[1].value, variables()[1].value)
+
+
+# What does not fit
+
+
+def other_shape(model: list[Variable]) -> None:
+    model[1] = Variable("c1/bias", np.zeros(7, np.float32))
+
+
+def other_dtype(model: list[Variable]) -> None:
+    model[1] = Variable("c1/bias", np.zeros(6, np.float16))
+
+
+def other_name(model: list[Variable]) -> None:
+    model[1] = Variable("c2/bias", np.zeros(6, np.float32))
+
+
+def other_order(model: list[Variable]) -> None:
+    model[:2] = model[1], model[0]
+
+
+def one_more(model: list[Variable]) -> None:
+    model.append(Variable("d/bias", np.zeros(6, np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (other_shape, "does not fit: it has c1/bias float32[6], the model needs c1/bias float32[7]"),
+        (other_dtype, "does not fit: it has c1/bias float32[6], the model needs c1/bias float16[6]"),
+        (other_name, "does not fit: it has c1/bias float32[6], the model needs c2/bias float32[6]"),
+        (other_order, "does not fit: it has c1/kernel float32[5, 5, 1, 6], the model needs c1/bias float32[6]"),
+        (one_more, "has 3 variables, 4 are needed"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_assigned(saved, change, said):
+    model = variables(seed=1)
+    change(model)
+    before = [v.value for v in model]
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.restore(checkpoint.read(saved), model)
+    assert str(caught.value) == f"checkpoint {saved} {said}"
+    assert all(v.value is value for v, value in zip(model, before, strict=True))
+
+
+def test_another_architecture_is_refused(keras, tmp_path):
+    path = Checkpoints(tmp_path / "c").write(NAME, network(keras).variables, {}, ["last"])
+    wider = network(keras, width=5)
+    before = [np.asarray(v).copy() for v in wider.variables]
+    with pytest.raises(CheckpointError, match=r"conv2d/kernel float32\[3, 3, 1, 4\], the model needs conv2d/kernel "):
+        checkpoint.restore(checkpoint.read(path), wider.variables)
+    for variable, value in zip(wider.variables, before, strict=True):
+        np.testing.assert_array_equal(np.asarray(variable), value)
+
+
+# Damage
+
+
+@pytest.mark.parametrize("part", [STATE, MANIFEST, SUMS])
+def test_no_flipped_byte_goes_unnoticed(saved, part):
+    whole = (saved / part).read_bytes()
+    dice = random.Random(part)
+    ends = [0, len(whole) - 1, *(i for i, byte in enumerate(whole) if byte in b"\n ")][:20]
+    for position in {*ends, *(dice.randrange(len(whole)) for _ in range(60))}:
+        for mask in (1, 7, 0x20, 0xFF):  # 7 makes a carriage return of a line feed, 0x20 a small letter of a large one
+            damaged = bytearray(whole)
+            damaged[position] ^= mask
+            (saved / part).write_bytes(damaged)
+            named = SUMS if part == SUMS else f"damaged: {part} does not match {SUMS}"
+            said = refusal(saved)
+            assert f"checkpoint {saved} is damaged: " in said, (position, mask)
+            assert named in said, (position, mask)
+    (saved / part).write_bytes(whole)
+    checkpoint.read(saved)
+
+
+@pytest.mark.parametrize("part", [STATE, MANIFEST, SUMS])
+@pytest.mark.parametrize("left", [0, 1, 0.5, -1])
+def test_a_truncated_file_is_refused(saved, part, left):
+    whole = (saved / part).read_bytes()
+    (saved / part).write_bytes(whole[: int(left * len(whole))] if isinstance(left, float) else whole[:left])
+    assert f"checkpoint {saved} is damaged: " in refusal(saved)
+
+
+@pytest.mark.parametrize("part", [STATE, MANIFEST, SUMS])
+def test_a_missing_file_is_refused_and_named(saved, part):
+    (saved / part).unlink()
+    assert refusal(saved) == f"checkpoint {saved} cannot be read: No such file or directory: {saved / part}"
+
+
+def test_more_than_was_written_is_refused(saved):
+    with (saved / SUMS).open("a") as file:
+        file.write(f"{'0' * 64}  extra\n")
+    assert "damaged" in refusal(saved)
+
+
+def reseal(path: Path) -> None:
+    """Make the sums of a forged checkpoint right: they guard against accidents, not against people."""
+    done = subprocess.run(["sha256sum", STATE, MANIFEST], cwd=path, capture_output=True, text=True, timeout=60)
+    (path / SUMS).write_text(done.stdout)
+
+
+class Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["object array in an npz", "bare pickle"])
+def test_a_pickle_in_a_forged_checkpoint_is_never_executed(saved, tmp_path, bare):
+    sprung = tmp_path / "sprung"
+    buffer = io.BytesIO()
+    if bare:
+        pickle.dump(Trap(sprung), buffer)
+    else:
+        np.savez(buffer, **{"0000": np.array([Trap(sprung)], dtype=object)})
+    (saved / STATE).write_bytes(buffer.getvalue())
+    reseal(saved)
+    assert refusal(saved).startswith(f"checkpoint {saved}: {STATE} cannot be read: ")
+    assert not sprung.exists()
+
+
+def test_arrays_that_are_not_what_the_manifest_says_are_refused(saved):
+    buffer = io.BytesIO()
+    np.savez(buffer, **{"0000": np.zeros(3), "0001": np.zeros(6, np.float32), "0002": np.zeros((), np.int64)})
+    (saved / STATE).write_bytes(buffer.getvalue())
+    reseal(saved)
+    assert refusal(saved) == f"checkpoint {saved}: {STATE} does not hold what {MANIFEST} says"
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"format": 1}', '{"format": 2, "variables": []}', "\udcff"])
+def test_a_forged_manifest_is_refused(saved, content):
+    (saved / MANIFEST).write_bytes(content.encode(errors="surrogateescape"))
+    reseal(saved)
+    assert str(saved) in refusal(saved)
+
+
+def test_a_pointer_that_was_damaged_leads_to_nothing_that_is_read(saved):
+    for content in (b"\xff\xfe", b"", b"epoch=0009-step=0000009\n", b"../../elsewhere\n", b"a\0b\n"):
+        (saved.parent / "last").write_bytes(content)
+        path = Checkpoints(saved.parent).role("last")
+        assert path is not None
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            checkpoint.read(path)
+
+
+# Which are kept
+
+
+def test_only_checkpoints_without_a_role_are_deleted(tmp_path):
+    store = Checkpoints(tmp_path / "checkpoints")
+    paths = {}
+    for step, roles in ((1, ["best", "last"]), (2, ["last"]), (3, ["last"]), (4, ["best"]), (5, ["last", "swa"])):
+        paths[step] = store.write(f"epoch=0001-step={step:07d}", variables(step), {}, roles)
+    assert {path for path in paths.values() if path.exists()} == {paths[4], paths[5]}
+    assert (store.role("best"), store.role("last"), store.role("swa")) == (paths[4], paths[5], paths[5])
+    assert store.role("nobody") is None
+    assert names(store.folder) == {paths[4].name, paths[5].name, "best", "last", "swa"}
+    np.testing.assert_array_equal(checkpoint.read(paths[4]).arrays[0], variables(4)[0].value)
+
+
+def test_what_is_not_a_checkpoint_is_left_alone(tmp_path):
+    store = Checkpoints(tmp_path / "checkpoints")
+    store.write("epoch=0001-step=0000001", variables(), {}, ["last"])
+    (store.folder / "notes").mkdir()
+    store.write("epoch=0001-step=0000002", variables(), {}, ["last"])
+    assert names(store.folder) == {"epoch=0001-step=0000002", "last", "notes"}
+
+
+def test_a_second_role_at_the_same_step_writes_nothing_again(tmp_path):
+    store = Checkpoints(tmp_path / "checkpoints")
+    first = store.write(NAME, variables(), {}, ["last"])
+    inode = (first / STATE).stat().st_ino
+    assert store.write(NAME, variables(), {}, ["best"]) == first
+    assert (first / STATE).stat().st_ino == inode
+    assert store.role("best") == store.role("last") == first
+
+
+# A write that fails
+
+
+@pytest.mark.parametrize("size", [0, 100, 600, 1200], ids=lambda size: f"{size} bytes fit")
+def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_half_written(saved, size):
+    store = Checkpoints(saved.parent)
+    before = {path: path.read_bytes() for path in saved.parent.rglob("*") if path.is_file()}
+    large = {"history": ["x" * 100] * 100} if size == 1200 else {}  # then it is the manifest that does not fit
+    few = [Variable("w", np.zeros(2, np.float32))] if size == 1200 else variables(1)
+    with files_no_longer_than(size), pytest.raises(OSError, match="File too large"):
+        store.write("epoch=0002-step=0000014", few, large, ["best", "last"])
+    assert {path: path.read_bytes() for path in saved.parent.rglob("*") if path.is_file()} == before
+    assert names(saved.parent) == {NAME, "best", "last"}
+    checkpoint.read(saved)
+
+
+def test_the_next_write_succeeds_after_one_that_failed(saved):
+    store = Checkpoints(saved.parent)
+    with files_no_longer_than(100), pytest.raises(OSError, match="File too large"):
+        store.write("epoch=0002-step=0000014", variables(1), {}, ["last"])
+    path = store.write("epoch=0002-step=0000014", variables(1), {}, ["best", "last"])
+    np.testing.assert_array_equal(checkpoint.read(path).arrays[0], variables(1)[0].value)
+    assert names(saved.parent) == {path.name, "best", "last"}
+
+
+def test_what_a_killed_process_left_behind_is_in_nobodys_way(saved):
+    leftover = saved.parent / f".tmp-1-{NAME}"
+    shutil.copytree(saved, leftover)
+    (leftover / STATE).write_bytes(b"half")
+    path = Checkpoints(saved.parent).write("epoch=0002-step=0000014", variables(1), {}, ["best", "last"])
+    assert json.loads((path / MANIFEST).read_text())["format"] == checkpoint.FORMAT
+    assert checkpoint.read(Checkpoints(saved.parent).role("last") or path).path == path
