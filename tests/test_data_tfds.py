@@ -222,7 +222,7 @@ def test_without_network_auto_takes_the_embedded_images_and_says_so(offline: Non
     (notice,) = source.notices
     assert notice.startswith("NOT THE FULL MNIST")
     assert str(tmp_path / "data") in notice
-    assert "--data mnist says what was tried" in notice
+    assert "--data mnist says why" in notice
 
 
 def test_fashion_is_not_taken_from_mnist_files(offline: None, tmp_path: Path) -> None:

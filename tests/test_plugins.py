@@ -70,7 +70,7 @@ def test_nan_is_never_an_improvement():
         ({"patience": 0}, "patience must be at least 1: 0"),
         ({"min_delta": -1.0}, "min_delta must be at least 0"),
         ({"mode": "down"}, "mode='down'"),
-        ({"patince": 3}, "unexpected keyword argument 'patince'; it takes"),
+        ({"patince": 3}, "no argument 'patince'; did you mean 'patience'"),
     ],
 )
 def test_wrong_arguments_of_a_plugin_are_refused(arguments, message):

