@@ -195,7 +195,7 @@ def test_a_disk_that_is_full_at_the_start_is_an_error_and_nothing_is_left(scenes
 @pytest.mark.parametrize("name", ["stays full", "freed in time"])
 def test_a_disk_that_fills_up_costs_one_warning_for_each_kind_of_file(scenes, name):
     warned = scenes[name].said("warning: ")
-    assert [line for line in warned if "training goes on" in line] == warned
+    assert all("training goes on" in line for line in warned[:2])
     assert [line.split()[1] for line in warned[:2]] == ["checkpoint", "history.jsonl"]
     assert len({line.split()[1] for line in warned}) == len(warned)
 
