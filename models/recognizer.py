@@ -69,7 +69,7 @@ class Recognizer:
             image = 255 - image
         if image.shape[1::-1] == self.size:
             return image
-        scaled = Image.fromarray(image.squeeze()).resize(self.size, Image.Resampling.BOX)
+        scaled = Image.fromarray(image[..., 0] if self.channels == 1 else image).resize(self.size, Image.Resampling.BOX)
         return np.asarray(scaled, np.uint8).reshape(*self.size[::-1], self.channels)
 
     def read(self, images: Sequence[np.ndarray]) -> list[Reading]:

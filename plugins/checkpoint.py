@@ -5,31 +5,57 @@ from __future__ import annotations
 from typing import Any
 
 from plugins.monitor import Best, Mode
-from trainer.plugin import Plugin
+from trainer.arguments import Count, Positive
+from trainer.plugin import Every, Plugin
 from trainer.registry import plugins
 from trainer.run import Run
 
 
 @plugins.register("checkpoint")
 class Checkpoint(Plugin):
-    """Save after every epoch as `last`, and after every look at which `monitor` improved as `best`.
+    """Save as `last` at a cadence, and as `best` after every look at which `monitor` improved.
 
     A look is a validation for a `val_` number, an epoch for any other. The weights of `best` are those that are tested
-    and exported, whatever ended the run. Without validation data give `monitor=loss`.
+    and exported, whatever ended the run. Without validation data give `monitor=loss`. The end of training and an
+    exception are saved as `last` too; a signal and the file STOP are the engine's business.
 
     Args:
         monitor: Name of a logged number.
         mode: `min`, `max`, or `auto`: accuracy, AUC, F1, precision and recall should rise, others fall.
+        keep: How many of the best checkpoints to keep; those behind the best have the roles `top-<step>`.
+        every_epochs: Epochs between two saves.
+        every_steps: Steps between two saves, instead.
+        every_minutes: Minutes between two saves, instead.
 
     Raises:
-        ValueError: If `mode` is unknown.
+        ValueError: If `mode` is unknown, or both steps and minutes are given.
     """
 
-    def __init__(self, monitor: str = "val_loss", mode: Mode = "auto") -> None:
-        self.monitor = monitor
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        mode: Mode = "auto",
+        keep: Count = 1,
+        every_epochs: Count = 1,
+        every_steps: Count | None = None,
+        every_minutes: Positive | None = None,
+    ) -> None:
+        if every_steps is not None and every_minutes is not None:
+            raise ValueError("give every_steps or every_minutes, not both")
+        self.monitor, self.keep = monitor, keep
         self.monitors = (monitor,)
+        self.every = Every(epochs=every_epochs)
+        if every_steps is not None:
+            self.every = Every(steps=every_steps)
+        elif every_minutes is not None:
+            self.every = Every(seconds=60 * every_minutes)
         self.best = Best(monitor, mode)
-        self._asked: tuple[int, float] | None = None  # step of the last `best` asked for, and the value before it
+        self.top: list[tuple[float, str]] = []  # value and role, best first
+        self._asked: tuple[int, float, list[tuple[float, str]]] | None = None
+
+    def on_step_end(self, run: Run) -> None:
+        """Save at the cadence."""
+        run.save("last")
 
     def on_validation_end(self, run: Run) -> None:
         """Save weights that validation finds better."""
@@ -37,24 +63,44 @@ class Checkpoint(Plugin):
             self._look(run)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Save the last weights, and those that the epoch's numbers find better."""
-        run.save("last")
+        """Save the last weights of the run, and those that the epoch's numbers find better."""
+        if run.stop_reason or run.step == run.steps:
+            run.save("last")
         if not self.monitor.startswith("val_"):
             self._look(run)
 
+    def on_exception(self, run: Run) -> None:
+        """Save what there is, unless it is the weights themselves that are lost."""
+        if not run.failed:
+            run.save("last")
+
     def _look(self, run: Run) -> None:
         if self._asked is not None and run.saved.get("best") != self._asked[0]:
-            self.best.value = self._asked[1]  # the disk refused it: what lies there is still the one to beat
-        before = self.best.value
+            _, self.best.value, self.top = self._asked  # the disk refused it: what lies there is still the one to beat
+        before = run.step, self.best.value, list(self.top)
         self._asked = None
-        if self.best.improved(run.logs[self.monitor]):
-            self._asked = run.step, before
+        value = run.logs[self.monitor]
+        if self.best.improved(value):
+            self._asked = before
             run.save("best")
+        if self.keep > 1:
+            self._rank(run, value)
+
+    def _rank(self, run: Run, value: float) -> None:
+        """Keep the `keep` best, ties in favour of the older."""
+        role = f"top-{run.step:07d}"
+        ranked = sorted([*self.top, (value, role)], key=lambda entry: -self.best.sign * entry[0])
+        self.top = [entry for entry in ranked if entry[0] == entry[0]][: self.keep]  # NaN is never among them
+        if (value, role) in self.top:
+            run.save(role)
+        run.drop(*(old for _, old in ranked if old not in {kept for _, kept in self.top} and old != role))
 
     def state(self) -> dict[str, Any]:
-        """Return the best value so far."""
-        return {"best": self.best.value}
+        """Return the best value so far, and the best checkpoints."""
+        return {"best": self.best.state(), "top": [list(entry) for entry in self.top]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take it back."""
-        self.best.value = state["best"]
+        """Take them back."""
+        self.best.restore(state["best"])
+        self._asked = None
+        self.top = [(value, role) for value, role in state["top"]]

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from plugins.monitor import Best, Mode
-from trainer.plugin import Every, Plugin
+from trainer.plugin import Plugin
 from trainer.registry import plugins
 from trainer.run import Run
 
@@ -28,8 +28,6 @@ class EarlyStopping(Plugin):
     Raises:
         ValueError: If `patience`, `min_delta` or `mode` is out of range.
     """
-
-    every = Every(epochs=1)
 
     def __init__(
         self,
@@ -72,8 +70,9 @@ class EarlyStopping(Plugin):
 
     def state(self) -> dict[str, Any]:
         """Return the best value so far and the looks since."""
-        return {"best": self.best.value, "waited": self.waited}
+        return {"best": self.best.state(), "waited": self.waited}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take both back."""
-        self.best.value, self.waited = state["best"], state["waited"]
+        self.best.restore(state["best"])
+        self.waited = state["waited"]

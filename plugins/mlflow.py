@@ -78,7 +78,9 @@ class Mlflow(Plugin):
             os.environ.setdefault(name, value)
         uri = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         store = Store.at(uri, run.directory.absolute().parent)
-        self._mirror = Mirror(store, self.experiment, run, run.directory.absolute())
+        known = run.notes.get("mlflow", {})
+        resumed = known.get("run_id", "") if known.get("tracking_uri") == store.shown else ""
+        self._mirror = Mirror(store, self.experiment, run, run.directory.absolute(), resumed)
         self._mirror.start()
 
     def on_epoch_end(self, run: Run) -> None:
@@ -106,12 +108,19 @@ class Mlflow(Plugin):
 class Mirror(threading.Thread):
     """The worker: only this thread touches MLflow, so only it can hang, and then it is left behind.
 
+    Args:
+        store: Where MLflow keeps things.
+        experiment: Name of the experiment.
+        run: The run to mirror.
+        directory: Its directory.
+        resumed: Id of the MLflow run to go on with; empty for a new one.
+
     Attributes:
         facts: The MLflow run, for `run.json`; empty until it exists.
         failure: Why the mirror is incomplete; empty while all is well.
     """
 
-    def __init__(self, store: Store, experiment: str, run: Run, directory: Path) -> None:
+    def __init__(self, store: Store, experiment: str, run: Run, directory: Path, resumed: str = "") -> None:
         super().__init__(name="mlflow", daemon=True)
         self.store, self.experiment, self.run_name, self.directory = store, experiment, run.name, directory
         self.params = {key: str(value) for key, value in flatten(run.config, ".").items()}
@@ -121,6 +130,7 @@ class Mirror(threading.Thread):
             "run_dir": directory,
         }
         self.journal = Journal(directory / HISTORY)
+        self.resumed = resumed
         self.facts: dict[str, str] = {}
         self.failure = ""
         self._ending = threading.Event()
@@ -193,7 +203,7 @@ class Mirror(threading.Thread):
         while lock is not None and not taken(lock):
             yield
         try:
-            return Uploader(self.store, self.experiment, self.run_name, self.tags)
+            return Uploader(self.store, self.experiment, self.run_name, self.tags, self.resumed)
         finally:
             if lock is not None:
                 lock.release()
@@ -207,15 +217,33 @@ class Uploader:
         experiment: Name of the experiment; made if it does not exist.
         name: Name of the run.
         tags: Tags of the run; those that are None are left out.
+        resumed: Id of a run to go on with: what it has is not sent again. Empty, or a run that is gone: a new one.
     """
 
-    def __init__(self, store: Store, experiment: str, name: str, tags: Mapping[str, Any]) -> None:
+    def __init__(self, store: Store, experiment: str, name: str, tags: Mapping[str, Any], resumed: str = "") -> None:
         from mlflow.client import MlflowClient
 
         self.client = MlflowClient(tracking_uri=store.uri)
         self.experiment_id = self._find_or_create(experiment, store.artifacts)
-        texts = {key: str(value) for key, value in tags.items() if value is not None}
-        self.run_id = self.client.create_run(self.experiment_id, run_name=name, tags=texts).info.run_id
+        self.sent_params: dict[str, str] = {}
+        self.sent_step = -1
+        if not (resumed and self._reattach(resumed)):
+            texts = {key: str(value) for key, value in tags.items() if value is not None}
+            self.run_id = self.client.create_run(self.experiment_id, run_name=name, tags=texts).info.run_id
+
+    def _reattach(self, run_id: str) -> bool:
+        """Go on with a run, and note what it has; return whether it is there."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = self.client.get_run(run_id)
+        except MlflowException:
+            return False
+        self.client.update_run(run_id, status="RUNNING")
+        self.run_id, self.sent_params = run_id, dict(run.data.params)
+        points = self.client.get_metric_history(run_id, "epoch")
+        self.sent_step = max((point.step for point in points), default=-1)
+        return True
 
     def _find_or_create(self, experiment: str, artifacts: str | None) -> str:
         from mlflow.exceptions import MlflowException
@@ -231,15 +259,20 @@ class Uploader:
         return found.experiment_id
 
     def params(self, values: Mapping[str, str]) -> None:
-        """Send parameters, cut to the length that MLflow takes."""
+        """Send parameters, cut to the length that MLflow takes; one that changed since becomes a tag."""
         from mlflow.entities import Param
 
-        entities = [Param(allowed(key), value[:6000]) for key, value in values.items()]
+        texts = {allowed(key): value[:6000] for key, value in values.items()}
+        entities = [Param(key, value) for key, value in texts.items() if key not in self.sent_params]
         self.client.log_batch(self.run_id, params=entities)  # as several requests if they are many
+        for key, value in texts.items():
+            if self.sent_params.get(key, value) != value:
+                self.client.set_tag(self.run_id, f"resumed.{key}", value)
 
     def history(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Send the numbers of history lines as metrics, at the optimizer step of their line."""
-        self._metrics([(key, line[key], line["step"]) for line in lines for key in line if key != "step"])
+        new = [line for line in lines if line["step"] > self.sent_step]
+        self._metrics([(key, line[key], line["step"]) for line in new for key in line if key != "step"])
 
     def result(self, result: Mapping[str, Any]) -> None:
         """Send the numbers of `result.json` as metrics (`test_accuracy`, `best_epoch`) at the last step."""

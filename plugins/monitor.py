@@ -38,6 +38,14 @@ class Best:
         self.value = value
         return True
 
+    def state(self) -> float | None:
+        """Return the best value, or None before the first."""
+        return self.value if math.isfinite(self.value) else None
+
+    def restore(self, state: float | None) -> None:
+        """Take back what `state` returned."""
+        self.value = -self.sign * math.inf if state is None else state
+
     def reached(self, value: float, threshold: float) -> bool:
         """Return whether `value` is at least as good as `threshold`."""
         return self.sign * (value - threshold) >= 0

@@ -34,7 +34,9 @@ def main() -> int:
     if args.data is not None:
         check_source(args.data, Path(args.data_dir or "data"))
     trained = load_trained(args.run or newest_done(args.runs))
-    what, images = trained.images(args.data, args.data_dir, args.split)
+    what, images, notices = trained.images(args.data, args.data_dir, args.split)
+    for notice in notices:
+        print(f"evaluate.py: {notice}", file=sys.stderr)
     from trainer.registry import tasks
     from trainer.trainer import Trainer
 

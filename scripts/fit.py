@@ -18,15 +18,16 @@ try:
     from trainer.config import Config, override, parse_spec, read_toml, resolve
     from trainer.errors import UsageError, did_you_mean
     from trainer.ledger import Ledger
-    from trainer.rundir import check_free, default_name
+    from trainer.resume import differences, find_run
+    from trainer.rundir import CONFIG, RESULT, check_free, default_name, read_json
 except ModuleNotFoundError as error:
     sys.exit(f"fit.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Mapping
 
     from trainer.config import ModelConfig, TaskConfig
-    from trainer.run import Run
 
 LISTS = {
     "models": registry.models,
@@ -59,6 +60,8 @@ def parser() -> Parser:
     training.add_argument("--deterministic", action="store_const", const=True, help="deterministic operations only")
     run = p.add_argument_group("run")
     run.add_argument("--run-dir", type=Path, metavar="DIR", help="must not exist (runs/<model>-<date>-<time>)")
+    run.add_argument("--resume", nargs="?", const="", metavar="RUN_DIR", help="go on with a run (the newest like this)")
+    run.add_argument("--resume-anyway", action="store_true", help="go on though configuration or data differ")
     run.add_argument("--plugin", action="append", default=[], metavar=spec, help="add a plugin, or set its arguments")
     run.add_argument("--no-plugin", action="append", default=[], metavar="NAME", help="leave a plugin out")
     run.add_argument("--progress", metavar="auto|rich|plain|none", help="display on stderr (auto)")
@@ -72,12 +75,13 @@ def parser() -> Parser:
 
 
 def configuration(args: Namespace) -> Config:
-    """Return the configuration: defaults, then the file, then `--set`, then flags.
+    """Return the configuration: defaults, then the file (that of a run to resume), then `--set`, then flags.
 
     Raises:
         UsageError: If a key, name or value is wrong.
     """
-    config = resolve([read_toml(args.config)] if args.config else [], str(args.config or ""))
+    file = args.config or (Path(args.resume) / CONFIG if args.resume else None)
+    config = resolve([read_toml(file)] if file else [], str(file or ""))
     specs = {section: parse_spec(spec) for section in ("model", "task") if (spec := getattr(args, section)) is not None}
     named = {section: _named(getattr(config, section), name) for section, (name, _) in specs.items()}
     config = override(resolve([config.to_dict(), named]), args.set)
@@ -133,16 +137,37 @@ def print_list(kind: str) -> None:
         print(f"{entry.name:<{width}}  {entry.help}")
 
 
-def print_result(run: Run) -> None:
+def run_to_resume(args: Namespace, config: Config) -> Path:
+    """Return the directory of the run to go on with.
+
+    Raises:
+        UsageError: If there is none, or its configuration differs.
+    """
+    if not args.resume:
+        return find_run((args.run_dir or Path("runs/new")).parent, config.to_dict())
+    path = Path(args.resume)
+    changed = differences(read_toml(path / CONFIG), config.to_dict())
+    if changed and not args.resume_anyway:
+        raise UsageError(f"{path} was started otherwise ({'; '.join(changed)}); --resume-anyway goes on as told now")
+    return path
+
+
+def is_done(run_dir: Path, config: Config) -> bool:
+    """Return whether a run has a result, and no more is asked of it."""
+    before = resolve([read_toml(run_dir / CONFIG)]).training
+    now = config.training
+    more = (now.epochs, now.steps, now.max_time) != (before.epochs, before.steps, before.max_time)
+    return (run_dir / RESULT).exists() and not more
+
+
+def print_result(result: Mapping[str, Any], run_dir: Path) -> None:
     """Print the table of the result, the run directory and how to look at it."""
     from plugins.mlflow import ui_command
     from trainer.summary import result_table
 
-    print(result_table(run.result))
-    for notice in run.data["notices"]:
-        print(f"notice          {notice}")
-    print(f"run directory   {run.directory}")
-    command = ui_command(run.directory) if run.directory is not None else None
+    print(result_table(result))
+    print(f"run directory   {run_dir}")
+    command = ui_command(run_dir)
     if command:
         print(f"in the browser  {command}")
 
@@ -160,8 +185,14 @@ def main() -> int:
     if args.print_config:
         print(config.to_toml(), end="")
         return 0
-    run_dir = args.run_dir or Path("runs") / default_name(config.model.name)
-    check_free(run_dir)
+    if args.resume is None:
+        run_dir = args.run_dir or Path("runs") / default_name(config.model.name)
+        check_free(run_dir)
+    else:
+        run_dir = run_to_resume(args, config)
+        if is_done(run_dir, config):
+            print_result(read_json(run_dir / RESULT), run_dir)
+            return 0
     ledger = Ledger(STARTED)
     if config.model.args or config.optimizer.args:
         start(config, ledger)  # a wrong argument is all that is said
@@ -169,13 +200,15 @@ def main() -> int:
         f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}", file=sys.stderr, flush=True
     )
     session = assemble(config, parts, run_dir, ledger)
-    run = session.fit()
+    run = session.fit(going_on=args.resume is not None, anyway=args.resume_anyway)
     if run.status == "interrupted" and run.signal is not None:
         print(
             f"fit.py: {run.stop_reason}; the weights of step {run.step} are saved in {run.directory}", file=sys.stderr
         )
         return 128 + run.signal
-    print_result(run)
+    print_result(run.result, run_dir)
+    for notice in run.data["notices"]:
+        print(f"notice          {notice}")
     return 0
 
 

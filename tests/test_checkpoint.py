@@ -45,10 +45,14 @@ def variables(seed: int = 0) -> list[Variable]:
     ]
 
 
+def write(store: Checkpoints, name: str, written, facts, roles) -> Path:
+    return store.write(checkpoint.snapshot(name, written, facts), roles)
+
+
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A checkpoint of `variables()`."""
-    return Checkpoints(tmp_path / "checkpoints").write(NAME, variables(), FACTS, ["best", "last"])
+    return write(Checkpoints(tmp_path / "checkpoints"), NAME, variables(), FACTS, ["best", "last"])
 
 
 def refusal(path: Path) -> str:
@@ -75,7 +79,7 @@ def test_what_is_written_is_read_back_bit_for_bit(saved):
 
 def test_odd_floats_keep_their_bits(tmp_path):
     odd = np.array([np.nan, -0.0, np.inf, 1e-45, np.float32(0.1)], np.float32)
-    path = Checkpoints(tmp_path / "c").write(NAME, [Variable("w", odd)], {}, ["last"])
+    path = write(Checkpoints(tmp_path / "c"), NAME, [Variable("w", odd)], {}, ["last"])
     assert checkpoint.read(path).arrays[0].tobytes() == odd.tobytes()
 
 
@@ -102,7 +106,7 @@ def test_a_model_and_its_optimizer_come_back_in_the_same_process_under_other_nam
     optimizers[0].apply([np.ones(v.shape, np.float32) for v in first.trainable_variables], first.trainable_variables)
     written = [*first.variables, *optimizers[0].variables]
     assert any("seed_generator" in v.path for v in written)
-    path = Checkpoints(tmp_path / "c").write(NAME, written, {}, ["last"])
+    path = write(Checkpoints(tmp_path / "c"), NAME, written, {}, ["last"])
     restored = [*second.variables, *optimizers[1].variables]
     checkpoint.restore(checkpoint.read(path), restored)
     for ours, theirs in zip(restored, written, strict=True):
@@ -112,7 +116,7 @@ def test_a_model_and_its_optimizer_come_back_in_the_same_process_under_other_nam
 def test_the_same_layers_make_the_same_choice_after_the_seed_came_back(keras, tmp_path):
     first, second = network(keras), network(keras)
     images = np.random.default_rng(0).normal(size=(3, 6, 6, 1)).astype(np.float32)
-    path = Checkpoints(tmp_path / "c").write(NAME, first.variables, {}, ["last"])
+    path = write(Checkpoints(tmp_path / "c"), NAME, first.variables, {}, ["last"])
     checkpoint.restore(checkpoint.read(path), second.variables)
     np.testing.assert_array_equal(first(images, training=True), second(images, training=True))
 
@@ -167,7 +171,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_assigned(saved, change,
 
 
 def test_another_architecture_is_refused(keras, tmp_path):
-    path = Checkpoints(tmp_path / "c").write(NAME, network(keras).variables, {}, ["last"])
+    path = write(Checkpoints(tmp_path / "c"), NAME, network(keras).variables, {}, ["last"])
     wider = network(keras, width=5)
     before = [np.asarray(v).copy() for v in wider.variables]
     with pytest.raises(CheckpointError, match=r"conv2d/kernel float32\[3, 3, 1, 4\], the model needs conv2d/kernel "):
@@ -276,29 +280,30 @@ def test_only_checkpoints_without_a_role_are_deleted(tmp_path):
     store = Checkpoints(tmp_path / "checkpoints")
     paths = {}
     for step, roles in ((1, ["best", "last"]), (2, ["last"]), (3, ["last"]), (4, ["best"]), (5, ["last", "swa"])):
-        paths[step] = store.write(f"epoch=0001-step={step:07d}", variables(step), {}, roles)
-    assert {path for path in paths.values() if path.exists()} == {paths[4], paths[5]}
+        paths[step] = write(store, f"epoch=0001-step={step:07d}", variables(step), {}, roles)
+    assert {path for path in paths.values() if path.exists()} == {paths[3], paths[4], paths[5]}
     assert (store.role("best"), store.role("last"), store.role("swa")) == (paths[4], paths[5], paths[5])
     assert store.role("nobody") is None
-    assert names(store.folder) == {paths[4].name, paths[5].name, "best", "last", "swa"}
+    assert store.role("previous") == paths[3]
+    assert names(store.folder) == {*(paths[k].name for k in (3, 4, 5)), "best", "last", "previous", "swa"}
     np.testing.assert_array_equal(checkpoint.read(paths[4]).arrays[0], variables(4)[0].value)
 
 
 def test_what_is_not_a_checkpoint_is_left_alone(tmp_path):
     store = Checkpoints(tmp_path / "checkpoints")
-    store.write("epoch=0001-step=0000001", variables(), {}, ["last"])
+    write(store, "epoch=0001-step=0000001", variables(), {}, ["last"])
     (store.folder / "notes").mkdir()
-    store.write("epoch=0001-step=0000002", variables(), {}, ["last"])
-    assert names(store.folder) == {"epoch=0001-step=0000002", "last", "notes"}
+    write(store, "epoch=0001-step=0000002", variables(), {}, ["last"])
+    kept = {"epoch=0001-step=0000001", "epoch=0001-step=0000002", "last", "previous", "notes"}
+    assert names(store.folder) == kept
 
 
-def test_a_second_role_at_the_same_step_writes_nothing_again(tmp_path):
+def test_a_later_moment_of_the_same_step_gets_a_name_of_its_own(tmp_path):
     store = Checkpoints(tmp_path / "checkpoints")
-    first = store.write(NAME, variables(), {}, ["last"])
-    inode = (first / STATE).stat().st_ino
-    assert store.write(NAME, variables(), {}, ["best"]) == first
-    assert (first / STATE).stat().st_ino == inode
-    assert store.role("best") == store.role("last") == first
+    first = write(store, NAME, variables(), {}, ["best", "last"])
+    second = write(store, NAME, variables(1), {}, ["last"])
+    assert (first.name, second.name) == (NAME, f"{NAME}-2")
+    assert (store.role("best"), store.role("last"), store.role("previous")) == (first, second, first)
 
 
 # A write that fails
@@ -311,7 +316,7 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_half_written(s
     large = {"history": ["x" * 100] * 100} if size == 1200 else {}  # then it is the manifest that does not fit
     few = [Variable("w", np.zeros(2, np.float32))] if size == 1200 else variables(1)
     with files_no_longer_than(size), pytest.raises(OSError, match="File too large"):
-        store.write("epoch=0002-step=0000014", few, large, ["best", "last"])
+        write(store, "epoch=0002-step=0000014", few, large, ["best", "last"])
     assert {path: path.read_bytes() for path in saved.parent.rglob("*") if path.is_file()} == before
     assert names(saved.parent) == {NAME, "best", "last"}
     checkpoint.read(saved)
@@ -320,16 +325,16 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_half_written(s
 def test_the_next_write_succeeds_after_one_that_failed(saved):
     store = Checkpoints(saved.parent)
     with files_no_longer_than(100), pytest.raises(OSError, match="File too large"):
-        store.write("epoch=0002-step=0000014", variables(1), {}, ["last"])
-    path = store.write("epoch=0002-step=0000014", variables(1), {}, ["best", "last"])
+        write(store, "epoch=0002-step=0000014", variables(1), {}, ["last"])
+    path = write(store, "epoch=0002-step=0000014", variables(1), {}, ["best", "last"])
     np.testing.assert_array_equal(checkpoint.read(path).arrays[0], variables(1)[0].value)
-    assert names(saved.parent) == {path.name, "best", "last"}
+    assert names(saved.parent) == {path.name, saved.name, "best", "last", "previous"}
 
 
 def test_what_a_killed_process_left_behind_is_in_nobodys_way(saved):
     leftover = saved.parent / f".tmp-1-{NAME}"
     shutil.copytree(saved, leftover)
     (leftover / STATE).write_bytes(b"half")
-    path = Checkpoints(saved.parent).write("epoch=0002-step=0000014", variables(1), {}, ["best", "last"])
+    path = write(Checkpoints(saved.parent), "epoch=0002-step=0000014", variables(1), {}, ["best", "last"])
     assert json.loads((path / MANIFEST).read_text())["format"] == checkpoint.FORMAT
     assert checkpoint.read(Checkpoints(saved.parent).role("last") or path).path == path

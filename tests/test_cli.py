@@ -188,9 +188,7 @@ def test_a_plugin_may_have_the_name_of_a_task(folder):
 
 
 WRONG = {
-    ("--import", "misspelt"): (
-        "Trace.on_epoch_ended is not a hook; did you mean 'on_epoch_end'? (hooks: on_fit"
-    ),
+    ("--import", "misspelt"): ("Trace.on_epoch_ended is not a hook; did you mean 'on_epoch_end'? (hooks: on_fit"),
     ("--import", "first", "--import", "second"): (
         "plugin name 'trace' is taken by first:First; choose another name for second:Second"
     ),

@@ -84,6 +84,7 @@ def saved(plugin: Checkpoint, values: list[float], refused: tuple[int, ...] = ()
     for value in values:
         run.step += 1
         run.logs["val_loss"] = value
+        plugin.on_step_end(run)
         plugin.on_validation_end(run)
         plugin.on_epoch_end(run)
         roles.append(run.saves)
@@ -94,12 +95,12 @@ def saved(plugin: Checkpoint, values: list[float], refused: tuple[int, ...] = ()
 
 
 def test_checkpoint_saves_the_last_always_and_the_best_when_it_is():
-    expected = [["best", "last"], ["last"], ["last"], ["best", "last"]]
+    expected = [["last", "best"], ["last"], ["last"], ["last", "best"]]
     assert saved(Checkpoint(), [0.5, 0.6, math.nan, 0.4]) == expected
 
 
 def test_a_best_that_the_disk_refused_is_not_the_one_to_beat():
-    expected = [["best", "last"], ["best", "last"], ["best", "last"], ["last"]]
+    expected = [["last", "best"], ["last", "best"], ["last", "best"], ["last"]]
     assert saved(Checkpoint(), [0.5, 0.3, 0.4, 0.45], refused=(2,)) == expected
 
 

@@ -107,7 +107,7 @@ class Session:
     data: Data
     trainer: Trainer
 
-    def fit(self) -> Run:
+    def fit(self, going_on: bool = False, anyway: bool = False) -> Run:
         """Train and test as the configuration says; see `Trainer.fit`."""
         from trainer.data.pipeline import InOrder, Shuffled
 
@@ -122,6 +122,8 @@ class Session:
             max_time=training.max_time,
             validate_every=Every(steps=steps) if steps is not None else None,
             data=self.data.facts(),
+            going_on=going_on,
+            anyway=anyway,
         )
 
 

@@ -62,8 +62,12 @@ def without_chatter() -> Iterator[None]:
 
     TensorFlow logs before it reads its own log level, so that no setting silences it.
     """
+    try:
+        kept = os.dup(2)
+    except OSError:  # stderr is closed: nothing will be seen anyway
+        yield
+        return
     sys.stderr.flush()
-    kept = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:

@@ -2,10 +2,10 @@
 
 checkpoints/
   epoch=0003-step=0001404/
-    state.npz        every variable of model and optimizer, by position
+    state.npz        every variable of model, optimizer and the epoch's metrics, by position
     manifest.json    counters, plugin states, configuration, data digest, versions; names, shapes and dtypes
     SHA256SUMS       over both, in the format of `sha256sum`
-  best, last         text files that name a checkpoint, replaced atomically
+  best, last, previous   text files that name a checkpoint, replaced atomically
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,41 @@ class Checkpoint:
     Attributes:
         path: Its directory.
         manifest: What `manifest.json` says.
-        arrays: The variables by position, model first, then optimizer.
+        arrays: The variables by position: model, optimizer, metrics of the epoch in progress.
     """
 
     path: Path
     manifest: Mapping[str, Any]
     arrays: Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of everything that a checkpoint holds, which a worker can write while training goes on.
+
+    Attributes:
+        name: Name of the checkpoint's directory.
+        arrays: Copies of the variables.
+        manifest: The content of `manifest.json`.
+    """
+
+    name: str
+    arrays: Sequence[np.ndarray]
+    manifest: bytes
+
+
+def snapshot(name: str, variables: Sequence[Any], facts: Mapping[str, Any]) -> Snapshot:
+    """Copy the state of a run.
+
+    Args:
+        name: Name of the checkpoint's directory.
+        variables: Keras variables: model, optimizer, metrics of the epoch in progress.
+        facts: What else to keep, as JSON can hold it.
+    """
+    import numpy as np
+
+    manifest = to_json({"format": FORMAT, **facts, "variables": describe(variables)}).encode()
+    return Snapshot(name, [np.asarray(variable).copy() for variable in variables], manifest)
 
 
 class Checkpoints:
@@ -57,36 +87,56 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def write(self, name: str, variables: Sequence[Any], manifest: Mapping[str, Any], roles: Collection[str]) -> Path:
+    def write(self, snapshot: Snapshot, roles: Collection[str], drops: Collection[str] = ()) -> Path:
         """Write a checkpoint, point `roles` to it, and delete those that no role points to any more.
 
+        When `last` moves on, `previous` follows to where it was, so that there is always one to fall back to.
+
         Args:
-            name: Its directory's name; one that exists is pointed to and not written again.
-            variables: Keras variables, model first, then optimizer.
-            manifest: What else to keep, as JSON can hold it.
+            snapshot: What to write; if a checkpoint of its name exists, which was written at an earlier moment of the
+                same step, the new one gets a number behind its name.
             roles: Names of the pointers to move.
+            drops: Names of pointers to delete.
 
         Raises:
             OSError: If it cannot be written; the checkpoints before it are intact.
         """
-        path = self.folder / name
-        if not path.exists():
-            self._write(path, variables, manifest)
+        names = (snapshot.name if n == 1 else f"{snapshot.name}-{n}" for n in count(1))
+        path = next(path for path in map(self.folder.joinpath, names) if not path.exists())
+        self._write(path, snapshot)
+        before = self.role("last")
+        if "last" in roles and before is not None and before != path:
+            write_atomic(self.folder / "previous", before.name + "\n")
         for role in roles:
-            write_atomic(self.folder / role, name + "\n")
+            write_atomic(self.folder / role, path.name + "\n")
+        for role in drops:
+            (self.folder / role).unlink(missing_ok=True)
         self._prune()
         return path
 
-    def _write(self, path: Path, variables: Sequence[Any], manifest: Mapping[str, Any]) -> None:
+    def newest(self) -> Iterator[Path]:
+        """Yield the checkpoints to resume from, best first: `last`, `previous`, then any other by step."""
+        roles = [path for path in map(self.role, ("last", "previous")) if path is not None]
+        others = sorted(self.folder.glob("epoch=*-step=*"), key=lambda path: path.name.rpartition("=")[2], reverse=True)
+        yield from dict.fromkeys([*roles, *others])
+
+    def set_aside(self, path: Path) -> None:
+        """Rename a damaged checkpoint, so that nothing takes it for one and nothing is lost."""
+        if path.is_dir():
+            path.rename(path.with_name(f"damaged-{path.name}"))
+
+    def clean(self) -> None:
+        """Delete what a killed process left half-written."""
+        for path in self.folder.glob(".tmp-*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _write(self, path: Path, snapshot: Snapshot) -> None:
         self.folder.mkdir(exist_ok=True)
         aside = self.folder / f".tmp-{os.getpid()}-{path.name}"
         shutil.rmtree(aside, ignore_errors=True)
         try:
             aside.mkdir()
-            files = {
-                STATE: _pack(variables),
-                MANIFEST: to_json({"format": FORMAT, **manifest, "variables": describe(variables)}).encode(),
-            }
+            files = {STATE: _pack(snapshot.arrays), MANIFEST: snapshot.manifest}
             for name, content in {**files, SUMS: _sums(files)}.items():
                 write_synced(aside / name, content)
             sync_folder(aside)
@@ -184,11 +234,11 @@ def _say(variable: Mapping[str, Any]) -> str:
     return f"{variable['name']} {variable['dtype']}{variable['shape']}"
 
 
-def _pack(variables: Sequence[Any]) -> bytes:
+def _pack(arrays: Sequence[np.ndarray]) -> bytes:
     import numpy as np  # where it is used, since command lines import this module to ask for help
 
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{f"{i:04d}": np.asarray(v) for i, v in enumerate(variables)})
+    np.savez(buffer, allow_pickle=False, **{f"{i:04d}": array for i, array in enumerate(arrays)})
     return buffer.getvalue()
 
 

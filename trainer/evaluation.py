@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from trainer.errors import DataError
+
 ECE_BINS = 15
 
 
@@ -17,19 +19,25 @@ def classification_report(logits: np.ndarray, labels: np.ndarray) -> dict[str, A
         labels: int `[N]`, 0-based classes below K.
 
     Returns:
-        `loss` and `nll` (mean negative log-likelihood of the label, natural logarithm), `accuracy`, macro `precision`,
-        `recall` and `f1` (a class that is never predicted has precision 0), `ece`, `per_class` (one mapping of
-        `precision`, `recall`, `f1` and `support` a class) and `confusion`, `[K][K]` counts with the true class in rows.
+        `accuracy`; macro `precision`, `recall` and `f1`, means over the classes that occur among labels or predictions
+        (one that is never predicted has precision 0); `ece`; `nll`, the mean negative log-likelihood of the label,
+        natural logarithm; `per_class`, one mapping of `precision`, `recall`, `f1` and `support` a class; `confusion`,
+        `[K][K]` counts with the true class in rows.
+
+    Raises:
+        DataError: If a logit is not finite: the weights are lost, and no number about them means anything.
     """
+    if not np.isfinite(logits).all():
+        raise DataError(f"the model's outputs are not finite for {int((~np.isfinite(logits)).any(1).sum())} images")
     log_p = log_softmax(logits)
     nll = float(-log_p[np.arange(len(labels)), labels].mean())
     predicted = log_p.argmax(axis=1)
     confusion = confusion_matrix(labels, predicted, logits.shape[1])
     per_class = [_class_scores(confusion, k) for k in range(len(confusion))]
+    seen = [scores for k, scores in enumerate(per_class) if scores["support"] or confusion[:, k].any()]
     return {
-        "loss": nll,
         "accuracy": float(np.mean(predicted == labels)),
-        **{name: float(np.mean([scores[name] for scores in per_class])) for name in ("precision", "recall", "f1")},
+        **{name: float(np.mean([scores[name] for scores in seen])) for name in ("precision", "recall", "f1")},
         "ece": expected_calibration_error(np.exp(log_p), labels),
         "nll": nll,
         "per_class": per_class,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -43,5 +44,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def to_json(value: Any, indent: int | None = 2) -> str:
-    """Return `value` as JSON text that ends in a newline."""
-    return json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
+    """Return `value` as JSON text that ends in a newline; numbers that are not finite become null, as JSON has none."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from trainer.errors import InkwellError, PluginError
+from trainer.files import to_json
 from trainer.ledger import Ledger
 from trainer.plugin import Plugin, overrides
 from trainer.run import Run
@@ -49,11 +51,29 @@ class Hooks:
         except Exception as error:  # a plugin may raise anything
             if aside:
                 return
-            message = f"plugin {plugin.name!r} failed in {name}: {_one_line(error)}{self._keep_traceback(error)}"
-            if not plugin.observer:
-                raise PluginError(message) from error
-            self._set_aside.add(plugin.name)
-            self.run.warn(f"{message}; it is set aside and training goes on")
+            self._failed(plugin, name, error)
+
+    def _failed(self, plugin: Plugin, name: str, error: Exception) -> None:
+        message = f"plugin {plugin.name!r} failed in {name}: {_one_line(error)}{self._keep_traceback(error)}"
+        if not plugin.observer:
+            raise PluginError(message) from error
+        self._set_aside.add(plugin.name)
+        self.run.warn(f"{message}; it is set aside and training goes on")
+
+    def states(self) -> dict[str, Any]:
+        """Return what each plugin must remember, by name; an observer that cannot say is set aside.
+
+        Raises:
+            PluginError: If a plugin that steers training raises, or returns what JSON cannot hold.
+        """
+        states = {}
+        for plugin in self.plugins:
+            if plugin.name not in self._set_aside:
+                try:
+                    states[plugin.name] = json.loads(to_json(plugin.state()))
+                except Exception as error:  # a plugin may raise anything
+                    self._failed(plugin, "state", error)
+        return states
 
     def _keep_traceback(self, error: Exception) -> str:
         """Write the traceback of a plugin's bug where its author finds it; return where, for the message."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Ledger:
-    """Seconds by name; times taken inside another are taken off the outer one, so that the sum is the wall time.
+    """Seconds by name; times taken inside another are taken off the outer one, so that nothing counts twice.
 
     Args:
         started: Clock reading from which the wall time counts; default: now.

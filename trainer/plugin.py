@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -61,14 +62,17 @@ class Plugin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for attribute in vars(cls):
-            if attribute.startswith("on_") and attribute not in HOOKS:
-                raise HookError(
-                    f"{cls.__name__}.{attribute} is not a hook{did_you_mean(attribute, HOOKS)} "
-                    f"(hooks: {', '.join(HOOKS)})"
-                )
+        for attribute in (name for name in dir(cls) if name.startswith("on_")):
+            if attribute not in HOOKS:
+                near = did_you_mean(attribute, HOOKS)
+                raise HookError(f"{cls.__name__}.{attribute} is not a hook{near} (hooks: {', '.join(HOOKS)})")
+            hook = inspect.getattr_static(cls, attribute)
+            if inspect.isfunction(hook) and len(inspect.signature(hook).parameters) != 2:
+                raise HookError(f"{cls.__name__}.{attribute} must take one argument besides self, the run")
+        if isinstance(cls.monitors, str) or isinstance(cls.logs, str):
+            raise HookError(f"{cls.__name__}: monitors and logs are tuples of names, such as ('val_loss',)")
         if "name" not in vars(cls):
-            cls.name = "".join(f"_{c.lower()}" if c.isupper() else c for c in cls.__name__).lstrip("_")
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
 
     def on_fit_start(self, run: Run) -> None:
         """Called once, before the first step; the run directory and its configuration exist."""

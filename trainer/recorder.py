@@ -2,42 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from trainer import checkpoint
-from trainer.checkpoint import Checkpoint
-from trainer.errors import TrainingFailed
+from trainer.checkpoint import Checkpoint, Snapshot
+from trainer.errors import CheckpointError, TrainingFailed
 from trainer.run import Run
-from trainer.rundir import RunDirectory
+from trainer.rundir import RESULT, RunDirectory
 
 
 class Recorder:
     """The engine's hand in the run directory; without one it keeps the history in memory and saves nothing.
 
-    A write that fails in mid-run costs one warning for its kind; `finish` fails if the last checkpoint, the history or
-    the result is not on the disk.
+    Checkpoints are written by a worker while training goes on, one at a time. A write that fails in mid-run costs one
+    warning for its kind; `check_saved` and `finish` fail if the last checkpoint, the history or the result is not on
+    the disk.
 
     Args:
         run: The run to record.
-        path: The run directory, which must not exist; None records in memory alone.
-        config: Text of `config.toml`.
+        path: The run directory; None records in memory alone.
+        resume: Whether the directory is that of a run to go on with; else it must not exist.
 
     Raises:
-        UsageError: If the directory exists.
-        InkwellError: If it cannot be made or written.
+        UsageError: If the directory exists, or its run is still alive.
+        InkwellError: If it cannot be made, read or written.
     """
 
-    def __init__(self, run: Run, path: Path | None, config: str) -> None:
-        self.run = run
+    def __init__(self, run: Run, path: Path | None, resume: bool = False) -> None:
+        self.run, self.resume = run, resume
         self.directory: RunDirectory | None = None
         self._warned: set[str] = set()
         self._unsaved = ""
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[bool] | None = None
+        self._roles: dict[str, int] = {}
         if path is not None:
-            self.directory = RunDirectory(path)
+            self.directory = RunDirectory.reopen(path) if resume else RunDirectory.create(path)
+            run.notes = self.directory.notes() if resume else {}
             run.name, run.directory, run.write_notes = self.directory.path.name, self.directory.path, self.status
-            self.directory.start(run, config)
+
+    def start(self, config: str) -> None:
+        """Write `config.toml`, whose text is `config`, and `run.json`; nothing was written before.
+
+        Raises:
+            InkwellError: If the disk is full or read-only.
+        """
+        if self.directory is not None:
+            self.directory.start(self.run, config, keep=self.resume)
+
+    def newest(self) -> Checkpoint:
+        """Return the newest sound checkpoint to resume from; damaged ones are set aside, said aloud.
+
+        Raises:
+            CheckpointError: If there is none.
+        """
+        if self.directory is None:
+            raise CheckpointError("a run without a directory cannot be resumed")
+        saved = self.directory.checkpoints
+        for path in saved.newest():
+            try:
+                return checkpoint.read(path)
+            except CheckpointError as error:
+                self.run.warn(f"{error}; it is set aside and the one before it is used")
+                saved.set_aside(path)
+        raise CheckpointError(f"run {self.directory.path} has no sound checkpoint to resume from")
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has a result."""
+        return self.directory is not None and (self.directory.path / RESULT).exists()
+
+    def cut_history(self, lines: int) -> None:
+        """Take the history back to its first `lines` lines.
+
+        Raises:
+            InkwellError: If there are fewer.
+        """
+        if self.directory is not None:
+            self.run.history = self.directory.cut_history(lines)
 
     def status(self) -> None:
         """Bring `run.json` up to date."""
@@ -49,16 +93,19 @@ class Recorder:
         self.run.history.append(line)
         self._try("history.jsonl", lambda directory: directory.append(line))
 
-    def save(self, variables: Sequence[Any], manifest: Mapping[str, Any]) -> None:
-        """Write the checkpoint that plugins asked for, if they did."""
-        roles, self.run.saves = self.run.saves, []
-        if not roles:
-            return
-        name = f"epoch={self.run.epoch:04d}-step={self.run.step:07d}"
-        saved = self._try("checkpoint", lambda d: d.checkpoints.write(name, variables, manifest, roles))
-        self._unsaved = "" if saved else name
-        if saved:
-            self.run.saved |= dict.fromkeys(roles, self.run.step)
+    def save(self, copy: Snapshot, roles: list[str], drops: list[str]) -> None:
+        """Have the worker write a checkpoint that `roles` will point to, and drop others; waits for the one before."""
+        self.collect()
+        self._unsaved = copy.name
+        self._roles = dict.fromkeys(roles, self.run.step)
+        self._writing = self._worker.submit(self._try, "checkpoint", lambda d: d.checkpoints.write(copy, roles, drops))
+
+    def collect(self) -> None:
+        """Wait for the checkpoint being written, and note where its roles point if it is on the disk."""
+        writing, self._writing = self._writing, None
+        if writing is not None and writing.result():
+            self.run.saved |= self._roles
+            self._unsaved = ""
 
     def best(self) -> Checkpoint | None:
         """Return the verified checkpoint that the role `best` points to, if there is one.
@@ -75,6 +122,7 @@ class Recorder:
         Raises:
             TrainingFailed: If the last save failed.
         """
+        self.collect()
         if self._unsaved:
             raise TrainingFailed(f"the last checkpoint ({self._unsaved}) could not be written to {self.run.directory}")
 
@@ -86,6 +134,15 @@ class Recorder:
         """
         if self.directory is not None:
             self.directory.finish(self.run.result)
+
+    def withdraw(self) -> None:
+        """Delete the result of a run that failed after it."""
+        if self.directory is not None:
+            (self.directory.path / RESULT).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Wait for the worker and end it."""
+        self._worker.shutdown()
 
     def _try(self, what: str, write: Callable[[RunDirectory], object]) -> bool:
         """Return whether `write` went through; if not, the user is told, once for each kind of file."""

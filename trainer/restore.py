@@ -14,8 +14,9 @@ from trainer.checkpoint import MANIFEST, Checkpoints
 from trainer.config import Config, resolve
 from trainer.data.imageset import ImageSet
 from trainer.data.sources import load_source
-from trainer.data.split import as_known, split
-from trainer.errors import CheckpointError, UsageError
+from trainer.data.split import as_known, content_digest, split
+from trainer.errors import CheckpointError, DataError, UsageError
+from trainer.optimizers import build_optimizer
 
 if TYPE_CHECKING:
     import keras
@@ -37,8 +38,8 @@ class Trained:
     data: Mapping[str, Any]
     path: Path
 
-    def images(self, name: str | None, folder: str | None, part: str) -> tuple[str, ImageSet]:
-        """Return images to evaluate on, and what they are.
+    def images(self, name: str | None, folder: str | None, part: str) -> tuple[str, ImageSet, tuple[str, ...]]:
+        """Return what the images to evaluate on are, the images, and lines that the user must see.
 
         Args:
             name: A data source; None is the one that the model was trained on.
@@ -48,21 +49,26 @@ class Trained:
 
         Raises:
             UsageError: If the name is unknown, or `part` is not `test` for other data.
-            DataError: If the data cannot be read or do not fit the model.
+            DataError: If the data cannot be read, do not fit the model, or are no longer those of the run.
         """
         own = self.config.data
-        seed = self.config.training.seed
+        folder = folder or own.folder
         if name is None:
-            data = load_data(dataclasses.replace(own, folder=folder or own.folder), seed)
-        else:
-            source = load_source(name, Path(folder or own.folder))
-            data = split(source, seed)
+            data = load_data(dataclasses.replace(own, folder=folder), self.config.training.seed)
             if data.digest != self.data["digest"]:
-                if part != "test":
-                    raise UsageError(f"{name} is not what the model was trained on: it has no {part} part here")
-                images = as_known(source, self.data["input_shape"], self.data["class_names"])
-                return f"{source.name}, {'test' if source.test else 'all'} images", images
-        return f"{data.name}, {part} images", getattr(data, part)
+                raise DataError(
+                    f"{data.name} is not what the model was trained on: its digest is {data.digest[:12]}…, that of the "
+                    f"run {self.data['digest'][:12]}…; name other data with --data"
+                )
+            return f"{data.name}, {part} images", getattr(data, part), data.notices
+        source = load_source(name, Path(folder), whole=False)
+        if content_digest(source) == self.data["source_digest"]:
+            data = split(source, self.config.training.seed)
+            return f"{data.name}, {part} images", getattr(data, part), data.notices
+        if part != "test":
+            raise UsageError(f"{name} is not what the model was trained on: it has no {part} part here")
+        images = as_known(source, self.data["input_shape"], self.data["class_names"])
+        return f"{source.name}, {'test' if source.test else 'all'} images", images, source.notices
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -88,6 +94,8 @@ def find_checkpoint(path: Path) -> Path:
 def load_trained(path: Path) -> Trained:
     """Start TensorFlow and load the model of a run directory or checkpoint; nothing saved is ever executed.
 
+    Where the optimizer keeps averages of the weights (`use_ema`), the model gets those.
+
     Raises:
         UsageError: If `path` is neither, or the model's name is not registered here.
         CheckpointError: If there is no checkpoint, or it is damaged or does not fit.
@@ -102,5 +110,11 @@ def load_trained(path: Path) -> Trained:
     data = found.manifest["data"]
     height, width, channels = data["input_shape"]
     model = build_model(config, (height, width, channels), len(data["class_names"]))
-    checkpoint.restore(found, model.variables)
+    optimizer = build_optimizer(config.optimizer, steps=1)
+    if optimizer.use_ema:
+        optimizer.build(model.trainable_variables)
+        checkpoint.restore(found, [*model.variables, *optimizer.variables])
+        optimizer.finalize_variable_values(model.trainable_variables)
+    else:
+        checkpoint.restore(found, model.variables)
     return Trained(model, config, data, found.path)

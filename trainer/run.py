@@ -31,7 +31,7 @@ class Run:
         name: Name of the run, that of its directory.
         directory: The run directory, or None when nothing is written.
         config: The resolved configuration as nested plain values; empty for a `Trainer` used from Python.
-        seed: The seed of data order, augmentation and initial weights.
+        seed: The seed of data order and augmentation; `fit.py` seeds initial weights and dropout with it too.
         model: The model in training; its weights change under the reader.
         optimizer: The optimizer; `run.learning_rate` reads its schedule.
         data: Facts about the data: name, digest, sizes of the splits, class names.
@@ -43,20 +43,23 @@ class Run:
         validated: The step after which validation data were last looked at.
         validation_step: Batches done in the validation in progress.
         validation_steps: Batches of one validation; 0 without validation data.
-        seconds: Wall seconds since `fit` began.
-        started: Reading of `time.perf_counter` at that moment.
+        seconds: Wall seconds of training, from after compilation to the last span.
+        started: Reading of `time.perf_counter` at their beginning.
         epoch_seconds: Wall seconds that the steps of the epoch in progress took.
+        step_seconds: The same for the whole run.
+        unfinished: Whether validation or the end of the epoch, due after the last step, are still to come.
         images: Training images seen in the epochs that have ended.
         loss: Loss of the last step, a scalar tensor; `float(run.loss)` waits for the device. None before the first.
         logs: Numbers of the latest epoch and validation, plain floats.
         history: One mapping for each line of `history.jsonl`, oldest first.
         result: What `result.json` will hold; empty until the test data were evaluated.
         status: How the run stands.
-        stop_reason: The first reason given to `stop` or `fail`; empty while nobody asked.
+        stop_reason: The first reason given to `fail`, else to `stop`; empty while nobody asked.
         error: The exception that ended the run, if one did.
         failed: Whether the run was ended by `fail`.
         signal: Number of the signal that ended the run, if one did.
         saves: Roles asked for with `save` and not yet written.
+        drops: Roles given up with `drop`.
         saved: The step of the checkpoint that each role was last pointed to.
         notes: What plugins keep in `run.json`, by key (`note`).
     """
@@ -79,7 +82,9 @@ class Run:
     seconds: float = 0.0
     started: float = 0.0
     epoch_seconds: float = 0.0
+    step_seconds: float = 0.0
     images: int = 0
+    unfinished: bool = False
     loss: Any = None
     logs: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -93,7 +98,13 @@ class Run:
     read_metrics: Callable[[], dict[str, float]] = field(default=_nothing_read, repr=False)
     write_notes: Callable[[], None] | None = field(default=None, repr=False)
     saves: list[str] = field(default_factory=list, repr=False)
+    drops: list[str] = field(default_factory=list, repr=False)
     saved: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @property
+    def epoch_ended(self) -> bool:
+        """Whether the last step was the last of its epoch or of the run."""
+        return self.step % self.steps_per_epoch == 0 or self.step == self.steps
 
     @property
     def broken_off(self) -> bool:
@@ -123,9 +134,12 @@ class Run:
         self.stop_reason = self.stop_reason or reason
 
     def fail(self, reason: str) -> None:
-        """Ask to end training without a result: the run is marked failed, no test data are looked at."""
-        self.failed = self.failed or not self.stop_reason
-        self.stop(reason)
+        """Ask to end training without a result: no more data are looked at, nothing is saved, the run is failed.
+
+        A failure outweighs a request to stop; the first failure's reason is kept.
+        """
+        if not self.failed:
+            self.failed, self.stop_reason = True, reason
 
     def save(self, *roles: str) -> None:
         """Ask for a checkpoint after this moment's hooks; every role (`"best"`, `"last"`) will point to it.
@@ -134,12 +148,16 @@ class Run:
         """
         self.saves.extend(role for role in roles if role not in self.saves)
 
+    def drop(self, *roles: str) -> None:
+        """Give up roles with the next save; a checkpoint that no role points to any more is deleted."""
+        self.drops.extend(roles)
+
     def log(self, name: str, value: float) -> None:
         """Add a number to `logs` and so to the history line of this epoch; list its name in the plugin's `logs`."""
         self.logs[name] = float(value)
 
     def note(self, key: str, value: Any) -> None:
-        """Keep a value that JSON can hold under `key` of `run.json`, at once; a key of its own for each plugin."""
+        """Keep a value that JSON can hold under `key` of `run.json`, at once; the key is the plugin's name."""
         self.notes[key] = value
         if self.write_notes is not None:
             self.write_notes()

@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from trainer.checkpoint import Checkpoints
 from trainer.errors import InkwellError, UsageError
 from trainer.files import to_json, write_atomic
@@ -30,8 +32,12 @@ ANOTHER = "choose another with --run-dir"
 
 
 def default_name(model: str, now: float | None = None) -> str:
-    """Return `<model>-<date>-<time>`, the name of a run that was given none; local time."""
-    return f"{model}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}"
+    """Return `<model>-<date>-<time>`, the name of a run that was given none; local time, to milliseconds.
+
+    Several runs are often started in one second.
+    """
+    now = time.time() if now is None else now
+    return f"{model}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}.{int(now * 1000) % 1000:03d}"
 
 
 def check_free(path: Path) -> None:
@@ -58,38 +64,81 @@ class RunDirectory:
     """Writes the files of one run.
 
     Args:
-        path: The directory, new or empty.
-
-    Raises:
-        UsageError: If the directory exists, or lies under something that is not a folder.
-        InkwellError: If it cannot be made (a read-only or full disk).
+        path: The directory; see `create` and `reopen`.
+        started: When the run began, local time in ISO 8601; default: now.
     """
 
-    def __init__(self, path: Path) -> None:
-        check_free(path)
+    def __init__(self, path: Path, started: str = "") -> None:
         self.path = path.absolute()
         self.checkpoints = Checkpoints(self.path / "checkpoints")
-        self._facts: dict[str, Any] = {}
+        started = started or time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        self._facts = {"name": self.path.name, "started": started, **process_facts()}
         self._unwritten = ""
+
+    @classmethod
+    def create(cls, path: Path) -> RunDirectory:
+        """Make the directory of a new run.
+
+        Raises:
+            UsageError: If the directory exists, or lies under something that is not a folder.
+            InkwellError: If it cannot be made (a read-only or full disk).
+        """
+        check_free(path)
         try:
-            self.path.mkdir(parents=True)
+            path.mkdir(parents=True)
+        except FileExistsError as error:
+            raise UsageError(f"run directory {path} exists; {ANOTHER}") from error
         except OSError as error:
             raise InkwellError(f"run directory {path} cannot be made: {error.strerror}") from error
+        return cls(path)
 
-    def start(self, run: Run, config: str) -> None:
-        """Write `config.toml` and `run.json`; on failure the directory is removed again.
+    @classmethod
+    def reopen(cls, path: Path) -> RunDirectory:
+        """Open the directory of a run that is to go on, and delete what a killed process left half-written.
+
+        Raises:
+            UsageError: If the process of the run is still alive.
+            InkwellError: If `run.json` cannot be read.
+        """
+        facts = read_json(path / RUN)
+        if facts.get("status") == "running" and is_alive(facts):
+            raise UsageError(f"run {path} is still running as process {facts['pid']}")
+        directory = cls(path, facts.get("started", ""))
+        directory.checkpoints.clean()
+        return directory
+
+    def start(self, run: Run, config: str, keep: bool = False) -> None:
+        """Write `config.toml` and `run.json`; on failure the directory is removed again, unless `keep`.
 
         Raises:
             InkwellError: If the disk is full or read-only.
         """
-        self._facts = {"name": run.name, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **process_facts()}
         try:
             write_atomic(self.path / CONFIG, config)
             (self.path / HISTORY).touch()
             self.update(run)
         except OSError as error:
-            shutil.rmtree(self.path, ignore_errors=True)
+            if not keep:
+                shutil.rmtree(self.path, ignore_errors=True)
             raise InkwellError(f"run directory {self.path} cannot be written: {error.strerror}") from error
+
+    def notes(self) -> dict[str, Any]:
+        """Return what plugins noted in `run.json` when the run was last active."""
+        own = {*self._facts, "status", "stop_reason"}
+        return {key: value for key, value in read_json(self.path / RUN).items() if key not in own}
+
+    def cut_history(self, lines: int) -> list[dict[str, Any]]:
+        """Cut `history.jsonl` back to its first `lines` lines and return them; a result is taken back.
+
+        Raises:
+            InkwellError: If there are fewer lines.
+        """
+        kept = (self.path / HISTORY).read_text(encoding="utf-8").splitlines(keepends=True)[:lines]
+        if len(kept) < lines or not all(line.endswith("\n") for line in kept):
+            raise InkwellError(f"{self.path / HISTORY} has fewer than the {lines} lines that the checkpoint counts")
+        write_atomic(self.path / HISTORY, "".join(kept))
+        (self.path / RESULT).unlink(missing_ok=True)
+        return [json.loads(line) for line in kept]
 
     def update(self, run: Run) -> None:
         """Write `run.json` as `run` stands now.
@@ -151,6 +200,14 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InkwellError(f"{path} cannot be read: {error}") from error
 
 
+def is_alive(facts: Mapping[str, Any]) -> bool:
+    """Return whether the process of a `run.json` lives on this machine, started since its last boot."""
+    here = process_facts()
+    if (facts.get("host"), facts.get("boot_id")) != (here["host"], here["boot_id"]) or facts["pid"] == here["pid"]:
+        return False
+    return psutil.pid_exists(facts["pid"])
+
+
 def newest_done(root: Path) -> Path:
     """Return the run under `root` whose `result.json` is the newest.
 
@@ -158,6 +215,7 @@ def newest_done(root: Path) -> Path:
         UsageError: If no run is done.
     """
     results = sorted(root.glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime)
+    results = [path for path in results if read_json(path.with_name(RUN)).get("status") == "done"]
     if not results:
         raise UsageError(f"no finished run under {root}; train one with scripts/fit.py, or name one")
     return results[-1].parent

@@ -1,4 +1,13 @@
-"""Ctrl-C and SIGTERM as requests to stop: the first ends the run in order, the second at once."""
+"""What the outside asks of a run: signals, and a file named STOP in its directory.
+
+| asked by | does | exit status of `fit.py` |
+|---|---|---|
+| Ctrl-C, SIGINT | saves and ends; a second time ends at once | 130 |
+| SIGTERM, a file named STOP | saves and ends | 143 |
+| SIGUSR1 | saves and goes on | - |
+
+Handlers only leave a note, which is read after each span of steps and each batch of a validation.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +19,47 @@ from types import FrameType
 
 from trainer.run import Run
 
+STOP = "STOP"
+STOP_REASON = "stopped by the file STOP"
 STOPPING = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}
+REASONS = (STOP_REASON, *STOPPING.values())
+SAVING = getattr(signal, "SIGUSR1", None)  # Windows has none
 
 
 @contextmanager
-def stopping_signals(run: Run) -> Iterator[None]:
-    """Turn the first stopping signal into `run.stop` and `run.signal`; handlers are restored afterwards.
+def listening(run: Run) -> Iterator[None]:
+    """Turn signals into requests to `run`; the handlers before are restored afterwards.
 
-    A second signal acts as it would have without us. Outside the main thread nothing is installed.
+    After the first signal to stop a second one acts as it would have without us. Outside the main thread nothing is
+    installed, since Python delivers signals nowhere else.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in STOPPING}
+    numbers = [*STOPPING, *([SAVING] if SAVING is not None else [])]
+    before = {number: signal.getsignal(number) for number in numbers}
 
-    def request(number: int, frame: FrameType | None) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         run.signal = number
         run.stop(STOPPING[signal.Signals(number)])
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for each in STOPPING:
+            signal.signal(each, before[each])
 
-    for number in STOPPING:
-        signal.signal(number, request)
+    def save(number: int, frame: FrameType | None) -> None:
+        run.save("last")
+
+    for number in numbers:
+        signal.signal(number, save if number == SAVING else stop)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def look_outside(run: Run) -> None:
+    """Stop a run in whose directory lies a file named STOP; the file is deleted, so that the run can be resumed."""
+    if run.directory is not None and (run.directory / STOP).exists():
+        (run.directory / STOP).unlink()
+        run.signal = signal.SIGTERM
+        run.stop(STOP_REASON)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from trainer.errors import UsageError
 from trainer.strategy import SingleDevice
 from trainer.task import Batch, Task
 
@@ -25,6 +26,16 @@ class Meter:
         self.loss.update_state(loss, sample_weight=tf.cast(tf.shape(tf.nest.flatten(batch)[0])[0], tf.float32))
         self.task.update(self.extra, batch, outputs)
 
+    def check(self) -> None:
+        """Refuse a task whose metrics are not those that it names.
+
+        Raises:
+            UsageError: With both.
+        """
+        have, named = ["loss", *self.extra], list(self.task.names)
+        if sorted(have) != sorted(named):
+            raise UsageError(f"task {type(self.task).__name__} names {named} but has the metrics {have}")
+
     @property
     def images(self) -> int:
         """Images seen since the last reset; waits for the device."""
@@ -33,6 +44,11 @@ class Meter:
     def read(self) -> dict[str, float]:
         """Return the means so far as floats; waits for the device."""
         return {"loss": float(self.loss.result())} | {k: float(m.result()) for k, m in self.extra.items()}
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The state of the metrics, in an order that does not change."""
+        return [variable for metric in (self.loss, *self.extra.values()) for variable in metric.variables]
 
     def reset(self) -> None:
         """Begin anew."""
@@ -66,6 +82,7 @@ class TrainStep:
         self.strategy, self.clip_norm = strategy, clip_norm
         with strategy.scope():
             self.meter = Meter(task)
+            self.meter.check()
             optimizer.build(model.trainable_variables)
         signature = [tf.data.IteratorSpec(spec), tf.TensorSpec([], tf.int32)]
         self.span = tf.function(self._span, input_signature=signature, autograph=False)
@@ -86,7 +103,8 @@ class TrainStep:
         with tf.GradientTape() as tape:
             loss, outputs = self.task.forward(self.model, batch, training=True)
             loss = with_regularisers(loss, self.model)
-        return loss, outputs, tape.gradient(loss, self.model.trainable_variables)
+            scaled = self.optimizer.scale_loss(loss)
+        return loss, outputs, tape.gradient(scaled, self.model.trainable_variables)
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
         gradients = list(self.strategy.mean_gradients(gradients))
@@ -125,7 +143,13 @@ class EvaluationStep:
 
 
 def with_regularisers(loss: tf.Tensor, model: keras.Model) -> tf.Tensor:
-    """Return `loss` plus the penalties that the model's layers added in their last call."""
+    """Return `loss` plus the penalties that the model's layers added in their last call.
+
+    Raises:
+        UsageError: If the loss is not a scalar.
+    """
+    if loss.shape.rank != 0:
+        raise UsageError(f"a task's loss must be the mean over the batch, a scalar: it has the shape {loss.shape}")
     for penalty in model.losses:
         loss = loss + tf.cast(penalty, loss.dtype)
     return loss

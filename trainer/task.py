@@ -24,10 +24,13 @@ class Task:
     Losses that the model adds to itself (regularisers) are added by the engine.
 
     Attributes:
-        names: Names that the task logs for training; the same names with `val_` in front stand for validation.
+        names: Names that the task logs for training, `loss` and those of `metrics`; with `val_` in front they stand for
+            validation.
+        reports: Whether `report` wants all outputs of an evaluation, which are then kept in memory.
     """
 
     names: ClassVar[Collection[str]] = ("loss",)
+    reports: ClassVar[bool] = False
 
     def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
         """Return the mean loss over the batch, a float32 scalar, and the outputs that `update` will see.
@@ -71,6 +74,7 @@ class Classification(Task):
     """
 
     names = ("loss", "accuracy")
+    reports = True
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0 <= label_smoothing < 1:
@@ -100,7 +104,7 @@ class Classification(Task):
         metrics["accuracy"].update_state(batch[1], outputs)
 
     def report(self, outputs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-        """Return accuracy, precision, recall, F1, ECE, NLL, the same per class, and the confusion matrix."""
+        """Return accuracy, precision, recall, F1, ECE, NLL, scores per class, and the confusion matrix."""
         from trainer.evaluation import classification_report
 
         return classification_report(outputs, labels)

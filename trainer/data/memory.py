@@ -13,7 +13,7 @@ def refuse_if_too_large(size: int, what: str) -> None:
     Raises:
         DataError: If they are; the message begins with `what`.
     """
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     available = psutil.virtual_memory().available
     if size > available // 2:

@@ -101,6 +101,8 @@ class InOrder:
     """
 
     def __init__(self, data: ImageSet, batch_size: int = 500) -> None:
+        if batch_size < 1:
+            raise UsageError(f"batch size must be at least 1: {batch_size}")
         self.data, self.batch_size = data, batch_size
         self.steps = -(-len(data) // batch_size)
         self.spec = batch_spec(data)
@@ -124,7 +126,7 @@ class Streamed:
     """Training batches from any finite `tf.data.Dataset` of a known number of batches.
 
     Weaker than `Shuffled`: the order is the dataset's own (if it reshuffles, a resumed run sees another order), and
-    starting at step s of an epoch reads and drops the s batches before it.
+    starting at a step reads and drops the batches before it.
 
     Args:
         batches: Yields batches.
@@ -137,14 +139,35 @@ class Streamed:
     def __init__(self, batches: tf.data.Dataset, steps_per_epoch: int | None = None) -> None:
         known = int(batches.cardinality())
         if steps_per_epoch is None and known < 1:
-            raise UsageError("the dataset does not know its number of batches; give steps_per_epoch")
-        self.dataset = batches
+            raise UsageError("the dataset does not know its number of batches; give Streamed its steps_per_epoch")
+        self.dataset, self.known = batches, known
         self.steps_per_epoch = steps_per_epoch or known
         self.spec = batches.element_spec
 
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
         """Return the batches from global step `first_step` (0-based) on, epoch after epoch without end."""
-        return self.dataset.repeat().skip(first_step % self.steps_per_epoch)
+        return self.dataset.repeat().skip(first_step % self.known if self.known > 0 else first_step)
+
+
+class Fixed:
+    """Evaluation batches from any finite `tf.data.Dataset` that gives the same batches every time.
+
+    Args:
+        batches: Yields batches; knows its number of them.
+
+    Raises:
+        UsageError: If the number of batches is unknown or infinite.
+    """
+
+    def __init__(self, batches: tf.data.Dataset) -> None:
+        self.steps = int(batches.cardinality())
+        if self.steps < 1:
+            raise UsageError("the dataset to evaluate on does not know its number of batches")
+        self.dataset, self.spec = batches, batches.element_spec
+
+    def batches(self) -> tf.data.Dataset:
+        """Return all batches, once."""
+        return self.dataset
 
 
 def batch_spec(data: ImageSet) -> tuple[tf.TensorSpec, tf.TensorSpec]:

@@ -25,7 +25,7 @@ data_sources.table(
 )
 
 
-def load_source(name: str, folder: Path) -> Source:
+def load_source(name: str, folder: Path, whole: bool = True) -> Source:
     """Load what `--data` names: a registered source, else an existing path, else a TFDS set.
 
     A path is a folder of IDX files, a folder of class folders with images, or an `.npz` file.
@@ -33,6 +33,7 @@ def load_source(name: str, folder: Path) -> Source:
     Args:
         name: A name or a path.
         folder: The data folder (`--data-dir`).
+        whole: Whether every class must have training images; not for data to evaluate on.
 
     Raises:
         UsageError: If it is none of them, or the registered source is not one.
@@ -49,7 +50,8 @@ def load_source(name: str, folder: Path) -> Source:
         raise DataError(f"data {name!r} cannot be read: {error}") from error
     if not isinstance(source, Source):
         raise UsageError(f"data source {name!r} returned {type(source).__name__}, not trainer.data.imageset.Source")
-    check_labels(source)
+    if whole:
+        check_labels(source)
     return source
 
 

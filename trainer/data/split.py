@@ -26,7 +26,8 @@ class Data:
         validation: Images to choose by.
         test: Images to be looked at once.
         class_names: One name a class.
-        digest: SHA-256, hexadecimal, over the content of the source; independent of file format and order.
+        digest: SHA-256, hexadecimal, over the content of all of it; independent of file format and order.
+        source_digest: The same without test data that came from elsewhere; empty if there are none.
         notices: Lines that the user must see.
     """
 
@@ -37,6 +38,7 @@ class Data:
     class_names: tuple[str, ...]
     digest: str
     notices: tuple[str, ...] = ()
+    source_digest: str = ""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -54,7 +56,8 @@ class Data:
         sizes = {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
         shape, names, notices = list(self.input_shape), list(self.class_names), list(self.notices)
         facts = {"input_shape": shape, "class_names": names, "notices": notices}
-        return {"name": self.name, "digest": self.digest, **sizes, **facts}
+        digests = {"digest": self.digest, "source_digest": self.source_digest or self.digest}
+        return {"name": self.name, **digests, **sizes, **facts}
 
 
 def split(source: Source, seed: int) -> Data:
@@ -78,9 +81,19 @@ def split(source: Source, seed: int) -> Data:
         test_hash = b""
         test, train = stratified(train, source.held_out, np.random.default_rng(HELD_OUT_SEED))
     validation, train = stratified(train, source.validation, np.random.default_rng([seed, 1]))
-    shape = repr((source.train.images.shape, len(source.class_names))).encode()
-    digest = hashlib.sha256(b"\0".join((shape, train_hash, test_hash))).hexdigest()
+    digest = _digest(source, train_hash, test_hash)
     return Data(source.name, train, validation, test, source.class_names, digest, source.notices)
+
+
+def content_digest(source: Source) -> str:
+    """Return a SHA-256, hexadecimal, over all images and labels of a source, whatever their order."""
+    test_hash = canonical(source.test)[1] if source.test is not None else b""
+    return _digest(source, canonical(source.train)[1], test_hash)
+
+
+def _digest(source: Source, train_hash: bytes, test_hash: bytes) -> str:
+    shape = repr((source.train.images.shape, len(source.class_names))).encode()
+    return hashlib.sha256(b"\0".join((shape, train_hash, test_hash))).hexdigest()
 
 
 def with_test(data: Data, source: Source) -> Data:
@@ -91,7 +104,8 @@ def with_test(data: Data, source: Source) -> Data:
     """
     test, test_hash = canonical(as_known(source, data.input_shape, data.class_names))
     digest = hashlib.sha256(data.digest.encode() + test_hash).hexdigest()
-    return replace(data, test=test, digest=digest, notices=(*data.notices, *source.notices))
+    notices = (*data.notices, *source.notices)
+    return replace(data, test=test, digest=digest, source_digest=data.digest, notices=notices)
 
 
 def as_known(source: Source, input_shape: Sequence[int], class_names: Sequence[str]) -> ImageSet:
@@ -109,11 +123,13 @@ def as_known(source: Source, input_shape: Sequence[int], class_names: Sequence[s
     if images.images.shape[1:] != tuple(input_shape):
         have, want = ("x".join(map(str, shape)) for shape in (images.images.shape[1:], input_shape))
         raise DataError(f"{source.name} has images of {have}, not of {want}")
-    if strange := sorted(set(source.class_names) - set(class_names)):
+    found = np.unique(images.labels)
+    names = [source.class_names[k] if 0 <= k < len(source.class_names) else str(k) for k in found]
+    if strange := [name for name in names if name not in class_names]:
         known = ", ".join(class_names)
         raise DataError(f"{source.name} has the class {strange[0]!r}, which is none of those learnt: {known}")
-    numbers = np.array([list(class_names).index(name) for name in source.class_names], np.int32)
-    return ImageSet(images.images, numbers[images.labels])
+    numbers = np.array([list(class_names).index(name) for name in names], np.int32)
+    return ImageSet(images.images, numbers[np.searchsorted(found, images.labels)])
 
 
 def canonical(images: ImageSet) -> tuple[ImageSet, bytes]:
