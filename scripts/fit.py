@@ -15,7 +15,7 @@ try:
     from trainer import registry
     from trainer.assemble import assemble, check, import_user_module, start
     from trainer.cli import Parser, run_script
-    from trainer.config import Config, override, parse_spec, read_toml, resolve
+    from trainer.config import DEFAULT_PLUGINS, Config, override, parse_spec, read_toml, resolve
     from trainer.errors import UsageError, did_you_mean
     from trainer.ledger import Ledger
     from trainer.resume import differences, find_run
@@ -113,17 +113,17 @@ def chosen_plugins(configured: dict[str, dict[str, Any]], args: Namespace) -> di
     """Return the plugins in order: those configured, less `--no-plugin`, with `--plugin` updated or appended.
 
     Raises:
-        UsageError: If a plugin that is to be left out is not there.
+        UsageError: If a plugin that is to be left out is neither there nor a default.
     """
     chosen = {name: dict(arguments) for name, arguments in configured.items()}
     for spec in args.plugin:
         name, arguments = parse_spec(spec)
         chosen.setdefault(name, {}).update(arguments)
     for name in args.no_plugin:
-        if name not in chosen:
+        if name not in chosen and name not in DEFAULT_PLUGINS:
             listed = ", ".join(chosen) or "none"
             raise UsageError(f"--no-plugin {name}: not a plugin of this run{did_you_mean(name, chosen)} ({listed})")
-        del chosen[name]
+        chosen.pop(name, None)
     if args.progress is not None and "progress" in chosen:
         chosen["progress"]["mode"] = args.progress
     return chosen

@@ -242,7 +242,9 @@ def test_a_run_whose_disk_is_freed_in_time_is_done_and_complete(scenes):
 
 @pytest.fixture
 def recorder(tmp_path: Path) -> Recorder:
-    return Recorder(Run(), tmp_path / "run", "text = 1\n")
+    recorder = Recorder(Run(), tmp_path / "run")
+    recorder.start("text = 1\n")
+    return recorder
 
 
 @pytest.mark.parametrize("room", [0, 1, 10, 30])
@@ -278,16 +280,16 @@ def test_history_that_was_held_back_is_not_forgotten_at_the_end(recorder: Record
 
 
 def test_a_run_directory_that_cannot_be_written_is_removed_again(tmp_path: Path):
-    directory = RunDirectory(tmp_path / "runs" / "run")
+    directory = RunDirectory.create(tmp_path / "runs" / "run")
     with files_no_longer_than(20), pytest.raises(InkwellError, match=r"cannot be written: File too large$"):
         directory.start(Run(name="run"), "text = 1\n")
     assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_a_run_directory_that_appeared_meanwhile_is_not_taken(tmp_path: Path):
-    RunDirectory(tmp_path / "run")
+    RunDirectory.create(tmp_path / "run")
     with pytest.raises(InkwellError, match=r"run exists; choose another with --run-dir$"):
-        RunDirectory(tmp_path / "run")
+        RunDirectory.create(tmp_path / "run")
 
 
 def test_the_limit_of_these_tests_is_a_limit(tmp_path: Path):

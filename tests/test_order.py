@@ -173,6 +173,98 @@ def test_a_plugins_traceback_is_kept_where_its_author_finds_it(keras, tmp_path):
     assert not (tmp_path / "run" / "result.json").exists()
 
 
+class At(Plugin):
+    """Calls something of the run in a hook, at a step."""
+
+    every = Every(steps=1)
+
+    def __init__(self, hook: str, step: int, *calls: str) -> None:
+        self.hook, self.step, self.calls = hook, step, calls
+
+    def _maybe(self, run: Run, hook: str) -> None:
+        if (hook, run.step) == (self.hook, self.step):
+            for call in self.calls:
+                getattr(run, call)(f"{call} was asked for")
+
+
+def _call(name: str):
+    return lambda self, run: self._maybe(run, name)
+
+
+for _name in HOOKS:
+    setattr(At, _name, _call(_name))
+
+
+def test_a_failure_outweighs_a_request_to_stop(keras):
+    with pytest.raises(TrainingFailed, match="fail was asked for"):
+        fit(keras, [At("on_epoch_end", 4, "stop", "fail")])
+
+
+def test_a_failure_at_the_end_of_an_epoch_ends_it_there_and_saves_nothing(keras, tmp_path):
+    from plugins.checkpoint import Checkpoint
+
+    events: list[str] = []
+    with pytest.raises(TrainingFailed):
+        fit(keras, [Checkpoint(), At("on_step_end", 8, "fail"), Recorder(events)], run_dir=tmp_path / "run")
+    assert not [event for event in events if event.endswith(("on_validation_start 2/8", "on_epoch_end 2/8"))]
+    assert (tmp_path / "run" / "checkpoints" / "last").read_text() == "epoch=0001-step=0000004\n"
+
+
+def test_a_stop_in_a_validation_amid_an_epoch_closes_the_epoch(keras):
+    run = fit(keras, [At("on_validation_end", 3, "stop")], validate_every=Every(steps=3))
+    assert [(line["kind"], line["step"], "val_loss" in line) for line in run.history] == [("epoch", 3, True)]
+    assert run.images == 75
+
+
+def test_a_stop_at_the_end_of_an_epoch_without_validation_is_validated(keras):
+    run = fit(keras, [At("on_epoch_end", 4, "stop")], validate_every=Every(steps=100))
+    assert [(line["kind"], line["step"]) for line in run.history] == [("epoch", 4), ("validation", 4)]
+    assert run.result["best"]["val_loss"] == run.history[-1]["val_loss"]
+
+
+@pytest.mark.parametrize("hook", ["on_fit_start", "on_epoch_start"])
+def test_a_stop_before_the_first_step_trains_nothing(keras, hook):
+    run = fit(keras, [At(hook, 0, "stop")])
+    assert (run.status, run.step, run.history) == ("done", 0, [])
+
+
+def test_a_trainer_used_twice_remembers_nothing_of_the_first_run(keras):
+    from plugins.early_stopping import EarlyStopping
+    from trainer.data.pipeline import Shuffled
+    from trainer.trainer import Trainer
+
+    images = keras.Input((12, 12, 1))
+    model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
+    plugin = EarlyStopping()
+    trainer = Trainer(model, plugins=[plugin])
+    train = Shuffled(make_images(100), batch_size=25, augmentation="none")
+    trainer.fit(train, make_images(20, seed=1), epochs=1)
+    first = plugin.best.value
+    plugin.best.value = 0.0
+    trainer.fit(train, make_images(20, seed=1), epochs=1)
+    assert 0 < plugin.best.value < first
+
+
+@pytest.mark.parametrize("arguments", [{"epochs": 0}, {"steps": 0}, {"steps": -1}])
+def test_nothing_to_train_is_told(keras, arguments):
+    with pytest.raises(UsageError, match="there is nothing to train"):
+        fit(keras, [], **arguments)
+
+
+class Forgetful(Recorder):
+    """Cannot say what it remembers."""
+
+    def state(self):
+        return {"value": object()}
+
+
+def test_a_plugin_whose_state_cannot_be_kept_is_named(keras, tmp_path):
+    from plugins.checkpoint import Checkpoint
+
+    with pytest.raises(PluginError, match="plugin 'recorder' failed in state: TypeError: Object of type object"):
+        fit(keras, [Checkpoint(), Forgetful([])], run_dir=tmp_path / "run")
+
+
 class Interrupter(Plugin):
     """Sends Ctrl-C to the process at a step."""
 
@@ -190,7 +282,7 @@ def test_ctrl_c_saves_the_step_reached_and_skips_the_test_data(keras, tmp_path):
     run = fit(keras, [Interrupter(6), Recorder(events)], run_dir=tmp_path / "run")
     assert (run.status, run.signal, run.stop_reason) == ("interrupted", signal.SIGINT, "stopped by Ctrl-C")
     assert without(events)[-2:] == ["on_step_end 2/6", "on_fit_end 2/6"]
-    assert (tmp_path / "run" / "checkpoints" / "last").read_text() == "epoch=0002-step=0000006\n"
+    assert (tmp_path / "run" / "checkpoints" / "last").read_text() == "epoch=0002-step=0000006-unfinished\n"
     assert not (tmp_path / "run" / "result.json").exists()
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -223,3 +315,30 @@ def test_a_misspelt_hook_is_an_error_when_the_class_is_defined():
         class Slip(Plugin):
             def on_epoch_ended(self, run: Run) -> None:
                 pass
+
+
+def test_what_a_plugin_class_may_not_be():
+    with pytest.raises(TypeError, match=r"Bare\.on_epoch_end must take one argument besides self, the run"):
+
+        class Bare(Plugin):
+            def on_epoch_end(self) -> None:
+                pass
+
+    with pytest.raises(TypeError, match="monitors and logs are tuples of names"):
+
+        class Text(Plugin):
+            monitors = "val_loss"
+
+    class Mixin:
+        def on_epoch_ended(self, run: Run) -> None:
+            pass
+
+    with pytest.raises(TypeError, match="on_epoch_ended is not a hook"):
+
+        class Mixed(Mixin, Plugin):
+            pass
+
+    class NaNGuard2(Plugin):
+        pass
+
+    assert NaNGuard2.name == "na_n_guard2" or NaNGuard2.name == "nan_guard2"

@@ -69,6 +69,21 @@ def test_weights_equal_those_of_model_fit_bit_for_bit(keras):
         assert [line[name] for line in run.history] == pytest.approx(history[name], abs=1e-6)
 
 
+@pytest.mark.parametrize("arguments", [{"use_ema": True, "ema_momentum": 0.9}, {"loss_scale_factor": 1024.0}], ids=str)
+def test_averages_of_weights_and_scaled_losses_come_out_as_in_model_fit(keras, arguments):
+    from trainer.trainer import Trainer
+
+    batches = pipeline()
+    ours, optimizer = build(keras), keras.optimizers.Adam(1e-2, **arguments)
+    Trainer(ours, optimizer=optimizer).fit(batches, make_images(50, seed=1), epochs=2)
+    theirs, optimizer = build(keras), keras.optimizers.Adam(1e-2, **arguments)
+    theirs.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    per_epoch = batches.steps_per_epoch
+    theirs.fit(batches.batches(), steps_per_epoch=per_epoch, epochs=2, verbose=0, shuffle=False)
+    for mine, other in zip(ours.variables, theirs.variables, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-6, atol=1e-7)
+
+
 def test_validation_equals_model_evaluate(keras):
     trainer, run = fit(keras)
     trainer.model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])

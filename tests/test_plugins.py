@@ -132,10 +132,16 @@ def test_every_plugin_keeps_the_contract(name):
     assert isinstance(plugin, Plugin)
     assert plugin.name == name
     assert type(plugin).__doc__
-    state = json.loads(json.dumps(plugin.state()))
+    fresh = plugin.state()
+    for step, value in enumerate((0.5, 0.4, 0.45), start=1):  # enough to remember something, if it remembers at all
+        run = Run(step=step, epoch=step, logs={"loss": value, "val_loss": value, "val_accuracy": value})
+        for hook in (plugin.on_validation_end, plugin.on_epoch_end):
+            hook(run)
+    state = json.loads(json.dumps(plugin.state(), allow_nan=False))
     other = registry.build(name)
     other.restore(state)
-    assert other.state() == plugin.state()
+    assert json.loads(json.dumps(other.state())) == state
+    assert (state != fresh) == bool(fresh)
 
 
 def test_no_plugin_module_imports_tensorflow_mlflow_or_matplotlib():

@@ -102,6 +102,6 @@ def test_the_table_of_models_is_complete():
 
 def test_every_flag_that_the_readme_shows_exists():
     shown = set(re.findall(r"--[a-z][a-z-]+", README)) - {"--backend-store-uri"}
-    scripts = ("fit.py", "evaluate.py", "predict.py", "bench.py")
+    scripts = ("fit.py", "evaluate.py", "predict.py", "bench.py", "verify_determinism.py")
     help_texts = [run([sys.executable, str(ROOT / "scripts" / name), "--help"], Path(os.sep)) for name in scripts]
     assert shown <= set(re.findall(r"--[a-z][a-z-]+", "".join(help_texts)))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 STATE, MANIFEST, SUMS = "state.npz", "manifest.json", "SHA256SUMS"
+LIMITS = {STATE: 4 * 2**30, MANIFEST: 16 * 2**20, SUMS: 1024}
+"""The files of a checkpoint and their limits in bytes: what is longer is forged, and is not read into memory."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +119,13 @@ class Checkpoints:
 
     def newest(self) -> Iterator[Path]:
         """Yield the checkpoints to resume from, best first: `last`, `previous`, then any other by step."""
-        roles = [path for path in map(self.role, ("last", "previous")) if path is not None]
-        others = sorted(self.folder.glob("epoch=*-step=*"), key=lambda path: path.name.rpartition("=")[2], reverse=True)
+        others = sorted(self._all(), key=lambda path: path.name.rpartition("=")[2], reverse=True)
+        roles = [path for path in map(self.role, ("last", "previous")) if path in others]
         yield from dict.fromkeys([*roles, *others])
 
     def set_aside(self, path: Path) -> None:
         """Rename a damaged checkpoint, so that nothing takes it for one and nothing is lost."""
-        if path.is_dir():
+        if path in self._all():  # a damaged pointer may lead anywhere, to the folder of all checkpoints too
             path.rename(path.with_name(f"damaged-{path.name}"))
 
     def clean(self) -> None:
@@ -147,9 +150,12 @@ class Checkpoints:
 
     def _prune(self) -> None:
         kept = {self.role(role.name) for role in self.folder.iterdir() if role.is_file()}
-        for path in self.folder.glob("epoch=*-step=*"):
+        for path in self._all():
             if path not in kept:
                 shutil.rmtree(path, ignore_errors=True)
+
+    def _all(self) -> list[Path]:
+        return list(self.folder.glob("epoch=*-step=*"))
 
     def role(self, role: str) -> Path | None:
         """Return the checkpoint that `role` points to, or None if nothing has that role."""
@@ -164,7 +170,7 @@ def read(path: Path) -> Checkpoint:
         CheckpointError: If a file is missing, damaged or not what its SHA-256 says.
     """
     try:
-        contents = {name: (path / name).read_bytes() for name in (STATE, MANIFEST, SUMS)}
+        contents = {name: _content(path / name, limit) for name, limit in LIMITS.items()}
     except OSError as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}: {error.filename}") from error
     except ValueError as error:  # a damaged pointer led to a name that no file can have
@@ -182,11 +188,25 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(path, manifest, arrays)
 
 
+def _content(path: Path, limit: int) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no file, such as a device, which never ends, or longer than `limit`.
+    """
+    size = path.stat().st_size
+    if not path.is_file() or size > limit:
+        raise ValueError(f"{path.name} is not a file of at most {limit:,} bytes")
+    return path.read_bytes()
+
+
 def _manifest(path: Path, content: bytes) -> dict[str, Any]:
     try:
         manifest = json.loads(content)
-        written, _ = manifest["format"], manifest["variables"]
-    except (ValueError, KeyError, TypeError) as error:
+        written = manifest["format"]
+        _ = [(variable["name"], variable["shape"], variable["dtype"]) for variable in manifest["variables"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"checkpoint {path}: {MANIFEST} cannot be read: {first_line(error)}") from error
     if written != FORMAT:
         raise CheckpointError(f"checkpoint {path} has format {written}, this version reads {FORMAT}")
@@ -243,10 +263,34 @@ def _pack(arrays: Sequence[np.ndarray]) -> bytes:
 
 
 def _unpack(path: Path, content: bytes) -> list[np.ndarray]:
+    """Return the arrays of `state.npz`, which take no more memory than `content` does, whatever they declare."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            if [member.filename for member in members] != [f"{i:04d}.npy" for i in range(len(members))]:
+                raise ValueError("its members are not 0000.npy, 0001.npy and so on")
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise ValueError("it is compressed")
+            if sum(member.file_size for member in members) > len(content):
+                raise ValueError("it declares more than it holds")
+            return [_array(archive.read(member)) for member in members]
+    except Exception as error:  # what a forged file makes of its parsers can be anything
+        raise CheckpointError(f"checkpoint {path}: {STATE} cannot be read: {first_line(error)}") from error
+
+
+def _array(content: bytes) -> np.ndarray:
+    """Return the array in a .npy file.
+
+    Raises:
+        ValueError: If it is not one of numbers, or does not hold what it declares.
+    """
     import numpy as np
 
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return [arrays[name] for name in sorted(arrays.files)]
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise CheckpointError(f"checkpoint {path}: {STATE} cannot be read: {error}") from error
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array is of another version")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.kind not in "biufc" or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError("an array does not hold the numbers that it declares")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)

@@ -112,8 +112,8 @@ class Trainer:
             The run: its history, its result, how it ended. The model has the weights that were tested.
 
         Raises:
-            UsageError: If plugins do not fit together, there is no step to do, the run directory exists, or the run in it
-                is still alive.
+            UsageError: If plugins do not fit together, there is no step to do, or the run directory exists or is in
+                use.
             CheckpointError: If there is no sound checkpoint to resume from, or it does not fit.
             PluginError: If a plugin that steers training raised.
             TrainingFailed: If the run was ended by `run.fail`, or its last checkpoint could not be written.

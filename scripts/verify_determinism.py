@@ -1,0 +1,113 @@
+"""Train twice and compare the weights bit for bit: `python scripts/verify_determinism.py --model lenet --steps 50`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+try:
+    from trainer.checkpoint import Checkpoints, read
+    from trainer.cli import Parser, run_script
+    from trainer.config import Config, resolve
+    from trainer.errors import CheckpointError, InkwellError, UsageError
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"verify_determinism.py: Inkwell is not installed (no {error.name}); "
+        "run in its folder: python -m pip install -e ."
+    )
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FIT = Path(__file__).with_name("fit.py")
+SILENCED = ("mlflow", "plots", "progress")
+"""Plugins that are left out, since they only watch."""
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    p = Parser(
+        description="Train twice in fresh processes and compare the weights; exit status 0 if they are equal, else 1.",
+        usage="%(prog)s [-h] [--steps K] [flags of fit.py …]",
+        epilog="All other flags are those of fit.py.",
+    )
+    p.add_argument("--steps", type=int, default=50, metavar="K", help="optimizer steps of each training (50)")
+    return p
+
+
+def fit(*arguments: str | Path) -> str:
+    """Run `fit.py` in a process of its own and return what it prints.
+
+    Raises:
+        InkwellError: With the last line of its errors and its exit status, if it fails.
+    """
+    done = subprocess.run([sys.executable, str(FIT), *map(str, arguments)], capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["it failed and said nothing"]
+        failure = InkwellError(lines[-1].removeprefix("fit.py: error: "))
+        failure.exit_status = done.returncode if done.returncode > 0 else 128 - done.returncode
+        raise failure
+    return done.stdout
+
+
+def configuration(flags: Sequence[str], steps: int) -> Config:
+    """Return what `fit.py` would train with `flags`, for `steps` steps, without plugins that only watch.
+
+    Raises:
+        InkwellError: If `fit.py` refuses the flags.
+    """
+    config = resolve([tomllib.loads(fit(*flags, "--steps", str(steps), "--print-config"))])
+    plugins = {name: arguments for name, arguments in config.plugins.items() if name not in SILENCED}
+    return dataclasses.replace(config, plugins={**plugins, "checkpoint": plugins.get("checkpoint", {})})
+
+
+def train(config: Path, run_dir: Path) -> str:
+    """Train in a process of its own and return the digest of its last checkpoint's arrays.
+
+    Raises:
+        InkwellError: If the training fails.
+        CheckpointError: If it leaves no checkpoint.
+    """
+    fit("--config", config, "--run-dir", run_dir)
+    saved = Checkpoints(run_dir / "checkpoints").role("last")
+    if saved is None:
+        raise CheckpointError("the training left no checkpoint `last` to compare")
+    return digest(read(saved).arrays)
+
+
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """Return the SHA-256 over dtypes, shapes and bytes of arrays; the file they were in, which has dates, is not."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(f"{array.dtype.str}{array.shape}\n".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()
+
+
+def main() -> int:
+    """Train twice as the command line says; return the exit status."""
+    args, flags = parser().parse_known_args()
+    if args.steps < 1:
+        raise UsageError(f"argument --steps: must be at least 1, not {args.steps} (see --help)")
+    digests = []
+    with tempfile.TemporaryDirectory(prefix="inkwell-") as folder:
+        config = Path(folder) / "config.toml"
+        config.write_text(configuration(flags, args.steps).to_toml())
+        for number in (1, 2):
+            print(f"training {number} of 2: {args.steps} steps", file=sys.stderr, flush=True)
+            digests.append(train(config, Path(folder) / f"run-{number}"))
+            print(digests[-1], flush=True)
+    equal = digests[0] == digests[1]
+    print("equal" if equal else "different")
+    return 0 if equal else 1
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,323 @@
+"""Loads a `.keras` file of unknown origin: everything in it is checked before Keras sees it, and none of it is run.
+
+Keras builds whatever the file's `config.json` names and allocates whatever the file declares; its `safe_mode` refuses
+little more than `Lambda`. So the archive, the configuration and the weights are each held against what a classifier of
+images needs, the model is built once without memory to see how large it is, and Keras is given a copy made of the
+parts that were checked.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import tempfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.errors import CheckpointError, first_line
+
+if TYPE_CHECKING:
+    import h5py
+    import keras
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+MAX_BYTES = 200 * 2**20
+"""Limit of the file, of the sizes that its parts declare together, and of the model's variables."""
+LIMITS = {CONFIG: 4 * 2**20, METADATA: 2**16, WEIGHTS: MAX_BYTES}
+"""Limits of the parts in bytes."""
+MAX_DEPTH = 64
+"""Limit of the nesting in `config.json`."""
+OURS = "inkwell>"
+"""What the registered names of our own layers begin with."""
+
+_LAYERS = """
+Activation Add AlphaDropout Average AveragePooling1D AveragePooling2D BatchNormalization CategoryEncoding CenterCrop
+Concatenate Conv1D Conv2D Conv2DTranspose Cropping2D Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense
+Embedding Flatten GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D
+GlobalMaxPooling2D GroupNormalization GroupQueryAttention Identity InputLayer LayerNormalization LeakyReLU
+MaxPooling1D MaxPooling2D Maximum Minimum MultiHeadAttention Multiply Normalization PReLU Permute RandomBrightness
+RandomContrast RandomCrop RandomFlip RandomRotation RandomTranslation RandomZoom ReLU RepeatVector Rescaling Reshape
+Resizing SeparableConv1D SeparableConv2D Softmax SpatialDropout1D SpatialDropout2D SpectralNormalization Subtract
+UnitNormalization UpSampling2D ZeroPadding2D
+"""
+_INITIALIZERS = """
+Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal LecunUniform Ones
+Orthogonal OrthogonalInitializer RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros
+"""
+CLASSES = {
+    *(("keras.layers", name) for name in _LAYERS.split()),
+    *(("keras.initializers", name) for name in _INITIALIZERS.split()),
+    *(("keras.regularizers", name) for name in ("L1", "L1L2", "L2", "OrthogonalRegularizer")),
+    *(("keras.constraints", name) for name in ("MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm")),
+    *((module, "DTypePolicy") for module in ("keras", "keras.dtype_policies")),
+    ("keras.src.models.functional", "Functional"),
+    *((module, "Sequential") for module in ("keras", "keras.models")),
+}
+"""The classes of Keras, as (module, class_name), that may be built: none of them runs, imports or opens anything."""
+_ACTIVATIONS = """
+celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid
+log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid
+sparsemax squareplus swish tanh tanh_shrink threshold
+"""
+ACTIVATIONS = frozenset(_ACTIVATIONS.split())
+"""The functions of Keras that may be named as an activation."""
+
+
+def load_keras(path: Path) -> keras.Model:
+    """Load a `.keras` file of unknown origin without running anything in it.
+
+    The model is not compiled. What it expects of its input is not known; layers of random augmentation in it are
+    active in a plain `model(x)`: call it with `training=False`. Our own layers load if they are registered, which
+    importing the module of their model does.
+
+    Args:
+        path: A file that `keras.Model.save` wrote, at most 200 MiB.
+
+    Raises:
+        CheckpointError: If the file cannot be read, is damaged, or holds anything that a classifier of images does not
+            need.
+    """
+    try:
+        parts = _unzip(_read(path))
+        config = _parse(parts[CONFIG])
+        _check_config(config, "", 0)
+        checked = json.dumps(config).encode()
+        _check_weights(parts[WEIGHTS])
+        with ThreadPoolExecutor(1) as thread:  # Keras keeps its state for each thread; this one's goes with it
+            thread.submit(_check_size, checked).result()
+        return _load({CONFIG: checked, METADATA: b"{}", WEIGHTS: parts[WEIGHTS]})
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or _line(error)}") from error
+    except Exception as error:  # what a forged file makes of zipfile, json, h5py or Keras can be anything
+        raise CheckpointError(f"{path} is refused: {_line(error)}") from error
+
+
+# The archive
+
+
+def _read(path: Path) -> bytes:
+    """Return the content of a file, which may change afterwards."""
+    size = path.stat().st_size
+    if not path.is_file():
+        raise ValueError("it is not a file")
+    if size > MAX_BYTES:
+        raise ValueError(f"it has {size:,} bytes, more than {MAX_BYTES:,}")
+    return path.read_bytes()
+
+
+def _unzip(content: bytes) -> dict[str, bytes]:
+    """Return the parts of an archive, none larger than it declared."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.infolist()
+        names = [member.filename for member in members]
+        for name in names:
+            if name not in LIMITS:
+                raise ValueError(f"it holds {_quote(name)}, which no model needs")
+            if names.count(name) > 1:
+                raise ValueError(f"it holds {name} twice")
+        for name in (CONFIG, WEIGHTS):
+            if name not in names:
+                raise ValueError(f"it holds no {name}")
+        for member in members:
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others know no limit
+                raise ValueError(f"{member.filename} is compressed in a way that Keras never uses")
+            if member.file_size > LIMITS[member.filename]:
+                raise ValueError(
+                    f"{member.filename} declares {member.file_size:,} bytes, more than {LIMITS[member.filename]:,}"
+                )
+        if sum(member.file_size for member in members) > MAX_BYTES:
+            raise ValueError(f"its parts declare more than {MAX_BYTES:,} bytes")
+        return {name: archive.read(name) for name in names}
+
+
+# The configuration
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    """Return `config.json` without how the model was compiled, which is not used."""
+    try:
+        config = json.loads(content, object_hook=_without_compilation)
+    except RecursionError as error:
+        raise ValueError(f"{CONFIG} is nested deeper than {MAX_DEPTH} levels") from error
+    except ValueError as error:
+        raise ValueError(f"{CONFIG} is not JSON: {_line(error)}") from error
+    if not isinstance(config, dict) or config.get("class_name") not in ("Functional", "Sequential"):
+        raise ValueError(f"{CONFIG} does not describe a functional or sequential model")
+    return config
+
+
+def _without_compilation(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key != "compile_config"}
+
+
+def _check_config(value: Any, key: str, depth: int) -> None:
+    """Check that every object under `value`, which stands at `key`, may be built.
+
+    Raises:
+        ValueError: If one may not.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError(f"{CONFIG} is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict):
+        if "class_name" in value:
+            _check_class(value)
+        for name, inner in value.items():
+            _check_config(inner, name, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_config(inner, key, depth + 1)
+    elif isinstance(value, str):
+        if key == "activation" and value not in ACTIVATIONS:
+            raise ValueError(f"{CONFIG}: {_quote(value)} is not an activation of Keras")
+        if key != "registered_name" and ">" in value.replace(
+            "->", ""
+        ):  # Keras would look it up among what is registered
+            raise ValueError(f"{CONFIG}: {_quote(value)} may be the name of something registered")
+
+
+def _check_class(value: dict[str, Any]) -> None:
+    """Check one serialized object.
+
+    Raises:
+        ValueError: If its class is neither on the list nor one of ours.
+    """
+    module, name, registered = value.get("module"), value["class_name"], value.get("registered_name")
+    if not isinstance(value.get("config"), dict):
+        raise ValueError(f"{CONFIG}: {_quote(name)} has no configuration")
+    if name == "__keras_tensor__" and module is None and registered is None:
+        return
+    if isinstance(registered, str) and registered.startswith(OURS):
+        if not _is_registered(registered):
+            raise ValueError(f"{CONFIG}: {_quote(registered)} is not registered; import the module that defines it")
+    elif registered not in (None, name):
+        raise ValueError(f"{CONFIG}: {_quote(registered)} is a registered class of somebody else")
+    elif not isinstance(module, str) or not isinstance(name, str) or (module, name) not in CLASSES:
+        raise ValueError(f"{CONFIG}: {_quote(name)} of {_quote(module)} is not a class that may be loaded")
+
+
+def _is_registered(name: str) -> bool:
+    import keras
+
+    return keras.saving.get_registered_object(name) is not None
+
+
+# The weights
+
+
+def _check_weights(content: bytes) -> None:
+    """Check that an HDF5 file is a tree of plain numbers that are all in it.
+
+    Raises:
+        ValueError: If it links elsewhere, or declares other data than numbers, or more of them than it holds.
+        OSError: If it is not HDF5.
+    """
+    import h5py
+
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            declared = _declared(file, {_address(file)}, 0)
+    except OSError as error:
+        raise ValueError(f"{WEIGHTS} is damaged: {_line(error)}") from error
+    if declared > len(content):
+        raise ValueError(f"{WEIGHTS} declares {declared:,} bytes of numbers and has only {len(content):,}")
+
+
+def _declared(group: h5py.Group, seen: set[int], depth: int) -> int:
+    """Return the bytes that the data sets under a group declare together; `seen` gathers what was counted.
+
+    Raises:
+        ValueError: If something is there that Keras does not write.
+    """
+    import h5py
+
+    if depth > MAX_DEPTH:
+        raise ValueError(f"{WEIGHTS} is nested deeper than {MAX_DEPTH} levels")
+    total = 0
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{WEIGHTS}: {_quote(name)} links elsewhere")
+        item = group[name]
+        if _address(item) in seen:
+            raise ValueError(f"{WEIGHTS}: {_quote(name)} is something that was there before")
+        seen.add(_address(item))
+        if isinstance(item, h5py.Group):
+            total += _declared(item, seen, depth + 1)
+        elif isinstance(item, h5py.Dataset):
+            total += _declared_by(item, name)
+        else:
+            raise ValueError(f"{WEIGHTS}: {_quote(name)} is neither a group nor a data set")
+    return total
+
+
+def _declared_by(item: h5py.Dataset, name: str) -> int:
+    """Return the bytes that a data set declares, which are those that reading it takes.
+
+    Raises:
+        ValueError: If it is not an array of plain numbers stored as they are.
+    """
+    if item.is_virtual or item.external:
+        raise ValueError(f"{WEIGHTS}: {_quote(name)} has its data elsewhere")
+    if item.shape is None or not (item.dtype.kind in "biuf" or _is_bfloat16(item)):
+        raise ValueError(f"{WEIGHTS}: {_quote(name)} holds no numbers")
+    if item.id.get_create_plist().get_nfilters():
+        raise ValueError(f"{WEIGHTS}: {_quote(name)} is compressed, which Keras never does")
+    return math.prod(item.shape) * item.dtype.itemsize
+
+
+def _is_bfloat16(item: h5py.Dataset) -> bool:
+    """Return whether a data set holds what Keras writes for bfloat16: two bytes that NumPy has no name for."""
+    return item.dtype.kind == "V" and item.dtype.itemsize == 2 and item.dtype.names is None
+
+
+def _address(item: h5py.Group | h5py.Dataset) -> int:
+    """Return what tells an object of a file from all others in it."""
+    import h5py
+
+    return h5py.h5o.get_info(item.id).addr
+
+
+# The model
+
+
+def _check_size(config: bytes) -> None:
+    """Build the model without memory for its variables, and check how much they would take.
+
+    Raises:
+        ValueError: If it is too much, or the model was saved before it had variables.
+    """
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):
+        model = keras.saving.deserialize_keras_object(json.loads(config), safe_mode=True)
+        if not model.built:
+            raise ValueError("it was saved before the shape of its input was known")
+        numbers = sum(math.prod(variable.shape) for variable in model.variables)
+    if 4 * numbers > MAX_BYTES:
+        raise ValueError(f"{CONFIG} describes a model of {numbers:,} numbers, more than {MAX_BYTES // 4:,}")
+
+
+def _load(parts: dict[str, bytes]) -> keras.Model:
+    """Let Keras load a file made of `parts`."""
+    import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "model.keras"
+        with zipfile.ZipFile(copy, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content)
+        return keras.saving.load_model(copy, safe_mode=True, compile=False)
+
+
+def _quote(text: object) -> str:
+    """Return text of the file as one line that is not long and steers no terminal."""
+    quoted = ascii(text)
+    return quoted if len(quoted) <= 80 else f"{quoted[:77]}..."
+
+
+def _line(error: BaseException) -> str:
+    """Return what an exception says as one line that is not long and steers no terminal."""
+    line = "".join(c if c.isprintable() else "?" for c in first_line(error))
+    return line if len(line) <= 300 else f"{line[:297]}..."
