@@ -18,6 +18,7 @@ from trainer.optimizers import build_optimizer, check_optimizer
 from trainer.plugin import Every, Plugin, check_plugins
 from trainer.registry import models, plugins, tasks
 from trainer.run import Run, logger
+from trainer.strategy import SingleDevice
 from trainer.task import Task, logged_names
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def load_data(config: DataConfig, seed: int) -> Data:
     from trainer.data.split import with_test
 
     data = load(config.name, config.folder, seed)
-    return data if config.test is None else with_test(data, load_source(config.test, Path(config.folder)))
+    return data if config.test is None else with_test(data, load_source(config.test, Path(config.folder), whole=False))
 
 
 def build_model(config: Config, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
@@ -155,13 +156,17 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
         data = load_data(config.data, training.seed)
     for notice in data.notices:
         logger.warning("%s", notice)
+    strategy = SingleDevice()
     with ledger("build"):
-        model = build_model(config, data.input_shape, data.num_classes)
-        steps = training.steps or training.epochs * -(-len(data.train) // config.data.batch_size)
+        with strategy.scope():
+            model = build_model(config, data.input_shape, data.num_classes)
+            steps = training.steps or training.epochs * -(-len(data.train) // config.data.batch_size)
+            optimizer = build_optimizer(config.optimizer, steps)
         trainer = Trainer(
             model,
             task=parts.task,
-            optimizer=build_optimizer(config.optimizer, steps),
+            optimizer=optimizer,
+            strategy=strategy,
             plugins=parts.plugins,
             run_dir=run_dir,
             config=config.to_dict(),

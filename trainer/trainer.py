@@ -149,7 +149,7 @@ class Trainer:
                 self._span(run, batches, steps_to_next(run, cadences, pace.limit), pace)
                 moment = run.step, run.epoch, run.epoch_ended, time.perf_counter()
                 self.hooks.call(Plugin.on_step_end, [plugin for plugin, due in step_hooks if due(*moment)])
-                if max_time is not None and run.seconds >= max_time:
+                if max_time is not None and run.seconds >= max_time and run.step < run.steps:
                     run.stop(f"the time limit of {max_time:g} s was reached")
                 look_outside(run)
             run.unfinished = True

@@ -4,10 +4,11 @@
 |---|---|---|---|---|---|---|---|
 | `none` | - | - | - | - | - | - | - |
 | `light` | ±7 % | ±10° | 0.9 to 1.1 | ±0.1 | - | - | - |
-| `strong` | ±10 % | ±15° | 0.85 to 1.15 | ±0.2 | sd 1.1 px | p 0.25, 15 to 35 % a side | ±0.1, 0.7 to 1.3 |
+| `strong` | ±10 % | ±15° | 0.85 to 1.15 | ±0.2 | about 1 px | p 0.25, 15 to 35 % a side | ±0.1, 0.7 to 1.3 |
 
-All are uniform, one draw an image. Shifts are shares of the side. Elastic displacements are normal, drawn on a grid of
-5 x 5 and interpolated; their sd is for a side of 28 pixels and grows with it. The ground shown by a shift is 0.
+All but the elastic are uniform, one draw an image. Shifts are shares of the side. Elastic displacements are normal,
+drawn on a grid of 5 x 5 with a standard deviation of 1.1 pixels of 28 and interpolated, which leaves 0.8 to 1.15. The
+ground shown by a shift is 0.
 """
 
 from __future__ import annotations
