@@ -202,9 +202,8 @@ def main() -> int:
     session = assemble(config, parts, run_dir, ledger)
     run = session.fit(going_on=args.resume is not None, anyway=args.resume_anyway)
     if run.status == "interrupted" and run.signal is not None:
-        print(
-            f"fit.py: {run.stop_reason}; the weights of step {run.step} are saved in {run.directory}", file=sys.stderr
-        )
+        saved = f"step {run.step} is saved; go on with --resume {run_dir}" if run.saved else "nothing was saved"
+        print(f"fit.py: {run.stop_reason}; {saved}", file=sys.stderr)
         return 128 + run.signal
     print_result(run.result, run_dir)
     for notice in run.data["notices"]:

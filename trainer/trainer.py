@@ -325,6 +325,7 @@ class Trainer:
             checkpoint.restore(saved, self._variables())
             resume.take_up(run, saved.manifest, self.plugins, self.recorder.done)
             self.recorder.cut_history(saved.manifest["history"])
+            self.ledger.started -= run.seconds  # the wall time of a run includes its earlier processes' training
         self.recorder.start(self.config_text)
         run.started = time.perf_counter() - run.seconds
         return run
