@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -97,3 +98,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train, test = make_images(200), make_images(40, seed=1)
     np.savez(path, x_train=train.images, y_train=train.labels, x_test=test.images, y_test=test.labels)
     return path
+
+
+class Variable(SimpleNamespace):
+    """As much of a Keras variable as a checkpoint asks for."""
+
+    def __init__(self, path: str, value: np.ndarray) -> None:
+        super().__init__(path=path, value=value, shape=value.shape, dtype=value.dtype.name)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return self.value
+
+    def assign(self, value: np.ndarray) -> None:
+        self.value = value.copy()

@@ -9,11 +9,10 @@ import random
 import shutil
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import files_no_longer_than
+from conftest import Variable, files_no_longer_than
 
 from trainer import checkpoint
 from trainer.checkpoint import MANIFEST, STATE, SUMS, Checkpoints
@@ -21,19 +20,6 @@ from trainer.errors import CheckpointError
 
 NAME = "epoch=0001-step=0000007"
 FACTS = {"epoch": 1, "step": 7, "plugins": {"early_stopping": {"best": 0.1, "waited": 2}}}
-
-
-class Variable(SimpleNamespace):
-    """As much of a Keras variable as a checkpoint asks for."""
-
-    def __init__(self, path: str, value: np.ndarray) -> None:
-        super().__init__(path=path, value=value, shape=value.shape, dtype=value.dtype.name)
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return self.value
-
-    def assign(self, value: np.ndarray) -> None:
-        self.value = value.copy()
 
 
 def variables(seed: int = 0) -> list[Variable]:

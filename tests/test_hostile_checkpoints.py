@@ -14,29 +14,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Variable
 
 from trainer import checkpoint
 from trainer.checkpoint import MANIFEST, STATE, SUMS, Checkpoints
 from trainer.errors import CheckpointError
-
-
-class Variable(SimpleNamespace):
-    """As much of a Keras variable as a checkpoint asks for."""
-
-    def __init__(self, path: str, value: np.ndarray) -> None:
-        super().__init__(path=path, value=value, shape=value.shape, dtype=value.dtype.name)
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return self.value
-
-    def assign(self, value: np.ndarray) -> None:
-        self.value = value.copy()
 
 
 def variables() -> list[Variable]:

@@ -71,8 +71,7 @@ class Trainer:
         self.seed, self.clip_norm = seed, clip_norm
         self.strategy = strategy or SingleDevice()
         self.ledger = ledger or Ledger()
-        self._fitted = False
-        self._memories = {plugin.name: copy.deepcopy(plugin.state()) for plugin in self.plugins}
+        self._memories: dict[str, Any] | None = None  # what plugins remember before their first run
         self.evaluation = EvaluationStep(model, self.task, self.strategy)
         images = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
         self._forward = tf.function(
@@ -308,27 +307,38 @@ class Trainer:
             steps_per_epoch=train.steps_per_epoch,
             validation_steps=validation.steps if validation is not None else 0,
         )
-        if self._fitted:  # a run of its own: nothing is remembered of the one before
-            self.ledger = Ledger()
-            for plugin in self.plugins:
-                plugin.restore(copy.deepcopy(self._memories[plugin.name]))
-        self._fitted = True
-        self.hooks = Hooks(self.plugins, run, self.ledger)
+        self._begin_anew(run)
         with self.ledger("trace"):
             self.training = TrainStep(self.model, self.task, self.optimizer, train.spec, self.strategy, self.clip_norm)
             self.training.span.get_concrete_function()
         run.read_metrics = self.training.meter.read
         self.recorder = Recorder(run, self.run_dir, going_on)
         if going_on:
-            saved = self.recorder.newest()
-            resume.check(run, saved.manifest, anyway)
-            checkpoint.restore(saved, self._variables())
-            resume.take_up(run, saved.manifest, self.plugins, self.recorder.done)
-            self.recorder.cut_history(saved.manifest["history"])
-            self.ledger.started -= run.seconds  # the wall time of a run includes its earlier processes' training
+            self._go_on(run, anyway)
         self.recorder.start(self.config_text)
         run.started = time.perf_counter() - run.seconds
         return run
+
+    def _begin_anew(self, run: Run) -> None:
+        """Have a second run of this trainer remember nothing of the first."""
+        if self._memories is not None:
+            self.ledger = Ledger()
+        self.hooks = Hooks(self.plugins, run, self.ledger)
+        if self._memories is None:
+            self._memories = self.hooks.states()
+            return
+        for plugin in self.plugins:
+            if plugin.name in self._memories:
+                plugin.restore(copy.deepcopy(self._memories[plugin.name]))
+
+    def _go_on(self, run: Run, anyway: bool) -> None:
+        """Take up the run in the run directory where its newest sound checkpoint left it."""
+        saved = self.recorder.newest()
+        resume.check(run, saved.manifest, anyway)
+        checkpoint.restore(saved, self._variables())
+        resume.take_up(run, saved.manifest, self.plugins, self.recorder.done)
+        self.recorder.cut_history(saved.manifest["history"])
+        self.ledger.started -= run.seconds  # the wall time of a run includes its earlier processes' training
 
     @contextmanager
     def _session(self, run: Run) -> Iterator[None]:
