@@ -33,22 +33,23 @@ from trainer.registry import plugins
 
 @plugins.register("filler")
 class Filler(Plugin):
-    "Fill the disk before the second epoch, and free it before the last if asked to."
+    "Fill the disk when the first checkpoint is on it, and free it before the last epoch if asked to."
 
     def __init__(self, freed: bool = False):
         self.freed = freed
 
-    def on_epoch_start(self, run):
-        ballast = run.directory.parent / "ballast"
+    def on_validation_start(self, run):
         if run.epoch == 2:
-            with ballast.open("wb", buffering=0) as file:
+            with (run.directory.parent / "ballast").open("wb", buffering=0) as file:
                 try:
                     while file.write(bytes(4096)):
                         pass
                 except OSError:
                     pass
-        elif run.epoch == run.epochs and self.freed:
-            ballast.unlink()
+
+    def on_epoch_start(self, run):
+        if run.epoch == run.epochs and self.freed:
+            (run.directory.parent / "ballast").unlink()
 """
 
 
