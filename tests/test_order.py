@@ -341,4 +341,7 @@ def test_what_a_plugin_class_may_not_be():
     class NaNGuard2(Plugin):
         pass
 
-    assert NaNGuard2.name == "na_n_guard2" or NaNGuard2.name == "nan_guard2"
+    class EMADecay(Plugin):
+        pass
+
+    assert (NaNGuard2.name, EMADecay.name) == ("na_n_guard2", "ema_decay")

@@ -10,10 +10,8 @@ from typing import Any
 class SingleDevice:
     """One replica on one device: nothing is split, nothing needs to be summed.
 
-    A strategy for several devices offers the same four names, each over `tf.distribute`.
+    A strategy for several devices offers the same three, each over `tf.distribute`.
     """
-
-    replicas: int = 1
 
     def scope(self) -> AbstractContextManager[Any]:
         """Return the context in which model, optimizer and metrics make their variables."""

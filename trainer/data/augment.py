@@ -13,7 +13,6 @@ ground shown by a shift is 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
 
@@ -41,8 +40,6 @@ STRENGTHS: dict[str, Strength | None] = {
         shift=0.1, rotation=15, zoom=0.15, shear=0.2, elastic=1.1, erasing=0.25, brightness=0.1, contrast=0.3
     ),
 }
-
-Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, strength: Strength | None) -> tf.Tensor:
