@@ -10,5 +10,6 @@ plugins.table(
         "nan_guard": ("plugins.nan_guard:NanGuard", "end the run when the loss is no longer finite"),
         "plots": ("plugins.plots:Plots", "draw learning curves and the confusion matrix"),
         "progress": ("plugins.progress:Progress", "show progress, rate and time left"),
+        "recovery": ("plugins.recovery:Recovery", "go back to a checkpoint when the loss diverges"),
     }
 )

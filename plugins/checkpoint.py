@@ -43,6 +43,7 @@ class Checkpoint(Plugin):
         if every_steps is not None and every_minutes is not None:
             raise ValueError("give every_steps or every_minutes, not both")
         self.monitor, self.keep = monitor, keep
+        self.checkpoints = keep + 1  # and the last
         self.monitors = (monitor,)
         self.every = Every(epochs=every_epochs)
         if every_steps is not None:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -270,8 +271,8 @@ class Uploader:
                 self.client.set_tag(self.run_id, f"resumed.{key}", value)
 
     def history(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Send the numbers of history lines as metrics, at the optimizer step of their line."""
-        new = [line for line in lines if line["step"] > self.sent_step]
+        """Send the numbers of epochs and validations as metrics, at the optimizer step of their line."""
+        new = [line for line in lines if line["step"] > self.sent_step and line["kind"] != "recovery"]
         self._metrics([(key, line[key], line["step"]) for line in new for key in line if key != "step"])
 
     def result(self, result: Mapping[str, Any]) -> None:
@@ -300,22 +301,21 @@ class Journal:
     """Reads the lines that were added to a JSON lines file since the last look.
 
     Args:
-        path: The file; may not exist yet.
-        offset: Bytes to skip.
+        path: The file; may not exist yet. Where it was cut back meanwhile, what differs is read again.
     """
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
-        self.path, self.offset = path, offset
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._read: list[bytes] = []
 
     def read(self) -> list[dict[str, Any]]:
         """Return the new lines that are whole; a line still being written is left for the next look."""
         if not self.path.exists():
             return []
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self.offset += len(whole) + len(newline)
-        return [json.loads(line) for line in whole.splitlines()]
+        lines = [line for line in self.path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        known = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(lines, self._read, strict=False)))
+        self._read = lines
+        return [json.loads(line) for line in lines[known:]]
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
-"""What it means that a monitored number improved; shared by plugins that watch one."""
+"""What it means that a number improved, or that weights are lost; shared by plugins that watch one or the other."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 Mode = Literal["auto", "min", "max"]
 GROWING = ("accuracy", "auc", "f1", "precision", "recall")
@@ -49,3 +51,11 @@ class Best:
     def reached(self, value: float, threshold: float) -> bool:
         """Return whether `value` is at least as good as `threshold`."""
         return self.sign * (value - threshold) >= 0
+
+
+def all_finite(model: Any) -> bool:
+    """Return whether no weight of a Keras model is NaN or infinite.
+
+    Their loss may not tell: a ReLU makes 0 of what is not a number.
+    """
+    return all(bool(np.isfinite(np.asarray(weight)).all()) for weight in model.weights)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from trainer.plugin import Every, Plugin
 from trainer.registry import plugins
 from trainer.run import Run
+from trainer.summary import table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +44,8 @@ class Progress(Plugin):
         console = Console(stderr=True, force_terminal=True if self.mode == "rich" else None, highlight=False)
         lively = console.is_interactive and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
         bars = self.mode == "rich" or (self.mode == "auto" and lively)
+        if run.plan:
+            console.print(table(run.plan), style="dim", soft_wrap=True)
         self._display = _Bars(console, run) if bars else _Lines(console)
 
     def on_step_end(self, run: Run) -> None:

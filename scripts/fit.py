@@ -62,6 +62,7 @@ def parser() -> Parser:
     run.add_argument("--run-dir", type=Path, metavar="DIR", help="must not exist (runs/<model>-<date>-<time>)")
     run.add_argument("--resume", nargs="?", const="", metavar="RUN_DIR", help="go on with a run (the newest like this)")
     run.add_argument("--resume-anyway", action="store_true", help="go on though configuration or data differ")
+    run.add_argument("--dry-run", action="store_true", help="check everything, print the plan, train and write nothing")
     run.add_argument("--plugin", action="append", default=[], metavar=spec, help="add a plugin, or set its arguments")
     run.add_argument("--no-plugin", action="append", default=[], metavar="NAME", help="leave a plugin out")
     run.add_argument("--progress", metavar="auto|rich|plain|none", help="display on stderr (auto)")
@@ -172,6 +173,13 @@ def print_result(result: Mapping[str, Any], run_dir: Path) -> None:
         print(f"in the browser  {command}")
 
 
+def print_plan(plan: list[tuple[str, str]], run_dir: Path) -> None:
+    """Print what a run would do and where it would go."""
+    from trainer.summary import table
+
+    print(table([*plan, ("run directory", str(run_dir))]))
+
+
 def main() -> int:
     """Train as the command line says; return the exit status."""
     args = parser().parse()
@@ -196,11 +204,14 @@ def main() -> int:
     ledger = Ledger(STARTED)
     if config.model.args or config.optimizer.args:
         start(config, ledger)  # a wrong argument is all that is said
-    print(
-        f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}", file=sys.stderr, flush=True
-    )
+    if not args.dry_run:
+        doing = f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}"
+        print(doing, file=sys.stderr, flush=True)
     session = assemble(config, parts, run_dir, ledger)
-    run = session.fit(going_on=args.resume is not None, anyway=args.resume_anyway)
+    run = session.fit(going_on=args.resume is not None, anyway=args.resume_anyway, dry_run=args.dry_run)
+    if args.dry_run:
+        print_plan(run.plan, run_dir)
+        return 0
     if run.status == "interrupted" and run.signal is not None:
         saved = f"step {run.step} is saved; go on with --resume {run_dir}" if run.saved else "nothing was saved"
         print(f"fit.py: {run.stop_reason}; {saved}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -117,11 +118,13 @@ class Scene:
 
 
 SCENES = {
-    "full at the start": ("size=4k", "--epochs", "1"),
+    "full at the start": ("size=4k", "--epochs", "1", "--no-plugin", "checkpoint"),
+    "too small": ("size=500k", "--epochs", "1"),
     "fills up": ("size=2m", "--epochs", str(EPOCHS), "--no-plugin", "early_stopping", "--import", "filler"),
 }
 RUNS = {
     "full at the start": SCENES["full at the start"],
+    "too small": SCENES["too small"],
     "stays full": (*SCENES["fills up"], "--plugin", "filler"),
     "freed in time": (*SCENES["fills up"], "--plugin", "filler:freed=true"),
 }
@@ -193,6 +196,16 @@ def test_a_disk_that_is_full_at_the_start_is_an_error_and_nothing_is_left(scenes
     assert list(scene.left.iterdir()) == []
 
 
+def test_a_disk_too_small_for_the_checkpoints_is_told_before_step_0(scenes):
+    scene = scenes["too small"]
+    assert (scene.done.returncode, scene.done.stdout) == (1, "")
+    assert re.search(
+        r"error: checkpoints need \d+\.\d kB \(\d+\.\d kB each, at most 4 at a time\), .*disk has \d+\.\d kB free$",
+        scene.done.stderr.strip(),
+    )
+    assert list(scene.left.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["stays full", "freed in time"])
 def test_a_disk_that_fills_up_costs_one_warning_for_each_kind_of_file(scenes, name):
     warned = scenes[name].said("warning: ")
@@ -244,6 +257,7 @@ def test_a_run_whose_disk_is_freed_in_time_is_done_and_complete(scenes):
 @pytest.fixture
 def recorder(tmp_path: Path) -> Recorder:
     recorder = Recorder(Run(), tmp_path / "run")
+    recorder.open()
     recorder.start("text = 1\n")
     return recorder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import pickle
 import random
@@ -20,9 +21,13 @@ import numpy as np
 import pytest
 from conftest import ROOT, Variable
 
-from trainer import checkpoint
+import models  # noqa: F401  (fills the table of models)
+import plugins  # noqa: F401  (fills the table of plugins)
+from trainer import Plugin, Run, checkpoint, resume
 from trainer.checkpoint import MANIFEST, STATE, SUMS, Checkpoints
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, UsageError
+from trainer.registry import plugins as registry
+from trainer.restore import find_checkpoint, load_trained
 
 
 def variables() -> list[Variable]:
@@ -97,10 +102,20 @@ def test_bits_flipped_in_two_files_at_once_do_not_make_up_for_each_other(saved, 
             (saved / name).write_bytes(whole)
 
 
-POINTERS = [b"", b"\n", b".", b"..", b"../..", b"/", b"a\0b", b"\xff", b"x" * 5000, b"epoch=0001-step=", b"best"]
+POINTERS = [
+    *(b"", b"\n", b".", b"..", b"../..", b"/", b"/etc/passwd", b"a\0b", b"\xff", b"x" * 5000, b"best"),
+    *(
+        b"epoch=0001-step=",
+        b"epoch=0001-step=0000001\0",
+        b"epoch=1-step=/../../../elsewhere",
+        b"epoch=1-step=" + b"1" * 300,
+    ),
+    *(b"epoch=0001-step=0000001\nepoch=0001-step=0000002", "epoch=0001-step=\u0661".encode()),
+]
+pointers = pytest.mark.parametrize("content", POINTERS, ids=lambda content: repr(content[:40]))
 
 
-@pytest.mark.parametrize("content", POINTERS, ids=lambda content: repr(content[:20]))
+@pointers
 def test_a_damaged_pointer_puts_no_sound_checkpoint_out_of_reach(tmp_path, content):
     folder = tmp_path / "run" / "checkpoints"
     paths = [write(folder, step) for step in (1, 2)]
@@ -114,6 +129,53 @@ def test_a_damaged_pointer_puts_no_sound_checkpoint_out_of_reach(tmp_path, conte
             store.set_aside(path)
     assert sorted(found) == paths
     assert all(path.is_dir() for path in paths)
+
+
+@pointers
+def test_a_damaged_pointer_is_named_where_its_checkpoint_is_wanted(tmp_path, content):
+    path = write(tmp_path / "run" / "checkpoints")
+    (tmp_path / "run" / "config.toml").touch()
+    pointer = path.parent / "best"
+    pointer.write_bytes(content)
+    assert damage(lambda: find_checkpoint(tmp_path / "run")) == f"the pointer {pointer} is damaged"
+    assert damage(lambda: Checkpoints(path.parent).role("best")) == f"the pointer {pointer} is damaged"
+    pointer.unlink()
+    assert find_checkpoint(tmp_path / "run") == path
+
+
+def test_a_pointer_that_is_no_file_is_damaged_too(tmp_path):
+    path = write(tmp_path / "checkpoints")
+    store, pointer = Checkpoints(path.parent), path.parent / "best"
+    for make in (
+        pointer.mkdir,
+        lambda: os.mkfifo(pointer),
+        lambda: pointer.symlink_to("best"),
+        lambda: pointer.touch(0),
+    ):
+        make()
+        assert damage(lambda: store.role("best")) == f"the pointer {pointer} is damaged"
+        assert list(store.newest()) == [path]
+        pointer.rmdir() if pointer.is_dir() else pointer.unlink()
+    assert store.role("best") is None
+
+
+def message(act: Callable[[], Any]) -> str:
+    """Return what the `CheckpointError` says that `act` raises, in one line."""
+    with pytest.raises(CheckpointError) as caught:
+        act()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def damage(act: Callable[[], Any]) -> str:
+    """Return what a `CheckpointError` says is wrong, without why and what to do."""
+    return message(act).partition(":")[0]
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "/proc/1/root/x"], ids=lambda path: repr(path[:20]))
+def test_a_path_that_no_run_can_have_is_refused(path):
+    with pytest.raises(UsageError, match="is neither a run directory nor a checkpoint"):
+        find_checkpoint(Path(path))
 
 
 def test_a_pointer_that_leads_elsewhere_has_nothing_renamed_there(tmp_path):
@@ -257,6 +319,10 @@ def test_a_manifest_that_is_none_is_refused(saved, forged):
     assert MANIFEST in refusal(reseal(saved, {MANIFEST: forged})) or b"format" in forged
 
 
+def test_half_a_character_which_could_never_be_written_again_is_refused(saved):
+    assert MANIFEST in refusal(reseal(saved, {MANIFEST: manifest(saved, logs={"\ud800": 1.0})}))
+
+
 @pytest.mark.parametrize(
     "variables",
     [7, None, {"a": 1}, "abc", [7], ["abc"], [None], [{}], [{"shape": [5, 5, 1, 6], "dtype": "float32"}]],
@@ -273,6 +339,46 @@ def test_a_manifest_that_claims_absurd_shapes_is_refused(saved):
     assert f"{STATE} does not hold what {MANIFEST} says" in refusal(reseal(saved, forged))
     forged[STATE] = with_first(claim("<f4", (10**12,)))
     assert f"{STATE} cannot be read" in refusal(reseal(saved, forged))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_a_manifest_that_claims_narrow_numbers_is_refused(saved, dtype):
+    claimed = json.loads((saved / MANIFEST).read_text())["variables"]
+    claimed[0]["dtype"] = dtype
+    said = refusal(reseal(saved, {MANIFEST: manifest(saved, variables=claimed)}))
+    assert f"{STATE} does not hold what {MANIFEST} says" in said  # the array is of another size
+    wider = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 6), "u4"))), *arrays()[1:]])
+    assert f"{STATE} does not hold what {MANIFEST} says" in refusal(reseal(saved, {STATE: wider}))
+    unsigned, other = ("u2", "f2") if dtype == "bfloat16" else ("u1", "i1")
+    few = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 5), unsigned))), *arrays()[1:]])
+    assert f"{STATE} does not hold what {MANIFEST} says" in refusal(reseal(saved, {STATE: few}))
+    others = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 6), other))), *arrays()[1:]])
+    assert f"{STATE} does not hold what {MANIFEST} says" in refusal(reseal(saved, {STATE: others}))
+    fits = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 6), unsigned))), *arrays()[1:]])
+    assert f"it has c1/kernel {dtype}[5, 5, 1, 6], the model needs" in refusal(reseal(saved, {STATE: fits}))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_a_manifest_that_claims_one_narrow_number_is_refused(saved, dtype):
+    claimed = json.loads((saved / MANIFEST).read_text())["variables"]
+    claimed[2]["dtype"] = dtype  # a scalar of eight bytes, which cannot be seen as scalars of one or two
+    said = refusal(reseal(saved, {MANIFEST: manifest(saved, variables=claimed)}))
+    assert f"{STATE} does not hold what {MANIFEST} says" in said
+
+
+@pytest.mark.parametrize("dtype", ["__name__", "finfo", "void16", "O", "f4,O", ["bfloat16"], {"a": 1}, None], ids=repr)
+def test_a_manifest_that_names_no_type_of_numbers_is_refused(saved, dtype):
+    claimed = json.loads((saved / MANIFEST).read_text())["variables"]
+    claimed[0]["dtype"] = dtype
+    said = refusal(reseal(saved, {MANIFEST: manifest(saved, variables=claimed)}))
+    assert f"{STATE} does not hold what {MANIFEST} says" in said
+
+
+@pytest.mark.parametrize("name", ["c1\nkernel", "c" * 10**6, 7, [], {"a": "\ud800"}], ids=lambda name: repr(name)[:20])
+def test_a_forged_name_of_a_variable_makes_no_long_message(saved, name):
+    claimed = json.loads((saved / MANIFEST).read_text())["variables"]
+    claimed[0]["name"] = name
+    assert len(refusal(reseal(saved, {MANIFEST: manifest(saved, variables=claimed)}))) < 500 + len(str(saved))
 
 
 @pytest.mark.parametrize("part", [STATE, MANIFEST])
@@ -326,6 +432,193 @@ def test_what_is_no_file_is_not_read(saved, part):
     (saved / part).unlink()
     (saved / part).mkdir()
     assert "cannot be read" in refusal(saved)
+
+
+# Forged facts: the files are sound, but what the manifest says of the run is not what a run writes
+
+
+class Remembers(Plugin):
+    """Takes back whatever it is given."""
+
+    def __init__(self, name: str = "remembers") -> None:
+        self.name, self.seen = name, 3
+
+    def state(self) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.seen = state["seen"]
+
+
+def planned(directory: Path | None = None) -> Run:
+    return Run(directory=directory, seed=1, steps=20, steps_per_epoch=10, data={"name": "made", "digest": "0123"})
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    """Return what the manifest of a run at step 7 says, with forged values; `...` leaves a key out."""
+    run = planned()
+    run.epoch, run.step, run.validated, run.seconds, run.logs = 1, 7, 7, 0.5, {"loss": 0.5, "val_loss": 0.25}
+    states = {"remembers": {"seen": 7}, "second": {"seen": 8}}
+    known = {**json.loads(json.dumps(resume.facts(run, states))), **changes}
+    return {key: value for key, value in known.items() if value is not ...}
+
+
+NUMBERS = ("x", None, -1, 1.5, True, math.nan, math.inf, 10**30, [], {})
+TEXTS = (None, 7, [], {}, True)
+TABLES = (None, 7, "x", [], True)
+RECOVERY = {"reason": "a spike", "skip": [7], "factor": 0.5}
+FORGED: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("epoch", "step", "images", "validated", "history"), NUMBERS),
+    **dict.fromkeys(("seconds", "epoch_seconds", "step_seconds"), tuple(v for v in NUMBERS if v not in (1.5, 10**30))),
+    "seed": ("x", None, 1.5, True, math.nan, [], 2),
+    "steps_per_epoch": (*NUMBERS, 0, 9),
+    "unfinished": ("x", None, 1, 0, []),
+    "recoveries": (
+        *(None, 7, "x", {}, [7], [None], ["x"], [{}], [{"reason": "x"}]),
+        *([{**RECOVERY, "skip": value}] for value in (None, 7, "x", {}, [], [0], [-1], ["x"], [1.5], [None], [10**30])),
+        *([{**RECOVERY, "factor": value}] for value in (None, "x", [], 0, -1, math.nan, math.inf)),
+        *([{**RECOVERY, "reason": value}] for value in (None, 7, [])),
+    ),
+    "stop_reason": TEXTS,
+    "logs": (*TABLES, {"loss": "x"}, {"loss": []}, {"loss": True}, {"a\nb": "x"}),
+    "plugins": (*TABLES, {"remembers": 7}, {"remembers": {}}, {"second": []}),
+    "data": (*TABLES, {}, {"digest": None}, {"digest": 7}, {"digest": "x\ny", "name": "a\nb" * 9999}),
+    "config": TABLES,
+    "versions": (*TABLES, {"python": 3}),
+}
+CASES = [(key, value) for key, values in FORGED.items() for value in (..., *values)]
+forgeries = pytest.mark.parametrize(("key", "value"), CASES, ids=[f"{k}={v!r:.30}" for k, v in CASES])
+
+
+def test_every_fact_of_a_manifest_is_forged_here():
+    assert set(FORGED) == set(facts())
+
+
+@forgeries
+def test_forged_facts_are_refused_before_anything_is_changed(key, value):
+    run, both = planned(), [Remembers(), Remembers("second")]
+
+    def go_on() -> None:
+        resume.check(run, facts(**{key: value}), anyway=False)
+        resume.take_up(run, facts(**{key: value}), both, done=False)
+
+    assert len(message(go_on)) < 500
+    assert run == planned()
+    assert [plugin.seen for plugin in both] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"epoch": 0}, {"epoch": 3}, {"step": 10**12}, {"step": 0, "epoch": 2}, {"validated": 8}, {"epoch": 2**53}],
+    ids=repr,
+)
+def test_facts_that_contradict_one_another_are_refused(changes):
+    run = planned()
+    assert "contradict" in message(lambda: resume.check(run, facts(**changes), anyway=True))
+    assert "contradict" in message(lambda: resume.take_up(run, facts(**changes), [], done=False))
+    assert run == planned()
+
+
+@pytest.mark.parametrize(("epoch", "step"), [(0, 0), (1, 0), (1, 1), (1, 10), (2, 10), (2, 11), (2, 20)])
+def test_an_epoch_is_in_progress_or_has_ended_or_is_about_to_begin(epoch, step):
+    resume.check(planned(), facts(epoch=epoch, step=step, validated=0), anyway=False)
+
+
+def test_true_facts_are_taken_up():
+    run, both = planned(), [Remembers(), Remembers("third")]
+    resume.check(run, facts(), anyway=False)
+    resume.take_up(run, facts(), both, done=False)
+    assert (run.epoch, run.step, run.validated, run.seconds) == (1, 7, 7, 0.5)
+    assert [plugin.seen for plugin in both] == [7, 3]
+
+
+def test_a_number_that_was_not_finite_is_so_again():
+    run = planned()
+    resume.take_up(run, facts(logs={"loss": 0.5, "val_loss": None}), [], done=False)
+    assert run.logs["loss"] == 0.5
+    assert math.isnan(run.logs["val_loss"])
+
+
+@pytest.mark.parametrize("value", [{}, [], None, 7, {"seen": 1, "format": 1}], ids=repr)
+def test_a_manifest_of_something_else_is_refused(value):
+    for act in (
+        lambda run: resume.check(run, value, anyway=True),
+        lambda run: resume.take_up(run, value, [], done=False),
+    ):
+        run = planned()
+        assert "does not hold what a run writes" in damage(lambda act=act, run=run: act(run))
+        assert run == planned()
+
+
+class Picky(Remembers):
+    """Cannot take back what it is given, and says so late."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.seen = 0
+        raise ValueError("no such\nstate")
+
+
+def test_a_plugin_that_cannot_take_back_its_state_is_named_and_the_others_stay_as_they_were():
+    run, both = planned(), [Remembers(), Picky("second")]
+    with pytest.raises(CheckpointError) as caught:
+        resume.take_up(run, facts(), both, done=False)
+    assert str(caught.value) == ("plugin 'second' cannot take back what the checkpoint says of it: ValueError: no such")
+    assert run == planned()
+    assert both[0].seen == 3
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in registry.entries() if not entry.distribution])
+@pytest.mark.parametrize("state", [7, None, "x", [], {}, {"best": "x"}, {"best": [], "top": 7, "waited": {}}], ids=repr)
+def test_no_plugin_makes_anything_but_a_checkpoint_error_of_a_forged_state(name, state):
+    plugin, run, fresh = registry.build(name), planned(), registry.build(name).state()
+    with suppress(CheckpointError):
+        resume.take_up(run, facts(plugins={name: state}), [plugin], done=False)
+    assert run.step == 7 or (run, plugin.state()) == (planned(), fresh)
+    if fresh and not isinstance(state, dict):
+        assert damage(lambda: resume.take_up(run, facts(plugins={name: state}), [plugin], done=False)) == (
+            f"plugin {name!r} cannot take back what the checkpoint says of it"
+        )
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}\n", b"{}\n[", b"\xff\n\xff\n", b"[" * 10**5 + b"\n{}\n"], ids=repr)
+def test_a_history_that_a_checkpoint_does_not_fit_is_refused_before_anything_is_changed(tmp_path, content):
+    history = tmp_path / "history.jsonl"
+    if content is not None:
+        history.write_bytes(content)
+    run, plugin = planned(tmp_path), Remembers()
+    assert damage(lambda: resume.check(run, facts(history=2), anyway=False)).startswith(str(history))
+    assert damage(lambda: resume.take_up(run, facts(history=2), [plugin], done=False)).startswith(str(history))
+    assert (run, plugin.seen) == (planned(tmp_path), 3)
+
+
+LENET = {"model": {"name": "lenet"}}
+SHAPE = {"digest": "0", "source_digest": "0", "input_shape": [12, 12, 1], "class_names": ["0", "1"]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *(
+            {"config": value}
+            for value in (*TABLES, {}, {"model": 7}, {"model": {"nmae": "lenet"}}, {"plugins": {"x": 7}})
+        ),
+        *({"config": {"data": {"batch_size": value}}} for value in ("x", -1, 10**30, math.nan)),
+        *({"data": value} for value in (*TABLES, {}, {"name": "made"})),
+        *(
+            {"data": {**SHAPE, "input_shape": v}}
+            for v in (None, 7, "abc", [12, 12], [0, 12, 1], [10**12, 1, 1], [1.5] * 3)
+        ),
+        *({"data": {**SHAPE, "class_names": value}} for value in (None, 7, [], [7], "abc")),
+        *({"data": {**SHAPE, key: value}} for key in ("digest", "source_digest") for value in (None, 7, [])),
+        {"data": {**SHAPE, "input_shape": [1, 1, 1]}},
+    ],
+    ids=lambda changes: repr(changes)[:60],
+)
+def test_a_forged_origin_of_a_model_is_refused(saved, changes):
+    sound, forged = (manifest(saved, **{"config": LENET, "data": SHAPE, **new}) for new in ({}, changes))
+    assert str(saved) in message(lambda: load_trained(reseal(saved, {MANIFEST: forged})))
+    assert "does not fit" not in message(lambda: load_trained(reseal(saved, {MANIFEST: forged})))
+    assert "does not fit" in message(lambda: load_trained(reseal(saved, {MANIFEST: sound})))
 
 
 # Memory

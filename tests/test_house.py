@@ -56,7 +56,12 @@ def test_every_package_that_is_imported_is_a_declared_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"].values()
     declared = {d.split(">=")[0].strip().lower() for group in (project["dependencies"], *extras) for d in group}
-    modules = {"tomli_w": "tomli-w", "PIL": "pillow", "tensorflow_datasets": "tensorflow-datasets"}
+    modules = {
+        "ml_dtypes": "ml-dtypes",
+        "tomli_w": "tomli-w",
+        "PIL": "pillow",
+        "tensorflow_datasets": "tensorflow-datasets",
+    }
     files = [p for top in OURS for p in (ROOT / top).rglob("*.py")]
     used = set.union(*map(imports, files)) - set(sys.stdlib_module_names) - OURS
     assert {modules.get(name, name).lower() for name in used} <= declared

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trainer import Every, Run
+from trainer.run import Rewind
 from trainer.spans import Due, Pace, steps_to_next
 
 
@@ -56,7 +57,22 @@ def test_due_by_epochs_is_at_the_end_of_an_epoch():
     assert [due(0, epoch, ended, 0.0) for epoch, ended in ((1, True), (2, False), (2, True))] == [False, False, True]
 
 
-@pytest.mark.parametrize("arguments", [{}, {"steps": 0}, {"seconds": -1}, {"steps": 1, "epochs": 1}])
+def test_without_a_number_it_is_due_at_the_end_of_every_span():
+    due = Due(Every(), now=0.0)
+    assert [due(step, 1, False, 0.0) for step in (1, 2, 7)] == [True, True, True]
+    assert str(Every()) == "every span"
+
+
+def test_a_span_ends_before_a_step_to_skip():
+    run = Run(steps=100, steps_per_epoch=50, step=10, recoveries=[Rewind("why", (15, 16, 40), 0.5)])
+    assert steps_to_next(run, [], limit=1000) == 4
+    run.step = 14  # it is skipped now; what counts is the span after it
+    assert steps_to_next(run, [], limit=1000) == 1
+    run.step = 16
+    assert steps_to_next(run, [], limit=1000) == 23
+
+
+@pytest.mark.parametrize("arguments", [{"steps": 0}, {"seconds": -1}, {"steps": 1, "epochs": 1}])
 def test_a_cadence_is_one_positive_number(arguments):
     with pytest.raises(ValueError, match="give one of steps, epochs or seconds, greater than 0"):
         Every(**arguments)

@@ -108,8 +108,8 @@ class Session:
     data: Data
     trainer: Trainer
 
-    def fit(self, going_on: bool = False, anyway: bool = False) -> Run:
-        """Train and test as the configuration says; see `Trainer.fit`."""
+    def fit(self, going_on: bool = False, anyway: bool = False, dry_run: bool = False) -> Run:
+        """Train and test as the configuration says, or only look whether that can be done; see `Trainer.fit`."""
         from trainer.data.pipeline import InOrder, Shuffled
 
         training, data = self.config.training, self.config.data
@@ -125,6 +125,7 @@ class Session:
             data=self.data.facts(),
             going_on=going_on,
             anyway=anyway,
+            dry_run=dry_run,
         )
 
 

@@ -5,7 +5,7 @@ checkpoints/
     state.npz        every variable of model, optimizer and the epoch's metrics, by position
     manifest.json    counters, plugin states, configuration, data digest, versions; names, shapes and dtypes
     SHA256SUMS       over both, in the format of `sha256sum`
-  best, last, previous   text files that name a checkpoint, replaced atomically
+  best, last, previous   text files (pointers) that name a checkpoint, replaced atomically
 """
 
 from __future__ import annotations
@@ -16,24 +16,32 @@ import json
 import math
 import os
 import re
+import reprlib
 import shutil
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from trainer.errors import CheckpointError, first_line
+from trainer.errors import CheckpointError, explain, first_line
 from trainer.files import sync_folder, to_json, write_atomic, write_synced
 
 if TYPE_CHECKING:
     import numpy as np
 
+T = TypeVar("T")
 FORMAT = 1
 STATE, MANIFEST, SUMS = "state.npz", "manifest.json", "SHA256SUMS"
 LIMITS = {STATE: 4 * 2**30, MANIFEST: 16 * 2**20, SUMS: 1024}
 """The files of a checkpoint and their limits in bytes: what is longer is forged, and is not read into memory."""
+NAME = re.compile(r"epoch=[\w.-]+-step=[\w.-]+", re.ASCII)
+"""Names of checkpoints: whatever else stands in a pointer could lead out of the folder."""
+POINTER = 255
+"""The longest pointer in bytes, since no system has longer names of files."""
+NO_NPY = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+"""Types of variables that .npy knows nothing of: they are kept as whole numbers of the same bits."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ class Checkpoints:
         names = (snapshot.name if n == 1 else f"{snapshot.name}-{n}" for n in count(1))
         path = next(path for path in map(self.folder.joinpath, names) if not path.exists())
         self._write(path, snapshot)
-        before = self.role("last")
+        before = self._named("last")
         if "last" in roles and before is not None and before != path:
             write_atomic(self.folder / "previous", before.name + "\n")
         for role in roles:
@@ -118,14 +126,33 @@ class Checkpoints:
         return path
 
     def newest(self) -> Iterator[Path]:
-        """Yield the checkpoints to resume from, best first: `last`, `previous`, then any other by step."""
+        """Yield the checkpoints to resume from, best first: `last`, `previous`, then any other by step.
+
+        A pointer that is damaged is passed over, since what it named is among the others.
+        """
         others = sorted(self._all(), key=lambda path: path.name.rpartition("=")[2], reverse=True)
-        roles = [path for path in map(self.role, ("last", "previous")) if path in others]
+        roles = [path for path in map(self._named, ("last", "previous")) if path in others]
         yield from dict.fromkeys([*roles, *others])
+
+    def by_step(self) -> list[Path]:
+        """Return all checkpoints, those of the latest step first."""
+        return sorted(self._all(), key=lambda path: (step_of(path), path.name), reverse=True)
+
+    def go_back(self, path: Path) -> None:
+        """Point `last` to a checkpoint, and give up the roles of those of later steps.
+
+        Raises:
+            OSError: If the pointers cannot be written.
+        """
+        write_atomic(self.folder / "last", path.name + "\n")
+        for pointer in self.folder.iterdir():
+            named = self._named(pointer.name)
+            if named is not None and step_of(named) > step_of(path):
+                pointer.unlink()
 
     def set_aside(self, path: Path) -> None:
         """Rename a damaged checkpoint, so that nothing takes it for one and nothing is lost."""
-        if path in self._all():  # a damaged pointer may lead anywhere, to the folder of all checkpoints too
+        if path in self._all():
             path.rename(path.with_name(f"damaged-{path.name}"))
 
     def clean(self) -> None:
@@ -149,18 +176,50 @@ class Checkpoints:
         sync_folder(self.folder)
 
     def _prune(self) -> None:
-        kept = {self.role(role.name) for role in self.folder.iterdir() if role.is_file()}
+        pointers = {path.name: self._named(path.name) for path in self.folder.iterdir() if path.is_file()}
+        if any(path is None and "." not in name for name, path in pointers.items()):
+            return  # a damaged pointer may have named any of them (what has a dot, such as .DS_Store, is none of ours)
         for path in self._all():
-            if path not in kept:
+            if path not in pointers.values():
                 shutil.rmtree(path, ignore_errors=True)
 
     def _all(self) -> list[Path]:
         return list(self.folder.glob("epoch=*-step=*"))
 
     def role(self, role: str) -> Path | None:
-        """Return the checkpoint that `role` points to, or None if nothing has that role."""
-        pointer = self.folder / role
-        return self.folder / pointer.read_text(errors="replace").strip() if pointer.is_file() else None
+        """Return the checkpoint that `role` points to, or None if nothing has that role.
+
+        Raises:
+            CheckpointError: If the pointer is damaged: it does not hold the name of a checkpoint.
+        """
+        found, pointer = self._named(role), self.folder / role
+        if found is None and os.path.lexists(pointer):
+            raise CheckpointError(
+                f"the pointer {pointer} is damaged: it names no checkpoint; "
+                "write the name of one of the folders beside it into it, or delete it"
+            )
+        return found
+
+    def _named(self, role: str) -> Path | None:
+        """Return the checkpoint that `role` points to, or None if nothing has that role or the pointer is damaged."""
+        try:
+            name = _content(self.folder / role, POINTER).decode().strip()
+        except (OSError, ValueError):
+            return None
+        return self.folder / name if NAME.fullmatch(name) else None
+
+
+def step_of(path: Path) -> int:
+    """Return the step that a checkpoint's name says, or -1 if it says none."""
+    number = re.search(r"-step=(\d+)", path.name)
+    return int(number[1]) if number else -1
+
+
+def is_finite(checkpoint: Checkpoint) -> bool:
+    """Return whether no number of a checkpoint is NaN or infinite."""
+    import numpy as np
+
+    return all(bool(np.isfinite(array).all()) for array in checkpoint.arrays)
 
 
 def read(path: Path) -> Checkpoint:
@@ -173,7 +232,7 @@ def read(path: Path) -> Checkpoint:
         contents = {name: _content(path / name, limit) for name, limit in LIMITS.items()}
     except OSError as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}: {error.filename}") from error
-    except ValueError as error:  # a damaged pointer led to a name that no file can have
+    except ValueError as error:  # something else than a file has its name, or the path is one that no file can have
         raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
     sums = contents.pop(SUMS)
     for name, content in contents.items():
@@ -182,6 +241,8 @@ def read(path: Path) -> Checkpoint:
     if sums != _sums(contents):
         raise CheckpointError(f"checkpoint {path} is damaged: {SUMS} is not as it was written")
     manifest, arrays = _manifest(path, contents[MANIFEST]), _unpack(path, contents[STATE])
+    if len(arrays) == len(manifest["variables"]):
+        arrays = [_typed(a, variable["dtype"]) for a, variable in zip(arrays, manifest["variables"], strict=True)]
     held = [(list(array.shape), array.dtype.name) for array in arrays]
     if held != [(variable["shape"], variable["dtype"]) for variable in manifest["variables"]]:
         raise CheckpointError(f"checkpoint {path}: {STATE} does not hold what {MANIFEST} says")
@@ -204,6 +265,7 @@ def _content(path: Path, limit: int) -> bytes:
 def _manifest(path: Path, content: bytes) -> dict[str, Any]:
     try:
         manifest = json.loads(content)
+        json.dumps(manifest, ensure_ascii=False).encode()  # half a character could be read and never written again
         written = manifest["format"]
         _ = [(variable["name"], variable["shape"], variable["dtype"]) for variable in manifest["variables"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -216,21 +278,59 @@ def _manifest(path: Path, content: bytes) -> dict[str, Any]:
 def restore(checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
     """Assign a checkpoint's arrays to `variables`; fewer of them (the model's alone) take the first arrays.
 
-    Names, shapes and dtypes are all compared before anything is assigned.
+    Raises:
+        CheckpointError: If the checkpoint does not fit; nothing was assigned then.
+    """
+    check_fits(checkpoint, variables)
+    for variable, array in zip(variables, checkpoint.arrays, strict=False):
+        variable.assign(array)
+
+
+def conform(schema: type[T], values: Any, whose: str) -> T:
+    """Return values of a manifest, which may be forged or of another version, as a dataclass says that they are.
+
+    Args:
+        schema: A dataclass with types that pydantic checks; what it does not name is left out.
+        values: A manifest or a part of it.
+        whose: What to call the checkpoint in a message.
 
     Raises:
-        CheckpointError: If the checkpoint does not fit; the message names the first variable that differs.
+        CheckpointError: With the first value that is missing, or is of the wrong type or out of range.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(schema).validate_python(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = in_line(".".join(map(str, problem["loc"]))) or "all of it"
+        is_missing = problem["type"] == "missing"
+        fault = f"{key} is missing" if is_missing else f"{key} = {reprlib.repr(problem['input'])}: {explain(problem)}"
+        raise CheckpointError(
+            f"{whose} does not hold what a run writes: {MANIFEST}: {fault}; move its folder away to use another"
+        ) from None
+
+
+def in_line(value: Any) -> str:
+    """Return a value of a manifest, which may hold anything, as one line of bounded length."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def check_fits(checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
+    """Compare names, shapes and dtypes of a checkpoint's arrays with `variables`, or the first of them with fewer.
+
+    Raises:
+        CheckpointError: If they differ; the message names the first variable that does.
     """
     saved = checkpoint.manifest["variables"]
-    if len(variables) > len(saved):
-        raise CheckpointError(f"checkpoint {checkpoint.path} has {len(saved)} variables, {len(variables)} are needed")
     for want, have in zip(describe(variables), saved, strict=False):
         if want != have:
             raise CheckpointError(
                 f"checkpoint {checkpoint.path} does not fit: it has {_say(have)}, the model needs {_say(want)}"
             )
-    for variable, array in zip(variables, checkpoint.arrays, strict=False):
-        variable.assign(array)
+    if len(variables) > len(saved):
+        raise CheckpointError(f"checkpoint {checkpoint.path} has {len(saved)} variables, {len(variables)} are needed")
 
 
 def describe(variables: Sequence[Any]) -> list[dict[str, Any]]:
@@ -251,15 +351,31 @@ def _sums(files: Mapping[str, bytes]) -> bytes:
 
 
 def _say(variable: Mapping[str, Any]) -> str:
-    return f"{variable['name']} {variable['dtype']}{variable['shape']}"
+    return f"{in_line(variable['name'])} {in_line(variable['dtype'])}{in_line(variable['shape'])}"
 
 
 def _pack(arrays: Sequence[np.ndarray]) -> bytes:
     import numpy as np  # where it is used, since command lines import this module to ask for help
 
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{f"{i:04d}": array for i, array in enumerate(arrays)})
+    np.savez(buffer, allow_pickle=False, **{f"{i:04d}": _plain(array) for i, array in enumerate(arrays)})
     return buffer.getvalue()
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """Return an array as .npy can hold it."""
+    return array.view(f"u{array.dtype.itemsize}") if array.dtype.name in NO_NPY else array
+
+
+def _typed(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return what `_plain` was given, if `array` can be that; any other array as it is."""
+    if dtype not in NO_NPY:
+        return array
+    import ml_dtypes
+    import numpy as np
+
+    wanted = np.dtype(getattr(ml_dtypes, dtype))
+    return array.view(wanted) if array.dtype == np.dtype(f"u{wanted.itemsize}") else array
 
 
 def _unpack(path: Path, content: bytes) -> list[np.ndarray]:

@@ -38,6 +38,15 @@ class Ledger:
             self.seconds[name] += spent - self._inner.pop()
             self._inner[-1] += spent
 
+    def move(self, seconds: float, source: str, target: str) -> None:
+        """Count seconds that were counted as `source` as `target` instead."""
+        self.seconds[source] -= seconds
+        self.seconds[target] += seconds
+
+    def rest(self, name: str) -> None:
+        """Count all wall time that has no name yet as `name`."""
+        self.seconds[name] += self.wall() - sum(self.seconds.values())
+
     def rounded(self) -> dict[str, float]:
         """Return the seconds by name, to milliseconds."""
         return {name: round(seconds, 3) for name, seconds in self.seconds.items()}

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Every:
-    """How often something wants to be looked at; exactly one of the three is given, and is positive.
+    """How often something wants to be looked at; at most one of the three is given, and is positive.
+
+    None given, `Every()`, is at the end of every span: whenever training pauses for anybody, and twice a second.
 
     Attributes:
         steps: Every n optimizer steps, counted over the whole run.
@@ -30,11 +32,11 @@ class Every:
 
     def __post_init__(self) -> None:
         given = [value for value in (self.steps, self.epochs, self.seconds) if value is not None]
-        if len(given) != 1 or given[0] <= 0:
+        if len(given) > 1 or any(value <= 0 for value in given):
             raise ValueError(f"give one of steps, epochs or seconds, greater than 0: {vars(self)}")
 
     def __str__(self) -> str:
-        unit, value = next((k, v) for k, v in vars(self).items() if v is not None)
+        unit, value = next(((k, v) for k, v in vars(self).items() if v is not None), ("spans", 1))
         return f"every {unit.removesuffix('s')}" if value == 1 else f"every {value} {unit}"
 
 
@@ -50,6 +52,8 @@ class Plugin:
         observer: Whether the plugin only watches. An observer that raises is set aside with one warning and training
             goes on; a plugin that steers training (the default) ends the run with an error that names it.
         every: When `on_step_end` is called. Steps between two calls run as one compiled call.
+        checkpoints: How many checkpoints it keeps at most, so that the disk can be looked at before step 0.
+        gradient_norms: Whether `run.gradient_norms` must be filled, which costs a little at every step.
         monitors: Names of logged values that the plugin reads; an unknown one is an error before step 0.
         logs: Names of values that the plugin adds with `run.log`.
     """
@@ -57,6 +61,8 @@ class Plugin:
     name: str = ""
     observer: ClassVar[bool] = False
     every: Every = Every(steps=1)
+    checkpoints: int = 0
+    gradient_norms: bool = False
     monitors: Collection[str] = ()
     logs: Collection[str] = ()
 

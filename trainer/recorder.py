@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from trainer import checkpoint
-from trainer.checkpoint import Checkpoint, Snapshot
+from trainer.checkpoint import Checkpoint, Checkpoints, Snapshot, step_of
 from trainer.errors import CheckpointError, TrainingFailed
+from trainer.resume import Facts
 from trainer.run import Run
-from trainer.rundir import RESULT, RunDirectory
+from trainer.rundir import CHECKPOINTS, RESULT, RunDirectory
 
 
 class Recorder:
@@ -22,26 +24,34 @@ class Recorder:
 
     Args:
         run: The run to record.
-        path: The run directory; None records in memory alone.
-        resume: Whether the directory is that of a run to go on with; else it must not exist.
-
-    Raises:
-        UsageError: If the directory exists, or its run is still alive.
-        InkwellError: If it cannot be made, read or written.
+        path: The run directory, which `open` makes; None records in memory alone.
     """
 
-    def __init__(self, run: Run, path: Path | None, resume: bool = False) -> None:
-        self.run, self.resume = run, resume
+    def __init__(self, run: Run, path: Path | None) -> None:
+        self.run, self.path = run, path
         self.directory: RunDirectory | None = None
+        self.going_on = False
+        self._damaged: list[Path] = []
         self._warned: set[str] = set()
         self._unsaved = ""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[bool] | None = None
         self._roles: dict[str, int] = {}
-        if path is not None:
-            self.directory = RunDirectory.reopen(path) if resume else RunDirectory.create(path)
-            run.notes = self.directory.notes() if resume else {}
-            run.name, run.directory, run.write_notes = self.directory.path.name, self.directory.path, self.status
+
+    def open(self, going_on: bool = False) -> None:
+        """Make the run directory, or open that of a run to go on with and set aside what is damaged in it.
+
+        Raises:
+            UsageError: If the directory exists, or its run is still alive.
+            InkwellError: If it cannot be made, read or written.
+        """
+        if self.path is None:
+            return
+        run, self.going_on = self.run, going_on
+        self.directory = RunDirectory.reopen(self.path) if going_on else RunDirectory.create(self.path)
+        run.notes = self.directory.notes() if going_on else {}
+        run.name, run.directory, run.write_notes = self.directory.path.name, self.directory.path, self.status
+        self._set_damaged_aside(self.directory)
 
     def start(self, config: str) -> None:
         """Write `config.toml`, whose text is `config`, and `run.json`; nothing was written before.
@@ -50,24 +60,59 @@ class Recorder:
             InkwellError: If the disk is full or read-only.
         """
         if self.directory is not None:
-            self.directory.start(self.run, config, keep=self.resume)
+            self.directory.start(self.run, config, keep=self.going_on)
 
     def newest(self) -> Checkpoint:
-        """Return the newest sound checkpoint to resume from; damaged ones are set aside, said aloud.
+        """Return the newest sound checkpoint to resume from; damaged ones are set aside by `open`, said aloud.
 
         Raises:
             CheckpointError: If there is none.
         """
-        if self.directory is None:
+        if self.path is None:
             raise CheckpointError("a run without a directory cannot be resumed")
+        found = self._sound(Checkpoints(self.path / CHECKPOINTS).newest())
+        if found is None:
+            raise CheckpointError(f"run {self.path} has no sound checkpoint to resume from")
+        return found
+
+    def good(self, before: int) -> Checkpoint:
+        """Return the newest sound checkpoint whose numbers are finite, and point `last` to it; later ones are given up.
+
+        Args:
+            before: A step, counted from 1; a checkpoint from before it is preferred.
+
+        Raises:
+            CheckpointError: If there is none.
+        """
+        self.collect()
+        if self.directory is None:
+            raise CheckpointError("a run without a directory has no checkpoints")
         saved = self.directory.checkpoints
-        for path in saved.newest():
+        paths = saved.by_step()
+        early = [path for path in paths if step_of(path) < before]
+        found = self._sound([*early, *(path for path in reversed(paths) if path not in early)], finite=True)
+        self._set_damaged_aside(self.directory)
+        if found is None:
+            raise CheckpointError(f"run {self.run.directory} has no sound checkpoint to go back to")
+        saved.go_back(found.path)
+        return found
+
+    def _sound(self, paths: Iterable[Path], finite: bool = False) -> Checkpoint | None:
+        """Return the first of `paths` that can be read and, if asked for, holds no NaN and nothing infinite."""
+        for path in paths:
             try:
-                return checkpoint.read(path)
+                found = _read(path)
             except CheckpointError as error:
                 self.run.warn(f"{error}; it is set aside and the one before it is used")
-                saved.set_aside(path)
-        raise CheckpointError(f"run {self.directory.path} has no sound checkpoint to resume from")
+                self._damaged.append(path)
+                continue
+            if not finite or checkpoint.is_finite(found):
+                return found
+        return None
+
+    def _set_damaged_aside(self, directory: RunDirectory) -> None:
+        while self._damaged:
+            directory.checkpoints.set_aside(self._damaged.pop())
 
     @property
     def done(self) -> bool:
@@ -87,9 +132,9 @@ class Recorder:
         """Bring `run.json` up to date."""
         self._try("run.json", lambda directory: directory.update(self.run))
 
-    def history(self, kind: str, numbers: Mapping[str, float]) -> None:
-        """Append a line to the history: `kind` is `epoch` or `validation`."""
-        line = {"kind": kind, "epoch": self.run.epoch, "step": self.run.step, **numbers}
+    def history(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """Append a line to the history: `kind` is `epoch`, `validation` or `recovery`."""
+        line = {"kind": kind, "epoch": self.run.epoch, "step": self.run.step, **facts}
         self.run.history.append(line)
         self._try("history.jsonl", lambda directory: directory.append(line))
 
@@ -114,7 +159,7 @@ class Recorder:
             CheckpointError: If it is damaged.
         """
         path = self.directory.checkpoints.role("best") if self.directory is not None else None
-        return checkpoint.read(path) if path is not None else None
+        return _read(path) if path is not None else None
 
     def check_saved(self) -> None:
         """Refuse to call a run done whose last checkpoint is not on the disk.
@@ -157,3 +202,14 @@ class Recorder:
             self._warned.add(what)
             return False
         return True
+
+
+def _read(path: Path) -> Checkpoint:
+    """Return a verified checkpoint that says of its run what a checkpoint must.
+
+    Raises:
+        CheckpointError: If it is damaged, or does not.
+    """
+    found = checkpoint.read(path)
+    checkpoint.conform(Facts, found.manifest, f"checkpoint {path}")
+    return found

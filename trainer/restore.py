@@ -6,20 +6,50 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from trainer import backend, checkpoint
 from trainer.assemble import build_model, import_user_module, load_data
-from trainer.checkpoint import MANIFEST, Checkpoints
+from trainer.checkpoint import MANIFEST, Checkpoints, conform, in_line
 from trainer.config import Config, resolve
 from trainer.data.imageset import ImageSet
 from trainer.data.sources import load_source
 from trainer.data.split import as_known, content_digest, split
-from trainer.errors import CheckpointError, DataError, UsageError
+from trainer.errors import CheckpointError, DataError, UsageError, first_line
 from trainer.optimizers import build_optimizer
+from trainer.registry import models
+from trainer.rundir import CONFIG
 
 if TYPE_CHECKING:
     import keras
+
+
+Side = Annotated[int, Field(ge=1, le=2**14, strict=True)]
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What must be known of the data to build the model again; see `trainer.data.split.Data.facts`."""
+
+    digest: str
+    source_digest: str
+    input_shape: tuple[Side, Side, Side]
+    class_names: Annotated[list[str], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from, as a manifest says it; of a `Trainer` that was given no configuration, both are empty.
+
+    Attributes:
+        config: The configuration, as in `config.toml`.
+        data: Facts about the data.
+    """
+
+    config: dict[str, Any]
+    data: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -76,40 +106,51 @@ def find_checkpoint(path: Path) -> Path:
 
     Raises:
         UsageError: If `path` is neither a run directory nor a checkpoint.
-        CheckpointError: If the run has no checkpoint.
+        CheckpointError: If the run has no checkpoint, or the pointer to it is damaged.
     """
-    if (path / MANIFEST).is_file():
+    if _is_file(path / MANIFEST):
         return path
-    if not (path / "config.toml").is_file():
-        raise UsageError(f"{path} is neither a run directory nor a checkpoint")
+    if not _is_file(path / CONFIG):
+        raise UsageError(f"{in_line(path)} is neither a run directory nor a checkpoint")
     saved = Checkpoints(path / "checkpoints")
     found = saved.role("best") or saved.role("last")
     if found is None:
         raise CheckpointError(f"run {path} has no checkpoint")
-    if not (found / MANIFEST).is_file():
+    if not _is_file(found / MANIFEST):
         raise CheckpointError(f"checkpoint {found} is gone or damaged: it has no {MANIFEST}")
     return found
 
 
-def load_trained(path: Path) -> Trained:
-    """Start TensorFlow and load the model of a run directory or checkpoint; nothing saved is ever executed.
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long, a folder that may not be looked into
+        return False
 
+
+def load_trained(path: Path) -> Trained:
+    """Start TensorFlow and load the model of a run directory or checkpoint; no code in it is run.
+
+    The modules that its configuration names are imported, as `--import` did when it was trained.
     Where the optimizer keeps averages of the weights (`use_ema`), the model gets those.
 
     Raises:
         UsageError: If `path` is neither, or the model's name is not registered here.
-        CheckpointError: If there is no checkpoint, or it is damaged or does not fit.
+        CheckpointError: If there is no checkpoint, or it is damaged, says nothing of a model or does not fit.
     """
     found = checkpoint.read(find_checkpoint(path))
-    if not found.manifest["config"] or not found.manifest["data"]:
+    origin = conform(Origin, found.manifest, f"checkpoint {found.path}")
+    if not origin.config or not origin.data:
         raise CheckpointError(f"{found.path} names no model: it comes from a Trainer that was given no configuration")
-    config = resolve([found.manifest["config"]], str(found.path))
+    data = conform(DataFacts, origin.data, f"checkpoint {found.path}")
+    try:
+        config = resolve([origin.config], str(found.path))
+    except UsageError as error:
+        raise CheckpointError(str(error)) from error
     for module in config.imports:
         import_user_module(module)
     backend.start(config.training.seed, config.training.deterministic, config.training.dtype)
-    data = found.manifest["data"]
-    height, width, channels = data["input_shape"]
-    model = build_model(config, (height, width, channels), len(data["class_names"]))
+    model = _build(found.path, config, data)
     optimizer = build_optimizer(config.optimizer, steps=1)
     if optimizer.use_ema:
         optimizer.build(model.trainable_variables)
@@ -117,4 +158,12 @@ def load_trained(path: Path) -> Trained:
         optimizer.finalize_variable_values(model.trainable_variables)
     else:
         checkpoint.restore(found, model.variables)
-    return Trained(model, config, data, found.path)
+    return Trained(model, config, origin.data, found.path)
+
+
+def _build(path: Path, config: Config, data: DataFacts) -> keras.Model:
+    models.find(config.model.name)
+    try:
+        return build_model(config, data.input_shape, len(data.class_names))
+    except Exception as error:  # what a builder makes of forged facts can be anything
+        raise CheckpointError(f"checkpoint {path}: its model cannot be built: {first_line(error)}") from error

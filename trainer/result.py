@@ -44,6 +44,7 @@ def make_result(run: Run, best: Checkpoint | None, test: Mapping[str, Any], spee
         "wall_seconds": 0.0,
         "images_per_second": speed,
         "stop_reason": run.stop_reason,
+        "skipped_steps": run.skipped,
         "best": {
             **{"epoch": chosen["epoch"], "step": chosen["step"]},
             **{name: chosen["logs"].get(name) for name in ("val_loss", "val_accuracy")},

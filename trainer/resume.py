@@ -2,20 +2,78 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import json
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, Field
+
+from trainer.checkpoint import conform, in_line
 from trainer.config import read_toml
-from trainer.errors import CheckpointError, UsageError
+from trainer.errors import CheckpointError, UsageError, first_line
 from trainer.plugin import Plugin
 from trainer.result import versions
-from trainer.run import Run
-from trainer.rundir import CONFIG
+from trainer.run import Rewind, Run
+from trainer.rundir import CONFIG, HISTORY
 from trainer.signals import REASONS
 
-COUNTERS = ("epoch", "step", "images", "seconds", "epoch_seconds", "step_seconds", "validated", "unfinished")
-"""Fields of `Run` that go on where they were."""
+Whole = Annotated[int, Field(strict=True)]
+Count = Annotated[Whole, Field(ge=0, le=2**53)]
+Seconds = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=True)] | None
+"""A number of the logs; None is one that is not finite, which JSON has no word for."""
+
+
+def _in_range(rewind: Rewind) -> Rewind:
+    if not rewind.skip or not all(0 < step <= 2**53 for step in rewind.skip):
+        raise ValueError("skip must hold steps, counted from 1")
+    if not 0 < rewind.factor < math.inf:
+        raise ValueError("factor must be a finite number greater than 0")
+    return rewind
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Counters:
+    """Fields of `Run` that go on where they were."""
+
+    epoch: Count
+    step: Count
+    images: Count
+    seconds: Seconds
+    epoch_seconds: Seconds
+    step_seconds: Seconds
+    validated: Count
+    unfinished: Annotated[bool, Field(strict=True)]
+    recoveries: list[Annotated[Rewind, AfterValidator(_in_range)]]
+
+
+COUNTERS = tuple(field.name for field in dataclasses.fields(Counters))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts(Counters):
+    """What a checkpoint's manifest says of a run besides its variables.
+
+    Attributes:
+        stop_reason: Why training was over; empty if it was to go on.
+        history: Lines of `history.jsonl`.
+        plugins: What each plugin must remember, by name.
+    """
+
+    stop_reason: str
+    seed: Whole
+    steps_per_epoch: Annotated[Count, Field(ge=1)]
+    history: Count
+    logs: dict[str, Number]
+    plugins: dict[str, Any]
+    data: dict[str, Any]
+    config: dict[str, Any]
+    versions: dict[str, str]
 
 
 def facts(run: Run, states: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,18 +83,55 @@ def facts(run: Run, states: Mapping[str, Any]) -> dict[str, Any]:
         run: The run.
         states: What each plugin must remember, by name.
     """
-    return {
+    known = Facts(
         **{name: getattr(run, name) for name in COUNTERS},
-        "stop_reason": "" if run.status != "running" or run.stop_reason in REASONS else run.stop_reason,
-        "seed": run.seed,
-        "steps_per_epoch": run.steps_per_epoch,
-        "history": len(run.history),
-        "logs": dict(run.logs),
-        "plugins": dict(states),
-        "data": dict(run.data),
-        "config": dict(run.config),
-        "versions": versions(),
-    }
+        stop_reason="" if run.status != "running" or run.stop_reason in REASONS else run.stop_reason,
+        seed=run.seed,
+        steps_per_epoch=run.steps_per_epoch,
+        history=len(run.history),
+        logs=dict(run.logs),
+        plugins=dict(states),
+        data=dict(run.data),
+        config=dict(run.config),
+        versions=versions(),
+    )
+    return dataclasses.asdict(known)
+
+
+def _read(run: Run, manifest: Mapping[str, Any]) -> Facts:
+    """Return what `facts` said.
+
+    Raises:
+        CheckpointError: If the manifest holds anything else, or the run directory has not the history that it counts.
+    """
+    whose = "the checkpoint" + (f" of {run.directory}" if run.directory is not None else "")
+    known = conform(Facts, manifest, whose)
+    before = -(-known.step // known.steps_per_epoch)  # epochs begun before this step
+    if not before <= known.epoch <= known.step // known.steps_per_epoch + 1 or known.validated > known.step:
+        place = f"epoch {known.epoch}, step {known.step} and validated {known.validated}"
+        raise CheckpointError(
+            f"{whose} does not hold what a run writes: {place} contradict one another; "
+            "move its folder away to use another"
+        )
+    if run.directory is not None:
+        _check_history(run.directory / HISTORY, known.history)
+    return known
+
+
+def _check_history(path: Path, count: int) -> None:
+    try:
+        lines = path.read_bytes().splitlines()[:count]
+        for line in lines:
+            json.loads(line)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged: {first_line(error)}") from error
+    if len(lines) < count:
+        raise CheckpointError(
+            f"{path} has {len(lines)} lines, the checkpoint counts {count}; "
+            "move the checkpoint's folder away to go on from one before it"
+        )
 
 
 def check(run: Run, manifest: Mapping[str, Any], anyway: bool) -> None:
@@ -45,45 +140,76 @@ def check(run: Run, manifest: Mapping[str, Any], anyway: bool) -> None:
     Args:
         run: The run, planned.
         manifest: What `facts` returned.
-        anyway: Accept other data.
+        anyway: Accept other data, and another seed.
 
     Raises:
-        CheckpointError: If the data are others, or an epoch has another number of steps, so that the position in the
-            checkpoint means something else.
+        CheckpointError: If the manifest is not what `facts` returns, the data or the seed are others, or an epoch has
+            another number of steps, so that the position in the checkpoint means something else.
     """
-    before, now = (data.get("digest") for data in (manifest["data"], run.data))
-    if before != now and not anyway:
+    known = _read(run, manifest)
+    if known.data.get("digest") != run.data.get("digest") and not anyway:
         raise CheckpointError(
-            f"the run was trained on other data: {manifest['data'].get('name')} {str(before)[:12]}…, "
-            f"now {run.data.get('name')} {str(now)[:12]}…; --resume-anyway goes on with these"
+            f"the run was trained on other data: {_named(known.data)}, now {_named(run.data)}; "
+            "--resume-anyway goes on with these"
         )
-    if manifest["steps_per_epoch"] != run.steps_per_epoch:
+    if known.steps_per_epoch != run.steps_per_epoch:
         raise CheckpointError(
-            f"the checkpoint's epochs have {manifest['steps_per_epoch']} steps, those of this run {run.steps_per_epoch}"
+            f"the checkpoint's epochs have {known.steps_per_epoch} steps, those of this run {run.steps_per_epoch}"
         )
+    if known.seed != run.seed and not anyway:
+        raise CheckpointError(
+            f"the run was started with seed {known.seed}, now it is {run.seed}; --resume-anyway goes on with this"
+        )
+
+
+def _named(data: Mapping[str, Any]) -> str:
+    """Return the name of data and the beginning of their digest."""
+    name, digest = in_line(data.get("name") or "data without a name"), in_line(data.get("digest") or "")
+    return f"{name} {digest[:12]}…" if digest else f"{name} of no known content"
 
 
 def take_up(run: Run, manifest: Mapping[str, Any], plugins: Sequence[Plugin], done: bool) -> None:
-    """Set a run and its plugins as a checkpoint's manifest says.
+    """Set a run and its plugins as a checkpoint's manifest says: all of it, or nothing if an error is raised.
 
     Args:
         run: The run, planned.
         manifest: What `facts` returned.
         plugins: Its plugins; one that the manifest does not know starts anew.
         done: Whether the run had a result, and more is asked of it now: then why it stopped is forgotten.
+
+    Raises:
+        CheckpointError: If the manifest is not what `facts` returns, or a plugin cannot take back its state.
     """
+    known = _read(run, manifest)
+    _restore(plugins, known.plugins)
     for name in COUNTERS:
-        setattr(run, name, manifest[name])
-    run.logs = dict(manifest["logs"])
-    run.stop_reason = "" if done else manifest["stop_reason"]
+        setattr(run, name, getattr(known, name))
+    run.logs = {name: math.nan if value is None else value for name, value in known.logs.items()}
+    run.stop_reason = "" if done else known.stop_reason
+
+
+def _restore(plugins: Sequence[Plugin], states: Mapping[str, Any]) -> None:
+    """Have plugins take back what they remembered: all of them, or none."""
+    before: list[tuple[Plugin, dict[str, Any]]] = []
     for plugin in plugins:
-        if plugin.name in manifest["plugins"]:
-            plugin.restore(manifest["plugins"][plugin.name])
+        if plugin.name not in states:
+            continue
+        try:
+            before.append((plugin, copy.deepcopy(plugin.state())))
+            plugin.restore(states[plugin.name])
+        except Exception as error:  # a plugin may raise anything, and what it is given may be forged
+            for changed, state in reversed(before):
+                with suppress(Exception):
+                    changed.restore(state)
+            raise CheckpointError(
+                f"plugin {plugin.name!r} cannot take back what the checkpoint says of it: "
+                f"{type(error).__name__}: {first_line(error)}"
+            ) from error
 
 
 FREE = ("training.epochs", "training.steps", "training.max_time", "data.folder", "imports")
 """Keys of the configuration that may change when a run is resumed, and the plugins that only watch."""
-WATCHING = ("plugins.progress", "plugins.mlflow", "plugins.plots")
+WATCHING = ("progress", "mlflow", "plots")
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -94,8 +220,14 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         now: Another.
     """
     old, new = _flat(before), _flat(now)
-    keys = [key for key in dict.fromkeys([*old, *new]) if key not in FREE and not key.startswith(WATCHING)]
+    keys = [key for key in dict.fromkeys([*old, *new]) if key not in FREE and not _watches(key)]
     return [f"{k}: {old.get(k, '-')} → {new.get(k, '-')}" for k in keys if old.get(k) != new.get(k)]
+
+
+def _watches(key: str) -> bool:
+    """Return whether a key such as `plugins.progress.mode` is about a plugin that only watches."""
+    section, _, rest = key.partition(".")
+    return section == "plugins" and rest.partition(".")[0] in WATCHING
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

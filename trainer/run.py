@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,9 +21,24 @@ def _nothing_read() -> dict[str, float]:
     return {}
 
 
+@dataclass(frozen=True)
+class Rewind:
+    """A request to go back to a checkpoint, and to go on from there otherwise.
+
+    Attributes:
+        reason: Why, for people.
+        skip: Steps whose batches are left out from now on, counted from 1, ascending; at least one.
+        factor: What the learning rate is multiplied with, from the first of these steps on.
+    """
+
+    reason: str
+    skip: tuple[int, ...]
+    factor: float
+
+
 @dataclass
 class Run:
-    """Everything that a plugin may read; `stop`, `fail`, `save`, `log` and `warn` are what it may ask for.
+    """Everything that a plugin may read; `stop`, `fail`, `rewind`, `save`, `log` and `warn` are what it may ask for.
 
     A test makes one by hand (`Run(epoch=3, logs={"val_loss": 0.1})`) and calls a hook with it: no TensorFlow needed.
 
@@ -50,6 +65,11 @@ class Run:
         unfinished: Whether validation or the end of the epoch, due after the last step, are still to come.
         images: Training images seen in the epochs that have ended.
         loss: Loss of the last step, a scalar tensor; `float(run.loss)` waits for the device. None before the first.
+        losses: Losses of the steps of the last span, a float32 tensor `[n]` whose last is that of `step`; empty if that
+            was skipped. A plugin that is to see all of them has `every = Every()`.
+        gradient_norms: Global norms of the gradients of these steps, before they were clipped, a float32 tensor `[n]`;
+            empty unless a plugin has `gradient_norms` set.
+        recoveries: The requests to go back that were met, oldest first.
         logs: Numbers of the latest epoch and validation, plain floats.
         history: One mapping for each line of `history.jsonl`, oldest first.
         result: What `result.json` will hold; empty until the test data were evaluated.
@@ -57,11 +77,13 @@ class Run:
         stop_reason: The first reason given to `fail`, else to `stop`; empty while nobody asked.
         error: The exception that ended the run, if one did.
         failed: Whether the run was ended by `fail`.
+        rewinding: The request to go back that is about to be met, if there is one.
         signal: Number of the signal that ended the run, if one did.
         saves: Roles asked for with `save` and not yet written.
         drops: Roles given up with `drop`.
         saved: The step of the checkpoint that each role was last pointed to.
         notes: What plugins keep in `run.json`, by key (`note`).
+        plan: What the run is going to do, as rows of label and text; see `trainer.plan`.
     """
 
     name: str = ""
@@ -86,6 +108,9 @@ class Run:
     images: int = 0
     unfinished: bool = False
     loss: Any = None
+    losses: Any = ()
+    gradient_norms: Any = ()
+    recoveries: list[Rewind] = field(default_factory=list)
     logs: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
@@ -93,8 +118,10 @@ class Run:
     stop_reason: str = ""
     error: BaseException | None = None
     failed: bool = False
+    rewinding: Rewind | None = None
     signal: int | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    plan: list[tuple[str, str]] = field(default_factory=list)
     read_metrics: Callable[[], dict[str, float]] = field(default=_nothing_read, repr=False)
     write_notes: Callable[[], None] | None = field(default=None, repr=False)
     saves: list[str] = field(default_factory=list, repr=False)
@@ -108,8 +135,13 @@ class Run:
 
     @property
     def broken_off(self) -> bool:
-        """Whether training must end at once: by a signal or a failure, not by a plan."""
-        return self.signal is not None or self.failed
+        """Whether training must end or turn back at once: by a signal, a failure or a rewind, not by a plan."""
+        return self.signal is not None or self.failed or self.rewinding is not None
+
+    @property
+    def skipped(self) -> list[int]:
+        """Steps whose batches are left out, counted from 1, ascending."""
+        return sorted({step for recovery in self.recoveries for step in recovery.skip})
 
     @property
     def learning_rate(self) -> float:
@@ -140,6 +172,21 @@ class Run:
         """
         if not self.failed:
             self.failed, self.stop_reason = True, reason
+
+    def rewind(self, reason: str, skip: Iterable[int], factor: float = 1.0) -> None:
+        """Ask to go back to the last good checkpoint and to go on from there without some batches.
+
+        Good is one whose numbers are all finite and, if there is one, that was saved before the first step of `skip`.
+        What came after it is taken back, the plugins' states and the history too. What happens from then on does not
+        depend on where it lies. A request to go back outweighs one to stop or to fail at the same moment, since that
+        moment will not have been; the first is kept.
+
+        Args:
+            reason: Why, for people.
+            skip: Steps whose batches are left out from now on, counted from 1, at least one; they count as steps.
+            factor: What the learning rate is multiplied with, from the first of these steps on.
+        """
+        self.rewinding = self.rewinding or Rewind(reason, tuple(sorted(skip)), factor)
 
     def save(self, *roles: str) -> None:
         """Ask for a checkpoint after this moment's hooks; every role (`"best"`, `"last"`) will point to it.

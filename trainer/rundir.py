@@ -23,11 +23,12 @@ from typing import Any
 import psutil
 
 from trainer.checkpoint import Checkpoints
-from trainer.errors import InkwellError, UsageError
+from trainer.errors import InkwellError, UsageError, first_line
 from trainer.files import to_json, write_atomic
 from trainer.run import Run, process_facts
 
 CONFIG, RUN, HISTORY, RESULT, ERRORS = "config.toml", "run.json", "history.jsonl", "result.json", "error.log"
+CHECKPOINTS = "checkpoints"
 ANOTHER = "choose another with --run-dir"
 
 
@@ -60,6 +61,19 @@ def check_free(path: Path) -> None:
         raise InkwellError(f"run directory {path} cannot be made: {parent} cannot be written to; {ANOTHER}")
 
 
+def check_ended(path: Path) -> dict[str, Any]:
+    """Refuse to go on with a run that is still going on; return what its `run.json` says.
+
+    Raises:
+        UsageError: If the process of the run is still alive.
+        InkwellError: If `run.json` cannot be read.
+    """
+    facts = read_json(path / RUN)
+    if facts.get("status") == "running" and is_alive(facts):
+        raise UsageError(f"run {path} is still running as process {facts['pid']}")
+    return facts
+
+
 class RunDirectory:
     """Writes the files of one run.
 
@@ -70,7 +84,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, started: str = "") -> None:
         self.path = path.absolute()
-        self.checkpoints = Checkpoints(self.path / "checkpoints")
+        self.checkpoints = Checkpoints(self.path / CHECKPOINTS)
         started = started or time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self._facts = {"name": self.path.name, "started": started, **process_facts()}
         self._unwritten = ""
@@ -100,9 +114,7 @@ class RunDirectory:
             UsageError: If the process of the run is still alive.
             InkwellError: If `run.json` cannot be read.
         """
-        facts = read_json(path / RUN)
-        if facts.get("status") == "running" and is_alive(facts):
-            raise UsageError(f"run {path} is still running as process {facts['pid']}")
+        facts = check_ended(path)
         directory = cls(path, facts.get("started", ""))
         directory.checkpoints.clean()
         return directory
@@ -133,10 +145,10 @@ class RunDirectory:
         Raises:
             InkwellError: If there are fewer lines.
         """
-        kept = (self.path / HISTORY).read_text(encoding="utf-8").splitlines(keepends=True)[:lines]
-        if len(kept) < lines or not all(line.endswith("\n") for line in kept):
+        kept = (self.path / HISTORY).read_bytes().splitlines(keepends=True)[:lines]
+        if len(kept) < lines or not all(line.endswith(b"\n") for line in kept):
             raise InkwellError(f"{self.path / HISTORY} has fewer than the {lines} lines that the checkpoint counts")
-        write_atomic(self.path / HISTORY, "".join(kept))
+        write_atomic(self.path / HISTORY, b"".join(kept).decode())
         (self.path / RESULT).unlink(missing_ok=True)
         return [json.loads(line) for line in kept]
 
@@ -195,17 +207,21 @@ def read_json(path: Path) -> dict[str, Any]:
         InkwellError: If it is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InkwellError(f"{path} cannot be read: {error}") from error
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
+    if not isinstance(values, dict):
+        raise InkwellError(f"{path} is damaged: it holds no table")
+    return values
 
 
 def is_alive(facts: Mapping[str, Any]) -> bool:
     """Return whether the process of a `run.json` lives on this machine, started since its last boot."""
     here = process_facts()
-    if (facts.get("host"), facts.get("boot_id")) != (here["host"], here["boot_id"]) or facts["pid"] == here["pid"]:
+    pid = facts.get("pid")
+    if (facts.get("host"), facts.get("boot_id")) != (here["host"], here["boot_id"]) or pid == here["pid"]:
         return False
-    return psutil.pid_exists(facts["pid"])
+    return isinstance(pid, int) and 0 < pid < 2**31 and psutil.pid_exists(pid)
 
 
 def newest_done(root: Path) -> Path:

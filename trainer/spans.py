@@ -35,11 +35,12 @@ def steps_to_next(run: Run, cadences: Iterable[Every], limit: int) -> int:
 
     Args:
         run: A run with steps left.
-        cadences: What plugins and validation ask for; a span never crosses the end of an epoch, asked for or not.
+        cadences: What plugins and validation ask for; a span never crosses the end of an epoch or a step to skip.
         limit: Longest span allowed, at least 1.
     """
     ends = [run.steps - run.step, run.steps_per_epoch - run.step % run.steps_per_epoch, limit]
     ends += [every.steps - run.step % every.steps for every in cadences if every.steps is not None]
+    ends += [step - 1 - run.step for step in run.skipped if step > run.step + 1]
     return min(ends)
 
 
@@ -61,7 +62,7 @@ class Due:
             return step % self.every.steps == 0
         if self.every.epochs is not None:
             return epoch_ended and epoch % self.every.epochs == 0
-        if now - self._last < self.every.seconds:  # type: ignore[operator]
+        if self.every.seconds is not None and now - self._last < self.every.seconds:
             return False
         self._last = now
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -56,6 +56,30 @@ class Meter:
             metric.reset_state()
 
 
+class Span(NamedTuple):
+    """What a span of training steps tells.
+
+    Attributes:
+        losses: The loss of each step, float32 `[n]`.
+        norms: The global norm of the gradients of each step before they are clipped, float32 `[n]`; empty unless asked
+            for.
+        waited: Seconds for which steps waited for their batches, float64.
+    """
+
+    losses: tf.Tensor
+    norms: tf.Tensor
+    waited: tf.Tensor
+
+
+def next_batch(batches: Any) -> tuple[Batch, tf.Tensor]:
+    """Return the next batch and the seconds for which it was waited, inside a compiled function."""
+    begin = tf.timestamp()
+    with tf.control_dependencies([begin]):
+        batch = batches.get_next()
+    with tf.control_dependencies(tf.nest.flatten(batch)):
+        return batch, tf.timestamp() - begin
+
+
 class TrainStep:
     """Training steps: what a replica does (`_replica`) is kept apart from what happens across them (`_update`).
 
@@ -67,6 +91,7 @@ class TrainStep:
         strategy: Where variables live.
         clip_norm: Largest global norm of the gradients of a whole batch; None leaves them as they are. Clipping happens
             here, after aggregation, because Keras optimizers clip before it.
+        norms: Whether to return the global norm of the gradients of each step too.
     """
 
     def __init__(
@@ -77,9 +102,10 @@ class TrainStep:
         spec: Any,
         strategy: SingleDevice,
         clip_norm: float | None = None,
+        norms: bool = False,
     ) -> None:
         self.model, self.task, self.optimizer = model, task, optimizer
-        self.strategy, self.clip_norm = strategy, clip_norm
+        self.strategy, self.clip_norm, self.norms = strategy, clip_norm, norms
         with strategy.scope():
             self.meter = Meter(task)
             self.meter.check()
@@ -87,17 +113,27 @@ class TrainStep:
         signature = [tf.data.IteratorSpec(spec), tf.TensorSpec([], tf.int32)]
         self.span = tf.function(self._span, input_signature=signature, autograph=False)
 
-    def _span(self, batches: Any, count: tf.Tensor) -> tf.Tensor:
-        """Take `count` batches and train on each; return the loss of the last, a float32 scalar."""
+    def _span(self, batches: Any, count: tf.Tensor) -> Span:
+        """Take `count` batches and train on each."""
 
-        def body(done: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            batch = batches.get_next()
+        def body(done: tf.Tensor, losses: tf.TensorArray, norms: tf.TensorArray, waited: tf.Tensor) -> tuple[Any, ...]:
+            batch, seconds = next_batch(batches)
             loss, outputs, gradients = self.strategy.run(self._replica, batch)
-            self._update(gradients)
+            norm = self._update(gradients)
             self.meter.update(batch, loss, outputs)
-            return done + 1, loss
+            return (
+                done + 1,
+                losses.write(done, loss),
+                norms.write(done, norm) if self.norms else norms,
+                waited + seconds,
+            )
 
-        return tf.while_loop(lambda done, _: done < count, body, (0, 0.0), parallel_iterations=1)[1]
+        losses = tf.TensorArray(tf.float32, count, element_shape=[])
+        norms = tf.TensorArray(tf.float32, count if self.norms else 0, element_shape=[])
+        start = (0, losses, norms, tf.zeros([], tf.float64))
+        # One iteration at a time: else the next would take its batch before this one has used its own.
+        _, losses, norms, waited = tf.while_loop(lambda done, *_: done < count, body, start, parallel_iterations=1)
+        return Span(losses.stack(), norms.stack(), waited)
 
     def _replica(self, batch: Batch) -> tuple[tf.Tensor, Any, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
@@ -106,11 +142,15 @@ class TrainStep:
             scaled = self.optimizer.scale_loss(loss)
         return loss, outputs, tape.gradient(scaled, self.model.trainable_variables)
 
-    def _update(self, gradients: list[tf.Tensor]) -> None:
-        gradients = list(self.strategy.mean_gradients(gradients))
+    def _update(self, gradients: list[tf.Tensor]) -> tf.Tensor | None:
+        """Apply the gradients; return their global norm if anybody needs it."""
+        gradients, norm = list(self.strategy.mean_gradients(gradients)), None
+        if self.norms or self.clip_norm is not None:
+            norm = tf.linalg.global_norm(gradients)
         if self.clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)
         self.optimizer.apply(gradients, self.model.trainable_variables)
+        return norm
 
 
 class EvaluationStep:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def result_table(result: Mapping[str, Any]) -> str:
     """Return the lines that a person wants to see at the end of a run."""
-    data, best = result["data"], result["best"]
+    data, best, skipped = result["data"], result["best"], result["skipped_steps"]
     trained = f"{count(result['epochs'], 'epoch')}, {count(result['steps'], 'step')}"
     rows = [
         ("model", f"{result['model']}, {result['params']['count']:,} parameters"),
         ("data", f"{data['name']}: {data['train']:,} to train, {data['val']:,} to validate, {data['test']:,} to test"),
         ("trained", f"{trained}, {result['images_per_second']:,.0f} images/s"),
         ("stopped", result["stop_reason"] or "as planned"),
+        *([("skipped", f"step {', '.join(map(str, skipped))}")] if skipped else []),
         ("best", f"epoch {best['epoch']}, validation accuracy {_percent(best['val_accuracy'])}"),
         *(("test " + label, value) for label, value in score_rows(result["test"])),
         ("time", f"{result['train_seconds']:.1f} s of training, {result['wall_seconds']:.1f} s in all"),
@@ -32,6 +34,12 @@ def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
 def count(number: int, thing: str) -> str:
     """Return a number of things, in the singular or the plural."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def in_bytes(size: int) -> str:
+    """Return a size in decimal units, such as `1.2 MB`."""
+    unit = max(0, min(4, int(math.log10(max(size, 1)) // 3)))
+    return f"{size / 1000**unit:.{1 if unit else 0}f} {('bytes', 'kB', 'MB', 'GB', 'TB')[unit]}"
 
 
 def table(rows: list[tuple[str, str]]) -> str:

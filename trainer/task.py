@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trainer.errors import UsageError
 from trainer.registry import tasks
 
 if TYPE_CHECKING:
@@ -51,6 +52,18 @@ class Task:
     def update(self, metrics: Mapping[str, keras.metrics.Metric], batch: Batch, outputs: Any) -> None:
         """Update `metrics` with a batch and its outputs; runs inside the compiled function, after `forward`."""
 
+    def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
+        """Refuse data that the model cannot learn; called before step 0.
+
+        Args:
+            model: The model.
+            spec: `tf.TypeSpec` structure of a batch.
+            labels: All labels of the images in memory; None where data are streamed.
+
+        Raises:
+            UsageError: If they do not fit.
+        """
+
     def report(self, outputs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         """Return more numbers about a test set than its metrics, from all outputs of the model and all labels.
 
@@ -92,6 +105,25 @@ class Classification(Task):
             smooth = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
             return smooth(targets, logits), logits
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits), logits
+
+    def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
+        """Compare the images with the model's input, and the labels with its outputs.
+
+        Raises:
+            UsageError: If shapes differ, the model does not give one number a class, or a label has no output.
+        """
+        if not isinstance(spec, tuple) or len(spec) != 2:
+            raise UsageError(f"classification learns from pairs of images and labels, a batch of these data is {spec}")
+        have, want = tuple(spec[0].shape[1:]), tuple(model.input_shape[1:])
+        if len(have) != len(want) or any(None not in (h, w) and h != w for h, w in zip(have, want, strict=True)):
+            raise UsageError(f"the model takes images of {want}, those to learn from have {have}")
+        if len(model.output_shape) != 2:
+            raise UsageError(f"classification needs logits [N, K], the model returns {model.output_shape}")
+        classes = model.output_shape[-1]
+        if labels is not None and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise UsageError(
+                f"labels go from {labels.min()} to {labels.max()}, the model has outputs for 0 to {classes - 1}"
+            )
 
     def metrics(self) -> Mapping[str, keras.metrics.Metric]:
         """Return the accuracy."""

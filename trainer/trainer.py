@@ -1,4 +1,4 @@
-"""`Trainer`: fit, evaluate, predict. The loop is `Trainer._train`."""
+"""`Trainer`: fit, evaluate, predict. What comes before the loop and after it; the loop is `trainer.loop`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ from trainer.data.pipeline import EvaluationPipeline, Fixed, InOrder, Shuffled, 
 from trainer.errors import PluginError, TrainingFailed, UsageError
 from trainer.hooks import Hooks
 from trainer.ledger import Ledger
-from trainer.plugin import Every, Plugin, check_plugins, overrides
+from trainer.loop import Course, Loop
+from trainer.plan import plan
+from trainer.plugin import Every, Plugin, check_plugins
+from trainer.preflight import check_data, check_directory, check_first_loss, check_schedule, check_space
+from trainer.rate import LearningRate
 from trainer.recorder import Recorder
 from trainer.result import make_result
 from trainer.run import Run, Status
-from trainer.signals import listening, look_outside
-from trainer.spans import SPAN_SECONDS, Due, Pace, steps_to_next
+from trainer.signals import listening
 from trainer.step import EvaluationStep, TrainStep
 from trainer.strategy import SingleDevice
-from trainer.task import ENGINE_LOGS, Classification, Task, logged_names
+from trainer.task import Classification, Task, logged_names
 
 
 class Trainer:
@@ -71,6 +74,7 @@ class Trainer:
         self.seed, self.clip_norm = seed, clip_norm
         self.strategy = strategy or SingleDevice()
         self.ledger = ledger or Ledger()
+        self.rate = LearningRate(self.optimizer)
         self._memories: dict[str, Any] | None = None  # what plugins remember before their first run
         self.evaluation = EvaluationStep(model, self.task, self.strategy)
         images = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
@@ -91,6 +95,7 @@ class Trainer:
         data: Mapping[str, Any] | None = None,
         going_on: bool = False,
         anyway: bool = False,
+        dry_run: bool = False,
     ) -> Run:
         """Train, then look at `test` once, with the weights that the role `best` points to, else the last.
 
@@ -105,170 +110,46 @@ class Trainer:
             data: Facts about the data, for plugins and the result.
             going_on: Go on with the run in the run directory, from its newest sound checkpoint, as if it had never been
                 interrupted; all other arguments must be as they were, but for how long to train.
-            anyway: Go on even if the data are not those of the checkpoint.
+            anyway: Go on even if the data or the seed are not those of the checkpoint.
+            dry_run: Make all checks, then return the run with its `plan`; nothing was written or trained.
 
         Returns:
             The run: its history, its result, how it ended. The model has the weights that were tested.
 
         Raises:
-            UsageError: If plugins do not fit together, there is no step to do, or the run directory exists or is in
-                use.
+            UsageError: If plugins do not fit together, there is no step to do, the data do not fit the model, or the
+                run directory exists or is in use.
+            DataError: If the loss of the first batch is not finite, before any training.
+            InkwellError: If the disk is too small for the checkpoints, or the run directory cannot be made.
             CheckpointError: If there is no sound checkpoint to resume from, or it does not fit.
             PluginError: If a plugin that steers training raised.
             TrainingFailed: If the run was ended by `run.fail`, or its last checkpoint could not be written.
         """
         learnt = _training(train, self.seed)
         validated = _evaluating(validation) if validation is not None else None
+        course = Course(learnt, validated, validate_every or Every(epochs=1), max_time)
         total = epochs * learnt.steps_per_epoch if steps is None else steps
-        run = self._plan(learnt, validated, total, data or {}, going_on, anyway)
-        with self._session(run):
-            self._train(run, learnt, validated, validate_every or Every(epochs=1), max_time)
-            self._finish(run, test)
-        return run
-
-    def _train(
-        self,
-        run: Run,
-        train: TrainPipeline,
-        validation: EvaluationPipeline | None,
-        validate_every: Every,
-        max_time: float | None,
-    ) -> None:
-        now = time.perf_counter()
-        validation_due = Due(validate_every, now)
-        step_hooks = [(p, Due(p.every, now)) for p in self.plugins if overrides(p, "on_step_end")]
-        cadences = [validate_every, *(due.every for _, due in step_hooks)]
-        batches, pace = iter(train.batches(run.step)), Pace()
-        while not run.broken_off and (run.unfinished or (run.step < run.steps and not run.stop_reason)):
-            if not run.unfinished:
-                if run.step % run.steps_per_epoch == 0:
-                    self._begin_epoch(run)
-                    if run.stop_reason:
-                        break
-                self._span(run, batches, steps_to_next(run, cadences, pace.limit), pace)
-                moment = run.step, run.epoch, run.epoch_ended, time.perf_counter()
-                self.hooks.call(Plugin.on_step_end, [plugin for plugin, due in step_hooks if due(*moment)])
-                if max_time is not None and run.seconds >= max_time and run.step < run.steps:
-                    run.stop(f"the time limit of {max_time:g} s was reached")
-                look_outside(run)
-            run.unfinished = True
-            moment = run.step, run.epoch, run.epoch_ended, time.perf_counter()
-            wanted = validation_due(*moment) or run.step == run.steps or bool(run.stop_reason)
-            if validation is not None and wanted and run.validated != run.step and not run.broken_off:
-                self._validate(run, validation)
-            if not run.broken_off:
-                self._settle(run)
-            if run.signal is not None:
-                run.save("last")
-            self._save(run)
-        if validation is not None and run.validated != run.step and not run.broken_off:
-            self._validate(run, validation)  # a plugin stopped training at the end of an epoch that had none
-            self._settle(run)
-            self._save(run)
-
-    def _settle(self, run: Run) -> None:
-        """End the epoch, if it has ended or training does; else write down a validation in its midst."""
-        if run.unfinished and (run.epoch_ended or run.stop_reason):
-            self._end_epoch(run)
-        elif run.validated == run.step:
-            self.recorder.history("validation", {k: v for k, v in run.logs.items() if k.startswith("val_")})
-        run.unfinished = False
-
-    def _span(self, run: Run, batches: Iterator[Any], count: int, pace: Pace) -> None:
-        """Run `count` steps as one call of one compiled function."""
-        start = time.perf_counter()
-        with self.ledger("steps"):
-            run.loss = self.training.span(batches, tf.constant(count))
-        spent = time.perf_counter() - start
-        pace.measured(count, spent)
-        run.step += count
-        run.epoch_seconds += spent
-        run.step_seconds += spent
-        run.seconds = time.perf_counter() - run.started
-
-    def _begin_epoch(self, run: Run) -> None:
-        run.epoch = run.step // run.steps_per_epoch + 1
-        run.epoch_seconds = 0.0
-        run.logs = {name: value for name, value in run.logs.items() if name.startswith("val_")}
-        self.training.meter.reset()
-        self.hooks.call(Plugin.on_epoch_start)
-
-    def _end_epoch(self, run: Run) -> None:
-        self.recorder.collect()
-        images = self.training.meter.images
-        run.images += images
-        run.logs |= self.training.meter.read()
-        numbers = (run.learning_rate, run.epoch_seconds, images / (run.epoch_seconds or 1.0))
-        run.logs |= dict(zip(ENGINE_LOGS, numbers, strict=True))
-        self.hooks.call(Plugin.on_epoch_end)
-        fresh = run.validated == run.step  # numbers of a validation earlier in the epoch have a line of their own
-        self.recorder.history("epoch", {k: v for k, v in run.logs.items() if fresh or not k.startswith("val_")})
-
-    def _validate(self, run: Run, validation: EvaluationPipeline) -> None:
-        """Evaluate on validation data, unless told to stop; the metrics of the epoch in progress stay as they are."""
-        self.recorder.collect()
-        self.hooks.call(Plugin.on_validation_start)
-        self.evaluation.meter.reset()
-        due = Due(Every(seconds=SPAN_SECONDS), time.perf_counter())
-        batches = iter(validation.batches())
-        with self._averages():
-            for run.validation_step in range(1, validation.steps + 1):
-                if run.broken_off:
-                    return
-                with self.ledger("validation"):
-                    self.evaluation.next(batches)
-                if due(run.validation_step, run.epoch, False, time.perf_counter()):
-                    self.hooks.call(Plugin.on_validation_step)
-                look_outside(run)
-        run.logs |= {f"val_{name}": value for name, value in self.evaluation.meter.read().items()}
-        run.validated = run.step
-        self.hooks.call(Plugin.on_validation_end)
-
-    def _save(self, run: Run) -> None:
-        """Save what plugins asked for, after all of them had their turn."""
-        roles, run.saves = run.saves, []
-        drops, run.drops = run.drops, []
-        if roles and run.directory is not None and not run.failed:
-            with self.ledger("checkpoints"):
-                name = f"epoch={run.epoch:04d}-step={run.step:07d}{'-unfinished' if run.unfinished else ''}"
-                state = checkpoint.snapshot(name, self._variables(), resume.facts(run, self.hooks.states()))
-                self.recorder.save(state, roles, drops)
-
-    def _save_after(self, run: Run) -> None:
-        """Save what plugins asked for after an exception, if the variables are those of `run.step`."""
-        if run.saves and int(self.optimizer.iterations) == run.step > 0:
-            self._save(run)
-            self.recorder.collect()
-
-    @contextmanager
-    def _averages(self) -> Iterator[None]:
-        """Have the model use the averages of its weights meanwhile, if the optimizer keeps them (`use_ema`)."""
-        if not self.optimizer.use_ema:
-            yield
-            return
-        weights = self.model.trainable_variables
-        kept = [tf.identity(weight) for weight in weights]
-        self.optimizer.finalize_variable_values(weights)
-        try:
-            yield
-        finally:
-            for weight, value in zip(weights, kept, strict=True):
-                weight.assign(value)
-
-    def _variables(self) -> list[Any]:
-        """Return everything that training changes, in the order of a checkpoint."""
-        return [*self.model.variables, *self.optimizer.variables, *self.training.meter.variables]
+        self.loop = self._prepare(course, total, data or {})
+        saved = self._preflight(course, going_on, anyway)
+        if dry_run:
+            return self.loop.run
+        self._open(saved)
+        with self._session(self.loop.run):
+            self.loop.train(course)
+            self._finish(self.loop.run, test)
+        return self.loop.run
 
     def _finish(self, run: Run, test: EvaluationPipeline | ImageSet | tf.data.Dataset | None) -> None:
         """Choose the weights, look at the test data once, write the result."""
         if run.failed:
             raise TrainingFailed(run.stop_reason)
-        self.recorder.check_saved()
+        recorder = self.loop.recorder
+        recorder.check_saved()
         if run.broken_off:
             return
-        best = self.recorder.best()
+        best = recorder.best()
         if best is not None:
-            checkpoint.restore(best, self._variables())
+            checkpoint.restore(best, self.loop.variables)
         if self.optimizer.use_ema:
             self.optimizer.finalize_variable_values(self.model.trainable_variables)
         with self.ledger("test"):
@@ -276,26 +157,24 @@ class Trainer:
         if run.broken_off:  # told to stop meanwhile: the test is repeated when the run is resumed
             return
         run.result = make_result(run, best, tested, run.images / (run.step_seconds or 1.0))
-        self.hooks.call(Plugin.on_test_end)
+        self.loop.hooks.call(Plugin.on_test_end)
         run.result["wall_seconds"] = self.ledger.wall()
         run.result["time"] = self.ledger.rounded()
-        self.recorder.finish()
+        recorder.finish()
 
-    def _plan(
-        self,
-        train: TrainPipeline,
-        validation: EvaluationPipeline | None,
-        steps: int,
-        data: Mapping[str, Any],
-        going_on: bool,
-        anyway: bool,
-    ) -> Run:
-        """Check what can be checked before step 0, compile, and open the run or go on with it."""
+    def _prepare(self, course: Course, steps: int, data: Mapping[str, Any]) -> Loop:
+        """Compile the training step and put the loop of a new run together; nothing is written.
+
+        Raises:
+            UsageError: If plugins, data and model do not fit together, or there is no step to do.
+        """
+        train, validation = course.train, course.validation
         check_plugins(self.plugins, logged_names(self.task, validation is not None))
         if steps < 1:
             raise UsageError(
                 f"there is nothing to train: epochs and steps must be at least 1, not {steps} steps in all"
             )
+        check_data(self.task, self.model, course)
         run = Run(
             seed=self.seed,
             config=self.config,
@@ -307,55 +186,73 @@ class Trainer:
             steps_per_epoch=train.steps_per_epoch,
             validation_steps=validation.steps if validation is not None else 0,
         )
-        self._begin_anew(run)
+        hooks = self._begin_anew(run)
         with self.ledger("trace"):
-            self.training = TrainStep(self.model, self.task, self.optimizer, train.spec, self.strategy, self.clip_norm)
-            self.training.span.get_concrete_function()
-        run.read_metrics = self.training.meter.read
-        self.recorder = Recorder(run, self.run_dir, going_on)
-        if going_on:
-            self._go_on(run, anyway)
-        self.recorder.start(self.config_text)
-        run.started = time.perf_counter() - run.seconds
-        return run
+            norms = any(plugin.gradient_norms for plugin in self.plugins)
+            step = TrainStep(self.model, self.task, self.optimizer, train.spec, self.strategy, self.clip_norm, norms)
+            step.span.get_concrete_function()
+        run.read_metrics = step.meter.read
+        return Loop(run, step, self.evaluation, self.rate, hooks, Recorder(run, self.run_dir), self.ledger)
 
-    def _begin_anew(self, run: Run) -> None:
-        """Have a second run of this trainer remember nothing of the first."""
+    def _begin_anew(self, run: Run) -> Hooks:
+        """Return the hooks of a run; a second run of this trainer remembers nothing of the first."""
         if self._memories is not None:
             self.ledger = Ledger()
-        self.hooks = Hooks(self.plugins, run, self.ledger)
+        hooks = Hooks(self.plugins, run, self.ledger)
         if self._memories is None:
-            self._memories = self.hooks.states()
-            return
+            self._memories = hooks.states()
+            return hooks
         for plugin in self.plugins:
             if plugin.name in self._memories:
                 plugin.restore(copy.deepcopy(self._memories[plugin.name]))
+        return hooks
 
-    def _go_on(self, run: Run, anyway: bool) -> None:
-        """Take up the run in the run directory where its newest sound checkpoint left it."""
-        saved = self.recorder.newest()
-        resume.check(run, saved.manifest, anyway)
-        checkpoint.restore(saved, self._variables())
-        resume.take_up(run, saved.manifest, self.plugins, self.recorder.done)
-        self.recorder.cut_history(saved.manifest["history"])
-        self.ledger.started -= run.seconds  # the wall time of a run includes its earlier processes' training
+    def _preflight(self, course: Course, going_on: bool, anyway: bool) -> checkpoint.Checkpoint | None:
+        """Look at everything that can fail later, change nothing, and write the plan of the run into `run.plan`.
+
+        Returns:
+            The checkpoint to go on from, if there is one.
+        """
+        loop, saved = self.loop, None
+        check_directory(self.run_dir, going_on)
+        if going_on:
+            saved = loop.recorder.newest()
+            resume.check(loop.run, saved.manifest, anyway)
+            checkpoint.check_fits(saved, loop.variables)
+        with self.ledger("data"):
+            check_first_loss(self.task, self.model, course)
+        check_schedule(loop.run, self.rate)
+        space = check_space(self.run_dir, loop.variables, self.plugins)
+        loop.run.plan = plan(loop.run, course, self.plugins, self.rate, space, saved)
+        return saved
+
+    def _open(self, saved: checkpoint.Checkpoint | None) -> None:
+        """Make the run directory, or take up the run in it where `saved` left it."""
+        run, recorder = self.loop.run, self.loop.recorder
+        recorder.open(going_on=saved is not None)
+        if saved is not None:
+            self.loop.take_up(saved, recorder.done)
+            self.ledger.started -= run.seconds  # the wall time of a run includes its earlier processes' training
+        recorder.start(self.config_text)
+        run.started = time.perf_counter() - run.seconds
 
     @contextmanager
     def _session(self, run: Run) -> Iterator[None]:
         """Start the plugins, and end each one that was started, however the run ends."""
-        with listening(run), closing(self.recorder), self._ending(run), ExitStack() as ends:
+        hooks = self.loop.hooks
+        with listening(run), closing(self.loop.recorder), self._ending(run), ExitStack() as ends:
             try:
                 for plugin in self.plugins:
-                    ends.callback(self.hooks.call_one, Plugin.on_fit_end, plugin)
-                    self.hooks.call_one(Plugin.on_fit_start, plugin)
+                    ends.callback(hooks.call_one, Plugin.on_fit_end, plugin)
+                    hooks.call_one(Plugin.on_fit_start, plugin)
                 yield
                 self._set_status(run, "done" if run.result else "interrupted")
             except BaseException as error:
                 run.error = error
                 run.stop(str(error) or type(error).__name__)
                 self._set_status(run, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-                self.hooks.call(Plugin.on_exception)
-                self._save_after(run)
+                hooks.call(Plugin.on_exception)
+                self.loop.save_after_exception()
                 raise
 
     @contextmanager
@@ -365,12 +262,12 @@ class Trainer:
             yield
         except PluginError:
             self._set_status(run, "failed")
-            self.recorder.withdraw()
+            self.loop.recorder.withdraw()
             raise
 
     def _set_status(self, run: Run, status: Status) -> None:
         run.status = status
-        self.recorder.status()
+        self.loop.recorder.status()
 
     def evaluate(self, data: EvaluationPipeline | ImageSet | tf.data.Dataset) -> dict[str, Any]:
         """Return the task's numbers over all of `data`, every image counted once.

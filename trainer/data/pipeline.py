@@ -17,21 +17,33 @@ WORKERS = 2
 
 
 class TrainPipeline(Protocol):
-    """What `Trainer.fit` trains on: endless batches that can start at any step."""
+    """What `Trainer.fit` trains on: endless batches that can start at any step.
+
+    Attributes:
+        steps_per_epoch: Batches in one pass.
+        spec: Element spec of a batch.
+        labels: All labels, int32 `[N]`, if they are known before training, else None.
+    """
 
     steps_per_epoch: int
-    spec: Any  # element spec of a batch
+    spec: Any
+    labels: Any
 
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
         """Return the batches from global step `first_step` (0-based) on, epoch after epoch."""
         ...
 
+    def peek(self) -> Any | None:
+        """Return the first batch, or None if nobody can look at it without using it up."""
+        ...
+
 
 class EvaluationPipeline(Protocol):
-    """What is evaluated: the same batches in the same order every time."""
+    """What is evaluated: the same batches in the same order every time; attributes as in `TrainPipeline`."""
 
     steps: int
     spec: Any
+    labels: Any
 
     def batches(self) -> tf.data.Dataset:
         """Return all batches, once."""
@@ -80,6 +92,11 @@ class Shuffled:
         batches = epochs.flat_map(indices).map(self.batch, num_parallel_calls=WORKERS, deterministic=True)
         return batches.prefetch(PREFETCH).with_options(_options())
 
+    def peek(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the first batch."""
+        first = self.order(tf.constant(0))[: self.batch_size]
+        return self.batch(first, tf.constant(0, tf.int64))
+
     def order(self, epoch: tf.Tensor) -> tf.Tensor:
         """Return the order of the images in a 0-based epoch, int32 `[N]`."""
         seed = tf.stack([tf.constant(self.seed, tf.int64), tf.cast(epoch, tf.int64)])
@@ -103,7 +120,7 @@ class InOrder:
     def __init__(self, data: ImageSet, batch_size: int = 500) -> None:
         if batch_size < 1:
             raise UsageError(f"batch size must be at least 1: {batch_size}")
-        self.data, self.batch_size = data, batch_size
+        self.data, self.batch_size, self.labels = data, batch_size, data.labels
         self.steps = -(-len(data) // batch_size)
         self.spec = batch_spec(data)
         self._batches: tf.data.Dataset | None = None
@@ -140,13 +157,16 @@ class Streamed:
         known = int(batches.cardinality())
         if steps_per_epoch is None and known < 1:
             raise UsageError("the dataset does not know its number of batches; give Streamed its steps_per_epoch")
-        self.dataset, self.known = batches, known
+        self.dataset, self.known, self.labels = batches, known, None
         self.steps_per_epoch = steps_per_epoch or known
         self.spec = batches.element_spec
 
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
         """Return the batches from global step `first_step` (0-based) on, epoch after epoch without end."""
         return self.dataset.repeat().skip(first_step % self.known if self.known > 0 else first_step)
+
+    def peek(self) -> None:
+        """Return None: a look would move on what the dataset's shuffling and its source remember."""
 
 
 class Fixed:
@@ -163,7 +183,7 @@ class Fixed:
         self.steps = int(batches.cardinality())
         if self.steps < 1:
             raise UsageError("the dataset to evaluate on does not know its number of batches")
-        self.dataset, self.spec = batches, batches.element_spec
+        self.dataset, self.spec, self.labels = batches, batches.element_spec, None
 
     def batches(self) -> tf.data.Dataset:
         """Return all batches, once."""

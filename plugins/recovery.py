@@ -1,0 +1,117 @@
+"""Brings a run back from divergence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from plugins.monitor import all_finite
+from trainer.arguments import Count, Positive
+from trainer.errors import UsageError
+from trainer.plugin import Every, Plugin
+from trainer.registry import plugins
+from trainer.run import Run
+
+RECENT, BEFORE = 10, 100
+"""A spike is a median over so many losses against the median of so many before them: one hard batch is none."""
+
+FLOOR = 0.05
+"""The share of the first loss below which losses may jump: a loss near zero multiplies easily."""
+
+
+@plugins.register("recovery")
+class Recovery(Plugin):
+    """Go back to the last good checkpoint when training diverges, and go on without the bad batches.
+
+    The loss and the gradients of every step are looked at, in order, so that what is skipped depends on nothing else.
+    A batch whose loss or gradients are not finite is skipped; if training fails again before anything was achieved, so
+    are as many more before it as were skipped already, since one step can spoil the next. When the loss spikes, all
+    batches of the spike are skipped, and the one before it (after Chowdhery et al. 2022, arXiv 2204.02311, section
+    5.1). How far back the last good checkpoint lies is the business of the plugin `checkpoint`.
+
+    Args:
+        spike: By what factor the median of 10 losses must exceed the median of the 100 before them, or a twentieth of
+            the first loss if that is more; greater than 1.
+        factor: What the learning rate is multiplied with from the first skipped batch on, greater than 0 and at most 1.
+        retries: How many times in a run, at least 1; then the run fails.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    every = Every()
+    gradient_norms = True
+
+    def __init__(self, spike: Positive = 5.0, factor: Positive = 0.5, retries: Count = 5) -> None:
+        if spike <= 1:
+            raise ValueError(f"spike must be greater than 1: {spike}")
+        if factor > 1:
+            raise ValueError(f"factor must be at most 1: {factor}")
+        self.spike, self.factor, self.retries = spike, factor, retries
+        self.losses: list[float] = []  # the latest, oldest first
+        self.first_loss: float | None = None
+
+    def on_fit_start(self, run: Run) -> None:
+        """Ask for a checkpoint to go back to before there is another."""
+        if run.directory is None:
+            raise UsageError("recovery goes back to checkpoints: it needs a run directory (run_dir)")
+        if run.step == 0:
+            run.save("last")
+
+    def on_step_end(self, run: Run) -> None:
+        """Look at the losses of the steps since the last look."""
+        new = np.asarray(run.losses, np.float64)
+        if len(new) == 0:
+            return
+        bad = np.flatnonzero(~(np.isfinite(new) & np.isfinite(np.asarray(run.gradient_norms))))
+        if len(bad):
+            step = run.step - len(new) + 1 + int(bad[0])
+            what = "the loss is not finite" if not np.isfinite(new[bad[0]]) else "the gradients are not finite"
+            return self._go_back(run, f"{what} at step {step}", step, step)
+        self.first_loss = float(new[0]) if self.first_loss is None else self.first_loss
+        known = np.array([*self.losses, *new])
+        self.losses = known[-(RECENT + BEFORE) :].tolist()
+        if new.max() > self.spike * FLOOR * self.first_loss:  # else no median of them can be a spike
+            self._look_for_spike(run, known, len(new))
+
+    def _look_for_spike(self, run: Run, losses: np.ndarray, new: int) -> None:
+        """Look at the last `new` of `losses`, of which the very last is that of `run.step`, one after the other."""
+        for end in range(len(losses) - new + 1, len(losses) + 1):
+            recent, limit = losses[max(0, end - RECENT) : end], self._limit(losses[:end])
+            if limit is not None and np.median(recent) > limit:
+                last = run.step - (len(losses) - end)
+                first = last - len(recent) + 1 + int(np.argmax(recent > limit))
+                return self._go_back(run, f"the loss rose to {np.median(recent):.3g} at step {last}", first - 1, last)
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Look at the weights: their loss is that of the next step, and they are about to be saved."""
+        assert run.model is not None
+        if not all_finite(run.model):
+            self._go_back(run, f"the weights are not finite after step {run.step}", run.step, run.step)
+
+    def _limit(self, losses: np.ndarray) -> float | None:
+        """Return what the median of the latest losses must not exceed, or None if there are too few before them."""
+        before = losses[-(RECENT + BEFORE) : -RECENT]
+        if len(before) < RECENT or self.first_loss is None:
+            return None
+        return self.spike * max(float(np.median(before)), FLOOR * self.first_loss)
+
+    def _go_back(self, run: Run, reason: str, first: int, last: int) -> None:
+        """Skip the steps from `first` to `last`, and more before them if that was tried in vain."""
+        if len(run.recoveries) >= self.retries:
+            return run.fail(f"{reason}, after {len(run.recoveries)} recoveries; try a lower learning rate")
+        in_vain, begin = 0, first
+        for recovery in reversed(run.recoveries):
+            if recovery.skip[-1] < begin - 1:
+                break
+            in_vain, begin = in_vain + 1, recovery.skip[0]
+        run.rewind(reason, range(max(1, first - (2**in_vain - 1)), last + 1), self.factor)
+
+    def state(self) -> dict[str, Any]:
+        """Return the latest losses and the first."""
+        return {"losses": self.losses, "first_loss": self.first_loss}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take them back."""
+        self.losses, self.first_loss = list(state["losses"]), state["first_loss"]
