@@ -1,119 +1,123 @@
-"""Measure what the trainer costs over the bare compiled loop: `python scripts/bench.py --data mnist`."""
+"""Measure Inkwell, and what it is measured against: `python scripts/bench.py speed --data mnist`."""
 
 from __future__ import annotations
 
-import statistics
+import json
+import signal
 import sys
 import tempfile
-import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 try:
-    import models  # noqa: F401  (fills the table of models)
-    import plugins  # noqa: F401  (fills the table of plugins)
-    from trainer.assemble import assemble, build_model, check
     from trainer.cli import Parser, run_script
-    from trainer.config import Config, DataConfig, TrainingConfig
-    from trainer.ledger import Ledger
-    from trainer.plugin import Plugin
-    from trainer.run import Run
+    from trainer.config import parse_spec
+    from trainer.errors import InkwellError, UsageError, unknown
 except ModuleNotFoundError as error:
     sys.exit(f"bench.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
 if TYPE_CHECKING:
-    from trainer.assemble import Session
+    from argparse import Namespace
+
+# The folder beside this file; by name, since nothing else of it is needed to answer --help.
+NAMES: dict[str, str] = import_module("benchmarks").NAMES
 
 
-class BareLoop:
-    """Epochs and validations as bare calls of the compiled functions that the trainer calls, on the same pipeline."""
-
-    def __init__(self, session: Session) -> None:
-        from trainer.data.pipeline import InOrder, Shuffled
-        from trainer.optimizers import build_optimizer
-        from trainer.step import EvaluationStep, TrainStep
-        from trainer.strategy import SingleDevice
-        from trainer.task import Classification
-
-        config, data = session.config, session.data
-        train = Shuffled(data.train, config.data.batch_size, config.training.seed, config.data.augmentation)
-        model = build_model(config, data.input_shape, data.num_classes)
-        optimizer = build_optimizer(config.optimizer, config.training.epochs * train.steps_per_epoch)
-        self.step = TrainStep(model, Classification(), optimizer, train.spec, SingleDevice())
-        self.evaluation = EvaluationStep(model, Classification(), SingleDevice())
-        self.step.span.get_concrete_function()
-        self.train, self.validation = train, InOrder(data.validation)
-        self.batches: Any = None
-
-    def epoch(self) -> float:
-        """Train for an epoch in one call, validate, and return the seconds that it took."""
-        import tensorflow as tf
-
-        started = time.perf_counter()
-        if self.batches is None:
-            self.batches = iter(self.train.batches())
-        self.step.span(self.batches, tf.constant(self.train.steps_per_epoch))
-        held_out = iter(self.validation.batches())
-        for _ in range(self.validation.steps):
-            self.evaluation.next(held_out)
-        self.evaluation.meter.read()
-        return time.perf_counter() - started
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    listed = "; ".join(f"{name}: {what}" for name, what in NAMES.items())
+    p = Parser(description="Measure Inkwell, all contenders in turn in one run.", epilog=f"WHAT is {listed}.")
+    p.add_argument("what", nargs="*", metavar="WHAT", help=f"{', '.join(NAMES)} (speed)")
+    p.add_argument("--data", default="auto", metavar="NAME|PATH", help="what to train on (auto)")
+    p.add_argument("--data-dir", default="data", metavar="DIR", help="where data lie (data)")
+    p.add_argument("--model", default="lenet", metavar="NAME[:key=value,…]", help="architecture (lenet)")
+    p.add_argument("--import", action="append", default=[], metavar="MODULE", help="import what registers models")
+    p.add_argument("--batch-size", type=int, default=128, metavar="N", help="images a training batch (128)")
+    p.add_argument("--steps", type=int, default=256, metavar="N", help="steps a round of speed and augment (256)")
+    p.add_argument("--rounds", type=int, metavar="N", help="rounds of measurements (each benchmark has its own)")
+    p.add_argument("--epochs", type=int, metavar="N", help="pairs of epochs of overhead, its rounds")
+    p.add_argument("--only", action="append", default=[], metavar="NAME", help="a contender of speed; may be repeated")
+    p.add_argument("--quick", action="store_true", help="measure next to nothing, to see that everything runs")
+    p.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to a file")
+    p.add_argument("--png", type=Path, metavar="FILE", help="draw the chart of speed")
+    return p
 
 
-class Pairs(Plugin):
-    """Times each epoch of the trainer, all its plugins included, and a bare epoch after it."""
+def check(args: Namespace) -> list[str]:
+    """Return the benchmarks to run.
 
-    def __init__(self) -> None:
-        self.pairs: list[tuple[float, float]] = []
-        self.session: Session | None = None
-
-    def on_fit_start(self, run: Run) -> None:
-        """Compile the bare loop."""
-        assert self.session is not None
-        self.bare = BareLoop(self.session)
-
-    def on_epoch_start(self, run: Run) -> None:
-        """End the time of the epoch before, whose checkpoint is saved by now."""
-        if run.epoch > 1:
-            self._pair()
-        self.started = time.perf_counter()
-
-    def on_test_end(self, run: Run) -> None:
-        """End the time of the last epoch."""
-        self._pair()
-
-    def _pair(self) -> None:
-        ours = time.perf_counter() - self.started
-        self.pairs.append((ours, self.bare.epoch()))
+    Raises:
+        UsageError: If an argument does not fit; nothing was measured.
+    """
+    names = list(dict.fromkeys(args.what or ["speed"]))
+    for name in names:
+        if name not in NAMES:
+            raise unknown("benchmark", name, NAMES)
+    for flag in ("batch_size", "steps", "rounds", "epochs"):
+        value = getattr(args, flag)
+        if value is not None and value < 1:
+            raise UsageError(f"argument --{flag.replace('_', '-')}: must be at least 1, not {value} (see --help)")
+    for flag, needed in (("png", "speed"), ("only", "speed"), ("epochs", "overhead")):
+        if getattr(args, flag) and needed not in names:
+            raise UsageError(f"--{flag} is for the benchmark {needed!r}, which is not asked for (see --help)")
+    for file in (args.json, args.png):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise UsageError(f"{file} cannot be written: {file.absolute().parent} is not a folder")
+    if args.png is not None and args.png.suffix.lower() != ".png":
+        raise UsageError(f"--png {args.png}: the name must end in .png")
+    return names
 
 
-def measure(config: Config, folder: Path) -> list[tuple[float, float]]:
-    """Return the seconds of each epoch: with the trainer and its default plugins, and bare."""
-    parts, pairs = check(config), Pairs()
-    parts.plugins.insert(0, pairs)
-    pairs.session = assemble(config, parts, folder, Ledger())
-    pairs.session.fit()
-    return pairs.pairs
+def options(args: Namespace, name: str) -> Any:
+    """Return what the benchmark `name` is asked for."""
+    model, arguments = parse_spec(args.model)
+    return import_module("benchmarks.options").Options(
+        data=args.data,
+        data_dir=args.data_dir,
+        model=model,
+        args=arguments,
+        spec=args.model,
+        imports=tuple(getattr(args, "import")),
+        batch_size=args.batch_size,
+        steps=args.steps,
+        rounds=args.epochs if name == "overhead" and args.epochs else args.rounds,
+        only=tuple(args.only),
+        quick=args.quick,
+    )
 
 
 def main() -> int:
-    """Measure pairs in turn and print their ratios; return the exit status."""
-    p = Parser(description="Time the trainer with its default plugins against the bare compiled loop, epoch by epoch.")
-    p.add_argument("--data", default="auto", metavar="NAME|PATH", help="what to train on (auto)")
-    p.add_argument("--data-dir", default="data", metavar="DIR", help="where data lie (data)")
-    p.add_argument("--epochs", type=int, default=20, metavar="N", help="pairs of epochs (20)")
-    args = p.parse()
-    data = DataConfig(name=args.data, folder=args.data_dir)
-    config = Config(data=data, training=TrainingConfig(epochs=args.epochs))
-    config.plugins["progress"]["mode"] = "none"
-    config.plugins["early_stopping"]["patience"] = args.epochs
-    with tempfile.TemporaryDirectory() as folder:
-        pairs = measure(config, Path(folder) / "run")
-    for number, (ours, bare) in enumerate(pairs, start=1):
-        print(f"epoch {number:2}  trainer {ours:7.3f} s  bare loop {bare:7.3f} s  ratio {ours / bare:.3f}")
-    total = sum(ours for ours, _ in pairs) / sum(bare for _, bare in pairs)
-    print(f"median ratio {statistics.median(ours / bare for ours, bare in pairs):.3f}, of the sums {total:.3f}")
+    """Measure what the command line says; return the exit status."""
+    args = parser().parse()
+    names = check(args)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # contenders and their files go too
+    machine = import_module("benchmarks.machine")
+    found: dict[str, Any] = {"machine": machine.facts(), "benchmarks": {}}
+    for name in names:
+        print(f"{name}: {NAMES[name]}", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(prefix="inkwell-", ignore_cleanup_errors=True) as folder:
+            report = import_module(f"benchmarks.{name}").run(options(args, name), Path(folder))
+        print(report.text(), end="\n\n", flush=True)
+        found["benchmarks"][name] = report.data
+        write(found, args)
+    print(machine.sentence(found["machine"]))
     return 0
+
+
+def write(found: dict[str, Any], args: Namespace) -> None:
+    """Write what was found so far to the files asked for.
+
+    Raises:
+        InkwellError: If they cannot be written.
+    """
+    try:
+        if args.json is not None:
+            args.json.write_text(json.dumps(found, indent=2) + "\n")
+        if args.png is not None and "speed" in found["benchmarks"]:
+            import_module("benchmarks.chart").draw(found["benchmarks"]["speed"], args.png)
+    except OSError as error:
+        raise InkwellError(f"{error.filename} cannot be written: {error.strerror}") from error
 
 
 if __name__ == "__main__":

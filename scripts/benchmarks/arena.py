@@ -1,0 +1,185 @@
+"""Contenders side by side: each in a process of its own, measured in turns, so that all meet the same conditions."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+import psutil
+
+from trainer.errors import InkwellError
+
+from .options import tell
+from .worker import GO, REST, Job
+
+SCRIPTS = Path(__file__).parents[1]
+LONGEST = 600.0
+"""Seconds after which an answer is no longer waited for."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something to be measured.
+
+    Attributes:
+        name: What it is called in tables.
+        target: `module:function` that runs it, below `benchmarks.contenders`.
+        extra: What its job says besides.
+        environment: Variables of its process; None for one that must not be set.
+        needs: A package that may be absent.
+    """
+
+    name: str
+    target: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    needs: str = ""
+
+
+class Worker:
+    """A contender's process, from the outside."""
+
+    def __init__(self, contender: Contender, job: Job, folder: Path) -> None:
+        folder.mkdir()
+        self.name = contender.name
+        self._log = folder / "stderr"
+        job = dataclasses.replace(job, folder=str(folder), extra={**job.extra, **contender.extra})
+        (folder / "job.json").write_text(json.dumps(dataclasses.asdict(job)))
+        target = f"benchmarks.contenders.{contender.target}"
+        command = [sys.executable, "-P", "-m", "benchmarks.worker", target, str(folder / "job.json")]
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment(contender.environment),
+            )
+        self.facts: dict[str, Any] = {}
+
+    def prepare(self) -> None:
+        """Wait until the contender is ready, then have it warm up: a turn that does not count, and what follows it."""
+        self.facts = self._hear()
+        self.turn()
+        self._settle()
+
+    def turn(self) -> dict[str, Any]:
+        """Have the contender do a turn and return what it reports; `seconds` holds the background's share too."""
+        self._send(GO)
+        answer = self._hear()
+        answer["seconds"] += answer["background"] / (os.cpu_count() or 1)
+        return answer
+
+    def close(self) -> None:
+        """End the process: gently, then not."""
+        with self.process as process:
+            if process.stdin is not None and not process.stdin.closed:
+                with suppress(BrokenPipeError):  # it has ended by itself
+                    process.stdin.close()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def _settle(self, longest: float = 30.0) -> None:
+        """Wait until the process has hardly anything left to compute (such as importing MLflow behind the training)."""
+        process, deadline = psutil.Process(self.process.pid), time.monotonic() + longest
+        process.cpu_percent()
+        while time.monotonic() < deadline:
+            time.sleep(0.3)
+            if process.cpu_percent() < 5:
+                break
+        self._send(REST)
+
+    def _send(self, line: str) -> None:
+        try:
+            stdin = cast(IO[str], self.process.stdin)
+            stdin.write(line)
+            stdin.flush()
+        except BrokenPipeError:
+            self._fail()
+
+    def _hear(self) -> dict[str, Any]:
+        timer = threading.Timer(LONGEST, self.process.kill)
+        timer.start()
+        try:
+            line = cast(IO[str], self.process.stdout).readline()
+        finally:
+            timer.cancel()
+        if not line:
+            self._fail()
+        return cast(dict[str, Any], json.loads(line))
+
+    def _fail(self) -> None:
+        try:
+            status = self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:  # it says nothing more and lives on
+            self.process.kill()
+            status = self.process.wait()
+        said = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        raise InkwellError(
+            f"{self.name} failed with status {status}: {said[-1].strip() if said else 'it said nothing'}"
+        )
+
+
+def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the environment of a process that finds the benchmarks, with `changes`."""
+    paths = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")]), str(Path.cwd())]  # the last for --import
+    merged = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **changes}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a contender.
+
+    Attributes:
+        facts: What it said when it was ready.
+        turns: What it reported of each round.
+    """
+
+    facts: Mapping[str, Any]
+    turns: Sequence[Mapping[str, Any]]
+
+    @property
+    def seconds(self) -> list[float]:
+        """The seconds of each turn."""
+        return [turn["seconds"] for turn in self.turns]
+
+
+def compete(contenders: Sequence[Contender], job: Job, folder: Path, rounds: int) -> dict[str, Outcome]:
+    """Start all contenders, then give each a turn in every round, in reverse order in every other.
+
+    Round 0 does not count: the first contenders have waited for the last to start, and a system may have put away
+    what they had in memory.
+
+    Raises:
+        InkwellError: If one fails.
+    """
+    turns: dict[str, list[dict[str, Any]]] = {contender.name: [] for contender in contenders}
+    with ExitStack() as stack:
+        workers = []
+        for number, contender in enumerate(contenders):
+            tell(f"  starts  {contender.name}")
+            worker = Worker(contender, job, folder / f"contender-{number}")
+            stack.callback(worker.close)
+            worker.prepare()
+            workers.append(worker)
+        for number in range(rounds + 1):
+            for worker in workers if number % 2 else reversed(workers):
+                turn = worker.turn()
+                tell(f"  round {number}/{rounds}  {turn['seconds']:8.3f} s  {worker.name}")
+                if number:
+                    turns[worker.name].append(turn)
+        return {worker.name: Outcome(worker.facts, turns[worker.name]) for worker in workers}

@@ -1,0 +1,83 @@
+"""Bare calls of the compiled functions that the trainer calls, on the same pipeline."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainer.assemble import start
+from trainer.config import Config
+from trainer.data.imageset import ImageSet
+from trainer.ledger import Ledger
+
+from ..nets import CHECKED, EPSILON, LEARNING_RATE, registered
+from ..worker import Job, Turns
+from .inkwell import configuration, in_order
+
+if TYPE_CHECKING:
+    import keras
+
+
+class BareLoop:
+    """Epochs, each in one call, and validations, if there are images to validate on."""
+
+    def __init__(self, config: Config, model: keras.Model, train: ImageSet, validation: ImageSet | None = None) -> None:
+        from trainer.data.pipeline import InOrder, Shuffled
+        from trainer.optimizers import build_optimizer
+        from trainer.step import EvaluationStep, TrainStep
+        from trainer.strategy import SingleDevice
+        from trainer.task import Classification
+
+        self.train = Shuffled(train, config.data.batch_size, config.training.seed, config.data.augmentation)
+        optimizer = build_optimizer(config.optimizer, config.training.epochs * self.train.steps_per_epoch)
+        self.step = TrainStep(model, Classification(), optimizer, self.train.spec, SingleDevice())
+        self.evaluation = EvaluationStep(model, Classification(), SingleDevice())
+        self.step.span.get_concrete_function()
+        self.validation = InOrder(validation) if validation is not None else None
+        self.batches: Any = None
+
+    def epoch(self) -> float:
+        """Train for an epoch in one call, validate, and return the seconds that it took."""
+        import tensorflow as tf
+
+        started = time.perf_counter()
+        if self.batches is None:
+            self.batches = iter(self.train.batches())
+        self.step.span(self.batches, tf.constant(self.train.steps_per_epoch))
+        if self.validation is not None:
+            held_out = iter(self.validation.batches())
+            for _ in range(self.validation.steps):
+                self.evaluation.next(held_out)
+            self.evaluation.meter.read()
+        return time.perf_counter() - started
+
+
+def run(job: Job, turns: Turns) -> None:
+    """Train on the job's images."""
+    config = configuration(job)
+    start(config, Ledger())
+    losses, model = first_losses(job), registered(job)
+    loop = BareLoop(config, model, ImageSet(*job.train()))
+    turns.ready(params=model.count_params(), losses=losses)
+    while True:
+        turns.wait()
+        loop.epoch()
+
+
+def first_losses(job: Job) -> list[float]:
+    """Return the losses of the first steps, on images in their order."""
+    import keras
+    import tensorflow as tf
+
+    from trainer.step import TrainStep
+    from trainer.strategy import SingleDevice
+    from trainer.task import Classification
+
+    optimizer, data = keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON), in_order(job)
+    step = TrainStep(registered(job, dropout=0.0), Classification(), optimizer, data.element_spec, SingleDevice())
+    batches = iter(data)
+    # A span returns a tensor or several, of which the losses are the first.
+    spans = [tf.nest.flatten(step.span(batches, tf.constant(1))) for _ in range(CHECKED)]
+    return [float(np.ravel(tensors[0])[-1]) for tensors in spans]

@@ -1,0 +1,108 @@
+"""Inkwell's trainer with its default plugins, as `fit.py` assembles it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import models  # noqa: F401  (fills the table of models)
+import plugins  # noqa: F401  (fills the table of plugins)
+from trainer.assemble import assemble, check, start
+from trainer.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from trainer.data.imageset import ImageSet
+from trainer.ledger import Ledger
+from trainer.plugin import Every, Plugin
+from trainer.run import Run
+
+from ..nets import CHECKED, EPSILON, LEARNING_RATE, registered
+from ..worker import Job, Turns
+
+if TYPE_CHECKING:
+    from trainer.assemble import Session
+
+ENDLESS = 1_000_000
+"""Epochs of a run that the benchmark ends."""
+
+
+class Gate(Plugin):
+    """Ends a turn where an epoch begins: all hooks of the epoch before and its save are in it."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+
+    def on_epoch_start(self, run: Run) -> None:
+        """Wait for the next turn."""
+        self.turns.wait()
+
+
+class Losses(Plugin):
+    """Keeps the loss of every step."""
+
+    every = Every(steps=1)
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_step_end(self, run: Run) -> None:
+        """Wait for the step's loss."""
+        self.losses.append(float(run.loss))
+
+
+def configuration(job: Job, augmentation: str = "none", epochs: int = ENDLESS, **data: str) -> Config:
+    """Return the default configuration, with the learning rate of all contenders and no early end."""
+    config = Config(
+        model=ModelConfig(name=job.model, args=job.args),
+        data=DataConfig(batch_size=job.batch_size, augmentation=augmentation, **(data or {"name": job.images})),  # type: ignore[arg-type]
+        optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, schedule="constant"),
+        training=TrainingConfig(epochs=epochs),
+        imports=tuple(job.imports),
+    )
+    config.plugins["early_stopping"]["patience"] = ENDLESS
+    return config
+
+
+def session(job: Job, config: Config, more: Sequence[Plugin] = (), ledger: Ledger | None = None) -> Session:
+    """Return what `fit.py` makes of a configuration, `more` plugins in front, with the job's initial weights."""
+    parts = check(config)
+    parts.plugins[:0] = more
+    made = assemble(config, parts, Path(job.folder) / "run", ledger or Ledger())
+    if job.weights:
+        made.trainer.model.set_weights(job.initial())
+    return made
+
+
+def run(job: Job, turns: Turns) -> None:
+    """Train on the job's images; `extra` says how strongly they are augmented."""
+    config = configuration(job, job.extra.get("augmentation", "none"))
+    start(config, Ledger())
+    from trainer.data.pipeline import InOrder, Shuffled
+
+    losses = first_losses(job) if job.weights else []
+    made = session(job, config, [Gate(turns)])
+    train = Shuffled(ImageSet(*job.train()), job.batch_size, 0, config.data.augmentation)
+    turns.ready(params=made.trainer.model.count_params(), losses=losses)
+    made.trainer.fit(train, InOrder(ImageSet(*job.test())), epochs=ENDLESS, data=made.data.facts())
+
+
+def first_losses(job: Job) -> list[float]:
+    """Return the losses of the first steps, on images in their order, through a trainer of its own."""
+    import keras
+
+    from trainer.trainer import Trainer
+
+    watch = Losses()
+    trainer = Trainer(
+        registered(job, dropout=0.0), optimizer=keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON), plugins=[watch]
+    )
+    trainer.fit(in_order(job), steps=CHECKED)
+    return watch.losses
+
+
+def in_order(job: Job) -> Any:
+    """Return the first batches, images in their order, as a `tf.data.Dataset`."""
+    import tensorflow as tf
+
+    images, labels = (array[: CHECKED * job.batch_size] for array in job.train())
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(job.batch_size)
+    return batches.map(lambda x, y: (tf.cast(x, tf.float32) / 255.0, y))

@@ -1,0 +1,82 @@
+"""Scripts in processes of their own, timed from their start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import InkwellError
+
+from . import FILE
+from .arena import LONGEST, SCRIPTS, environment
+from .images import Images
+from .options import Options
+
+FIT = str(SCRIPTS / "fit.py")
+IMPORTED = ("--import", "benchmarks.first_step", "--plugin", "first_step")
+
+
+def timed(command: Sequence[str], folder: Path, changes: Mapping[str, str] | None = None, status: int = 0) -> float:
+    """Run Python with arguments in a folder and return the seconds from its start to its end.
+
+    Args:
+        command: The arguments.
+        folder: Where it runs.
+        changes: Variables of its environment.
+        status: The exit status that it must have.
+
+    Raises:
+        InkwellError: With the last line of its errors, if it ends with another status.
+    """
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment(changes or {}),
+        capture_output=True,
+        text=True,
+        timeout=LONGEST,
+    )
+    spent = time.perf_counter() - started
+    if done.returncode != status:
+        said = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+        raise InkwellError(f"{Path(command[0]).name} ended with status {done.returncode}: {said[-1]}")
+    return spent
+
+
+def to_first_step(arguments: Sequence[str], folder: Path) -> tuple[float, dict[str, Any]]:
+    """Run `fit.py` up to its first step; return the seconds from its start, and what `benchmarks.first_step` wrote.
+
+    Raises:
+        InkwellError: If it fails before.
+    """
+    file = folder / "first-step.json"
+    file.unlink(missing_ok=True)
+    started = time.time()
+    timed([FIT, *arguments], folder, {FILE: str(file)})
+    facts: dict[str, Any] = json.loads(file.read_text())
+    return facts["time"] - started, facts
+
+
+def flags(options: Options, images: Images) -> list[str]:
+    """Return what `fit.py` is told in any folder: model, data, and modules to import."""
+    named = ["--model", options.spec, "--data", images.source, "--data-dir", str(Path(options.data_dir).absolute())]
+    return [*named, *(part for module in options.imports for part in ("--import", module)), *IMPORTED]
+
+
+def to_import(module: str, folder: Path) -> float:
+    """Return the seconds from the start of a process to the end of an import, the end of the process left out.
+
+    Raises:
+        InkwellError: If it fails.
+    """
+    file = folder / "imported"
+    program = f"import pathlib, time, {module}; pathlib.Path({str(file)!r}).write_text(str(time.time()))"
+    started = time.time()
+    timed(["-c", program], folder, {"TF_CPP_MIN_LOG_LEVEL": "2"})
+    return float(file.read_text()) - started
