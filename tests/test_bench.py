@@ -149,7 +149,6 @@ def test_a_table_has_names_to_the_left_and_numbers_to_the_right():
 
 def test_an_aged_run_has_the_counters_of_a_long_one(tmp_path):
     from trainer.checkpoint import Checkpoints, Snapshot, read
-    from trainer.files import to_json
 
     run = tmp_path / "run"
     checkpoints = Checkpoints(run / "checkpoints")
@@ -158,7 +157,7 @@ def test_an_aged_run_has_the_counters_of_a_long_one(tmp_path):
     variables = [{"name": name, "shape": [], "dtype": dtype} for name, dtype in names]
     manifest = {"format": 1, "step": 4, "steps_per_epoch": 32, "data": {"train": 4000}, "variables": variables}
     arrays = [np.float32(0.5), np.int64(4)]
-    checkpoints.write(Snapshot("epoch=0001-step=0000004", arrays, to_json(manifest).encode()), ["last"])
+    checkpoints.write(Snapshot("epoch=0001-step=0000004", arrays, manifest), ["last"])
     assert import_module("benchmarks.resume").age(run, 400) == 12
     path = checkpoints.role("last")
     assert path is not None

@@ -61,31 +61,40 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A copy of everything that a checkpoint holds, which a worker can write while training goes on.
+    """What a checkpoint will hold, at one moment; a worker can write it while training goes on.
 
     Attributes:
         name: Name of the checkpoint's directory.
-        arrays: Copies of the variables.
+        arrays: Values of the variables, which nobody changes any more: NumPy arrays or tensors.
         manifest: The content of `manifest.json`.
     """
 
     name: str
-    arrays: Sequence[np.ndarray]
-    manifest: bytes
+    arrays: Sequence[Any]
+    manifest: Mapping[str, Any]
 
 
 def snapshot(name: str, variables: Sequence[Any], facts: Mapping[str, Any]) -> Snapshot:
-    """Copy the state of a run.
+    """Take the state of a run, as quickly as can be, since training waits for it.
 
     Args:
         name: Name of the checkpoint's directory.
         variables: Keras variables: model, optimizer, metrics of the epoch in progress.
-        facts: What else to keep, as JSON can hold it.
+        facts: What else to keep, as JSON can hold it; must not change afterwards.
+    """
+    manifest = {"format": FORMAT, **facts, "variables": describe(variables)}
+    return Snapshot(name, [_value(variable) for variable in variables], manifest)
+
+
+def _value(variable: Any) -> Any:
+    """Return the value of a variable as it is now.
+
+    TensorFlow copies a variable when it is written to while somebody holds what was read, so that nobody else has to.
     """
     import numpy as np
 
-    manifest = to_json({"format": FORMAT, **facts, "variables": describe(variables)}).encode()
-    return Snapshot(name, [np.asarray(variable).copy() for variable in variables], manifest)
+    read = getattr(variable.value, "read_value", None)
+    return read() if read is not None else np.asarray(variable).copy()
 
 
 class Checkpoints:
@@ -166,7 +175,7 @@ class Checkpoints:
         shutil.rmtree(aside, ignore_errors=True)
         try:
             aside.mkdir()
-            files = {STATE: _pack(snapshot.arrays), MANIFEST: snapshot.manifest}
+            files = {STATE: _pack(snapshot.arrays), MANIFEST: to_json(snapshot.manifest).encode()}
             for name, content in {**files, SUMS: _sums(files)}.items():
                 write_synced(aside / name, content)
             sync_folder(aside)
@@ -354,11 +363,11 @@ def _say(variable: Mapping[str, Any]) -> str:
     return f"{in_line(variable['name'])} {in_line(variable['dtype'])}{in_line(variable['shape'])}"
 
 
-def _pack(arrays: Sequence[np.ndarray]) -> bytes:
+def _pack(arrays: Sequence[Any]) -> bytes:
     import numpy as np  # where it is used, since command lines import this module to ask for help
 
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{f"{i:04d}": _plain(array) for i, array in enumerate(arrays)})
+    np.savez(buffer, allow_pickle=False, **{f"{i:04d}": _plain(np.asarray(array)) for i, array in enumerate(arrays)})
     return buffer.getvalue()
 
 

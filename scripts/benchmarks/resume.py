@@ -10,7 +10,6 @@ import numpy as np
 
 from trainer.checkpoint import Checkpoints, Snapshot, read
 from trainer.errors import InkwellError
-from trainer.files import to_json
 from trainer.rundir import HISTORY
 from trainer.task import Classification, logged_names
 
@@ -92,7 +91,7 @@ def age(run_dir: Path, step: int) -> int:
         for variable, array in zip(manifest["variables"], saved.arrays, strict=True)
     ]
     name = f"epoch={epochs + 1:04d}-step={step:07d}"
-    checkpoints.write(Snapshot(name, arrays, to_json(manifest).encode()), ["last"])
+    checkpoints.write(Snapshot(name, arrays, manifest), ["last"])
     (run_dir / HISTORY).write_text("".join(json.dumps(line) + "\n" for line in history))
     return len(history)
 
