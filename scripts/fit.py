@@ -63,6 +63,7 @@ def parser() -> Parser:
     run.add_argument("--resume", nargs="?", const="", metavar="RUN_DIR", help="go on with a run (the newest like this)")
     run.add_argument("--resume-anyway", action="store_true", help="go on though configuration or data differ")
     run.add_argument("--dry-run", action="store_true", help="check everything, print the plan, train and write nothing")
+    run.add_argument("--profile", action="store_true", help="trace a few steps with TensorFlow's profiler")
     run.add_argument("--plugin", action="append", default=[], metavar=spec, help="add a plugin, or set its arguments")
     run.add_argument("--no-plugin", action="append", default=[], metavar="NAME", help="leave a plugin out")
     run.add_argument("--progress", metavar="auto|rich|plain|none", help="display on stderr (auto)")
@@ -202,13 +203,15 @@ def main() -> int:
             print_result(read_json(run_dir / RESULT), run_dir)
             return 0
     ledger = Ledger(STARTED)
+    ledger.rest("imports")
     if config.model.args or config.optimizer.args:
         start(config, ledger)  # a wrong argument is all that is said
     if not args.dry_run:
         doing = f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}"
         print(doing, file=sys.stderr, flush=True)
     session = assemble(config, parts, run_dir, ledger)
-    run = session.fit(going_on=args.resume is not None, anyway=args.resume_anyway, dry_run=args.dry_run)
+    going_on = args.resume is not None
+    run = session.fit(going_on, args.resume_anyway, args.dry_run, args.profile)
     if args.dry_run:
         print_plan(run.plan, run_dir)
         return 0

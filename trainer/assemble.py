@@ -108,7 +108,7 @@ class Session:
     data: Data
     trainer: Trainer
 
-    def fit(self, going_on: bool = False, anyway: bool = False, dry_run: bool = False) -> Run:
+    def fit(self, going_on: bool = False, anyway: bool = False, dry_run: bool = False, profile: bool = False) -> Run:
         """Train and test as the configuration says, or only look whether that can be done; see `Trainer.fit`."""
         from trainer.data.pipeline import InOrder, Shuffled
 
@@ -126,6 +126,7 @@ class Session:
             going_on=going_on,
             anyway=anyway,
             dry_run=dry_run,
+            profile=profile,
         )
 
 
@@ -150,7 +151,8 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
         DataError: If the data cannot be read.
     """
     start(config, ledger)
-    from trainer.trainer import Trainer
+    with ledger("imports"):
+        from trainer.trainer import Trainer
 
     training = config.training
     with ledger("data"):

@@ -50,7 +50,8 @@ class _ToStderr(logging.Handler):
     """Writes to whatever `sys.stderr` is at that moment, so that a progress display can make room."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        print(f"{level}{record.getMessage()}", file=sys.stderr)
 
 
 def run_script(main: Callable[[], int]) -> NoReturn:
@@ -60,6 +61,7 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     """
     logger = logging.getLogger("trainer")
     logger.addHandler(_ToStderr())
+    logger.setLevel(logging.INFO)
     logger.propagate = False
     name = Path(sys.argv[0]).name
     try:

@@ -1,11 +1,32 @@
-"""The time ledger: where the wall time of a run went."""
+"""The time ledger: where the wall time of a run went.
+
+| entry | what takes the time |
+|---|---|
+| `imports` | the process's start and its imports, TensorFlow above all |
+| `data` | reading and splitting the data, building the pipeline |
+| `build`, `trace` | making model and optimizer; tracing the training step |
+| `preflight` | what is looked at before step 0 |
+| `steps`, `data_wait` | training steps, and the time that they waited for their batches |
+| `validation`, `test` | evaluation, its trace included |
+| `checkpoints` | what training waits for of them, and opening the run directory |
+| `plugins.<name>` | the hooks of a plugin |
+| `loop` | what is between all these |
+| `earlier` | the training of the processes before, of a run that was resumed |
+| `other` | the rest |
+"""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+
+NOTABLE = 0.1
+"""The share of the training time from which a wait, or a plugin, is worth a word."""
+
+BRIEF = 2.0
+"""Seconds that nobody minds, whatever their share."""
 
 
 class Ledger:
@@ -50,3 +71,19 @@ class Ledger:
     def rounded(self) -> dict[str, float]:
         """Return the seconds by name, to milliseconds."""
         return {name: round(seconds, 3) for name, seconds in self.seconds.items()}
+
+
+def bottleneck(seconds: Mapping[str, float]) -> str:
+    """Return in words what held the training up, or nothing if its steps did not have to wait.
+
+    Args:
+        seconds: The entries of a ledger.
+    """
+    training = sum(seconds.get(name, 0.0) for name in ("steps", "data_wait", "validation", "checkpoints", "loop"))
+    plugins = {name: spent for name, spent in seconds.items() if name.startswith("plugins.")}
+    training += sum(plugins.values())
+    held_up = {"input-bound: steps waited for their batches": seconds.get("data_wait", 0.0)}
+    held_up |= {f"plugin-bound: {name.removeprefix('plugins.')} took": spent for name, spent in plugins.items()}
+    worst = max(held_up, key=lambda what: held_up[what])
+    share = held_up[worst] / (training or 1.0)
+    return f"{worst} {share:.0%} of the time" if share > NOTABLE and held_up[worst] > BRIEF else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from trainer.data.pipeline import EvaluationPipeline, TrainPipeline
 from trainer.hooks import Hooks
 from trainer.ledger import Ledger
 from trainer.plugin import Every, Plugin, overrides
+from trainer.profiler import Profiler
 from trainer.rate import LearningRate
 from trainer.recorder import Recorder
 from trainer.run import Rewind, Run
@@ -34,12 +35,14 @@ class Course:
         validation: What to validate on, if anything.
         validate_every: When, besides the end of the run.
         max_time: Wall seconds after which training ends at the next span.
+        profile: Whether a few steps are traced by TensorFlow's profiler.
     """
 
     train: TrainPipeline
     validation: EvaluationPipeline | None
     validate_every: Every
     max_time: float | None = None
+    profile: bool = False
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Loop:
         hooks: The plugins.
         recorder: Writes history and checkpoints.
         ledger: Where time goes.
+        profiler: Traces a few steps, if asked to.
     """
 
     run: Run
@@ -63,6 +67,7 @@ class Loop:
     hooks: Hooks
     recorder: Recorder
     ledger: Ledger
+    profiler: Profiler = field(default_factory=lambda: Profiler(None))
 
     @property
     def variables(self) -> list[Any]:
@@ -73,14 +78,17 @@ class Loop:
     def train(self, course: Course) -> None:
         """Train until the plan, a plugin or the outside ends it, going back to a checkpoint when a plugin asks."""
         run = self.run
-        self._save()  # what plugins asked for in on_fit_start
-        self._train(course)
-        while run.rewinding is not None:
-            self._rewind()
+        if course.profile and run.directory is not None:
+            self.profiler = Profiler(run.directory / "profile")
+        with self.ledger("loop"):
+            self._save()  # what plugins asked for in on_fit_start
             self._train(course)
-        if run.signal is not None:
-            run.save("last")
-        self._save()
+            while run.rewinding is not None:
+                self._rewind()
+                self._train(course)
+            if run.signal is not None:
+                run.save("last")
+            self._save()
 
     def _train(self, course: Course) -> None:
         run, now = self.run, time.perf_counter()
@@ -96,7 +104,8 @@ class Loop:
                     self._begin_epoch()
                 if run.stop_reason:
                     break
-                self._advance(batches, steps_to_next(run, cadences, pace.limit), pace)
+                limit = self.profiler.limit(run) or pace.limit
+                self._advance(batches, steps_to_next(run, cadences, limit), pace)
                 moment = run.step, run.epoch, run.epoch_ended, time.perf_counter()
                 self.hooks.call(Plugin.on_step_end, [plugin for plugin, due in listeners if due(*moment)])
                 if max_time is not None and run.seconds >= max_time and run.step < run.steps:
@@ -125,7 +134,7 @@ class Loop:
 
     def _span(self, batches: Iterator[Any], count: int, pace: Pace) -> None:
         run, start = self.run, time.perf_counter()
-        with self.ledger("steps"):
+        with self.ledger("steps"), self.profiler.watching(run, count):
             run.losses, run.gradient_norms, waited = self.training.span(batches, tf.constant(count))
             run.loss = run.losses[-1]
         self.ledger.move(float(waited), "steps", "data_wait")

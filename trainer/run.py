@@ -209,6 +209,10 @@ class Run:
         if self.write_notes is not None:
             self.write_notes()
 
+    def say(self, message: str) -> None:
+        """Tell the user something good to know, on one line."""
+        logger.info("%s", message)
+
     def warn(self, message: str) -> None:
         """Tell the user, on one line, without ending anything."""
         logger.warning("%s", message)

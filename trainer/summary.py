@@ -20,8 +20,16 @@ def result_table(result: Mapping[str, Any]) -> str:
         ("best", f"epoch {best['epoch']}, validation accuracy {_percent(best['val_accuracy'])}"),
         *(("test " + label, value) for label, value in score_rows(result["test"])),
         ("time", f"{result['train_seconds']:.1f} s of training, {result['wall_seconds']:.1f} s in all"),
+        ("spent on", _largest(result["time"])),
+        *([("held up", result["bottleneck"])] if result["bottleneck"] else []),
     ]
     return table(rows)
+
+
+def _largest(seconds: Mapping[str, float]) -> str:
+    """Return the five largest entries of a time ledger; a plugin goes by its name."""
+    entries = sorted(seconds.items(), key=lambda entry: -entry[1])[:5]
+    return ", ".join(f"{name.removeprefix('plugins.').replace('_', ' ')} {spent:.1f} s" for name, spent in entries)
 
 
 def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:

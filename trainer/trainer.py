@@ -18,7 +18,7 @@ from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import EvaluationPipeline, Fixed, InOrder, Shuffled, Streamed, TrainPipeline
 from trainer.errors import PluginError, TrainingFailed, UsageError
 from trainer.hooks import Hooks
-from trainer.ledger import Ledger
+from trainer.ledger import Ledger, bottleneck
 from trainer.loop import Course, Loop
 from trainer.plan import plan
 from trainer.plugin import Every, Plugin, check_plugins
@@ -92,6 +92,7 @@ class Trainer:
         steps: int | None = None,
         max_time: float | None = None,
         validate_every: Every | None = None,
+        profile: bool = False,
         data: Mapping[str, Any] | None = None,
         going_on: bool = False,
         anyway: bool = False,
@@ -107,6 +108,7 @@ class Trainer:
             steps: Optimizer steps; given, it replaces `epochs`.
             max_time: Wall seconds after which training ends at the next span.
             validate_every: When to validate, besides the end of the run; default: after every epoch.
+            profile: Trace steps 21 to 40 with TensorFlow's profiler, into the folder `profile` of the run directory.
             data: Facts about the data, for plugins and the result.
             going_on: Go on with the run in the run directory, from its newest sound checkpoint, as if it had never been
                 interrupted; all other arguments must be as they were, but for how long to train.
@@ -127,13 +129,15 @@ class Trainer:
         """
         learnt = _training(train, self.seed)
         validated = _evaluating(validation) if validation is not None else None
-        course = Course(learnt, validated, validate_every or Every(epochs=1), max_time)
+        course = Course(learnt, validated, validate_every or Every(epochs=1), max_time, profile)
         total = epochs * learnt.steps_per_epoch if steps is None else steps
         self.loop = self._prepare(course, total, data or {})
-        saved = self._preflight(course, going_on, anyway)
+        with self.ledger("preflight"):
+            saved = self._preflight(course, going_on, anyway)
         if dry_run:
             return self.loop.run
-        self._open(saved)
+        with self.ledger("checkpoints"):
+            self._open(saved)
         with self._session(self.loop.run):
             self.loop.train(course)
             self._finish(self.loop.run, test)
@@ -144,12 +148,13 @@ class Trainer:
         if run.failed:
             raise TrainingFailed(run.stop_reason)
         recorder = self.loop.recorder
-        recorder.check_saved()
-        if run.broken_off:
-            return
-        best = recorder.best()
-        if best is not None:
-            checkpoint.restore(best, self.loop.variables)
+        with self.ledger("checkpoints"):
+            recorder.check_saved()
+            if run.broken_off:
+                return
+            best = recorder.best()
+            if best is not None:
+                checkpoint.restore(best, self.loop.variables)
         if self.optimizer.use_ema:
             self.optimizer.finalize_variable_values(self.model.trainable_variables)
         with self.ledger("test"):
@@ -158,8 +163,10 @@ class Trainer:
             return
         run.result = make_result(run, best, tested, run.images / (run.step_seconds or 1.0))
         self.loop.hooks.call(Plugin.on_test_end)
+        self.ledger.rest("other")
         run.result["wall_seconds"] = self.ledger.wall()
         run.result["time"] = self.ledger.rounded()
+        run.result["bottleneck"] = bottleneck(self.ledger.seconds)
         recorder.finish()
 
     def _prepare(self, course: Course, steps: int, data: Mapping[str, Any]) -> Loop:
@@ -219,8 +226,7 @@ class Trainer:
             saved = loop.recorder.newest()
             resume.check(loop.run, saved.manifest, anyway)
             checkpoint.check_fits(saved, loop.variables)
-        with self.ledger("data"):
-            check_first_loss(self.task, self.model, course)
+        check_first_loss(self.task, self.model, course)
         check_schedule(loop.run, self.rate)
         space = check_space(self.run_dir, loop.variables, self.plugins)
         loop.run.plan = plan(loop.run, course, self.plugins, self.rate, space, saved)
@@ -233,6 +239,7 @@ class Trainer:
         if saved is not None:
             self.loop.take_up(saved, recorder.done)
             self.ledger.started -= run.seconds  # the wall time of a run includes its earlier processes' training
+            self.ledger.seconds["earlier"] = run.seconds
         recorder.start(self.config_text)
         run.started = time.perf_counter() - run.seconds
 
