@@ -1,0 +1,106 @@
+"""`race`: seconds from the start of a process to a validation accuracy, by one recipe; then one look at the test."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.data import load
+
+from .launch import FIT, timed
+from .options import Options, tell
+from .recipe import EPOCHS, Recipe
+from .report import Report, cells, spread
+
+RIVALS = {"Model.fit tuned": "race_keras", "PyTorch Lightning": "race_lightning"}
+
+
+def run(options: Options, folder: Path) -> Report:
+    """Measure.
+
+    Raises:
+        InkwellError: If a process fails.
+    """
+    recipe = Recipe(
+        images=str(folder / "images.npz"),
+        target=0.3 if options.quick else 0.992,
+        batch_size=options.batch_size,
+        epochs=EPOCHS,
+    )
+    name = _write(options, Path(recipe.images))
+    runners: dict[str, Callable[[Path], Mapping[str, Any]]] = {
+        "Inkwell": lambda place: _inkwell(options, recipe, place)
+    }
+    skipped = []
+    for title, module in RIVALS.items():
+        if module == "race_lightning" and any(find_spec(package) is None for package in ("torch", "lightning")):
+            skipped.append(f'{title} is left out: python -m pip install -e ".[bench]"')
+        else:
+            runners[title] = lambda place, module=module: _rival(module, recipe, place)  # type: ignore[misc]
+    found: dict[str, list[Mapping[str, Any]]] = {title: [] for title in runners}
+    rounds = options.rounds_or(3)
+    for number in range(1, rounds + 1):
+        for title, runner in runners.items():
+            place = folder / f"{number}-{len(found[title])}-{title.replace(' ', '-')}"
+            place.mkdir()
+            found[title].append(runner(place))
+            tell(f"  round {number}/{rounds}  {title}: {found[title][-1]}")
+    return _report(name, recipe, found, [*skipped, f"{rounds} rounds, fresh processes in turn"])
+
+
+def _write(options: Options, path: Path) -> str:
+    data = load(options.data, options.data_dir)
+    parts = {"train": data.train, "val": data.validation, "test": data.test}
+    arrays = {
+        f"{k}_{part}": getattr(images, a)
+        for part, images in parts.items()
+        for k, a in (("x", "images"), ("y", "labels"))
+    }
+    np.savez(path, **arrays)
+    return data.name
+
+
+def _inkwell(options: Options, recipe: Recipe, place: Path) -> dict[str, Any]:
+    stop = f"early_stopping:monitor=val_accuracy,threshold={recipe.target},patience={recipe.epochs}"
+    data = ["--data", options.data, "--data-dir", str(Path(options.data_dir).absolute())]
+    flags = ["--model", "lenet", "--epochs", str(recipe.epochs), "--batch-size", str(recipe.batch_size)]
+    started = time.time()
+    total = timed([FIT, *flags, *data, "--run-dir", "runs/one", "--plugin", stop], place)
+    history, result = place / "runs/one/history.jsonl", json.loads((place / "runs/one/result.json").read_text())
+    last = json.loads(history.read_text().splitlines()[-1])
+    return {
+        **{"reached": history.stat().st_mtime - started, "total": total, "epochs": result["epochs"]},
+        **{"validation": last["val_accuracy"], "test": result["test"]["accuracy"]},
+    }
+
+
+def _rival(module: str, recipe: Recipe, place: Path) -> dict[str, Any]:
+    started = time.time()
+    out = place / "found.json"
+    total = timed(["-P", "-m", f"benchmarks.contenders.{module}", recipe.to_json(), str(out)], place)
+    found = json.loads(out.read_text())
+    return {**found, "reached": found["reached"] - started, "total": total}
+
+
+def _report(name: str, recipe: Recipe, found: Mapping[str, list[Mapping[str, Any]]], notes: list[str]) -> Report:
+    rows, table = [], []
+    for title, runs in found.items():
+        reached, total = (spread([each[key] for each in runs]) for key in ("reached", "total"))
+        test = spread([100 * each["test"] for each in runs])
+        short = sum(each["validation"] < recipe.target for each in runs)
+        rows.append({"name": title, "reached": reached, "total": total, "test": test, "short": short, "runs": runs})
+        epochs = ", ".join(str(each["epochs"]) for each in runs)
+        table.append([title, *cells(reached, 1), f"{total['median']:.1f}", epochs, f"{test['median']:.2f}", str(short)])
+    columns = ("", "s to target", "least - most", "s to exit", "epochs", "test, %", "missed")
+    target = f"{recipe.target:.1%} of the validation images"
+    recipe_note = (
+        f"LeNet, Adam, {recipe.epochs} epochs of cosine from 0.002, batch {recipe.batch_size}, affine augmentation of "
+        "the same ranges, each contender's in batches"
+    )
+    return Report(f"race to {target}: {name}", columns, table, {"rows": rows, "data": name}, [recipe_note, *notes])
