@@ -16,6 +16,9 @@ from trainer.run import Run
 RECENT, BEFORE = 10, 100
 """A spike is a median over so many losses against the median of so many before them: one hard batch is none."""
 
+OUTLIER = 10
+"""How many times what is a spike for a median one loss alone must be: no batch is that hard."""
+
 FLOOR = 0.05
 """The share of the first loss below which losses may jump: a loss near zero multiplies easily."""
 
@@ -31,8 +34,9 @@ class Recovery(Plugin):
     5.1). How far back the last good checkpoint lies is the business of the plugin `checkpoint`.
 
     Args:
-        spike: By what factor the median of 10 losses must exceed the median of the 100 before them, or a twentieth of
-            the first loss if that is more; greater than 1.
+        spike: By what factor the median of 10 losses must exceed the median of the 100 before them (at the beginning
+            the first loss), or a twentieth of the first loss if that is more, or one loss ten times as much; greater
+            than 1.
         factor: What the learning rate is multiplied with from the first skipped batch on, greater than 0 and at most 1.
         retries: How many times in a run, at least 1; then the run fails.
 
@@ -79,10 +83,12 @@ class Recovery(Plugin):
         """Look at the last `new` of `losses`, of which the very last is that of `run.step`, one after the other."""
         for end in range(len(losses) - new + 1, len(losses) + 1):
             recent, limit = losses[max(0, end - RECENT) : end], self._limit(losses[:end])
-            if limit is not None and np.median(recent) > limit:
+            middle = float(np.median(recent)) if len(recent) > RECENT // 2 else 0.0
+            if middle > limit or recent[-1] > OUTLIER * limit:
                 last = run.step - (len(losses) - end)
                 first = last - len(recent) + 1 + int(np.argmax(recent > limit))
-                return self._go_back(run, f"the loss rose to {np.median(recent):.3g} at step {last}", first - 1, last)
+                height = max(middle, float(recent[-1]))
+                return self._go_back(run, f"the loss rose to {height:.3g} at step {last}", first - 1, last)
 
     def on_epoch_end(self, run: Run) -> None:
         """Look at the weights: their loss is that of the next step, and they are about to be saved."""
@@ -90,12 +96,12 @@ class Recovery(Plugin):
         if not all_finite(run.model):
             self._go_back(run, f"the weights are not finite after step {run.step}", run.step, run.step)
 
-    def _limit(self, losses: np.ndarray) -> float | None:
-        """Return what the median of the latest losses must not exceed, or None if there are too few before them."""
+    def _limit(self, losses: np.ndarray) -> float:
+        """Return what the median of the latest of `losses` must not exceed."""
+        assert self.first_loss is not None
         before = losses[-(RECENT + BEFORE) : -RECENT]
-        if len(before) < RECENT or self.first_loss is None:
-            return None
-        return self.spike * max(float(np.median(before)), FLOOR * self.first_loss)
+        usual = float(np.median(before)) if len(before) >= RECENT else self.first_loss
+        return self.spike * max(usual, FLOOR * self.first_loss)
 
     def _go_back(self, run: Run, reason: str, first: int, last: int) -> None:
         """Skip the steps from `first` to `last`, and more before them if that was tried in vain."""

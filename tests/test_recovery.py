@@ -196,12 +196,26 @@ def test_a_checkpoint_of_weights_that_are_lost_is_none_to_go_back_to(keras, tmp_
 
 
 def test_a_spike_is_gone_back_before(keras, tmp_path, caplog):
-    plugins = Checkpoint(every_steps=5), Recovery(), Poison(121, largest=50.0)
+    plugins = Checkpoint(every_steps=5), Recovery(), Poison(121, largest=10.0)
     _, run = fit(keras, tmp_path / "run", *plugins, epochs=22)
     assert run.status == "done"
     (line,) = recoveries(run)
     assert line["skip"] == list(range(121, 127))
     assert "back to step 120, to go on without steps 121 to 126" in caplog.text
+
+
+def test_one_loss_that_no_batch_can_have_is_enough(keras, tmp_path, caplog):
+    plugins = Checkpoint(every_steps=5), Recovery(), Poison(121, largest=100.0)
+    _, run = fit(keras, tmp_path / "run", *plugins, epochs=22)
+    (line,) = recoveries(run)
+    assert line["skip"] == [121, 122]
+
+
+def test_a_learning_rate_that_is_too_high_from_the_start_is_lowered(keras, tmp_path):
+    _, run = fit(keras, tmp_path / "run", Checkpoint(), Recovery(factor=0.1), rate=20.0, epochs=6)
+    assert run.status == "done"
+    assert recoveries(run)[0]["skip"][0] <= 2
+    assert run.result["test"]["accuracy"] > 0.9
 
 
 def test_ordinary_training_is_left_alone(keras, tmp_path):
