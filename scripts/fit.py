@@ -57,6 +57,7 @@ def parser() -> Parser:
     training.add_argument("--lr", type=float, metavar="X", help="peak learning rate (0.002)")
     training.add_argument("--schedule", metavar="NAME", help="cosine or constant (cosine)")
     training.add_argument("--seed", type=int, metavar="N", help="seed of everything random (0)")
+    training.add_argument("--strategy", metavar="single|blocks", help="how a step is computed (single)")
     training.add_argument("--deterministic", action="store_const", const=True, help="deterministic operations only")
     run = p.add_argument_group("run")
     run.add_argument("--run-dir", type=Path, metavar="DIR", help="must not exist (runs/<model>-<date>-<time>)")
@@ -95,7 +96,7 @@ def configuration(args: Namespace) -> Config:
         "optimizer": {"name": args.optimizer, "learning_rate": args.lr, "schedule": args.schedule},
         "training": {
             **{"epochs": args.epochs, "steps": args.steps, "seed": args.seed, "deterministic": args.deterministic},
-            "max_time": args.max_time,
+            **{"max_time": args.max_time, "strategy": args.strategy},
         },
     }
     layer: dict[str, Any] = {name: {k: v for k, v in keys.items() if v is not None} for name, keys in flags.items()}

@@ -59,6 +59,7 @@ def test_every_flag_arrives_at_its_key(configure):
         *("--model", "mlp:units=[3]", "--task", "classification:label_smoothing=0.1", "--data", "d", "--data-dir", "f"),
         *("--test-data", "t", "--batch-size", "7", "--augment", "strong", "--epochs", "3", "--steps", "5"),
         *("--max-time", "2m", "--optimizer", "sgd", "--lr", "0.5", "--schedule", "constant", "--seed", "9"),
+        *("--strategy", "blocks"),
         *("--deterministic", "--import", "m", "--progress", "plain"),
     )
     assert config.to_dict() == {
@@ -68,6 +69,7 @@ def test_every_flag_arrives_at_its_key(configure):
         "optimizer": {"name": "sgd", "args": {}, "learning_rate": 0.5, "schedule": "constant"},
         "training": {
             **{"epochs": 3, "steps": 5, "max_time": 120.0, "seed": 9, "deterministic": True, "dtype": "float32"},
+            "strategy": "blocks",
         },
         "imports": ["m"],
         "plugins": {**DEFAULT_PLUGINS, "progress": {"mode": "plain"}},
@@ -208,6 +210,10 @@ def test_an_assignment_that_leads_nowhere_is_refused(assignment, said):
         (
             "optimizer.schedule=cosin",
             "optimizer.schedule = 'cosin': no such choice; did you mean 'cosine'? (choices: cosine, constant)",
+        ),
+        (
+            "training.strategy=blokcs",
+            "training.strategy = 'blokcs': no such choice; did you mean 'blocks'? (choices: single, blocks)",
         ),
         ("data.batch_size=0", "data.batch_size = 0: must be greater than or equal to 1"),
         ("data.name=5", "data.name = 5: must be text"),

@@ -18,7 +18,7 @@ from trainer.optimizers import build_optimizer, check_optimizer
 from trainer.plugin import Every, Plugin, check_plugins
 from trainer.registry import models, plugins, tasks
 from trainer.run import Run, logger
-from trainer.strategy import SingleDevice
+from trainer.strategy import strategy_of
 from trainer.task import Task, logged_names
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
         data = load_data(config.data, training.seed)
     for notice in data.notices:
         logger.warning("%s", notice)
-    strategy = SingleDevice()
+    strategy = strategy_of(training.strategy, min(config.data.batch_size, len(data.train)))
     with ledger("build"):
         with strategy.scope():
             model = build_model(config, data.input_shape, data.num_classes)

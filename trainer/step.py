@@ -63,7 +63,7 @@ class Span(NamedTuple):
         losses: The loss of each step, float32 `[n]`.
         norms: The global norm of the gradients of each step before they are clipped, float32 `[n]`; empty unless asked
             for.
-        waited: Seconds for which steps waited for their batches, float64.
+        waited: Seconds for which steps waited for their batches, float64; 0 under op determinism, which forbids clocks.
     """
 
     losses: tf.Tensor
@@ -71,13 +71,24 @@ class Span(NamedTuple):
     waited: tf.Tensor
 
 
-def next_batch(batches: Any) -> tuple[Batch, tf.Tensor]:
-    """Return the next batch and the seconds for which it was waited, inside a compiled function."""
+def next_batch(batches: Any, timed: bool = True) -> tuple[Batch, tf.Tensor]:
+    """Return the next batch and the seconds for which it was waited (0 if not timed), inside a compiled function."""
+    if not timed:
+        return batches.get_next(), tf.zeros([], tf.float64)
     begin = tf.timestamp()
     with tf.control_dependencies([begin]):
         batch = batches.get_next()
     with tf.control_dependencies(tf.nest.flatten(batch)):
         return batch, tf.timestamp() - begin
+
+
+def clock_is_allowed() -> bool:
+    """Return whether TensorFlow may look at a clock: under op determinism it refuses to."""
+    try:
+        tf.timestamp()
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 class TrainStep:
@@ -106,6 +117,7 @@ class TrainStep:
     ) -> None:
         self.model, self.task, self.optimizer = model, task, optimizer
         self.strategy, self.clip_norm, self.norms = strategy, clip_norm, norms
+        self.timed = clock_is_allowed()
         with strategy.scope():
             self.meter = Meter(task)
             self.meter.check()
@@ -117,8 +129,8 @@ class TrainStep:
         """Take `count` batches and train on each."""
 
         def body(done: tf.Tensor, losses: tf.TensorArray, norms: tf.TensorArray, waited: tf.Tensor) -> tuple[Any, ...]:
-            batch, seconds = next_batch(batches)
-            loss, outputs, gradients = self.strategy.run(self._replica, batch)
+            batch, seconds = next_batch(batches, self.timed)
+            loss, outputs, gradients = self.strategy.run_training(self._replica, batch, self.model, self.task)
             norm = self._update(gradients)
             self.meter.update(batch, loss, outputs)
             return (

@@ -1,16 +1,29 @@
-"""Where variables are made and how replicas' results are put together."""
+"""Where variables are made, how a training step is computed, and how replicas' results are put together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from trainer.errors import UsageError
+from trainer.run import logger
+from trainer.task import Batch, Classification, Task
+
+if TYPE_CHECKING:
+    import keras
+
+Gradients = tuple[Any, Any, list[Any]]
+"""What a replica gives of a training batch: the loss, the outputs, the gradient of each trainable variable."""
+
+PARTS = (4, 3, 2)
+"""Parts of a batch that `Blocks` computes side by side, the first by which it can be divided; measured on two cores."""
 
 
 class SingleDevice:
     """One replica on one device: nothing is split, nothing needs to be summed.
 
-    A strategy for several devices offers the same three, each over `tf.distribute`.
+    A strategy for several devices offers the same four, each over `tf.distribute`.
     """
 
     def scope(self) -> AbstractContextManager[Any]:
@@ -21,6 +34,70 @@ class SingleDevice:
         """Call `function` once for each replica; it sees one replica's share of a batch."""
         return function(*args)
 
+    def run_training(self, function: Callable[[Batch], Gradients], batch: Batch, model: keras.Model, task: Task) -> Any:
+        """Call `function`, the forward and backward pass of `model`, as `run` does; called while a step is traced."""
+        return self.run(function, batch)
+
     def mean_gradients(self, gradients: Sequence[Any]) -> Sequence[Any]:
         """Return the gradients of the whole batch from those of the replicas."""
         return gradients
+
+
+class Blocks(SingleDevice):
+    """One CPU, training compiled by XLA with convolutions and pooling as products of matrices (`trainer.blocks`).
+
+    The same numbers to rounding, faster for narrow convolutions. The model stays as it is: its layers compute other
+    operations only while the training step is traced. If every layer treats each image by itself, parts of a batch are
+    computed side by side.
+
+    Args:
+        batch_size: Images in all batches but an epoch's last, which is computed as `SingleDevice` does rather than
+            compiled for itself, for seconds. None: each size that occurs is compiled when it first does, as a whole.
+    """
+
+    def __init__(self, batch_size: int | None = None) -> None:
+        self.batch_size = batch_size
+
+    def run_training(self, function: Callable[[Batch], Gradients], batch: Batch, model: keras.Model, task: Task) -> Any:
+        """Call `function` on the parts of the batch while the model's convolutions are substituted.
+
+        Raises:
+            UsageError: If a layer of the model or the task is none that this is made for.
+        """
+        import tensorflow as tf
+
+        from trainer.substitution import substituted, substitution
+
+        if type(task).forward is not Classification.forward:  # it may draw at random, or let images meet
+            raise UsageError(f"strategy 'blocks' is made for classification, not for the task {type(task).__name__}")
+        instead = substitution(model)
+        for name in instead.wide:
+            logger.warning("layer %r is so wide that strategy 'blocks' makes training slower; leave it out", name)
+        compiled = tf.function(function, jit_compile=True, autograph=False)
+        size = batch[0].shape[0] or self.batch_size
+        if size is None:
+            with substituted(instead.calls):
+                return compiled(batch)
+        parts = next((n for n in PARTS if size % n == 0), 1) if instead.separable else 1
+
+        def in_parts() -> Gradients:
+            # No tf.ensure_shape: Grappler takes what it promises for true of the other branch's batches as well.
+            shares = zip(*(tf.split(tensor, parts) for tensor in batch), strict=True)
+            with substituted(instead.calls):
+                return _together([compiled(share) for share in shares])
+
+        return tf.cond(tf.equal(tf.shape(batch[0])[0], size), in_parts, lambda: function(batch))
+
+
+def _together(parts: Sequence[Gradients]) -> Gradients:
+    """Return what a whole batch gives from what its parts give, all of the same size."""
+    import tensorflow as tf
+
+    losses, outputs, gradients = zip(*parts, strict=True)
+    means = [tf.add_n(each) / len(parts) for each in zip(*gradients, strict=True)]
+    return tf.add_n(losses) / len(parts), tf.concat(outputs, 0), means
+
+
+def strategy_of(name: str, batch_size: int) -> SingleDevice:
+    """Return the strategy that a configuration names, for batches of a size."""
+    return Blocks(batch_size) if name == "blocks" else SingleDevice()

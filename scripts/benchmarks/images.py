@@ -51,9 +51,9 @@ def prepare(options: Options, folder: Path, train: int, test: int = 128) -> Imag
     path = folder / "images.npz"
     np.savez(
         path,
-        x_train=_resized(data.train.images, train),
+        x_train=_resized(np.asarray(data.train.images), train),
         y_train=_resized(data.train.labels, train),
-        x_test=_resized(data.test.images, test),
+        x_test=_resized(np.asarray(data.test.images), test),
         y_test=_resized(data.test.labels, test),
     )
     return Images(path, data.name, data.num_classes, min(train, len(data.train)))

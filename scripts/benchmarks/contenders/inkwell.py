@@ -50,12 +50,15 @@ class Losses(Plugin):
 
 
 def configuration(job: Job, augmentation: str = "none", epochs: int = ENDLESS, **data: str) -> Config:
-    """Return the default configuration, with the learning rate of all contenders and no early end."""
+    """Return the default configuration, with the learning rate of all contenders and no early end.
+
+    The job's `extra` may name a strategy.
+    """
     config = Config(
         model=ModelConfig(name=job.model, args=job.args),
         data=DataConfig(batch_size=job.batch_size, augmentation=augmentation, **(data or {"name": job.images})),  # type: ignore[arg-type]
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, schedule="constant"),
-        training=TrainingConfig(epochs=epochs),
+        training=TrainingConfig(epochs=epochs, strategy=job.extra.get("strategy", "single")),
         imports=tuple(job.imports),
     )
     config.plugins["early_stopping"]["patience"] = ENDLESS
@@ -89,12 +92,12 @@ def first_losses(job: Job) -> list[float]:
     """Return the losses of the first steps, on images in their order, through a trainer of its own."""
     import keras
 
+    from trainer.strategy import strategy_of
     from trainer.trainer import Trainer
 
-    watch = Losses()
-    trainer = Trainer(
-        registered(job, dropout=0.0), optimizer=keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON), plugins=[watch]
-    )
+    watch, optimizer = Losses(), keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON)
+    strategy = strategy_of(job.extra.get("strategy", "single"), job.batch_size)
+    trainer = Trainer(registered(job, dropout=0.0), optimizer=optimizer, strategy=strategy, plugins=[watch])
     trainer.fit(in_order(job), steps=CHECKED)
     return watch.losses
 
