@@ -676,14 +676,6 @@ def test_hidden_files_are_passed_over_and_other_things_are_told(tmp_path: Path) 
     )
 
 
-def test_images_that_do_not_fit_in_memory_are_refused_before_decoding(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_classes(tmp_path, "a", "b")
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=400))
-    refuse(tmp_path, "do not fit in half of")
-
-
 # One image
 
 

@@ -20,6 +20,7 @@ from tensorflow_datasets.image_classification import mnist as tfds_mnist
 
 from trainer.data import load
 from trainer.data.imageset import ImageSet
+from trainer.data.mapped import MappedImages
 from trainer.data.reach import unreachable
 from trainer.data.sources import load_source
 from trainer.data.tfds import UnavailableError
@@ -162,14 +163,21 @@ def test_damaged_prepared_data_are_an_error_that_says_what_to_delete(
         load_source("auto", tmp_path / "data")
 
 
-def test_a_set_that_does_not_fit_in_memory_is_refused_before_it_is_read(
+def test_a_set_that_does_not_fit_in_memory_is_the_same_from_the_disk(
     served: tuple[Server, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load_source("mnist", tmp_path / "data")
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=500_000))
-    monkeypatch.setattr("trainer.data.tfds._read_split", None)
-    with pytest.raises(DataError, match=r"TFDS set 'mnist': 0\.0 GB of images do not fit in half of"):
-        load_source("mnist", tmp_path / "data")
+    held = load("mnist", tmp_path / "data")
+    monkeypatch.setattr("trainer.data.memory.available", lambda: 0)
+    made = load("mnist", tmp_path / "data")
+    monkeypatch.setattr("trainer.data.tfds._decode", None)
+    found = load("mnist", tmp_path / "data")
+    for data in (made, found):
+        assert isinstance(data.train.images, MappedImages)
+        assert data.digest == held.digest
+        np.testing.assert_array_equal(data.train.images, held.train.images)
+        np.testing.assert_array_equal(data.test.labels, held.test.labels)
+    assert "(new)" in made.notices[-1]
+    assert "(from an earlier run)" in found.notices[-1]
 
 
 def test_classes_without_any_image_are_left_out_with_a_notice(

@@ -19,8 +19,8 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 def shape(text: str) -> str:
-    """Return text without what differs between machines and days: numbers and paths."""
-    text = re.sub(r"(run directory +|backend-store-uri ).*", r"\1…", text)
+    """Return text without what differs between machines and days: numbers, paths, and what took most of the time."""
+    text = re.sub(r"(run directory +|backend-store-uri |spent on +).*", r"\1…", text)
     return re.sub(r"\d[\d,.]*", "#", text)
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import PIL
 
+from trainer.data.cache import TAG, Cache
+from trainer.data.decoding import Block, Plan, block_length
 from trainer.data.image import SUFFIXES, Header, read_header, read_image
-from trainer.data.imageset import ImageSet, Source, validation_share
-from trainer.data.memory import refuse_if_too_large
+from trainer.data.imageset import Source, validation_share
 from trainer.errors import DataError
 
 NAMED = 5  # how many skipped files a notice names
@@ -31,7 +36,7 @@ class _Split:
         return [i for i, path in enumerate(self.paths) if path not in self.skipped]
 
 
-def load_folder(root: Path) -> Source:
+def load_folder(root: Path, cache: Path) -> Source:
     """Read `root/<class>/*` or `root/train/<class>/*` and, as test split, `root/test/<class>/*`.
 
     Classes are sorted by name, those that are numbers by value. Images are gray if every file is stored
@@ -40,33 +45,55 @@ def load_folder(root: Path) -> Source:
 
     Args:
         root: The folder.
+        cache: Where images are put, decoded, if they do not fit in memory.
 
     Raises:
         DataError: If there are no class folders, one of them has no readable image, `test` has a class that
-            `train` has not, or more than half of the images cannot be read or have not the most common size.
+            `train` has not, more than half of the images cannot be read or have not the most common size, or the
+            disk has no room for those that do not fit in memory.
     """
     train_root, test_root = _layout(root)
     ignored: Counter[str] = Counter()
     folders = _class_folders(train_root, ignored)
     class_names = tuple(folder.name for folder in folders)
-    splits = [_list(train_root, folders, class_names, ignored)]
+    splits = {"train": _list(train_root, folders, class_names, ignored)}
     if test_root is not None:
-        splits.append(_list(test_root, _class_folders(test_root, ignored), class_names, ignored))
+        splits["test"] = _list(test_root, _class_folders(test_root, ignored), class_names, ignored)
+    decoded = Cache(cache, str(root), _identity(root, splits))
+    images, skipped = decoded.load(lambda: _plan(splits, class_names))
+    train, held = images["train"], images.get("test")
+    notices = (*_layout_notice(root, train_root), *_ignored_notice(root, ignored), *skipped)
+    return Source(str(root), train, held, class_names, validation_share(train, held), notices=notices)
+
+
+def _identity(root: Path, splits: Mapping[str, _Split]) -> list[Any]:
+    """Return what the decoded images depend on: the files, whether they have changed, and the decoder."""
+    files = []
+    for name, split in splits.items():
+        for path, label in zip(split.paths, split.labels, strict=True):
+            facts = path.stat()
+            files.append([name, label, str(path.relative_to(root)), facts.st_size, facts.st_mtime_ns])
+    return [str(root.resolve()), PIL.__version__, files]
+
+
+def _plan(splits: Mapping[str, _Split], class_names: tuple[str, ...]) -> Plan:
+    """Read all headers; return what there is to decode."""
     with ThreadPoolExecutor() as pool:
-        pairs = [(split, _read_headers(split, pool)) for split in splits]
-        size = _common_size(*pairs[0])
-        for split, found in pairs:
-            _skip_other_sizes(split, found, size)
-            _refuse_if_bare(split, class_names)
-        gray = all(found[path].gray for split, found in pairs for path in found if path not in split.skipped)
-        shape = (*size, 1 if gray else 3)
-        train, *test = [_decode(split, shape, pool) for split in splits]
-    notices = [*_layout_notice(root, train_root), *_ignored_notice(root, ignored)]
-    for split in splits:
+        headers = {name: _read_headers(split, pool) for name, split in splits.items()}
+    size = _common_size(splits["train"], headers["train"])
+    for name, split in splits.items():
+        _skip_other_sizes(split, headers[name], size)
         _refuse_if_bare(split, class_names)
-        notices += _skip_notice(split)
-    held = test[0] if test else None
-    return Source(str(root), train, held, class_names, validation_share(train, held), notices=tuple(notices))
+    gray = all(headers[name][split.paths[i]].gray for name, split in splits.items() for i in split.kept())
+    shape = (*size, 1 if gray else 3)
+
+    def finish() -> list[str]:
+        for split in splits.values():
+            _refuse_if_bare(split, class_names)
+        return [notice for split in splits.values() for notice in _skip_notice(split)]
+
+    numbers = {name: len(split.kept()) for name, split in splits.items()}
+    return Plan(numbers, shape, lambda name: _decode(splits[name], shape), finish)
 
 
 def _layout(root: Path) -> tuple[Path, Path | None]:
@@ -78,7 +105,7 @@ def _layout(root: Path) -> tuple[Path, Path | None]:
 
 
 def _entries(folder: Path, ignored: Counter[str]) -> tuple[list[Path], list[Path]]:
-    """Return a folder's sub-folders and image files; what is neither, and not hidden, is counted."""
+    """Return a folder's sub-folders and image files; what is neither, and not hidden nor a cache, is counted."""
     folders, files = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -86,7 +113,8 @@ def _entries(folder: Path, ignored: Counter[str]) -> tuple[list[Path], list[Path
             if entry.name.startswith((".", "__MACOSX")):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                folders.append(path)
+                if not (path / TAG).is_file():  # else our own cache, when what is read is the data folder itself
+                    folders.append(path)
             elif entry.is_file(follow_symlinks=False) and path.suffix.lower() in SUFFIXES:
                 files.append(path)
             else:
@@ -171,30 +199,38 @@ def _refuse_if_bare(split: _Split, class_names: tuple[str, ...]) -> None:
         )
 
 
-def _decode(split: _Split, shape: tuple[int, int, int], pool: ThreadPoolExecutor) -> ImageSet:
-    """Return the images that can be decoded; the others are added to the skipped ones."""
-    wanted = split.kept()
-    refuse_if_too_large(len(wanted) * int(np.prod(shape)), str(split.root))
-    images = np.empty((len(wanted), *shape), np.uint8)
+def _decode(split: _Split, shape: tuple[int, int, int]) -> Iterator[Block]:
+    """Yield the images that can be decoded; the others are added to the skipped ones.
 
-    def decode(row: int) -> None:
-        path = split.paths[wanted[row]]
-        try:
-            image = read_image(path, shape[2])
-        except DataError as error:
-            split.skipped[path] = _reason(path, error)
-            return
-        if image.shape != shape:  # a file whose pixels contradict its header
-            split.skipped[path] = f"{image.shape[1]}x{image.shape[0]} instead of {shape[1]}x{shape[0]}"
-        else:
-            images[row] = image
-
-    list(pool.map(decode, range(len(wanted))))
-    good = np.array([split.paths[i] not in split.skipped for i in wanted])
-    if not good.any():
+    Raises:
+        DataError: If none of them can.
+    """
+    wanted, length, decoded = split.kept(), block_length(shape), 0
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(wanted), length):
+            numbers = wanted[start : start + length]
+            images = np.empty((len(numbers), *shape), np.uint8)
+            good = np.array(list(pool.map(partial(_decode_one, split), numbers, images)))
+            labels = np.array([split.labels[i] for i in numbers], np.int32)
+            decoded += int(good.sum())
+            yield (images, labels) if good.all() else (images[good], labels[good])
+    if not decoded:
         raise DataError(f"{split.root}: no image can be decoded, beginning with {split.paths[0]}")
-    labels = np.array([split.labels[i] for i in wanted], np.int32)
-    return ImageSet(images if good.all() else images[good], labels[good])
+
+
+def _decode_one(split: _Split, number: int, into: np.ndarray) -> bool:
+    """Decode a file into an array, or say why it is skipped; return whether it is decoded."""
+    path, shape = split.paths[number], into.shape
+    try:
+        image = read_image(path, shape[2])
+    except DataError as error:
+        split.skipped[path] = _reason(path, error)
+        return False
+    if image.shape != shape:  # a file whose pixels contradict its header
+        split.skipped[path] = f"{image.shape[1]}x{image.shape[0]} instead of {shape[1]}x{shape[0]}"
+        return False
+    into[:] = image
+    return True
 
 
 def _layout_notice(root: Path, train_root: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Images in memory: the one form that every data source delivers."""
+"""Labelled images, in memory or on disk: the one form that every data source delivers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trainer.data.mapped import MappedImages
 from trainer.errors import DataError
 
 
@@ -14,17 +15,20 @@ class ImageSet:
     """Labelled images of one size.
 
     Args:
-        images: uint8 `[N, H, W, C]`, 0 to 255, N at least 1, C 1 or 3.
+        images: uint8 `[N, H, W, C]`, 0 to 255, N at least 1, C 1 or 3; an array, or for a set larger than memory
+            `MappedImages`; an `np.memmap` becomes one, and stays on disk.
         labels: int32 `[N]`, 0-based class numbers.
 
     Raises:
         DataError: If shapes, dtypes or lengths are not as above.
     """
 
-    images: np.ndarray
+    images: np.ndarray | MappedImages
     labels: np.ndarray
 
     def __post_init__(self) -> None:
+        if isinstance(self.images, np.memmap):
+            object.__setattr__(self, "images", MappedImages(self.images))
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or 0 in self.images.shape:
             found = f"{self.images.dtype} {self.images.shape}"
             raise DataError(f"images must be uint8 [N, H, W, C] with no empty axis: {found}")
@@ -40,7 +44,8 @@ class ImageSet:
 
     def take(self, indices: np.ndarray) -> ImageSet:
         """Return the images and labels at `indices`, int `[M]`, in that order."""
-        return ImageSet(self.images[indices], self.labels[indices])
+        images = self.images.at(indices) if isinstance(self.images, MappedImages) else self.images[indices]
+        return ImageSet(images, self.labels[indices])
 
 
 @dataclass(frozen=True)

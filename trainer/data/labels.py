@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.data.imageset import Source
+from trainer.data.imageset import ImageSet, Source
 from trainer.errors import DataError
 
 
@@ -45,7 +45,7 @@ def check_source(source: Source) -> None:
         raise DataError(f"{source.name}: no training image has label {absent} (class {source.class_names[absent]!r})")
     if source.test is not None:
         _check_range(source, "test", source.test.labels, count)
-        _check_shapes(source, source.test.images)
+        _check_shapes(source, source.test)
 
 
 def _check_range(source: Source, split: str, labels: np.ndarray, count: int) -> None:
@@ -58,7 +58,7 @@ def _check_range(source: Source, split: str, labels: np.ndarray, count: int) -> 
     raise DataError(f"{source.name}: label {labels[index]} of {split} image {index} lies outside {classes}{hint}")
 
 
-def _check_shapes(source: Source, test: np.ndarray) -> None:
-    shapes = ["x".join(map(str, images.shape[1:])) for images in (source.train.images, test)]
+def _check_shapes(source: Source, test: ImageSet) -> None:
+    shapes = ["x".join(map(str, split.images.shape[1:])) for split in (source.train, test)]
     if shapes[0] != shapes[1]:
         raise DataError(f"{source.name}: training images are {shapes[0]} but test images {shapes[1]}")

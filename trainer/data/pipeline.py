@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import tensorflow as tf
 
 from trainer.data.augment import STRENGTHS, augment
 from trainer.data.imageset import ImageSet
+from trainer.data.mapped import MappedImages
 from trainer.errors import UsageError, unknown
 
 PREFETCH = 8
 """Batches made ahead. A constant, since tf.data's own tuning grows buffers at the cost of the training step's cores."""
+
+AHEAD_BYTES = 64_000_000
+"""Fewer batches are made ahead if they would take more memory than this; always one."""
 
 WORKERS = 2
 
@@ -51,7 +56,7 @@ class EvaluationPipeline(Protocol):
 
 
 class Shuffled:
-    """Training batches from images in memory: shuffled anew each epoch, augmented, scaled to [0, 1].
+    """Training batches from images in memory or on disk: shuffled anew each epoch, augmented, scaled to [0, 1].
 
     The order of epoch e is a stateless permutation by (seed, e), the augmentation of global step s is keyed by
     (seed, s): starting anywhere costs nothing and gives the batches that an uninterrupted run would have seen.
@@ -72,7 +77,7 @@ class Shuffled:
             raise UsageError(f"batch size must be at least 1: {batch_size}")
         if augmentation not in STRENGTHS:
             raise unknown("augmentation", augmentation, STRENGTHS)
-        self.images, self.labels = tf.constant(data.images), tf.constant(data.labels)
+        self.images, self.labels = _held(data), tf.constant(data.labels)
         self.batch_size, self.seed = batch_size, seed
         self.strength = STRENGTHS[augmentation]
         self.steps_per_epoch = -(-len(data) // batch_size)
@@ -90,7 +95,7 @@ class Shuffled:
             return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size), steps)
 
         batches = epochs.flat_map(indices).map(self.batch, num_parallel_calls=WORKERS, deterministic=True)
-        return batches.prefetch(PREFETCH).with_options(_options())
+        return batches.prefetch(_ahead(self.spec, self.batch_size)).with_options(_options())
 
     def peek(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the first batch."""
@@ -105,12 +110,12 @@ class Shuffled:
     def batch(self, indices: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the images and labels at `indices`, augmented as global step `step` (0-based) has it."""
         seed = tf.stack([tf.constant(self.seed, tf.int64), step])
-        images = augment(tf.gather(self.images, indices), seed, self.strength)
+        images = augment(_gather(self.images, indices), seed, self.strength)
         return tf.ensure_shape(images, self.spec[0].shape), tf.gather(self.labels, indices)
 
 
 class InOrder:
-    """Evaluation batches from images in memory, in order, scaled to [0, 1]; batches as in `Shuffled`.
+    """Evaluation batches from images in memory or on disk, in order, scaled to [0, 1]; batches as in `Shuffled`.
 
     Args:
         data: The images.
@@ -126,16 +131,17 @@ class InOrder:
         self._batches: tf.data.Dataset | None = None
 
     def batches(self) -> tf.data.Dataset:
-        """Return all batches, once; they are scaled on the first pass and cached for the next."""
+        """Return all batches, once; those of images in memory are scaled on the first pass and kept for the next."""
         if self._batches is None:
-            images, labels, size = (
-                tf.constant(self.data.images),
-                tf.constant(self.data.labels),
-                self.batch_size,
-            )
-            starts = tf.data.Dataset.range(0, len(self.data), size)
-            batches = starts.map(lambda i: (tf.cast(images[i : i + size], tf.float32) / 255.0, labels[i : i + size]))
-            self._batches = batches.cache().prefetch(PREFETCH).with_options(_options())
+            images, labels, count = _held(self.data), tf.constant(self.data.labels), len(self.data)
+
+            def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                indices = tf.range(start, tf.minimum(start + self.batch_size, count))
+                return tf.cast(_gather(images, indices), tf.float32) / 255.0, tf.gather(labels, indices)
+
+            batches = tf.data.Dataset.range(0, count, self.batch_size).map(batch)
+            kept = batches if isinstance(images, MappedImages) else batches.cache()
+            self._batches = kept.prefetch(_ahead(self.spec, self.batch_size)).with_options(_options())
         return self._batches
 
 
@@ -193,6 +199,26 @@ class Fixed:
 def batch_spec(data: ImageSet) -> tuple[tf.TensorSpec, tf.TensorSpec]:
     """Return the spec of a batch of `data`: float32 images and int32 labels, the number of them left open."""
     return tf.TensorSpec([None, *data.images.shape[1:]], tf.float32), tf.TensorSpec([None], tf.int32)
+
+
+def _held(data: ImageSet) -> tf.Tensor | MappedImages:
+    """Return what batches are gathered from: a tensor, or the images as they lie on disk."""
+    return data.images if isinstance(data.images, MappedImages) else tf.constant(data.images)
+
+
+def _gather(images: tf.Tensor | MappedImages, indices: tf.Tensor) -> tf.Tensor:
+    """Return the images at `indices`, uint8 `[B, H, W, C]`."""
+    if not isinstance(images, MappedImages):
+        return tf.gather(images, indices)
+    # Stateless, so that tf.data may run it in parallel under deterministic operations too.
+    read = tf.numpy_function(images.__getitem__, [indices], tf.uint8, stateful=False)
+    return tf.ensure_shape(read, [None, *images.shape[1:]])
+
+
+def _ahead(spec: tuple[tf.TensorSpec, tf.TensorSpec], batch_size: int) -> int:
+    """Return how many batches are made ahead."""
+    size = 4 * batch_size * math.prod(spec[0].shape[1:])
+    return max(1, min(PREFETCH, AHEAD_BYTES // size))
 
 
 def _options() -> tf.data.Options:

@@ -74,7 +74,7 @@ def _resolve(name: str, folder: Path) -> Callable[[], object]:
         entry = data_sources.find(name)
         return lambda: entry.resolve(data_sources.kind)(folder)
     if path := _existing(name):
-        return partial(_load_path, path)
+        return partial(_load_path, path, folder)
     if is_tfds(name):
         return partial(_load_tfds, name, folder)
     if _looks_like_path(name):
@@ -94,7 +94,7 @@ def _existing(name: str) -> Path | None:
     return path
 
 
-def _load_path(path: Path) -> Source:
+def _load_path(path: Path, folder: Path) -> Source:
     if path.is_file():
         from trainer.data.npz import load_npz
 
@@ -107,7 +107,7 @@ def _load_path(path: Path) -> Source:
 
     from trainer.data.folder import load_folder
 
-    return load_folder(path)
+    return load_folder(path, folder / "cache")
 
 
 def _load_tfds(name: str, folder: Path) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,10 @@ from trainer.errors import DataError
 
 HELD_OUT_SEED = 20260101
 """Seed of the test split of data that bring none: fixed, so that no run ever trains on another run's test images."""
+
+KEY_BYTES = 16
+BLOCK_BYTES = 16_000_000
+"""How much of a set is read at a time to hash it."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +139,15 @@ def as_known(source: Source, input_shape: Sequence[int], class_names: Sequence[s
 
 def canonical(images: ImageSet) -> tuple[ImageSet, bytes]:
     """Return the images in the order of their content hashes, and a SHA-256 over all of them."""
-    flat = np.ascontiguousarray(images.images).reshape(len(images), -1)
+    keys = np.empty(len(images), f"S{KEY_BYTES}")
     labels = images.labels.astype("<i4")
-    keys = [
-        hashlib.blake2b(row.tobytes() + label.tobytes(), digest_size=16).digest()
-        for row, label in zip(flat, labels, strict=True)
-    ]
-    order = np.array(sorted(range(len(keys)), key=keys.__getitem__))
-    return images.take(order), hashlib.sha256(b"".join(keys[i] for i in order)).digest()
+    block = max(1, BLOCK_BYTES // math.prod(images.images.shape[1:]))
+    for start in range(0, len(images), block):  # a part at a time, since images on disk may not fit in memory
+        part = np.ascontiguousarray(images.images[start : start + block])
+        for i, image in enumerate(part, start):
+            keys[i] = hashlib.blake2b(image.tobytes() + labels[i].tobytes(), digest_size=KEY_BYTES).digest()
+    order = np.argsort(keys, kind="stable")
+    return images.take(order), hashlib.sha256(keys[order].tobytes()).digest()
 
 
 def stratified(images: ImageSet, amount: int | float, random: np.random.Generator) -> tuple[ImageSet, ImageSet]:

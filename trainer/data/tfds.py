@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from trainer.data.cache import Cache
+from trainer.data.decoding import Block, Plan, block_length
 from trainer.data.imageset import ImageSet, Source, validation_share
-from trainer.data.memory import refuse_if_too_large
 from trainer.data.reach import unreachable
 from trainer.errors import DataError, unknown
 
@@ -26,16 +27,18 @@ class UnavailableError(DataError):
 
 
 def load_tfds(name: str, folder: Path) -> Source:
-    """Read a TFDS set of images of one size into memory, downloading and preparing it first if need be.
+    """Read a TFDS set of images of one size, downloading and preparing it first if need be.
 
     Args:
         name: `name`, `name/configuration` or `name:version`.
-        folder: The data folder: prepared sets lie in it, downloads go to its `downloads/`.
+        folder: The data folder: prepared sets lie in it, downloads go to its `downloads/`, and decoded
+            images that do not fit in memory to its `cache/`.
 
     Raises:
         UsageError: If the set has no such configuration.
         UnavailableError: If the set is not prepared and cannot be fetched.
-        DataError: If it does not hold images of one size with a class label, is too large or damaged.
+        DataError: If it does not hold images of one size with a class label or is damaged, or the disk has no room
+            for decoded images that do not fit in memory.
     """
     builder = _open(name, folder)
     keys = _keys(builder, name)
@@ -43,7 +46,7 @@ def load_tfds(name: str, folder: Path) -> Source:
         _refuse_if_out_of_reach(builder, name, folder)
         _prepare(builder, name, folder)
         builder = _open(name, folder)
-    return _read(builder, name, keys)
+    return _read(builder, name, keys, folder / "cache")
 
 
 def _open(name: str, folder: Path) -> Any:
@@ -141,44 +144,53 @@ def _prepare(builder: Any, name: str, folder: Path) -> None:
         raise UnavailableError(f"TFDS cannot prepare {name!r} in {folder}: {_first_line(error)}") from error
 
 
-def _read(builder: Any, name: str, keys: tuple[str, str]) -> Source:
+def _read(builder: Any, name: str, keys: tuple[str, str], cache: Path) -> Source:
     import tensorflow as tf
 
     info = builder.info
     splits = {split: info.splits[split].num_examples for split in ("train", "test") if split in info.splits}
     if "train" not in splits:
         raise DataError(f"TFDS set {name!r} has no split 'train' (its splits: {', '.join(info.splits)})")
-    shape = info.features[keys[0]].shape
-    refuse_if_too_large(sum(splits.values()) * int(np.prod(shape)), f"TFDS set {name!r}")
+    plan = Plan(splits, info.features[keys[0]].shape, lambda split: _decode(builder, split, splits[split], keys))
     try:
-        sets = {split: _read_split(builder, split, number, keys) for split, number in splits.items()}
+        images, notices = Cache(cache, name, _identity(builder, keys)).load(lambda: plan)
     except (tf.errors.OpError, OSError, ValueError) as error:
         hint = f"delete {builder.data_path} and run again"
         raise DataError(f"TFDS set {name!r} cannot be read: {_first_line(error)}; {hint}") from error
-    train, test = sets["train"], sets.get("test")
-    unused = [split for split in info.splits if split not in splits]
-    notices = (f"{name}: splits of TFDS that are not used: {', '.join(unused)}",) if unused else ()
+    train, test = images["train"], images.get("test")
+    if unused := [split for split in info.splits if split not in splits]:
+        notices = (f"{name}: splits of TFDS that are not used: {', '.join(unused)}", *notices)
     class_names = tuple(info.features[keys[1]].names)
     source = Source(name, train, test, class_names, validation_share(train, test), notices=notices)
     return _without_empty_classes(source)
 
 
-def _read_split(builder: Any, split: str, number: int, keys: tuple[str, str]) -> ImageSet:
+def _identity(builder: Any, keys: tuple[str, str]) -> list[Any]:
+    """Return what the decoded images depend on: the set, its files, whether they have changed, and the decoder."""
+    import tensorflow as tf
+
+    folder = Path(builder.data_path)
+    files = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(folder.iterdir())]
+    return [builder.info.full_name, str(folder.resolve()), keys, tf.__version__, files]
+
+
+def _decode(builder: Any, split: str, number: int, keys: tuple[str, str]) -> Iterator[Block]:
+    """Yield the images of a split.
+
+    Raises:
+        ValueError: If they are not as many as its description says.
+    """
     import tensorflow_datasets as tfds
 
-    images = np.empty((number, *builder.info.features[keys[0]].shape), np.uint8)
-    labels = np.empty(number, np.int32)
     dataset = builder.as_dataset(split=split, read_config=tfds.ReadConfig(try_autocache=False))
-    start = 0
-    for image, label in (
-        dataset.map(lambda example: tuple(example[key] for key in keys)).batch(BATCH).as_numpy_iterator()
-    ):
-        stop = start + len(label)
-        images[start:stop], labels[start:stop] = image, label
-        start = stop
-    if start != number:
-        raise ValueError(f"split {split!r} holds {start} images, its description says {number}")
-    return ImageSet(images, labels)
+    length = min(BATCH, block_length(builder.info.features[keys[0]].shape))
+    pairs = dataset.map(lambda example: tuple(example[key] for key in keys)).batch(length)
+    found = 0
+    for images, labels in pairs.as_numpy_iterator():
+        found += len(labels)
+        yield images, labels.astype(np.int32)
+    if found != number:
+        raise ValueError(f"split {split!r} holds {found} images, its description says {number}")
 
 
 def _without_empty_classes(source: Source) -> Source:
