@@ -51,6 +51,15 @@ def make_images(count: int, classes: int = 4, side: int = 12, channels: int = 1,
     return ImageSet(images.astype(np.uint8), labels)
 
 
+def small_net(keras):
+    """Return a model for `make_images` with everything in it that a resume can forget."""
+    layers = keras.layers
+    images = keras.Input((12, 12, 1))
+    x = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(images))
+    x = layers.Dropout(0.3)(layers.Flatten()(x))
+    return keras.Model(images, layers.Dense(4)(x), name="small")
+
+
 @pytest.fixture
 def images() -> ImageSet:
     """200 images of 12 x 12 x 1 in 4 classes."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import make_images
+from conftest import make_images, small_net
 from test_resume import Killer, state, timeless
 
 from plugins.checkpoint import Checkpoint
@@ -46,11 +46,7 @@ def fit(keras, folder: Path | None, *plugins: Plugin, bad: dict[int, float] | No
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
-    layers = keras.layers
-    images = keras.Input((12, 12, 1))
-    x = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(images))
-    x = layers.Dropout(0.3)(layers.Flatten()(x))
-    model = keras.Model(images, layers.Dense(4)(x), name="small")
+    model = small_net(keras)
     rate = arguments.pop("rate", None) or keras.optimizers.schedules.CosineDecay(1e-2, 100)
     trainer = Trainer(model, optimizer=keras.optimizers.Adam(rate), plugins=list(plugins), run_dir=folder)
     validation = make_images(60, seed=1)

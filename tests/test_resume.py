@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, make_images
+from conftest import ROOT, make_images, small_net
 
 from trainer import Every, Plugin, Run, checkpoint
 from trainer.errors import CheckpointError, UsageError
@@ -56,11 +56,7 @@ def fit(keras, folder: Path, *plugins: Plugin, epochs: int = 4, going_on: bool =
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
-    layers = keras.layers
-    images = keras.Input((12, 12, 1))
-    x = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(images))
-    x = layers.Dropout(0.3)(layers.Flatten()(x))
-    model = keras.Model(images, layers.Dense(4)(x), name="small")
+    model = small_net(keras)
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, 100)
     optimizer = keras.optimizers.Adam(schedule, use_ema=True)
     trainer = Trainer(model, optimizer=optimizer, plugins=[EarlyStopping(), Checkpoint(), *plugins], run_dir=folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tensorflow as tf
 
 from trainer.errors import DataError, InkwellError
 from trainer.plugin import Plugin
@@ -81,7 +82,7 @@ def check_space(path: Path | None, variables: Iterable[Any], plugins: Iterable[P
     kept = sum(plugin.checkpoints for plugin in plugins)
     if path is None or not kept:
         return "none"
-    size = sum(math.prod(v.shape) * np.dtype(_stored(v.dtype)).itemsize for v in variables)
+    size = sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
     room = kept + 2  # the one before the last, and the one that is being written
     folder = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     free = shutil.disk_usage(folder).free
@@ -89,10 +90,6 @@ def check_space(path: Path | None, variables: Iterable[Any], plugins: Iterable[P
     if size * room > free:
         raise InkwellError(f"checkpoints need {in_bytes(size * room)} ({needs}), {folder} has {in_bytes(free)} free")
     return f"{needs}; {in_bytes(free)} are free"
-
-
-def _stored(dtype: str) -> str:
-    return "uint16" if dtype == "bfloat16" else dtype
 
 
 def check_schedule(run: Run, rate: LearningRate) -> None:
