@@ -62,7 +62,7 @@ class Plots(Plugin):
         folder = run.report
         if folder is None:
             return
-        if run.history:
+        if any(line["kind"] != "batch" for line in run.history):
             write_history(run.history, folder / "curves.csv")
             save(draw_curves(run.history, run.steps_per_epoch, run.name), folder / "curves.png")
         counts = np.array(run.result.get("test", {}).get("confusion", []), dtype=int)
@@ -121,8 +121,9 @@ def draw_curves(history: History, steps_per_epoch: int = 0, title: str = "") -> 
 
 
 def draw_panel(axis: Axes, name: str, history: History, steps_per_epoch: int, best: tuple[float, float] | None) -> None:
-    """Draw the training and validation curves of one number, and where the best epoch is."""
+    """Draw the curves of one number, of single batches faintly, and where the best epoch is."""
     train = MUTED if name == "learning_rate" else TRAIN
+    axis.plot(*curve(history, f"batch_{name}", steps_per_epoch), color=train, alpha=0.3, linewidth=0.8, zorder=1)
     for phase, key, colour in (("train", name, train), ("validation", f"val_{name}", VALIDATION)):
         epochs, values = curve(history, key, steps_per_epoch)
         if values:

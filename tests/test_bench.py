@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, Script
 
-OURS = ["Inkwell", "Inkwell, strategy blocks", "Inkwell, light augmentation", "bare tf.function loop"]
+OURS = ["Inkwell", "Inkwell, strategy single", "Inkwell, light augmentation", "bare tf.function loop"]
 KERAS = [*OURS, "Model.fit as written", "Model.fit tuned"]
 TORCH = ["PyTorch loop", "PyTorch Lightning"]
 HAVE_TORCH = all(util.find_spec(name) is not None for name in ("torch", "lightning"))
@@ -110,13 +110,6 @@ def test_contenders_of_missing_packages_are_left_out_and_it_is_said_how_to_get_t
         'PyTorch loop is left out: torch is not installed (python -m pip install -e ".[bench]")',
         'PyTorch Lightning is left out: lightning is not installed (python -m pip install -e ".[bench]")',
     ]
-
-
-def test_the_strategy_blocks_is_measured_where_it_gains():
-    speed, options = import_module("benchmarks.speed"), import_module("benchmarks.options")
-    chosen, skipped = speed.choose(options.Options(model="mlp", only=("inkwell", "inkwell-blocks")))
-    assert list(chosen) == ["Inkwell"]
-    assert skipped == ["Inkwell, strategy blocks is left out: the strategy gains for lenet only"]
 
 
 @pytest.mark.parametrize(

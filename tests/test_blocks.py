@@ -228,7 +228,7 @@ def test_any_size_of_batch_is_computed_right(keras, size):
         step = TrainStep(
             small(keras), Classification(), keras.optimizers.SGD(0.1), batches.element_spec, strategy, norms=True
         )
-        span = step.span(iter(batches), tf.constant(1))
+        span = step.span()(iter(batches), tf.constant(1))
         told.append([float(span.losses[0]), float(span.norms[0]), *step.meter.read().values(), step.meter.images])
     np.testing.assert_allclose(told[1], told[0], rtol=1e-5)
 
@@ -423,3 +423,53 @@ def test_fit_warns_of_a_model_that_gets_slower(script: Script, tiny: Path):
     done = script("fit.py", "--data", tiny, *FLAGS, "--model", "simple_cnn", "--strategy", "blocks", "--run-dir", "run")
     assert done.returncode == 0, done.stderr
     assert "layer 'conv2' is so wide that strategy 'blocks' makes training slower" in done.stderr
+
+
+def test_at_first_the_automatic_strategy_gives_the_bits_of_a_single_device(keras):
+    from trainer.strategy import Automatic
+
+    watched = [Losses() for _ in range(3)]
+    for strategy, losses in zip((None, Automatic(32, head_start=10), blocks()), watched, strict=True):
+        fit(keras, small(keras), strategy, losses, images=160, epochs=4)
+    single, automatic, compiled = (losses.losses for losses in watched)
+    assert automatic[:10] == single[:10] != compiled[:10]
+    assert automatic[10:] != single[10:]
+    np.testing.assert_allclose(automatic, single, rtol=1e-3)
+
+
+def test_a_run_resumed_on_either_side_of_the_change_gives_the_same_bits(keras, tmp_path):
+    from plugins.checkpoint import Checkpoint
+    from trainer.strategy import Automatic
+
+    def run(folder: Path, *plugins: Plugin, going_on: bool = False):
+        checkpoint, strategy = Checkpoint(monitor="loss"), Automatic(32, head_start=10)
+        return fit(keras, small(keras), strategy, checkpoint, *plugins, run_dir=folder, going_on=going_on)[0]
+
+    whole = state(run(tmp_path / "whole"))
+    for step in (6, 17):
+        folder = tmp_path / str(step)
+        run(folder, Stop(step))
+        assert state(run(folder, going_on=True)) == whole
+
+
+def test_blocks_are_chosen_by_themselves_only_where_the_gain_was_measured(keras):
+    from trainer.strategy import Automatic
+    from trainer.task import Classification
+
+    class Twice(Classification):
+        def forward(self, model, batch, training):
+            loss, outputs = super().forward(model, batch, training)
+            return 2 * loss, outputs
+
+    def chosen(model, **arguments) -> str:
+        _, run = fit(keras, model, Automatic(32, head_start=3), images=160, epochs=1, **arguments)
+        return run.result["backend"]["strategy"]
+
+    layers, images = keras.layers, keras.Input((12, 12, 1))
+    wide = layers.Conv2D(8, 3)(layers.Conv2D(32, 3)(images))
+    assert chosen(small(keras)) == "blocks after step 3"
+    assert chosen(small(keras, dropout=0.1)) == "single"
+    assert chosen(small(keras, normalised=True)) == "single"
+    assert chosen(keras.Model(images, layers.Dense(4)(layers.Flatten()(wide)))) == "single"
+    assert chosen(keras.Model(images, layers.Dense(4)(layers.Flatten()(images)))) == "single"
+    assert chosen(small(keras), task=Twice()) == "single"

@@ -69,7 +69,7 @@ def test_every_flag_arrives_at_its_key(configure):
         "optimizer": {"name": "sgd", "args": {}, "learning_rate": 0.5, "schedule": "constant"},
         "training": {
             **{"epochs": 3, "steps": 5, "max_time": 120.0, "seed": 9, "deterministic": True, "dtype": "float32"},
-            "strategy": "blocks",
+            **{"log_every_steps": 50, "strategy": "blocks"},
         },
         "imports": ["m"],
         "plugins": {**DEFAULT_PLUGINS, "progress": {"mode": "plain"}},
@@ -213,7 +213,7 @@ def test_an_assignment_that_leads_nowhere_is_refused(assignment, said):
         ),
         (
             "training.strategy=blokcs",
-            "training.strategy = 'blokcs': no such choice; did you mean 'blocks'? (choices: single, blocks)",
+            "training.strategy = 'blokcs': no such choice; did you mean 'blocks'? (choices: auto, single, blocks)",
         ),
         ("data.batch_size=0", "data.batch_size = 0: must be greater than or equal to 1"),
         ("data.name=5", "data.name = 5: must be text"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -127,6 +128,7 @@ class Session:
             anyway=anyway,
             dry_run=dry_run,
             profile=profile,
+            log_every=training.log_every_steps,
         )
 
 
@@ -150,13 +152,14 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
         UsageError: If an argument of model or optimizer is wrong; told before data are read.
         DataError: If the data cannot be read.
     """
-    start(config, ledger)
-    with ledger("imports"):
-        from trainer.trainer import Trainer
-
     training = config.training
-    with ledger("data"):
-        data = load_data(config.data, training.seed)
+    with ThreadPoolExecutor(1) as reader:  # much of importing and of reading is waiting
+        reading = reader.submit(load_data, config.data, training.seed)
+        start(config, ledger)
+        with ledger("imports"):
+            from trainer.trainer import Trainer
+        with ledger("data"):
+            data = reading.result()
     for notice in data.notices:
         logger.warning("%s", notice)
     strategy = strategy_of(training.strategy, min(config.data.batch_size, len(data.train)))

@@ -56,6 +56,22 @@ def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> Non
         tf.config.experimental.enable_op_determinism()
 
 
+def facts() -> dict[str, object]:
+    """Return what decides how fast TensorFlow is here: oneDNN (on, off, or what it chose itself), threads, cores.
+
+    A number of threads of 0 is TensorFlow's own choice, one for each core.
+    """
+    import tensorflow as tf
+
+    setting, threads = os.environ.get("TF_ENABLE_ONEDNN_OPTS"), tf.config.threading
+    return {
+        "onednn": {"1": "on", "0": "off"}.get(setting or "", "default"),
+        "inter_op_threads": threads.get_inter_op_parallelism_threads(),
+        "intra_op_threads": threads.get_intra_op_parallelism_threads(),
+        "cores": os.cpu_count(),
+    }
+
+
 @contextmanager
 def without_chatter() -> Iterator[None]:
     """Hold back what C++ code writes to stderr meanwhile, and pass on all but the log lines known to mean nothing.

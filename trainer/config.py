@@ -110,20 +110,23 @@ class TrainingConfig:
         steps: Optimizer steps; given, it replaces `epochs`.
         max_time: Seconds after which training ends at the next span; texts such as "10m" are read too.
         validate_every_steps: Validate every n steps instead of after every epoch.
+        log_every_steps: Steps from one line of a batch in the history to the next.
         seed: Seed of everything random.
         deterministic: Use TensorFlow's deterministic operations only.
         dtype: Keras dtype policy.
-        strategy: How a step is computed: `single`, or `blocks`, which is faster for small convolutional networks.
+        strategy: How a step is computed: `single`, `blocks`, which is faster for narrow convolutions, or `auto`:
+            `blocks` after 2,000 steps where it is known to be faster.
     """
 
     epochs: Positive = 10
     steps: Positive | None = None
     max_time: Seconds | None = None
     validate_every_steps: Positive | None = None
+    log_every_steps: Positive = 50
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
     deterministic: Annotated[bool, Field(strict=True)] = False
     dtype: Literal["float32", "mixed_bfloat16"] = "float32"
-    strategy: Literal["single", "blocks"] = "single"
+    strategy: Literal["auto", "single", "blocks"] = "auto"
 
 
 DEFAULT_PLUGINS: Mapping[str, Args] = {

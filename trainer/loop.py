@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from trainer import checkpoint, resume
@@ -36,6 +37,7 @@ class Course:
         validate_every: When, besides the end of the run.
         max_time: Wall seconds after which training ends at the next span.
         profile: Whether a few steps are traced by TensorFlow's profiler.
+        log_every: Steps from one line of a batch in the history to the next.
     """
 
     train: TrainPipeline
@@ -43,6 +45,7 @@ class Course:
     validate_every: Every
     max_time: float | None = None
     profile: bool = False
+    log_every: int = 50
 
 
 @dataclass
@@ -104,8 +107,7 @@ class Loop:
                     self._begin_epoch()
                 if run.stop_reason:
                     break
-                limit = self.profiler.limit(run) or pace.limit
-                self._advance(batches, steps_to_next(run, cadences, limit), pace)
+                self._advance(batches, steps_to_next(run, cadences, self._limit(pace)), pace, course.log_every)
                 moment = run.step, run.epoch, run.epoch_ended, time.perf_counter()
                 self.hooks.call(Plugin.on_step_end, [plugin for plugin, due in listeners if due(*moment)])
                 if max_time is not None and run.seconds >= max_time and run.step < run.steps:
@@ -123,19 +125,29 @@ class Loop:
             self._validate(validation)  # a plugin stopped training at the end of an epoch that had none
             self._settle()
 
-    def _advance(self, batches: Iterator[Any], count: int, pace: Pace) -> None:
+    def _limit(self, pace: Pace) -> int:
+        """Return how many steps the next span may have at most: all of them are computed in the same way."""
+        limit = self.profiler.limit(self.run) or pace.limit
+        left = self.training.strategy.head_start - self.run.step
+        return min(limit, left) if left > 0 else limit
+
+    def _advance(self, batches: Iterator[Any], count: int, pace: Pace, log_every: int) -> None:
         """Run `count` steps as one call of one compiled function, or leave out one that is to be skipped."""
         run = self.run
         if run.step + 1 in run.skipped:
             self._skip(batches)
         else:
             self._span(batches, count, pace)
+            self._log_batches(log_every)
         run.seconds = time.perf_counter() - run.started
 
     def _span(self, batches: Iterator[Any], count: int, pace: Pace) -> None:
-        run, start = self.run, time.perf_counter()
+        run = self.run
+        with self.ledger("trace"):
+            train = self.training.span(run.step + 1)
+        start = time.perf_counter()
         with self.ledger("steps"), self.profiler.watching(run, count):
-            run.losses, run.gradient_norms, waited = self.training.span(batches, tf.constant(count))
+            run.losses, run.gradient_norms, waited = train(batches, tf.constant(count))
             run.loss = run.losses[-1]
         self.ledger.move(float(waited), "steps", "data_wait")
         spent = time.perf_counter() - start
@@ -143,6 +155,18 @@ class Loop:
         run.step += count
         run.epoch_seconds += spent
         run.step_seconds += spent
+
+    def _log_batches(self, every: int) -> None:
+        """Write down every so manieth step of the span that just ended; a span is not cut short for it."""
+        run = self.run
+        losses, norms = np.asarray(run.losses), np.asarray(run.gradient_norms)
+        before = run.step - len(losses)
+        steps = range(before - before % every + every, run.step + 1, every)
+        numbers = {step: {"batch_loss": float(losses[step - before - 1])} for step in steps}
+        if len(norms):
+            for step, facts in numbers.items():
+                facts["gradient_norm"] = float(norms[step - before - 1])
+        self.recorder.batches(numbers)
 
     def _skip(self, batches: Iterator[Any]) -> None:
         run = self.run

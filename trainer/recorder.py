@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -134,9 +135,19 @@ class Recorder:
 
     def history(self, kind: str, facts: Mapping[str, Any]) -> None:
         """Append a line to the history: `kind` is `epoch`, `validation` or `recovery`."""
-        line = {"kind": kind, "epoch": self.run.epoch, "step": self.run.step, **facts}
-        self.run.history.append(line)
-        self._try("history.jsonl", lambda directory: directory.append(line))
+        self._append([self._line(kind, self.run.step, facts)])
+
+    def batches(self, numbers: Mapping[int, Mapping[str, Any]]) -> None:
+        """Append a line of the kind `batch` for each step, counted from 1, with what was noted of its batch."""
+        if numbers:
+            self._append([self._line("batch", step, facts) for step, facts in numbers.items()])
+
+    def _line(self, kind: str, step: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+        return {"kind": kind, "epoch": self.run.epoch, "step": step, "time": round(time.time(), 3), **facts}
+
+    def _append(self, lines: list[dict[str, Any]]) -> None:
+        self.run.history += lines
+        self._try("history.jsonl", lambda directory: directory.append(lines))
 
     def save(self, copy: Snapshot, roles: list[str], drops: list[str]) -> None:
         """Have the worker write a checkpoint that `roles` will point to, and drop others; waits for the one before."""

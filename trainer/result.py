@@ -14,7 +14,9 @@ from trainer.run import Run
 PACKAGES = ("inkwell-trainer", "keras", "tensorflow", "numpy")
 
 
-def make_result(run: Run, best: Checkpoint | None, test: Mapping[str, Any], speed: float) -> dict[str, Any]:
+def make_result(
+    run: Run, best: Checkpoint | None, test: Mapping[str, Any], speed: float, backend: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the result of a run.
 
     Args:
@@ -22,6 +24,7 @@ def make_result(run: Run, best: Checkpoint | None, test: Mapping[str, Any], spee
         best: The checkpoint whose weights were tested; None if those of the last step were.
         test: The numbers on the test data.
         speed: Images a second of training steps.
+        backend: How steps were computed.
 
     Returns:
         What `result.json` holds; `wall_seconds` and `time` are for the engine to complete when everything is done.
@@ -52,6 +55,7 @@ def make_result(run: Run, best: Checkpoint | None, test: Mapping[str, Any], spee
             "checkpoint": best.path.name if best is not None else None,
         },
         "test": dict(test),
+        "backend": dict(backend),
         "versions": versions(),
         "time": {},
     }

@@ -2,8 +2,8 @@
 
 runs/<name>/
   config.toml     the resolved configuration, written before step 0
-  run.json        status, process, host, and what plugins noted
-  history.jsonl   one JSON object a line: epochs and validations
+  run.json        status, process, host, command, git commit, versions, data, and what plugins noted
+  history.jsonl   one JSON object a line: batches, validations and epochs, with its `time` in Unix seconds
   checkpoints/    see `trainer.checkpoint`
   report/         pictures and tables
   error.log       tracebacks of plugins that failed, if any did
@@ -16,7 +16,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,13 @@ import psutil
 from trainer.checkpoint import Checkpoints
 from trainer.errors import InkwellError, UsageError, first_line
 from trainer.files import to_json, write_atomic
+from trainer.provenance import provenance
 from trainer.run import Run, process_facts
 
 CONFIG, RUN, HISTORY, RESULT, ERRORS = "config.toml", "run.json", "history.jsonl", "result.json", "error.log"
 CHECKPOINTS = "checkpoints"
+STATE = ("status", "stop_reason", "ended", "data")
+"""Keys of `run.json` that change with the run; it `ended` in Unix seconds, None while it goes on."""
 ANOTHER = "choose another with --run-dir"
 
 
@@ -79,14 +83,16 @@ class RunDirectory:
 
     Args:
         path: The directory; see `create` and `reopen`.
-        started: When the run began, local time in ISO 8601; default: now.
+        known: What `run.json` said when the run was last active: its `id`, and when it `started` (local time in
+            ISO 8601); default: a new run that starts now.
     """
 
-    def __init__(self, path: Path, started: str = "") -> None:
+    def __init__(self, path: Path, known: Mapping[str, Any] | None = None) -> None:
         self.path = path.absolute()
         self.checkpoints = Checkpoints(self.path / CHECKPOINTS)
-        started = started or time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        self._facts = {"name": self.path.name, "started": started, **process_facts()}
+        fresh = {"id": uuid.uuid4().hex, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        kept = {key: (known or {}).get(key) or value for key, value in fresh.items()}
+        self._facts = {"name": self.path.name, **kept, **process_facts(), **provenance()}
         self._unwritten = ""
 
     @classmethod
@@ -114,8 +120,7 @@ class RunDirectory:
             UsageError: If the process of the run is still alive.
             InkwellError: If `run.json` cannot be read.
         """
-        facts = check_ended(path)
-        directory = cls(path, facts.get("started", ""))
+        directory = cls(path, check_ended(path))
         directory.checkpoints.clean()
         return directory
 
@@ -136,7 +141,7 @@ class RunDirectory:
 
     def notes(self) -> dict[str, Any]:
         """Return what plugins noted in `run.json` when the run was last active."""
-        own = {*self._facts, "status", "stop_reason"}
+        own = {*self._facts, *STATE}
         return {key: value for key, value in read_json(self.path / RUN).items() if key not in own}
 
     def cut_history(self, lines: int) -> list[dict[str, Any]]:
@@ -158,16 +163,17 @@ class RunDirectory:
         Raises:
             OSError: If it cannot be written; the old file is intact.
         """
-        state = {"status": run.status, "stop_reason": run.stop_reason}
+        ended = None if run.status == "running" else time.time()
+        state = dict(zip(STATE, (run.status, run.stop_reason, ended, dict(run.data)), strict=True))
         write_atomic(self.path / RUN, to_json({**self._facts, **state, **run.notes}))
 
-    def append(self, line: Mapping[str, Any]) -> None:
-        """Append a line to `history.jsonl`; what a full disk refuses is kept and written with the next line.
+    def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Append lines to `history.jsonl`; what a full disk refuses is kept and written with the next ones.
 
         Raises:
             OSError: If the file could not be written; it then ends with a whole line.
         """
-        self._unwritten += to_json(line, indent=None)
+        self._unwritten += "".join(to_json(line, indent=None) for line in lines)
         self.flush()
 
     def flush(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -122,15 +123,27 @@ class TrainStep:
             self.meter = Meter(task)
             self.meter.check()
             optimizer.build(model.trainable_variables)
-        signature = [tf.data.IteratorSpec(spec), tf.TensorSpec([], tf.int32)]
-        self.span = tf.function(self._span, input_signature=signature, autograph=False)
+        self._signature = [tf.data.IteratorSpec(spec), tf.TensorSpec([], tf.int32)]
+        self._traced: dict[SingleDevice, Any] = {}
 
-    def _span(self, batches: Any, count: tf.Tensor) -> Span:
+    def span(self, first: int = 1) -> Callable[[Any, Any], Span]:
+        """Return the function that trains on batches from an iterator, so many of them, `first` being the first step.
+
+        It is traced when it is first asked for. Before and after a step at which the strategy changes it is another.
+        """
+        strategy = self.strategy.at(first, self.model, self.task)
+        if strategy not in self._traced:
+            function = partial(self._span, strategy)
+            self._traced[strategy] = tf.function(function, input_signature=self._signature, autograph=False)
+            self._traced[strategy].get_concrete_function()
+        return self._traced[strategy]
+
+    def _span(self, strategy: SingleDevice, batches: Any, count: tf.Tensor) -> Span:
         """Take `count` batches and train on each."""
 
         def body(done: tf.Tensor, losses: tf.TensorArray, norms: tf.TensorArray, waited: tf.Tensor) -> tuple[Any, ...]:
             batch, seconds = next_batch(batches, self.timed)
-            loss, outputs, gradients = self.strategy.run_training(self._replica, batch, self.model, self.task)
+            loss, outputs, gradients = strategy.run_training(self._replica, batch, self.model, self.task)
             norm = self._update(gradients)
             self.meter.update(batch, loss, outputs)
             return (

@@ -19,16 +19,31 @@ Gradients = tuple[Any, Any, list[Any]]
 PARTS = (4, 3, 2)
 """Parts of a batch that `Blocks` computes side by side, the first by which it can be divided; measured on two cores."""
 
+HEAD_START = 2000
+"""Steps before `Automatic` goes over to `Blocks`: tracing and compiling it takes 3 s, which longer runs earn back."""
+
 
 class SingleDevice:
     """One replica on one device: nothing is split, nothing needs to be summed.
 
-    A strategy for several devices offers the same four, each over `tf.distribute`.
+    A strategy for several devices offers the same, each over `tf.distribute`.
+
+    Attributes:
+        head_start: Steps after which `at` gives another strategy; 0: it never does.
     """
+
+    head_start = 0
+
+    def __str__(self) -> str:
+        return "single"
 
     def scope(self) -> AbstractContextManager[Any]:
         """Return the context in which model, optimizer and metrics make their variables."""
         return nullcontext()
+
+    def at(self, step: int, model: keras.Model, task: Task) -> SingleDevice:
+        """Return the strategy by which `step`, counted from 1, is computed."""
+        return self
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call `function` once for each replica; it sees one replica's share of a batch."""
@@ -57,6 +72,9 @@ class Blocks(SingleDevice):
 
     def __init__(self, batch_size: int | None = None) -> None:
         self.batch_size = batch_size
+
+    def __str__(self) -> str:
+        return "blocks"
 
     def run_training(self, function: Callable[[Batch], Gradients], batch: Batch, model: keras.Model, task: Task) -> Any:
         """Call `function` on the parts of the batch while the model's convolutions are substituted.
@@ -89,6 +107,47 @@ class Blocks(SingleDevice):
         return tf.cond(tf.equal(tf.shape(batch[0])[0], size), in_parts, lambda: function(batch))
 
 
+class Automatic(SingleDevice):
+    """`SingleDevice` at first; then, if a model is of the kind for which that was measured to be faster, `Blocks`.
+
+    Training begins at once. How a step is computed depends on its number and the model alone, so that a run gives the
+    same bits, interrupted or not.
+
+    Args:
+        batch_size: Images in all batches but an epoch's last.
+        head_start: Steps before it changes.
+    """
+
+    def __init__(self, batch_size: int, head_start: int = HEAD_START) -> None:
+        self.first, self.then = SingleDevice(), Blocks(batch_size)
+        self.head_start = head_start
+        self._gains: bool | None = None
+
+    def __str__(self) -> str:
+        return f"blocks after step {self.head_start}" if self._gains else "single"
+
+    def at(self, step: int, model: keras.Model, task: Task) -> SingleDevice:
+        """Return the strategy by which `step`, counted from 1, is computed."""
+        if step <= self.head_start:
+            return self.first
+        if self._gains is None:
+            self._gains = _gains(model, task)
+        return self.then if self._gains else self.first
+
+
+def _gains(model: keras.Model, task: Task) -> bool:
+    """Return whether `Blocks` is faster, for all that is known."""
+    from trainer.step import clock_is_allowed
+    from trainer.substitution import substitution
+
+    try:
+        instead = substitution(model)
+    except UsageError:
+        return False
+    plain = type(task).forward is Classification.forward and clock_is_allowed()
+    return plain and instead.separable and not instead.wide
+
+
 def _together(parts: Sequence[Gradients]) -> Gradients:
     """Return what a whole batch gives from what its parts give, all of the same size."""
     import tensorflow as tf
@@ -100,4 +159,6 @@ def _together(parts: Sequence[Gradients]) -> Gradients:
 
 def strategy_of(name: str, batch_size: int) -> SingleDevice:
     """Return the strategy that a configuration names, for batches of a size."""
-    return Blocks(batch_size) if name == "blocks" else SingleDevice()
+    if name == "single":
+        return SingleDevice()
+    return Blocks(batch_size) if name == "blocks" else Automatic(batch_size)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import checkpoint, resume
+from trainer import backend, checkpoint, resume
 from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import EvaluationPipeline, Fixed, InOrder, Shuffled, Streamed, TrainPipeline
 from trainer.errors import PluginError, TrainingFailed, UsageError
@@ -93,6 +93,7 @@ class Trainer:
         max_time: float | None = None,
         validate_every: Every | None = None,
         profile: bool = False,
+        log_every: int = 50,
         data: Mapping[str, Any] | None = None,
         going_on: bool = False,
         anyway: bool = False,
@@ -109,6 +110,7 @@ class Trainer:
             max_time: Wall seconds after which training ends at the next span.
             validate_every: When to validate, besides the end of the run; default: after every epoch.
             profile: Trace steps 21 to 40 with TensorFlow's profiler, into the folder `profile` of the run directory.
+            log_every: Steps from one line of a batch in the history to the next.
             data: Facts about the data, for plugins and the result.
             going_on: Go on with the run in the run directory, from its newest sound checkpoint, as if it had never been
                 interrupted; all other arguments must be as they were, but for how long to train.
@@ -129,7 +131,7 @@ class Trainer:
         """
         learnt = _training(train, self.seed)
         validated = _evaluating(validation) if validation is not None else None
-        course = Course(learnt, validated, validate_every or Every(epochs=1), max_time, profile)
+        course = Course(learnt, validated, validate_every or Every(epochs=1), max_time, profile, log_every)
         total = epochs * learnt.steps_per_epoch if steps is None else steps
         self.loop = self._prepare(course, total, data or {})
         with self.ledger("preflight"):
@@ -161,7 +163,8 @@ class Trainer:
             tested = self.evaluate(test) if test is not None else {}
         if run.broken_off:  # told to stop meanwhile: the test is repeated when the run is resumed
             return
-        run.result = make_result(run, best, tested, run.images / (run.step_seconds or 1.0))
+        used = {"strategy": str(self.strategy), **backend.facts()}
+        run.result = make_result(run, best, tested, run.images / (run.step_seconds or 1.0), used)
         self.loop.hooks.call(Plugin.on_test_end)
         self.ledger.rest("other")
         run.result["wall_seconds"] = self.ledger.wall()
@@ -197,7 +200,7 @@ class Trainer:
         with self.ledger("trace"):
             norms = any(plugin.gradient_norms for plugin in self.plugins)
             step = TrainStep(self.model, self.task, self.optimizer, train.spec, self.strategy, self.clip_norm, norms)
-            step.span.get_concrete_function()
+            step.span()
         run.read_metrics = step.meter.read
         return Loop(run, step, self.evaluation, self.rate, hooks, Recorder(run, self.run_dir), self.ledger)
 

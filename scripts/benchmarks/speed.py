@@ -24,7 +24,7 @@ KERAS = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
 PEAK = Contender("peak", "gemm:run", environment={**KERAS, "TF_ENABLE_ONEDNN_OPTS": "1"})
 CONTENDERS = {
     "Inkwell": Contender("inkwell", "inkwell:run"),
-    "Inkwell, strategy blocks": Contender("inkwell-blocks", "inkwell:run", {"strategy": "blocks"}),
+    "Inkwell, strategy single": Contender("inkwell-single", "inkwell:run", {"strategy": "single"}),
     "Inkwell, light augmentation": Contender("inkwell-light", "inkwell:run", {"augmentation": "light"}),
     "bare tf.function loop": Contender("bare", "bare:run"),
     "Model.fit as written": Contender(
@@ -98,8 +98,6 @@ def choose(options: Options) -> tuple[dict[str, Contender], list[str]]:
 
 
 def _obstacle(contender: Contender, options: Options) -> str:
-    if contender.extra.get("strategy") == "blocks" and options.model != "lenet":
-        return "the strategy gains for lenet only"
     if not contender.needs:
         return ""
     if any(find_spec(package) is None for package in {"torch", contender.needs}):

@@ -18,6 +18,12 @@ PREFETCH = 8
 AHEAD_BYTES = 64_000_000
 """Fewer batches are made ahead if they would take more memory than this; always one."""
 
+EVALUATED, EVALUATED_BYTES = 500, 8_000_000
+"""Most images in an evaluation batch, and fewer if they would take more memory than this; always one."""
+
+KEPT_BYTES = 64_000_000
+"""Scaled images to evaluate on are kept from one evaluation to the next if they take no more memory than this."""
+
 WORKERS = 2
 
 
@@ -119,19 +125,24 @@ class InOrder:
 
     Args:
         data: The images.
-        batch_size: Images a batch, at least 1; it does not change the result beyond rounding.
+        batch_size: Images a batch, at least 1; it does not change the result beyond rounding. Default: 500, fewer if
+            the images are large.
     """
 
-    def __init__(self, data: ImageSet, batch_size: int = 500) -> None:
+    def __init__(self, data: ImageSet, batch_size: int | None = None) -> None:
+        size = 4 * math.prod(data.images.shape[1:])
+        if batch_size is None:
+            batch_size = max(1, min(EVALUATED, EVALUATED_BYTES // size))
         if batch_size < 1:
             raise UsageError(f"batch size must be at least 1: {batch_size}")
         self.data, self.batch_size, self.labels = data, batch_size, data.labels
         self.steps = -(-len(data) // batch_size)
         self.spec = batch_spec(data)
+        self._keep = size * len(data) <= KEPT_BYTES
         self._batches: tf.data.Dataset | None = None
 
     def batches(self) -> tf.data.Dataset:
-        """Return all batches, once; those of images in memory are scaled on the first pass and kept for the next."""
+        """Return all batches, once; those of few images are scaled on the first pass and kept for the next."""
         if self._batches is None:
             images, labels, count = _held(self.data), tf.constant(self.data.labels), len(self.data)
 
@@ -140,7 +151,7 @@ class InOrder:
                 return tf.cast(_gather(images, indices), tf.float32) / 255.0, tf.gather(labels, indices)
 
             batches = tf.data.Dataset.range(0, count, self.batch_size).map(batch)
-            kept = batches if isinstance(images, MappedImages) else batches.cache()
+            kept = batches.cache() if self._keep else batches
             self._batches = kept.prefetch(_ahead(self.spec, self.batch_size)).with_options(_options())
         return self._batches
 

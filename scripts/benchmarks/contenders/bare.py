@@ -34,7 +34,7 @@ class BareLoop:
         optimizer = build_optimizer(config.optimizer, config.training.epochs * self.train.steps_per_epoch)
         self.step = TrainStep(model, Classification(), optimizer, self.train.spec, SingleDevice())
         self.evaluation = EvaluationStep(model, Classification(), SingleDevice())
-        self.step.span.get_concrete_function()
+        self.step.span()
         self.validation = InOrder(validation) if validation is not None else None
         self.batches: Any = None
 
@@ -45,7 +45,7 @@ class BareLoop:
         started = time.perf_counter()
         if self.batches is None:
             self.batches = iter(self.train.batches())
-        self.step.span(self.batches, tf.constant(self.train.steps_per_epoch))
+        self.step.span()(self.batches, tf.constant(self.train.steps_per_epoch))
         if self.validation is not None:
             held_out = iter(self.validation.batches())
             for _ in range(self.validation.steps):
@@ -79,5 +79,5 @@ def first_losses(job: Job) -> list[float]:
     step = TrainStep(registered(job, dropout=0.0), Classification(), optimizer, data.element_spec, SingleDevice())
     batches = iter(data)
     # A span returns a tensor or several, of which the losses are the first.
-    spans = [tf.nest.flatten(step.span(batches, tf.constant(1))) for _ in range(CHECKED)]
+    spans = [tf.nest.flatten(step.span()(batches, tf.constant(1))) for _ in range(CHECKED)]
     return [float(np.ravel(tensors[0])[-1]) for tensors in spans]

@@ -14,6 +14,7 @@ from trainer.data.imageset import ImageSet
 from trainer.ledger import Ledger
 from trainer.plugin import Every, Plugin
 from trainer.run import Run
+from trainer.strategy import SingleDevice, strategy_of
 
 from ..nets import CHECKED, EPSILON, LEARNING_RATE, registered
 from ..worker import Job, Turns
@@ -58,7 +59,7 @@ def configuration(job: Job, augmentation: str = "none", epochs: int = ENDLESS, *
         model=ModelConfig(name=job.model, args=job.args),
         data=DataConfig(batch_size=job.batch_size, augmentation=augmentation, **(data or {"name": job.images})),  # type: ignore[arg-type]
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, schedule="constant"),
-        training=TrainingConfig(epochs=epochs, strategy=job.extra.get("strategy", "single")),
+        training=TrainingConfig(epochs=epochs, strategy=job.extra.get("strategy", "auto")),
         imports=tuple(job.imports),
     )
     config.plugins["early_stopping"]["patience"] = ENDLESS
@@ -83,20 +84,26 @@ def run(job: Job, turns: Turns) -> None:
 
     losses = first_losses(job) if job.weights else []
     made = session(job, config, [Gate(turns)])
+    skip_head_start(made.trainer.strategy)
     train = Shuffled(ImageSet(*job.train()), job.batch_size, 0, config.data.augmentation)
     turns.ready(params=made.trainer.model.count_params(), losses=losses)
     made.trainer.fit(train, InOrder(ImageSet(*job.test())), epochs=ENDLESS, data=made.data.facts())
+
+
+def skip_head_start(strategy: SingleDevice) -> None:
+    """Have the first step computed as those of a long run are; called before it is traced."""
+    strategy.head_start = 0
 
 
 def first_losses(job: Job) -> list[float]:
     """Return the losses of the first steps, on images in their order, through a trainer of its own."""
     import keras
 
-    from trainer.strategy import strategy_of
     from trainer.trainer import Trainer
 
     watch, optimizer = Losses(), keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON)
-    strategy = strategy_of(job.extra.get("strategy", "single"), job.batch_size)
+    strategy = strategy_of(job.extra.get("strategy", "auto"), job.batch_size)
+    skip_head_start(strategy)
     trainer = Trainer(registered(job, dropout=0.0), optimizer=optimizer, strategy=strategy, plugins=[watch])
     trainer.fit(in_order(job), steps=CHECKED)
     return watch.losses
