@@ -41,7 +41,7 @@ def main() -> int:
     from trainer.trainer import Trainer
 
     task = tasks.build(trained.config.task.name, **trained.config.task.args)
-    numbers = Trainer(trained.model, task=task).evaluate(images)
+    numbers = Trainer(trained.model, task=task).evaluate(images, trained.temperature)
     print(table([("checkpoint", str(trained.path)), ("data", f"{what}: {len(images):,}"), *score_rows(numbers)]))
     if "per_class" in numbers:
         print(class_table(numbers["per_class"], trained.data["class_names"]))

@@ -29,20 +29,24 @@ def classification_report(logits: np.ndarray, labels: np.ndarray) -> dict[str, A
     """
     if not np.isfinite(logits).all():
         raise DataError(f"the model's outputs are not finite for {int((~np.isfinite(logits)).any(1).sum())} images")
-    log_p = log_softmax(logits)
-    nll = float(-log_p[np.arange(len(labels)), labels].mean())
-    predicted = log_p.argmax(axis=1)
+    predicted = logits.argmax(axis=1)
     confusion = confusion_matrix(labels, predicted, logits.shape[1])
     per_class = [_class_scores(confusion, k) for k in range(len(confusion))]
     seen = [scores for k, scores in enumerate(per_class) if scores["support"] or confusion[:, k].any()]
     return {
         "accuracy": float(np.mean(predicted == labels)),
         **{name: float(np.mean([scores[name] for scores in seen])) for name in ("precision", "recall", "f1")},
-        "ece": expected_calibration_error(np.exp(log_p), labels),
-        "nll": nll,
+        **calibration_report(logits, labels),
         "per_class": per_class,
         "confusion": confusion.tolist(),
     }
+
+
+def calibration_report(logits: np.ndarray, labels: np.ndarray, prefix: str = "") -> dict[str, float]:
+    """Return `ece` and `nll`, `prefix` before their names; see `classification_report`."""
+    log_p = log_softmax(logits)
+    nll = float(-log_p[np.arange(len(labels)), labels].mean())
+    return {f"{prefix}ece": expected_calibration_error(np.exp(log_p), labels), f"{prefix}nll": nll}
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from trainer.data.split import as_known, content_digest, split
 from trainer.errors import CheckpointError, DataError, UsageError, first_line
 from trainer.optimizers import build_optimizer
 from trainer.registry import models
-from trainer.rundir import CONFIG
+from trainer.rundir import CONFIG, RESULT, read_json
 
 if TYPE_CHECKING:
     import keras
@@ -61,12 +62,14 @@ class Trained:
         config: The configuration it was trained with.
         data: Facts about the data it was trained on; see `trainer.data.split.Data.facts`.
         path: The checkpoint.
+        temperature: What its logits are divided by for calibrated probabilities; 1 if the run did not get that far.
     """
 
     model: keras.Model
     config: Config
     data: Mapping[str, Any]
     path: Path
+    temperature: float = 1.0
 
     def images(self, name: str | None, folder: str | None, part: str) -> tuple[str, ImageSet, tuple[str, ...]]:
         """Return what the images to evaluate on are, the images, and lines that the user must see.
@@ -158,7 +161,17 @@ def load_trained(path: Path) -> Trained:
         optimizer.finalize_variable_values(model.trainable_variables)
     else:
         checkpoint.restore(found, model.variables)
-    return Trained(model, config, origin.data, found.path)
+    return Trained(model, config, origin.data, found.path, _temperature(found.path))
+
+
+def _temperature(path: Path) -> float:
+    """Return the temperature that the run of a checkpoint found, if it was for this checkpoint."""
+    result = path.parent.parent / RESULT
+    facts = read_json(result) if result.is_file() else {}
+    tested = (facts.get("best") or {}).get("checkpoint") or Checkpoints(path.parent).role("last")
+    value = facts.get("temperature")
+    fits = tested is not None and Path(tested).name == path.name
+    return float(value) if fits and isinstance(value, int | float) and 0 < value < math.inf else 1.0
 
 
 def _build(path: Path, config: Config, data: DataFacts) -> keras.Model:

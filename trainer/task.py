@@ -64,12 +64,22 @@ class Task:
             UsageError: If they do not fit.
         """
 
-    def report(self, outputs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    def temperature(self, outputs: np.ndarray, labels: np.ndarray) -> float | None:
+        """Return by what logits are to be divided for probabilities that mean what they say, if that makes sense.
+
+        Args:
+            outputs: What the model returns for the validation images, `[N, …]`.
+            labels: int32 `[N]`.
+        """
+        return None
+
+    def report(self, outputs: np.ndarray, labels: np.ndarray, temperature: float | None) -> dict[str, Any]:
         """Return more numbers about a test set than its metrics, from all outputs of the model and all labels.
 
         Args:
             outputs: What the model returns, `[N, …]`.
             labels: int32 `[N]`.
+            temperature: What `temperature` returned for validation images; None if nobody asked.
         """
         return {}
 
@@ -135,11 +145,21 @@ class Classification(Task):
         """Count the images whose largest logit is that of their label."""
         metrics["accuracy"].update_state(batch[1], outputs)
 
-    def report(self, outputs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-        """Return accuracy, precision, recall, F1, ECE, NLL, scores per class, and the confusion matrix."""
-        from trainer.evaluation import classification_report
+    def temperature(self, outputs: np.ndarray, labels: np.ndarray) -> float | None:
+        """Return the temperature of the highest likelihood; see `trainer.calibration.fit_temperature`."""
+        from trainer.calibration import fit_temperature
 
-        return classification_report(outputs, labels)
+        return fit_temperature(outputs, labels)
+
+    def report(self, outputs: np.ndarray, labels: np.ndarray, temperature: float | None) -> dict[str, Any]:
+        """Return accuracy, precision, recall, F1, ECE, NLL, scores per class, and the confusion matrix.
+
+        With a temperature also `calibrated_ece` and `calibrated_nll`, of the logits divided by it.
+        """
+        from trainer.evaluation import calibration_report, classification_report
+
+        calibrated = calibration_report(outputs / temperature, labels, "calibrated_") if temperature else {}
+        return classification_report(outputs, labels) | calibrated
 
 
 def logged_names(task: Task, validation: bool) -> list[str]:

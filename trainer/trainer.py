@@ -142,11 +142,16 @@ class Trainer:
             self._open(saved)
         with self._session(self.loop.run):
             self.loop.train(course)
-            self._finish(self.loop.run, test)
+            self._finish(self.loop.run, course.validation, test)
         return self.loop.run
 
-    def _finish(self, run: Run, test: EvaluationPipeline | ImageSet | tf.data.Dataset | None) -> None:
-        """Choose the weights, look at the test data once, write the result."""
+    def _finish(
+        self,
+        run: Run,
+        validation: EvaluationPipeline | None,
+        test: EvaluationPipeline | ImageSet | tf.data.Dataset | None,
+    ) -> None:
+        """Choose the weights, fit their temperature, look at the test data once, write the result."""
         if run.failed:
             raise TrainingFailed(run.stop_reason)
         recorder = self.loop.recorder
@@ -160,11 +165,13 @@ class Trainer:
         if self.optimizer.use_ema:
             self.optimizer.finalize_variable_values(self.model.trainable_variables)
         with self.ledger("test"):
-            tested = self.evaluate(test) if test is not None else {}
+            temperature = self._temperature(validation)
+            tested = self.evaluate(test, temperature) if test is not None else {}
         if run.broken_off:  # told to stop meanwhile: the test is repeated when the run is resumed
             return
         used = {"strategy": str(self.strategy), **backend.facts()}
         run.result = make_result(run, best, tested, run.images / (run.step_seconds or 1.0), used)
+        run.result["temperature"] = temperature
         self.loop.hooks.call(Plugin.on_test_end)
         self.ledger.rest("other")
         run.result["wall_seconds"] = self.ledger.wall()
@@ -279,12 +286,30 @@ class Trainer:
         run.status = status
         self.loop.recorder.status()
 
-    def evaluate(self, data: EvaluationPipeline | ImageSet | tf.data.Dataset) -> dict[str, Any]:
+    def _temperature(self, validation: EvaluationPipeline | None) -> float | None:
+        if validation is None or not self.task.reports:
+            return None
+        outputs, labels = self._outputs(validation)
+        return self.task.temperature(outputs, labels) if np.isfinite(outputs).all() else None
+
+    def evaluate(
+        self, data: EvaluationPipeline | ImageSet | tf.data.Dataset, temperature: float | None = None
+    ) -> dict[str, Any]:
         """Return the task's numbers over all of `data`, every image counted once.
 
-        For classification they are those of `trainer.evaluation.classification_report`.
+        For classification they are those of `trainer.evaluation.classification_report`, and `calibrated_ece` and
+        `calibrated_nll` if the temperature is given.
+
+        Args:
+            data: Images and labels.
+            temperature: What logits are divided by for calibrated probabilities, as `result.json` has it.
         """
-        pipeline = _evaluating(data)
+        outputs, labels = self._outputs(_evaluating(data))
+        report = self.task.report(outputs, labels, temperature) if self.task.reports else {}
+        return self.evaluation.meter.read() | report
+
+    def _outputs(self, pipeline: EvaluationPipeline) -> tuple[np.ndarray, np.ndarray]:
+        """Evaluate all batches; return the model's outputs and the labels, empty if the task does not want them."""
         self.evaluation.meter.reset()
         batches, outputs, labels = iter(pipeline.batches()), [], []
         for _ in range(pipeline.steps):
@@ -292,8 +317,7 @@ class Trainer:
             if self.task.reports:
                 outputs.append(np.asarray(output))
                 labels.append(np.asarray(batch[-1]))
-        report = self.task.report(np.concatenate(outputs), np.concatenate(labels)) if self.task.reports else {}
-        return self.evaluation.meter.read() | report
+        return (np.concatenate(outputs), np.concatenate(labels)) if outputs else (np.empty(0), np.empty(0))
 
     def predict(self, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
         """Return the model's outputs, by default logits, float32 `[N, K]`.
