@@ -65,8 +65,15 @@ def test_every_flag_arrives_at_its_key(configure):
     assert config.to_dict() == {
         "model": {"name": "mlp", "args": {"units": [3]}},
         "task": {"name": "classification", "args": {"label_smoothing": 0.1}},
-        "data": {"name": "d", "folder": "f", "test": "t", "batch_size": 7, "augmentation": "strong"},
-        "optimizer": {"name": "sgd", "args": {}, "learning_rate": 0.5, "schedule": "constant"},
+        "data": {
+            "name": "d",
+            "folder": "f",
+            "test": "t",
+            "batch_size": 7,
+            "augmentation": "strong",
+            "augmentation_args": {},
+        },
+        "optimizer": {"name": "sgd", "args": {}, "learning_rate": 0.5, "schedule": "constant", "warm_up": 0.05},
         "training": {
             **{"epochs": 3, "steps": 5, "max_time": 120.0, "seed": 9, "deterministic": True, "dtype": "float32"},
             **{"log_every_steps": 50, "strategy": "blocks"},

@@ -10,6 +10,7 @@ from conftest import make_images
 
 from trainer.data.imageset import ImageSet, Source
 from trainer.data.split import canonical, split, stratified
+from trainer.data.strength import Strength
 from trainer.errors import DataError, UsageError
 
 
@@ -75,7 +76,9 @@ def test_canonical_order_is_a_permutation():
     assert sorted(image.tobytes() for image in ordered.images) == sorted(image.tobytes() for image in images.images)
 
 
-@pytest.mark.parametrize("augmentation", ["none", "light", "strong"])
+@pytest.mark.parametrize(
+    "augmentation", ["none", "light", "strong", Strength(thickness=1.0, degraded=1.0), Strength(degraded=0.3)]
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_augmented_images_keep_shape_dtype_and_range(keras, augmentation, channels):
     from trainer.data.pipeline import Shuffled
@@ -103,10 +106,12 @@ def test_no_augmentation_is_the_images_themselves(keras):
 def test_augmentation_is_a_function_of_the_step_and_of_the_seed(keras):
     import tensorflow as tf
 
-    from trainer.data.augment import STRENGTHS, augment
+    from trainer.data.augment import augment
+    from trainer.data.strength import LIGHT, STRONG
 
     images = tf.constant(make_images(8, side=28).images)
-    for strength in (STRENGTHS["light"], STRENGTHS["strong"]):
+    everything = dataclasses.replace(STRONG, thickness=0.5, degraded=1.0)
+    for strength in (LIGHT, STRONG, everything):
         batches = [
             np.asarray(augment(images, tf.constant(seed, tf.int64), strength))
             for seed in ([0, 1], [0, 1], [0, 2], [1, 1])
@@ -119,7 +124,7 @@ def test_augmentation_is_a_function_of_the_step_and_of_the_seed(keras):
 def test_each_change_stays_within_its_documented_range(keras):
     import tensorflow as tf
 
-    from trainer.data.augment import Strength, augment
+    from trainer.data.augment import augment
 
     dot = np.zeros((200, 29, 29, 1), np.uint8)
     dot[:, 14, 14] = 255

@@ -13,6 +13,7 @@ from trainer import backend
 from trainer.config import Config, DataConfig
 from trainer.data import load
 from trainer.data.sources import check_source, load_source
+from trainer.data.strength import strength
 from trainer.errors import UsageError, first_line
 from trainer.ledger import Ledger
 from trainer.optimizers import build_optimizer, check_optimizer
@@ -52,6 +53,7 @@ def check(config: Config) -> Parts:
         import_user_module(module)
     models.find(config.model.name)
     check_optimizer(config.optimizer.name)
+    strength(config.data.augmentation, config.data.augmentation_args)
     for name in (config.data.name, config.data.test):
         if name is not None:
             check_source(name, Path(config.data.folder))
@@ -114,9 +116,10 @@ class Session:
         from trainer.data.pipeline import InOrder, Shuffled
 
         training, data = self.config.training, self.config.data
+        augmentation = strength(data.augmentation, data.augmentation_args)
         steps = training.validate_every_steps
         return self.trainer.fit(
-            Shuffled(self.data.train, data.batch_size, training.seed, data.augmentation),
+            Shuffled(self.data.train, data.batch_size, training.seed, augmentation),
             InOrder(self.data.validation),
             InOrder(self.data.test),
             epochs=training.epochs,

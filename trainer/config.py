@@ -71,6 +71,7 @@ class DataConfig:
         test: Another data source, whose test images (all its images, if it has no test split) replace the test split.
         batch_size: Images a training batch.
         augmentation: Strength of the random changes.
+        augmentation_args: Values that replace those of this strength; see `trainer.data.strength.Strength`.
     """
 
     name: str = "auto"
@@ -78,6 +79,7 @@ class DataConfig:
     test: str | None = None
     batch_size: Positive = 128
     augmentation: Literal["none", "light", "strong"] = "light"
+    augmentation_args: Args = dataclasses.field(default_factory=dict)
 
 
 @_section
@@ -89,7 +91,8 @@ class OptimizerConfig:
         name: A Keras optimizer in snake case.
         args: More arguments of its class, such as `weight_decay`.
         learning_rate: Peak of the schedule.
-        schedule: `cosine` (5 % linear warm-up, then a half cosine to 0) or `constant`.
+        schedule: `cosine` (a linear rise, then a half cosine to 0) or `constant`.
+        warm_up: Share of the steps in which `cosine` rises to the peak.
         clip_norm: Largest global norm of the gradients; none by default.
     """
 
@@ -97,6 +100,7 @@ class OptimizerConfig:
     args: Args = dataclasses.field(default_factory=dict)
     learning_rate: PositiveNumber = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
+    warm_up: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.05
     clip_norm: PositiveNumber | None = None
 
 
@@ -194,7 +198,7 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
     """Return the configuration that results from `layers` of nested values, later ones winning.
 
     Args:
-        layers: Nested mappings as in `config.toml`; tables `args` and `plugins` replace those before them as a whole.
+        layers: Nested mappings as in `config.toml`; those of `REPLACED` are not merged but replaced.
         origin: Where the values come from, for messages.
 
     Raises:
@@ -214,9 +218,13 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
         raise UsageError(f"{prefix}{'.'.join(keys)} = {problem['input']!r}: {explain(problem)}") from None
 
 
+REPLACED = ("args", "augmentation_args", "plugins")
+"""Tables with keys of their own, which replace those of a layer before them as a whole."""
+
+
 def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
     for key, value in layer.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict) and key not in ("args", "plugins"):
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict) and key not in REPLACED:
             _merge(into[key], value)
         else:
             into[key] = {**value} if isinstance(value, Mapping) else value
@@ -266,7 +274,7 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
 
 def _is_open(path: list[str]) -> bool:
     """Return whether keys below `path` are free: the arguments of things that are found by name."""
-    return path[0] == "plugins" or path[-1] == "args"
+    return path[0] == "plugins" or path[-1] in REPLACED
 
 
 def parse_value(text: str) -> Any:

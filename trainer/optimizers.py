@@ -29,9 +29,6 @@ CLASSES = {
 RESERVED = ("learning_rate", "name", "kwargs")
 """What the arguments of an optimizer cannot be: the first is a key of its own, the second is said by the class."""
 
-WARM_UP = 0.05
-"""Share of the steps in which the cosine schedule rises linearly to the peak."""
-
 
 def check_optimizer(name: str) -> None:
     """Refuse an unknown optimizer name.
@@ -76,7 +73,7 @@ def schedule(config: OptimizerConfig, steps: int) -> Any:
 
     if config.schedule == "constant":
         return config.learning_rate
-    warm_up = max(1, round(WARM_UP * steps))
+    warm_up = max(1, round(config.warm_up * steps))
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=config.learning_rate / 100,
         warmup_target=config.learning_rate,

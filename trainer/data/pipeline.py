@@ -7,10 +7,11 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from trainer.data.augment import STRENGTHS, augment
+from trainer.data.augment import augment
 from trainer.data.imageset import ImageSet
 from trainer.data.mapped import MappedImages
-from trainer.errors import UsageError, unknown
+from trainer.data.strength import Strength, strength
+from trainer.errors import UsageError
 
 PREFETCH = 8
 """Batches made ahead. A constant, since tf.data's own tuning grows buffers at the cost of the training step's cores."""
@@ -72,20 +73,20 @@ class Shuffled:
         data: The images.
         batch_size: Images a batch, at least 1.
         seed: From 0 to 2⁶³ - 1.
-        augmentation: `none`, `light` or `strong`; see `trainer.data.augment`.
+        augmentation: How far the random changes go: `none`, `light`, `strong` or values of one's own.
 
     Raises:
-        UsageError: If an argument is out of range or unknown.
+        UsageError: If the batch size is out of range or the augmentation unknown.
     """
 
-    def __init__(self, data: ImageSet, batch_size: int = 128, seed: int = 0, augmentation: str = "light") -> None:
+    def __init__(
+        self, data: ImageSet, batch_size: int = 128, seed: int = 0, augmentation: str | Strength | None = "light"
+    ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch size must be at least 1: {batch_size}")
-        if augmentation not in STRENGTHS:
-            raise unknown("augmentation", augmentation, STRENGTHS)
         self.images, self.labels = _held(data), tf.constant(data.labels)
         self.batch_size, self.seed = batch_size, seed
-        self.strength = STRENGTHS[augmentation]
+        self.strength = strength(augmentation) if isinstance(augmentation, str) else augmentation
         self.steps_per_epoch = -(-len(data) // batch_size)
         self.spec = batch_spec(data)
 

@@ -1,0 +1,80 @@
+"""How far the random changes of images go; no TensorFlow here, so that a configuration is checked before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from trainer.errors import UsageError, did_you_mean, explain, unknown
+
+Amount = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+BelowOne = Annotated[float, Field(ge=0, lt=1, strict=True)]
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far each change may go, one draw an image; 0 leaves a change out.
+
+    Attributes:
+        shift: Share of the side, to all sides.
+        rotation: Degrees, either way.
+        zoom: 0.1: from 0.9 to 1.1 times the size.
+        shear: Tangent of the angle, either way.
+        elastic: Standard deviation of smooth displacements, in pixels for a side of 28.
+        thickness: How much of the way to the next thicker or thinner stroke, at most 1.
+        erasing: Probability that a rectangle is set to 0.
+        brightness: Added, of a range of 1, either way.
+        contrast: 0.3: from 0.7 to 1.3 times the value.
+        degraded: Share of the images that are worsened by one of noise, blur, fog, bars, lines, outlines.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    shift: Amount = 0.0
+    rotation: Amount = 0.0
+    zoom: BelowOne = 0.0
+    shear: Amount = 0.0
+    elastic: Amount = 0.0
+    thickness: Share = 0.0
+    erasing: Share = 0.0
+    brightness: Amount = 0.0
+    contrast: BelowOne = 0.0
+    degraded: Share = 0.0
+
+
+LIGHT = Strength(shift=0.07, rotation=10.0, zoom=0.1, shear=0.1)
+STRONG = Strength(
+    shift=0.1, rotation=15.0, zoom=0.15, shear=0.2, elastic=1.1, erasing=0.25, brightness=0.1, contrast=0.3
+)
+STRENGTHS: Mapping[str, Strength | None] = {"none": None, "light": LIGHT, "strong": STRONG}
+
+
+def strength(name: str, changes: Mapping[str, Any] | None = None) -> Strength | None:
+    """Return a strength by name, some of its values replaced; None changes nothing.
+
+    Args:
+        name: `none`, `light` or `strong`.
+        changes: Values by the names of the attributes of `Strength`.
+
+    Raises:
+        UsageError: If a name is unknown or a value out of range.
+    """
+    if name not in STRENGTHS:
+        raise unknown("augmentation", name, STRENGTHS)
+    named = STRENGTHS[name]
+    if not changes:
+        return named
+    known = list(Strength.__dataclass_fields__)
+    for key in changes:
+        if key not in known:
+            raise UsageError(f"augmentation has no {key!r}{did_you_mean(key, known)} (known: {', '.join(known)})")
+    numbers = {key: float(value) if type(value) is int else value for key, value in changes.items()}
+    try:
+        return TypeAdapter(Strength).validate_python(vars(replace(named or Strength(), **numbers)))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UsageError(f"augmentation: {problem['loc'][0]} = {problem['input']!r}: {explain(problem)}") from None
