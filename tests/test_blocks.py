@@ -468,8 +468,8 @@ def test_blocks_are_chosen_by_themselves_only_where_the_gain_was_measured(keras)
     layers, images = keras.layers, keras.Input((12, 12, 1))
     wide = layers.Conv2D(8, 3)(layers.Conv2D(32, 3)(images))
     assert chosen(small(keras)) == "blocks after step 3"
-    assert chosen(small(keras, dropout=0.1)) == "single"
-    assert chosen(small(keras, normalised=True)) == "single"
-    assert chosen(keras.Model(images, layers.Dense(4)(layers.Flatten()(wide)))) == "single"
-    assert chosen(keras.Model(images, layers.Dense(4)(layers.Flatten()(images)))) == "single"
-    assert chosen(small(keras), task=Twice()) == "single"
+    assert chosen(small(keras, dropout=0.1)) == "fused"
+    assert chosen(small(keras, normalised=True)) == "fused"
+    assert chosen(keras.Model(images, layers.Dense(4)(layers.Flatten()(wide)))) == "fused"
+    assert chosen(keras.Model(images, layers.Dense(4)(layers.Flatten()(images)))) == "fused"
+    assert chosen(small(keras), task=Twice()) == "fused"

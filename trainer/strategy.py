@@ -58,6 +58,21 @@ class SingleDevice:
         return gradients
 
 
+class Fused(SingleDevice):
+    """`SingleDevice` with batch normalisation as one operation (`trainer.normalisation`): the same to rounding."""
+
+    def __str__(self) -> str:
+        return "fused"
+
+    def run_training(self, function: Callable[[Batch], Gradients], batch: Batch, model: keras.Model, task: Task) -> Any:
+        """Call `function` while the model's batch normalisations are substituted."""
+        from trainer.normalisation import fused_normalisations
+        from trainer.substitution import substituted
+
+        with substituted(fused_normalisations(model)):
+            return self.run(function, batch)
+
+
 class Blocks(SingleDevice):
     """One CPU, training compiled by XLA with convolutions and pooling as products of matrices (`trainer.blocks`).
 
@@ -108,7 +123,7 @@ class Blocks(SingleDevice):
 
 
 class Automatic(SingleDevice):
-    """`SingleDevice` at first; then, if a model is of the kind for which that was measured to be faster, `Blocks`.
+    """`Fused` at first; then, if a model is of the kind for which that was measured to be faster, `Blocks`.
 
     Training begins at once. How a step is computed depends on its number and the model alone, so that a run gives the
     same bits, interrupted or not.
@@ -119,12 +134,12 @@ class Automatic(SingleDevice):
     """
 
     def __init__(self, batch_size: int, head_start: int = HEAD_START) -> None:
-        self.first, self.then = SingleDevice(), Blocks(batch_size)
+        self.first, self.then = Fused(), Blocks(batch_size)
         self.head_start = head_start
         self._gains: bool | None = None
 
     def __str__(self) -> str:
-        return f"blocks after step {self.head_start}" if self._gains else "single"
+        return f"blocks after step {self.head_start}" if self._gains else "fused"
 
     def at(self, step: int, model: keras.Model, task: Task) -> SingleDevice:
         """Return the strategy by which `step`, counted from 1, is computed."""
@@ -159,6 +174,6 @@ def _together(parts: Sequence[Gradients]) -> Gradients:
 
 def strategy_of(name: str, batch_size: int) -> SingleDevice:
     """Return the strategy that a configuration names, for batches of a size."""
-    if name == "single":
-        return SingleDevice()
-    return Blocks(batch_size) if name == "blocks" else Automatic(batch_size)
+    if name == "auto":
+        return Automatic(batch_size)
+    return {"single": SingleDevice(), "fused": Fused(), "blocks": Blocks(batch_size)}[name]

@@ -164,7 +164,7 @@ def _block(conv: layers.Conv2D, pool: bool) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 @contextmanager
-def substituted(calls: Mapping[keras.layers.Layer, Callable[[tf.Tensor], tf.Tensor]]) -> Iterator[None]:
+def substituted(calls: Mapping[keras.layers.Layer, Callable[..., tf.Tensor]]) -> Iterator[None]:
     """Have layers compute what `calls` says wherever they are called, and traced, meanwhile."""
     for layer, call in calls.items():
         object.__setattr__(layer, "call", call)  # past Keras, which would track what is set
