@@ -141,6 +141,24 @@ def load_trained(path: Path) -> Trained:
         UsageError: If `path` is neither, or the model's name is not registered here.
         CheckpointError: If there is no checkpoint, or it is damaged, says nothing of a model or does not fit.
     """
+    found, config, data = _read(path)
+    for module in config.imports:
+        import_user_module(module)
+    backend.start(config.training.seed, config.training.deterministic, config.training.dtype)
+    model = _fill(found, config, data)
+    return Trained(model, config, found.manifest["data"], found.path, _temperature(found.path))
+
+
+def load_model(path: Path) -> keras.Model:
+    """Return the model of a run directory or checkpoint in a process that has another one in training.
+
+    Nothing of the process is set as the configuration of the run says; errors are those of `load_trained`.
+    """
+    return _fill(*_read(path))
+
+
+def _read(path: Path) -> tuple[checkpoint.Checkpoint, Config, DataFacts]:
+    """Return a verified checkpoint, and what it says of configuration and data."""
     found = checkpoint.read(find_checkpoint(path))
     origin = conform(Origin, found.manifest, f"checkpoint {found.path}")
     if not origin.config or not origin.data:
@@ -150,9 +168,11 @@ def load_trained(path: Path) -> Trained:
         config = resolve([origin.config], str(found.path))
     except UsageError as error:
         raise CheckpointError(str(error)) from error
-    for module in config.imports:
-        import_user_module(module)
-    backend.start(config.training.seed, config.training.deterministic, config.training.dtype)
+    return found, config, data
+
+
+def _fill(found: checkpoint.Checkpoint, config: Config, data: DataFacts) -> keras.Model:
+    """Build the model and give it the weights of a checkpoint, or their averages where they were kept."""
     model = _build(found.path, config, data)
     optimizer = build_optimizer(config.optimizer, steps=1)
     if optimizer.use_ema:
@@ -161,7 +181,7 @@ def load_trained(path: Path) -> Trained:
         optimizer.finalize_variable_values(model.trainable_variables)
     else:
         checkpoint.restore(found, model.variables)
-    return Trained(model, config, origin.data, found.path, _temperature(found.path))
+    return model
 
 
 def _temperature(path: Path) -> float:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Batch = tuple[Any, ...]
 
+tasks.table({"distillation": ("trainer.distillation:Distillation", "classes from logits, learnt from a teacher too")})
+
 ENGINE_LOGS = ("learning_rate", "seconds", "images_per_second")
 """What the engine logs for every epoch besides the task's numbers; the seconds are those of training steps."""
 

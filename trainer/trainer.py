@@ -165,7 +165,7 @@ class Trainer:
         if self.optimizer.use_ema:
             self.optimizer.finalize_variable_values(self.model.trainable_variables)
         with self.ledger("test"):
-            temperature = self._temperature(validation)
+            temperature = self.temperature(validation) if validation is not None else None
             tested = self.evaluate(test, temperature) if test is not None else {}
         if run.broken_off:  # told to stop meanwhile: the test is repeated when the run is resumed
             return
@@ -286,10 +286,11 @@ class Trainer:
         run.status = status
         self.loop.recorder.status()
 
-    def _temperature(self, validation: EvaluationPipeline | None) -> float | None:
-        if validation is None or not self.task.reports:
+    def temperature(self, validation: EvaluationPipeline | ImageSet | tf.data.Dataset) -> float | None:
+        """Return what logits are to be divided by for calibrated probabilities; None if the task has no such thing."""
+        if not self.task.reports:
             return None
-        outputs, labels = self._outputs(validation)
+        outputs, labels = self._outputs(_evaluating(validation))
         return self.task.temperature(outputs, labels) if np.isfinite(outputs).all() else None
 
     def evaluate(

@@ -1,0 +1,38 @@
+"""Make one model of several trained ones: `python scripts/ensemble.py runs/a runs/b --run-dir runs/ab`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+try:
+    import models  # noqa: F401  (fills the table of models)
+    from trainer.cli import Parser, run_script
+    from trainer.combining import combine
+    from trainer.rundir import default_name
+    from trainer.summary import result_table
+except ModuleNotFoundError as error:
+    sys.exit(f"ensemble.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    p = Parser(description="Average the probabilities of trained models; the result is a run like any other.")
+    p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory or checkpoint")
+    p.add_argument("--shift", type=int, default=0, metavar="N", help="average over shifts by N pixels too (0)")
+    p.add_argument("--run-dir", type=Path, metavar="DIR", help="must not exist (runs/ensemble-<date>-<time>)")
+    return p
+
+
+def main() -> int:
+    """Combine as the command line says; return the exit status."""
+    args = parser().parse()
+    run_dir = args.run_dir or Path("runs") / default_name("ensemble")
+    run = combine(args.runs, run_dir, args.shift)
+    print(result_table(run.result))
+    print(f"run directory   {run_dir}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

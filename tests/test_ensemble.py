@@ -1,0 +1,103 @@
+"""Are the probabilities of an ensemble the mean of its members', and does a student learn from its teacher?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SILENT, Script, make_images
+
+import models  # noqa: F401  (fills the table)
+from trainer.errors import UsageError
+from trainer.registry import models as registry
+
+
+def train(script: Script, data: Path, name: str, *arguments: str) -> None:
+    done = script("fit.py", "--data", data, "--epochs", "1", "--run-dir", name, *SILENT, *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_runs_become_one_run_whose_probabilities_are_their_mean(script: Script, tiny: Path, tmp_path: Path, keras):
+    from trainer.restore import load_trained
+
+    train(script, tiny, "a", "--model", "lenet", "--set", "optimizer.args.use_ema=true")
+    train(script, tiny, "b", "--model", "mlp:units=[8]", "--seed", "0")
+    done = script("ensemble.py", "a", "b", "--run-dir", "both")
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout
+
+    images = make_images(20, seed=5).images / np.float32(255)
+    a, b, both = (np.asarray(load_trained(tmp_path / name).model(images)) for name in ("a", "b", "both"))
+    softmax = lambda z: np.exp(z) / np.exp(z).sum(1, keepdims=True)  # noqa: E731
+    np.testing.assert_allclose(np.exp(both), (softmax(a) + softmax(b)) / 2, atol=1e-6)
+
+    result = json.loads((tmp_path / "both" / "result.json").read_text())
+    evaluated = script("evaluate.py", "both")
+    assert f"{100 * result['test']['accuracy']:.2f} %" in evaluated.stdout
+    assert result["best"]["val_accuracy"] is not None
+    again = script("ensemble.py", "a", "b", "--run-dir", "both")
+    assert (again.returncode, again.stderr) == (
+        2,
+        "ensemble.py: error: run directory both exists; choose another with --run-dir\n",
+    )
+
+
+def test_shifted_views_count_like_the_image_itself(keras):
+    keras.utils.set_random_seed(0)
+    member = {"name": "mlp", "args": {"units": [8]}}
+    plain = registry.build("ensemble", (12, 12, 1), 4, members=[member])
+    views = registry.build("ensemble", (12, 12, 1), 4, members=[member], shift=2)
+    views.get_layer("member0").set_weights(plain.get_layer("member0").get_weights())
+    images = make_images(3).images / np.float32(255)
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    moved = [padded[:, y : y + 12, x : x + 12] for y, x in ((2, 2), (4, 2), (0, 2), (2, 4), (2, 0))]
+    expected = np.mean([np.exp(plain(view)) for view in moved], axis=0)
+    np.testing.assert_allclose(np.exp(views(images)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [([], "needs members"), ([{"nam": "lenet"}], "a member is a name"), ([{"name": "lenett"}], "did you mean 'lenet'")],
+)
+def test_members_that_are_none_are_told(keras, members, message):
+    with pytest.raises(UsageError, match=message):
+        registry.build("ensemble", (28, 28, 1), 10, members=members)
+
+
+@pytest.mark.slow
+def test_a_student_learns_from_its_teacher(script: Script, tiny: Path, tmp_path: Path):
+    train(script, tiny, "teacher", "--model", "lenet", "--steps", "60")
+    arguments = ("--model", "mlp:units=[8]", "--task", "distillation:teacher=teacher,weight=1.0,temperature=2.0")
+    train(script, tiny, "student", *arguments)
+    train(script, tiny, "alone", "--model", "mlp:units=[8]")
+    state = [next((tmp_path / name / "checkpoints").glob("*/state.npz")).read_bytes() for name in ("student", "alone")]
+    assert state[0] != state[1]
+    wrong = script("fit.py", "--data", "mnist5k", "--run-dir", "x", *SILENT, *arguments)
+    assert wrong.returncode == 2
+    assert wrong.stderr.endswith(
+        "error: teacher teacher makes (4,) of (12, 12, 1), the model (10,) of (28, 28, 1)\n"
+    )
+    missing = script("fit.py", "--data", tiny, "--task", "distillation:teacher=nobody", "--run-dir", "x", *SILENT)
+    assert (missing.returncode, "nobody is neither a run directory nor a checkpoint" in missing.stderr) == (2, True)
+
+
+def test_the_loss_of_a_student_is_that_of_the_paper(keras, tmp_path):
+    from trainer.distillation import Distillation
+
+    keras.utils.set_random_seed(0)
+    student, teacher = (registry.build("mlp", (12, 12, 1), 4, units=[8], dropout=0.0) for _ in range(2))
+    data = make_images(10)
+    images, labels = data.images / np.float32(255), data.labels
+    task = Distillation("unused", weight=0.3, temperature=2.0)
+    task._teacher = teacher
+    loss, _ = task.forward(student, (images, labels), training=True)
+
+    log_softmax = lambda z: z - np.log(np.exp(z).sum(1, keepdims=True))  # noqa: E731
+    z, t = np.asarray(student(images), np.float64), np.asarray(teacher(images), np.float64)
+    hard = -log_softmax(z)[np.arange(10), labels].mean()
+    soft = -(np.exp(log_softmax(t / 2)) * log_softmax(z / 2)).sum(1).mean()
+    assert float(loss) == pytest.approx(0.3 * 4 * soft + 0.7 * hard, rel=1e-5)
+    assert float(task.forward(student, (images, labels), training=False)[0]) == pytest.approx(hard, rel=1e-5)
