@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from models.sizes import check_size
 from trainer.registry import models
 
 CONNECTIONS: tuple[tuple[int, ...], ...] = (
@@ -37,7 +38,7 @@ BITMAPS = """
 
 @models.register("lenet5")
 def lenet5(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
-    """Build LeNet-5 of LeCun et al. 1998: exactly 60,000 trainable parameters for images of 28 x 28 x 1.
+    """Build LeNet-5 of LeCun et al. 1998: exactly 60,000 trainable parameters, 0.42 MMAC for images of 28 x 28 x 1.
 
     "Gradient-based learning applied to document recognition", Proc. IEEE 86(11), section II.B, with the connection
     table I. Images get a frame of 2 pixels and the paper's range (ground -0.1, ink 1.175). The output is the negative
@@ -56,6 +57,7 @@ def lenet5(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
     """
     if num_classes > len(_bitmaps()):
         raise ValueError(f"the 1998 network knows {len(_bitmaps())} bitmaps, not {num_classes} classes; use lenet")
+    check_size(input_shape, 12)
     images = keras.Input(input_shape, name="images")
     x = layers.ZeroPadding2D(2, name="frame")(images)
     x = layers.Rescaling(1.275, offset=-0.1, name="range")(x)

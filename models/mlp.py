@@ -13,7 +13,7 @@ from trainer.registry import models
 def mlp(
     input_shape: tuple[int, int, int], num_classes: int, units: tuple[Count, ...] = (512, 512), dropout: Share = 0.2
 ) -> keras.Model:
-    """Build dense ReLU layers with dropout: 669,706 parameters for images of 28 x 28 x 1 and 10 classes.
+    """Build dense ReLU layers with dropout: 669,706 parameters, 0.67 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     The network of the Keras example `mnist_mlp.py` (Chollet et al., 2015).
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from models.sizes import check_size
 from trainer.arguments import Share
 from trainer.registry import models
 
 
 @models.register("simple_cnn")
 def simple_cnn(input_shape: tuple[int, int, int], num_classes: int, dropout: Share = 0.5) -> keras.Model:
-    """Build the "Simple MNIST convnet": 34,826 parameters for images of 28 x 28 x 1 and 10 classes.
+    """Build the "Simple MNIST convnet": 34,826 parameters, 2.44 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     After Chollet 2015, keras.io/examples/vision/mnist_convnet.
 
@@ -26,6 +27,7 @@ def simple_cnn(input_shape: tuple[int, int, int], num_classes: int, dropout: Sha
     Raises:
         ValueError: If the images are too small or `dropout` is out of range.
     """
+    check_size(input_shape, 10)
     images = keras.Input(input_shape, name="images")
     x = layers.Conv2D(32, 3, activation="relu", name="conv1")(images)
     x = layers.MaxPooling2D(name="pool1")(x)

@@ -1,4 +1,4 @@
-"""Plugins by name; one file each. Listed here, so that names can be shown without importing the files."""
+"""Plugins by name; one file or folder each. Listed here, so that names can be shown without importing the files."""
 
 from trainer.registry import plugins
 
@@ -6,7 +6,7 @@ plugins.table(
     {
         "checkpoint": ("plugins.checkpoint:Checkpoint", "keep the best and the last weights"),
         "early_stopping": ("plugins.early_stopping:EarlyStopping", "stop when a number no longer improves"),
-        "mlflow": ("plugins.mlflow:Mlflow", "mirror the run in MLflow"),
+        "mlflow": ("plugins.mlflow.plugin:Mlflow", "mirror the run in MLflow"),
         "nan_guard": ("plugins.nan_guard:NanGuard", "end the run when the loss is no longer finite"),
         "plots": ("plugins.plots:Plots", "draw learning curves and the confusion matrix"),
         "progress": ("plugins.progress:Progress", "show progress, rate and time left"),

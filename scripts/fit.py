@@ -18,6 +18,7 @@ try:
     from trainer.config import DEFAULT_PLUGINS, Config, override, parse_spec, read_toml, resolve
     from trainer.errors import UsageError, did_you_mean
     from trainer.ledger import Ledger
+    from trainer.recipes import list_recipes, read_recipe
     from trainer.resume import differences, find_run
     from trainer.rundir import CONFIG, RESULT, check_free, default_name, read_json
 except ModuleNotFoundError as error:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from trainer.config import ModelConfig, TaskConfig
 
+RECIPES = Path(__file__).parent / "recipes"
 LISTS = {
     "models": registry.models,
     "plugins": registry.plugins,
@@ -57,7 +59,7 @@ def parser() -> Parser:
     training.add_argument("--lr", type=float, metavar="X", help="peak learning rate (0.002)")
     training.add_argument("--schedule", metavar="NAME", help="cosine or constant (cosine)")
     training.add_argument("--seed", type=int, metavar="N", help="seed of everything random (0)")
-    training.add_argument("--strategy", metavar="single|blocks", help="how a step is computed (single)")
+    training.add_argument("--strategy", metavar="auto|single|fused|blocks", help="how a step is computed (auto)")
     training.add_argument("--deterministic", action="store_const", const=True, help="deterministic operations only")
     run = p.add_argument_group("run")
     run.add_argument("--run-dir", type=Path, metavar="DIR", help="must not exist (runs/<model>-<date>-<time>)")
@@ -67,24 +69,27 @@ def parser() -> Parser:
     run.add_argument("--profile", action="store_true", help="trace a few steps with TensorFlow's profiler")
     run.add_argument("--plugin", action="append", default=[], metavar=spec, help="add a plugin, or set its arguments")
     run.add_argument("--no-plugin", action="append", default=[], metavar="NAME", help="leave a plugin out")
+    run.add_argument("--register", metavar="NAME", help="make the model a version of this registered model of MLflow")
     run.add_argument("--progress", metavar="auto|rich|plain|none", help="display on stderr (auto)")
     config = p.add_argument_group("configuration")
+    config.add_argument("--recipe", metavar="NAME", help="a configuration of scripts/recipes, such as fast")
     config.add_argument("--config", type=Path, metavar="FILE", help="a TOML file, such as a run's config.toml")
     config.add_argument("--set", action="append", default=[], metavar="A.B=VALUE", help="override a key of config.toml")
     config.add_argument("--print-config", action="store_true", help="print the resolved configuration and exit")
     config.add_argument("--import", action="append", default=[], metavar="MODULE", help="import what registers names")
-    config.add_argument("--list", choices=LISTS, help="list what can be named, and exit")
+    config.add_argument("--list", choices=[*LISTS, "recipes"], help="list what can be named, and exit")
     return p
 
 
 def configuration(args: Namespace) -> Config:
-    """Return the configuration: defaults, then the file (that of a run to resume), then `--set`, then flags.
+    """Return the configuration: defaults, then recipe and file (that of a run to resume), then `--set`, then flags.
 
     Raises:
         UsageError: If a key, name or value is wrong.
     """
     file = args.config or (Path(args.resume) / CONFIG if args.resume else None)
-    config = resolve([read_toml(file)] if file else [], str(file or ""))
+    recipe = [read_recipe(RECIPES, args.recipe)] if args.recipe else []
+    config = resolve([*recipe, *([read_toml(file)] if file else [])], str(file or args.recipe or ""))
     specs = {section: parse_spec(spec) for section in ("model", "task") if (spec := getattr(args, section)) is not None}
     named = {section: _named(getattr(config, section), name) for section, (name, _) in specs.items()}
     config = override(resolve([config.to_dict(), named]), args.set)
@@ -129,15 +134,19 @@ def chosen_plugins(configured: dict[str, dict[str, Any]], args: Namespace) -> di
         chosen.pop(name, None)
     if args.progress is not None and "progress" in chosen:
         chosen["progress"]["mode"] = args.progress
+    if args.register is not None:
+        if "mlflow" not in chosen:
+            raise UsageError("--register needs the plugin mlflow, which is left out")
+        chosen["mlflow"]["register"] = args.register
     return chosen
 
 
 def print_list(kind: str) -> None:
     """Print names and one line of help each."""
-    entries = LISTS[kind].entries()
-    width = max(len(entry.name) for entry in entries)
-    for entry in entries:
-        print(f"{entry.name:<{width}}  {entry.help}")
+    entries = [(entry.name, entry.help) for entry in LISTS[kind].entries()] if kind in LISTS else list_recipes(RECIPES)
+    width = max(len(name) for name, _ in entries)
+    for name, text in entries:
+        print(f"{name:<{width}}  {text}")
 
 
 def run_to_resume(args: Namespace, config: Config) -> Path:
@@ -165,7 +174,7 @@ def is_done(run_dir: Path, config: Config) -> bool:
 
 def print_result(result: Mapping[str, Any], run_dir: Path) -> None:
     """Print the table of the result, the run directory and how to look at it."""
-    from plugins.mlflow import ui_command
+    from plugins.mlflow.state import ui_command
     from trainer.summary import result_table
 
     print(result_table(result))

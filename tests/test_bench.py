@@ -81,6 +81,16 @@ def test_save_measures_pauses_and_what_a_run_loses(script: Script, tmp_path):
     assert math.isfinite(found["share_at_one_a_minute"])
 
 
+@pytest.mark.slow
+def test_tracking_measures_epochs_with_and_without_the_mirror(script: Script, tmp_path):
+    table, found = measured(script, tmp_path / "tracking.json", "tracking")
+    assert "longer training" in table
+    assert all(map(math.isfinite, found["cost"]["values"]))
+    assert 0 <= max(found["worker"]["values"]) < 1
+    for epoch in ("without", "with"):
+        assert_positive(found["seconds"][epoch])
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -220,7 +220,8 @@ def test_an_assignment_that_leads_nowhere_is_refused(assignment, said):
         ),
         (
             "training.strategy=blokcs",
-            "training.strategy = 'blokcs': no such choice; did you mean 'blocks'? (choices: auto, single, fused, blocks)",
+            "training.strategy = 'blokcs': no such choice; did you mean 'blocks'? "
+            "(choices: auto, single, fused, blocks)",
         ),
         ("data.batch_size=0", "data.batch_size = 0: must be greater than or equal to 1"),
         ("data.name=5", "data.name = 5: must be text"),

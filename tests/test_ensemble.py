@@ -77,9 +77,7 @@ def test_a_student_learns_from_its_teacher(script: Script, tiny: Path, tmp_path:
     assert state[0] != state[1]
     wrong = script("fit.py", "--data", "mnist5k", "--run-dir", "x", *SILENT, *arguments)
     assert wrong.returncode == 2
-    assert wrong.stderr.endswith(
-        "error: teacher teacher makes (4,) of (12, 12, 1), the model (10,) of (28, 28, 1)\n"
-    )
+    assert wrong.stderr.endswith("error: teacher teacher makes (4,) of (12, 12, 1), the model (10,) of (28, 28, 1)\n")
     missing = script("fit.py", "--data", tiny, "--task", "distillation:teacher=nobody", "--run-dir", "x", *SILENT)
     assert (missing.returncode, "nobody is neither a run directory nor a checkpoint" in missing.stderr) == (2, True)
 

@@ -41,9 +41,10 @@ def test_plugins_do_not_import_tensorflow(path):
 @pytest.mark.parametrize(("package", "table"), [(models, registry.models), (plugins, registry.plugins)])
 def test_every_registered_file_is_in_the_table_and_says_what_it_is(keras, package, table):
     folder = Path(package.__file__).parent
-    registering = {path.stem for path in folder.glob("*.py") if "@" + folder.name + ".register(" in path.read_text()}
+    files = [path for path in folder.rglob("*.py") if "@" + folder.name + ".register(" in path.read_text()]
+    registering = {".".join(path.relative_to(folder.parent).with_suffix("").parts) for path in files}
     entries = [entry for entry in table.entries() if not entry.distribution]
-    assert {entry.target.split(":")[0].split(".")[1] for entry in entries} == registering
+    assert {entry.target.split(":")[0] for entry in entries} == registering
     for entry in entries:
         assert entry.help
         assert table.resolve(entry.name).__module__ == entry.target.split(":")[0]

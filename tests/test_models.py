@@ -1,4 +1,4 @@
-"""Does every registered model keep its word?"""
+"""Are single architectures what their sources say? What holds for all of them is in tests/test_zoo.py."""
 
 from __future__ import annotations
 
@@ -7,52 +7,12 @@ import pytest
 
 import models  # noqa: F401  (fills the table)
 from trainer.errors import UsageError
+from trainer.macs import multiply_accumulates
 from trainer.registry import models as registry
 
-PARAMETERS = {"lenet": 61_706, "lenet5": 60_000, "mlp": 669_706, "simple_cnn": 34_826}
 
-
-@pytest.fixture(params=[entry.name for entry in registry.entries() if not entry.distribution])
-def model(request, keras):
-    keras.utils.set_random_seed(0)
-    return registry.build(request.param, (28, 28, 1), 10)
-
-
-def test_the_number_of_parameters_is_the_published_one(model):
-    assert model.count_params() == PARAMETERS[model.name]
-
-
-def test_images_become_finite_logits(model, keras):
-    logits = np.asarray(model(np.random.default_rng(0).random((2, 28, 28, 1), np.float32)))
-    assert logits.shape == (2, 10)
-    assert logits.dtype == np.float32
-    assert np.isfinite(logits).all()
-    assert isinstance(model, keras.Model)
-    assert "softmax" not in {getattr(getattr(layer, "activation", None), "__name__", "") for layer in model.layers}
-
-
-def test_a_saved_model_comes_back_the_same(model, keras, tmp_path):
-    images = np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded(images), model(images))
-
-
-def test_one_step_of_training_reaches_every_weight(model, keras):
-    import tensorflow as tf
-
-    images = np.random.default_rng(0).random((16, 28, 28, 1), np.float32)
-    with tf.GradientTape() as tape:
-        logits = model(images, training=False)
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(np.arange(16) % 10, logits)
-    for weight, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True):
-        assert np.abs(gradient).max() > 0, weight.path
-
-
-def test_colour_and_other_sizes_are_taken(keras):
-    for name in ("lenet", "mlp", "simple_cnn"):
-        model = registry.build(name, (32, 40, 3), 7)
-        assert model.output_shape == (None, 7)
+def build(name, **hyper):
+    return registry.build(name, (28, 28, 1), 10, **hyper)
 
 
 def test_the_1998_network_sees_only_what_its_table_connects(keras):
@@ -71,6 +31,48 @@ def test_the_1998_network_sees_only_what_its_table_connects(keras):
 
 
 @pytest.mark.parametrize(
+    ("name", "hyper", "parameters", "mmacs"),
+    [
+        ("se_net", {"width": 128}, 1_188_748, 666),  # the source's own width: "~1.19 M, 666 MMAC"
+        ("resnet20", {"depth": 56}, 855_290, 96),  # He et al. 2015, table 6: 0.85 M
+        ("m5", {"width": 0.25}, 90_060, 8.7),
+        ("lenet", {"dropout": 0.5}, 61_706, 0.42),
+    ],
+)
+def test_arguments_of_a_builder_give_the_other_sizes_of_its_source(keras, name, hyper, parameters, mmacs):
+    model = build(name, **hyper)
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == parameters
+    assert multiply_accumulates(model) / 1e6 == pytest.approx(mmacs, rel=0.01)
+
+
+def test_the_tiny_net_stays_under_10000_numbers_of_any_kind(keras):
+    assert build("tiny9k").count_params() < 10_000
+
+
+def test_a_layer_is_counted_as_often_as_it_is_used_and_products_by_their_inner_axis(keras):
+    layers = keras.layers
+    images = keras.Input((6, 6, 2))
+    shared = layers.Conv2D(2, 3, padding="same")
+    x = shared(shared(images))  # 2 x (36 places x 9 x 2 inputs x 2 outputs)
+    x = layers.DepthwiseConv2D(3, padding="same")(x)  # 36 x 9 x 2
+    x = layers.Reshape((36, 2))(x)
+    x = layers.Dot(axes=2)([x, x])  # 36 x 36 x 2
+    x = layers.EinsumDense("abc,cd->abd", (36, 5))(x)  # 36 x 36 x 5
+    x = layers.Dense(7)(layers.Flatten()(x))  # 180 x 7
+    assert multiply_accumulates(keras.Model(images, x)) == 2 * 1296 + 648 + 2592 + 6480 + 1260
+
+
+def test_a_capsule_is_shorter_than_one_and_keeps_its_direction(keras):
+    from models.efficient_capsnet import CapsuleSquash
+
+    capsules = np.array([[[3.0, 4.0], [0.0, 0.0], [30.0, 40.0]]], np.float32)
+    squashed = np.asarray(CapsuleSquash()(capsules))[0]
+    np.testing.assert_allclose(squashed[0], (1 - np.exp(-5)) * np.array([0.6, 0.8]), rtol=1e-5)
+    assert (squashed[1] == 0).all()
+    assert np.linalg.norm(squashed[2]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
         ("lenet5", {"num_classes": 11}, "the 1998 network knows 10 bitmaps, not 11 classes; use lenet"),
@@ -81,6 +83,9 @@ def test_the_1998_network_sees_only_what_its_table_connects(keras):
             r"no argument 'dropuot'; did you mean 'dropout'\? it takes \(dropout: float = 0.0\)",
         ),
         ("mlp", {"units": "wide"}, "units='wide'"),
+        ("resnet20", {"depth": 18}, r"has 6n \+ 2 layers \(8, 14, 20, 32 …\), not depth=18"),
+        ("vit_tiny", {"width": 30}, "width=30 is not a multiple of heads=4"),
+        ("m3", {"width": 0}, "width=0"),
     ],
 )
 def test_wrong_arguments_of_a_builder_are_told(keras, name, arguments, message):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import make_images
 
-import plugins.mlflow
+from plugins.mlflow import worker
 from trainer import Plugin, Run, checkpoint, resume
 from trainer.checkpoint import Checkpoints, conform
 from trainer.registry import plugins as registry
@@ -46,18 +46,15 @@ class Interruption(Plugin):
 
 
 class Nowhere:
-    """An MLflow that takes everything and keeps nothing."""
-
-    run_id = experiment_id = "0"
+    """A mirror that takes everything and keeps nothing."""
 
     def __init__(self, *arguments: Any) -> None:
-        self.params = self.history = self.result = self.artifact = self.end = lambda *arguments: None
+        self.update = self.log_model = lambda *arguments: None
 
 
 @pytest.fixture(autouse=True)
 def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins.mlflow, "import_client", lambda store: None)
-    monkeypatch.setattr(plugins.mlflow, "Uploader", Nowhere)
+    monkeypatch.setattr(worker, "Mirror", Nowhere)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 

@@ -93,6 +93,7 @@ class RunDirectory:
         fresh = {"id": uuid.uuid4().hex, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         kept = {key: (known or {}).get(key) or value for key, value in fresh.items()}
         self._facts = {"name": self.path.name, **kept, **process_facts(), **provenance()}
+        self._ended: float | None = None
         self._unwritten = ""
 
     @classmethod
@@ -163,8 +164,8 @@ class RunDirectory:
         Raises:
             OSError: If it cannot be written; the old file is intact.
         """
-        ended = None if run.status == "running" else time.time()
-        state = dict(zip(STATE, (run.status, run.stop_reason, ended, dict(run.data)), strict=True))
+        self._ended = None if run.status == "running" else self._ended or time.time()
+        state = dict(zip(STATE, (run.status, run.stop_reason, self._ended, dict(run.data)), strict=True))
         write_atomic(self.path / RUN, to_json({**self._facts, **state, **run.notes}))
 
     def append(self, lines: Iterable[Mapping[str, Any]]) -> None:

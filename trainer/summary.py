@@ -35,8 +35,9 @@ def _largest(seconds: Mapping[str, float]) -> str:
 def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the rows about a set of labelled images; numbers that a task does not give are left out."""
     names = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "ece": "ECE"}
-    names["calibrated_ece"] = "calibrated ECE"
     rows = [(label, _percent(numbers[name])) for name, label in names.items() if name in numbers]
+    if "calibrated_ece" in numbers:
+        rows[-1] = "ECE", f"{_percent(numbers['ece'])}, calibrated {_percent(numbers['calibrated_ece'])}"
     return [*rows, ("loss", f"{numbers['loss']:.4f}")] if "loss" in numbers else rows
 
 

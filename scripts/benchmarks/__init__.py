@@ -10,6 +10,7 @@ NAMES = {
     "race": "from the start of a process to 99.2 % of the validation images, against Keras and Lightning",
     "resume": "from the start of fit.py --resume to its first step, after 100 and after 100,000 steps",
     "save": "what checkpoints cost: the pause of training, and the share of a run",
+    "tracking": "what a run loses by its mirror in MLflow",
 }
 """The benchmarks and what they measure."""
 

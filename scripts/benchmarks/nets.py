@@ -152,19 +152,3 @@ def _transposed(weights: Sequence[np.ndarray], maps: tuple[int, int, int]) -> li
             weight = weight.T
         turned.append(weight.copy())
     return turned
-
-
-def multiplications(model: keras.Model) -> int:
-    """Return the multiplications of a forward pass for one image: every kernel, at every place it is applied."""
-    total = 0
-    for layer in model.layers:
-        kernel = getattr(layer, "kernel", None)
-        if kernel is not None:
-            places = 1
-            for size in layer.output.shape[1:-1]:
-                places *= size
-            multiplied = 1
-            for size in kernel.shape:
-                multiplied *= size
-            total += places * multiplied
-    return total

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..nets import multiplications, registered
+from trainer.macs import multiply_accumulates
+
+from ..nets import registered
 from ..worker import Job, Turns
 
 SIZE, QUICK = 2048, 256
@@ -23,7 +25,7 @@ def run(job: Job, turns: Turns) -> None:
     keras.utils.set_random_seed(0)
     model = registered(dataclasses.replace(job, weights=""))
     np.savez(job.weights, **{f"{i:03d}": weight for i, weight in enumerate(model.get_weights())})
-    turns.ready(params=model.count_params(), multiplications=multiplications(model))
+    turns.ready(params=model.count_params(), multiplications=multiply_accumulates(model))
     size = QUICK if job.extra["quick"] else SIZE
     left, right = np.random.default_rng(0).random((2, size, size), dtype=np.float32)
     a, b = tf.constant(left), tf.constant(right)

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from plugins.mlflow import POLL_SECONDS
+from plugins.mlflow.worker import POLL_SECONDS
 from trainer.plugin import Plugin
 from trainer.run import Run
 

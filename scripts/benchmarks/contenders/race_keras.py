@@ -58,14 +58,15 @@ class Until(keras.callbacks.Callback):  # type: ignore[misc,unused-ignore]
 
 
 def _batches(arrays: dict[str, Any], part: str, size: int) -> Any:
-    from trainer.data.augment import STRENGTHS, augment
+    from trainer.data.augment import augment
+    from trainer.data.strength import LIGHT
 
     data = tf.data.Dataset.from_tensor_slices((arrays[f"x_{part}"], arrays[f"y_{part}"])).cache()
     if part != "train":
         return data.batch(500).map(lambda x, y: (tf.cast(x, tf.float32) / 255.0, y)).cache().prefetch(tf.data.AUTOTUNE)
     seeds = tf.data.Dataset.random(seed=0)
     batches = tf.data.Dataset.zip(data.shuffle(len(arrays[f"y_{part}"]), seed=0).batch(size), seeds.batch(2))
-    changed = batches.map(lambda xy, seed: (augment(xy[0], seed, STRENGTHS["light"]), xy[1]), tf.data.AUTOTUNE)
+    changed = batches.map(lambda xy, seed: (augment(xy[0], seed, LIGHT), xy[1]), tf.data.AUTOTUNE)
     return changed.prefetch(tf.data.AUTOTUNE)
 
 

@@ -1,0 +1,95 @@
+"""Reads what was added to a file of JSON lines, also when it was cut back meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+LINES = 500
+MARKS = 1000
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a file up to which it was dealt with, and what stands before it.
+
+    Attributes:
+        offset: Bytes before it.
+        length: Bytes of the last line before it; 0 at the beginning of the file.
+        digest: Of that line; each has its own time, so that a file that was cut back and went on is found out.
+        step: Step of that line; -1 at the beginning.
+        time: Its time, Unix seconds.
+    """
+
+    offset: int = 0
+    length: int = 0
+    digest: str = ""
+    step: int = -1
+    time: float = 0.0
+
+
+class Journal:
+    """The lines of a file, some at a time, each dealt with once unless the file is cut back.
+
+    Args:
+        path: The file; may not exist yet.
+        mark: Where to go on, if the file still has what is before it.
+
+    Attributes:
+        rewound: Whether the last `read` found that the file was cut back, and went back to a mark before that place.
+    """
+
+    def __init__(self, path: Path, mark: Mark | None = None) -> None:
+        self.path = path
+        self.rewound = False
+        self._marks = [Mark(), mark] if mark is not None and mark.offset else [Mark()]
+        self._next = self._marks[-1]
+
+    @property
+    def mark(self) -> Mark:
+        """The place up to which everything was dealt with."""
+        return self._marks[-1]
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the next lines, at most `LINES`, the same again until `done` is called; a torn last line waits."""
+        self.rewound = False
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            while not _stands(file, self.mark):
+                self._marks.pop()
+                self.rewound = True
+            file.seek(self.mark.offset)
+            lines = [line for line in islice(file, LINES) if line.endswith(b"\n")]
+        values = [json.loads(line) for line in lines]
+        if lines:
+            self._next = _after(self.mark, lines, values[-1])
+        return values
+
+    def done(self) -> None:
+        """Take what `read` returned as dealt with."""
+        self._marks.append(self._next)
+        if len(self._marks) > MARKS:  # a long run keeps every other
+            self._marks = [*self._marks[:-1:2], self._next]
+
+
+def _after(mark: Mark, lines: list[bytes], last: Mapping[str, Any]) -> Mark:
+    offset = mark.offset + sum(map(len, lines))
+    return Mark(offset, len(lines[-1]), _digest(lines[-1]), last["step"], last["time"])
+
+
+def _stands(file: BinaryIO, mark: Mark) -> bool:
+    """Return whether the line before `mark` is still there."""
+    if mark.offset == 0:
+        return True
+    file.seek(mark.offset - mark.length)
+    return _digest(file.read(mark.length)) == mark.digest
+
+
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()[:16]

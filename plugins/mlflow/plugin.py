@@ -1,0 +1,102 @@
+"""Mirror the run in MLflow."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from plugins.mlflow.state import Settings, State
+from plugins.mlflow.store import Store
+from plugins.mlflow.system import Sampler
+from plugins.mlflow.worker import Worker
+from trainer.plugin import Plugin
+from trainer.registry import plugins
+
+if TYPE_CHECKING:
+    from trainer.run import Run
+
+
+@plugins.register("mlflow")
+class Mlflow(Plugin):
+    """Mirror the run in MLflow: its parameters, data, history, result, report, model, and how it ended.
+
+    A store that fails costs one warning; what is missing is sent when it is back, by this run or the next one in the
+    run root, or by `scripts/mlflow_sync.py`. A run without a directory is not mirrored.
+
+    Args:
+        experiment: Name of the MLflow experiment.
+        tracking_uri: Where the store is; default: `MLFLOW_TRACKING_URI` of the environment, else a SQLite
+            file in the run root, the folder in which run directories lie.
+        parent: Name of a run under which this one is nested, as one of a sweep or of several seeds; made if it does
+            not exist.
+        system_metrics: Whether the load of the machine is sampled, every ten seconds.
+        log_model: Whether the trained model is logged.
+        register: Name of the registered model that the trained one becomes a new version of.
+        exit_seconds: How long the end of a run waits for the rest to be sent: in all for a server, after each
+            sign of life for a local file.
+    """
+
+    name = "mlflow"
+    observer = True
+
+    def __init__(
+        self,
+        experiment: str = "inkwell",
+        tracking_uri: str | None = None,
+        parent: str = "",
+        system_metrics: bool = False,
+        log_model: bool = True,
+        register: str | None = None,
+        exit_seconds: float = 10.0,
+    ) -> None:
+        self.settings = Settings(experiment, parent, log_model, register or "")
+        self.tracking_uri = tracking_uri
+        self.system_metrics = system_metrics
+        self.exit_seconds = exit_seconds
+        self._worker: Worker | None = None
+        self._warned = False
+
+    def on_fit_start(self, run: Run) -> None:
+        """Start the worker; it does nothing before the first steps are done."""
+        self._worker, self._warned = None, False
+        if run.directory is None:
+            return
+        uri = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+        store = Store.at(uri, run.directory.parent)
+        state = (State.read(run.directory) or State()).with_settings(self.settings).at(store)
+        with suppress(OSError):  # a full disk; then the mirror cannot be completed later, which the run survives
+            state.write(run.directory)
+        sampler = Sampler(run.directory) if self.system_metrics else None
+        self._worker = Worker(run.directory, store, state, sampler)
+        self._worker.start()
+
+    def on_validation_end(self, run: Run) -> None:
+        """Pass on what the worker has to tell."""
+        self._warn(run)
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Pass on what the worker has to tell; it reads the line of this epoch by itself."""
+        self._warn(run)
+
+    def on_fit_end(self, run: Run) -> None:
+        """Let the worker send the rest, within `exit_seconds`; say how to send what is missing then."""
+        worker = self._worker
+        if worker is None:
+            return
+        worker.finish("interrupted" if run.status == "running" else run.status, self.exit_seconds)
+        if worker.complete:
+            return
+        command = f"python scripts/mlflow_sync.py {shlex.quote(str(run.directory))}"
+        later = f"what MLflow has not is in the run directory; to send it: {command}"
+        if self._warned:
+            run.say(f"mlflow: {later}")
+        else:
+            run.warn(f"mlflow: {worker.failure}; {later}")
+
+    def _warn(self, run: Run) -> None:
+        worker = self._worker
+        if worker is not None and worker.failure and not self._warned:
+            self._warned = True
+            run.warn(f"mlflow: {worker.failure}; training goes on, and what is missing is sent when that works again")

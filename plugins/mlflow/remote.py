@@ -1,0 +1,181 @@
+"""One run in MLflow and the client that writes to it; any call may raise or, within the client's timeouts, hang."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plugins.mlflow import facts
+from plugins.mlflow.points import Point, batches
+from plugins.mlflow.state import State
+from plugins.mlflow.store import Store
+from trainer.provenance import without_password
+from trainer.rundir import CONFIG
+
+if TYPE_CHECKING:
+    from mlflow.client import MlflowClient
+    from mlflow.entities import Run
+
+BATCH = 1000
+CLIENT_SETTINGS = {  # where the user has none: give up within seconds, keep off stderr, do not phone home
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+PARENT = "inkwell.parent"
+
+
+def import_client(store: Store) -> None:
+    """Import what MLflow needs for `store`, which takes seconds, and have its retries be silent."""
+    for name, value in CLIENT_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import mlflow.client
+
+    if store.database is not None:
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    retries = logging.getLogger("urllib3.connectionpool")
+    if retries.level == logging.NOTSET:  # it would print a line for each retry
+        retries.setLevel(logging.ERROR)
+
+
+class RemoteRun:
+    """One run in MLflow.
+
+    Args:
+        client: The client.
+        run: The run as MLflow has it.
+        fresh: Whether it was just made, so that nothing is there yet.
+    """
+
+    def __init__(self, client: MlflowClient, run: Run, fresh: bool) -> None:
+        self.client, self.fresh = client, fresh
+        self.run_id: str = run.info.run_id
+        self.experiment_id: str = run.info.experiment_id
+        self._params: Mapping[str, str] = run.data.params
+
+    @classmethod
+    def open(
+        cls, store: Store, state: State, run_dir: Path, known: Mapping[str, Any], alive: Callable[[], None]
+    ) -> RemoteRun:
+        """Return the MLflow run of a run directory; it is made if there is none, as is the experiment.
+
+        Args:
+            store: Where MLflow keeps things.
+            state: What is known of the MLflow run.
+            run_dir: The run directory.
+            known: What its `run.json` says.
+            alive: Called while another process opens the store.
+        """
+        from mlflow.client import MlflowClient
+
+        with store.alone(run_dir.parent, alive):
+            store.prepare()
+            client = MlflowClient(tracking_uri=store.uri)
+            experiment = _experiment(client, state.settings.experiment, store.artifacts)
+            parent = _parent(client, experiment, state.settings.parent) if state.settings.parent else ""
+        alive()
+        found = _by_id(client, state.run_id) or _by_tag(client, experiment, facts.IDENTITY, known.get("id", ""))
+        if found is not None:
+            return cls(client, found, fresh=False)
+        tags = facts.tags(run_dir, known) | ({"mlflow.parentRunId": parent} if parent else {})
+        made = client.create_run(experiment, facts.started(known), tags, run_dir.name)
+        return cls(client, made, fresh=True)
+
+    def describe(self, params: Mapping[str, str], tags: Mapping[str, str], dataset: Mapping[str, str] | None) -> None:
+        """Send what holds for the whole run; a parameter that changed since becomes a tag too."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+        changed = {f"resumed.{k}"[:250]: v for k, v in params.items() if self._params.get(k, v) != v}
+        new = [Param(key, value) for key, value in params.items() if key not in self._params]
+        self.client.log_batch(self.run_id, params=new, tags=[RunTag(k, v) for k, v in {**tags, **changed}.items()])
+        if dataset is not None:
+            context = [InputTag("mlflow.data.context", "training")]
+            self.client.log_inputs(self.run_id, [DatasetInput(Dataset(**dataset), context)])
+
+    def send(self, points: Sequence[Point]) -> None:
+        """Send points; one that is there already, with the same time, stays one."""
+        from mlflow.entities import Metric
+
+        for part in batches(points, BATCH):
+            self.client.log_batch(self.run_id, [Metric(p.name, p.value, p.time, p.step) for p in part])
+
+    def points(self, name: str) -> Sequence[Any]:
+        """Return the points that MLflow has of a name."""
+        found: Sequence[Any] = self.client.get_metric_history(self.run_id, name)
+        return found
+
+    def upload(self, path: Path, folder: Path) -> None:
+        """Send a file into `folder` of the run's artifacts; of the configuration, without passwords."""
+        if path.name == CONFIG and folder == Path():
+            self.client.log_text(self.run_id, without_password(path.read_text(encoding="utf-8")), path.name)
+        else:
+            self.client.log_artifact(self.run_id, str(path), None if folder == Path() else folder.as_posix())
+
+    def tag(self, name: str, value: str) -> None:
+        """Set a tag."""
+        self.client.set_tag(self.run_id, name, value[: facts.TAG])
+
+    def going_on(self) -> None:
+        """Say that a run that had ended goes on."""
+        self.client.update_run(self.run_id, status="RUNNING")
+
+    def end(self, status: str, seconds: float) -> None:
+        """Say how the run ended, and when, in Unix seconds."""
+        self.client.set_terminated(self.run_id, status, int(seconds * 1000))
+
+
+def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    """Return the id of an experiment; it is made if it does not exist."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            made: str = client.create_experiment(name, artifacts)
+            return made
+        except MlflowException:  # another machine may have been quicker
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    experiment: str = found.experiment_id
+    return experiment
+
+
+def _parent(client: MlflowClient, experiment: str, name: str) -> str:
+    """Return the id of the run that groups others under a name; it is made, as one that is over, if there is none."""
+    found = _by_tag(client, experiment, PARENT, name)
+    if found is None:
+        found = client.create_run(experiment, tags={PARENT: name}, run_name=name)
+        client.set_terminated(found.info.run_id)
+    run_id: str = found.info.run_id
+    return run_id
+
+
+def _by_id(client: MlflowClient, run_id: str) -> Run | None:
+    """Return a run; None if there is none of that id, or it was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    if not run_id:
+        return None
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def _by_tag(client: MlflowClient, experiment: str, tag: str, value: str) -> Run | None:
+    """Return the run of which a tag has a value, if there is one."""
+    quoted = value.replace("'", "")
+    if not quoted:
+        return None
+    found = client.search_runs([experiment], f"tags.`{tag}` = '{quoted}'", max_results=1)
+    return found[0] if found else None

@@ -1,0 +1,159 @@
+"""The one thread that talks to MLflow: only it can hang, and then it is left behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from plugins.mlflow.mirror import Mirror, reason
+from plugins.mlflow.state import State, mirror_lock
+from plugins.mlflow.store import Store
+from plugins.mlflow.sync import behind, bring_up_to_date
+from plugins.mlflow.system import Sampler
+from trainer.run import process_facts
+from trainer.rundir import HISTORY
+
+POLL_SECONDS = 3.0
+RETRY_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
+"""How long MLflow is left in peace after the first failure in a row, the second and so on."""
+CROWD_SECONDS = 60.0
+NICE = 10
+OTHERS_SECONDS = {"running": 30.0, "over": 3.0}
+"""How long a run spends at most on those before it that were killed: while it trains, or else at its end."""
+
+
+class Worker(threading.Thread):
+    """Mirrors a run while it goes on.
+
+    MLflow is imported once the history has a line: when the first steps are done, which it then cannot delay.
+
+    Args:
+        run_dir: The run directory.
+        store: Where MLflow keeps things.
+        state: How far the mirror got before.
+        sampler: Samples the load of the machine, if asked for.
+
+    Attributes:
+        failure: What went wrong first; empty while all is well.
+        complete: Whether MLflow has the whole run, its end included.
+    """
+
+    def __init__(self, run_dir: Path, store: Store, state: State, sampler: Sampler | None = None) -> None:
+        super().__init__(name="mlflow", daemon=True)
+        self.run_dir, self.store, self.sampler = run_dir, store, sampler
+        self.mirror = Mirror(run_dir, store, state, self._alive)
+        self.failure = ""
+        self.complete = False
+        self._ending = threading.Event()
+        self._status = "failed"
+        self._signs_of_life = 0
+        self._others_done = False
+
+    def run(self) -> None:
+        """Mirror the run until `finish` is called."""
+        while not self._ending.is_set() and not self._has_history():
+            self._ending.wait(0.25)
+        step_back()
+        lock = mirror_lock(self.run_dir)
+        failures = 0
+        while not self.complete:
+            ended = self._status if self._ending.is_set() else None
+            try:
+                self._attempt(lock, ended)
+                failures = 0
+            except Exception as error:  # whatever MLflow, its store or its server do, training goes on
+                failures += 1
+                self._fail(reason(error))
+            if ended is not None:
+                break
+            self._pause(failures)
+        lock.release()
+
+    def finish(self, status: str, seconds: float) -> None:
+        """Have the rest sent and wait for it.
+
+        A server gets `seconds` in all. A local file gets them after each sign of life, and `CROWD_SECONDS` in all:
+        many processes that start at once wait for a processor and for one another, and do not hang.
+
+        Args:
+            status: How the run ended.
+            seconds: How long to wait.
+        """
+        self._status = status
+        self._ending.set()
+        asked = heard = time.monotonic()
+        signs, worked = self._signs_of_life, time.process_time()
+        while self.is_alive():
+            self.join(0.05)
+            now = time.monotonic()
+            crowded = self.store.database is not None and now - asked < CROWD_SECONDS
+            # Training is over, so what the process still computes is the worker's.
+            if crowded and (self._signs_of_life > signs or time.process_time() - worked > 0.1):
+                heard, signs, worked = now, self._signs_of_life, time.process_time()
+            if now - heard > seconds:
+                return self._fail(f"not done within {now - asked:.0f} s")
+
+    def _has_history(self) -> bool:
+        try:
+            return (self.run_dir / HISTORY).stat().st_size > 0
+        except OSError:
+            return False
+
+    def _attempt(self, lock: FileLock, ended: str | None) -> None:
+        while not lock.is_locked:
+            with suppress(Timeout):
+                lock.acquire(timeout=1.0)
+            self._alive()
+        self.mirror.update(ended)
+        if ended is not None:
+            self.mirror.log_model()
+            self.complete = True
+        if not self._others_done:
+            self._others_done = True
+            self._help_others(OTHERS_SECONDS["running" if ended is None else "over"])
+
+    def _sample(self) -> None:
+        if self.sampler is not None:
+            with suppress(Exception):  # a full disk, a monitor that fails
+                self.sampler.sample()
+
+    def _pause(self, failures: int) -> None:
+        """Wait for the next look; samples are taken meanwhile."""
+        self._sample()
+        until = time.monotonic() + (RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1] if failures else POLL_SECONDS)
+        while (left := until - time.monotonic()) > 0 and not self._ending.wait(min(left, POLL_SECONDS)):
+            self._sample()
+
+    def _help_others(self, seconds: float) -> None:
+        """Bring runs of the same root up to date whose processes could not do it, for a while."""
+        deadline, ending = time.monotonic() + seconds, self._ending.is_set()
+
+        def alive() -> None:
+            self._alive()
+            if time.monotonic() > deadline or self._ending.is_set() != ending:
+                raise TimeoutError("later")
+
+        with suppress(TimeoutError):
+            for run_dir in behind(self.run_dir.parent, process_facts()["host"], models=False):
+                alive()
+                with suppress(Exception):  # it is not this run's trouble
+                    if run_dir != self.run_dir:
+                        bring_up_to_date(run_dir, models=False, alive=alive)
+
+    def _alive(self) -> None:
+        self._signs_of_life += 1
+
+    def _fail(self, text: str) -> None:
+        self.failure = self.failure or f"{self.store.shown}: {text}"
+
+
+def step_back() -> None:
+    """Have the system prefer training to this thread, of which the import of MLflow keeps a core busy for seconds."""
+    if sys.platform == "linux":  # elsewhere threads have no such priority of their own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

@@ -1,0 +1,38 @@
+"""Make a version of a registered model the champion: `python scripts/promote.py digits`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+try:
+    from plugins.mlflow.model import promote
+    from plugins.mlflow.store import Store
+    from trainer.cli import Parser, run_script
+except ModuleNotFoundError as error:
+    sys.exit(f"promote.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    p = Parser(description="Make a version of a registered model the champion, models:/NAME@champion.")
+    p.add_argument("name", metavar="NAME", help="registered model, as fit.py --register named it")
+    p.add_argument("--version", metavar="N", help="its version (the one with the alias challenger)")
+    p.add_argument("--uri", metavar="URI", help="MLflow's tracking URI (MLFLOW_TRACKING_URI, else that of the runs)")
+    p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where the runs lie (runs)")
+    return p
+
+
+def main() -> int:
+    """Promote as the command line says; return the exit status."""
+    args = parser().parse()
+    store = Store.at(args.uri or os.environ.get("MLFLOW_TRACKING_URI"), args.runs)
+    before, now = promote(store, args.name, args.version)
+    was = {None: "there was none", now: "it was already"}.get(before, f"it was version {before}")
+    print(f"{args.name}: version {now} is the champion; {was}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,226 @@
+"""What the tests of the MLflow plugin share: real servers, a door before one that can be shut, and what must arrive."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mlflow.client import MlflowClient
+
+QUIET = ("--progress", "none", "--no-plugin", "plots")
+"""Flags of `fit.py` for a short run with MLflow."""
+CLOCK = {"seconds", "images_per_second", "time"}
+"""Keys of a history line that differ from run to run."""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run MLflow's server on a SQLite file in `folder`, and end it."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/artifacts"]
+    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen([*command, *stores], env=env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        until(lambda: answers(port), 90)
+        yield process
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a server and the workers that it started: a session of its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, 9)
+    process.wait(timeout=10)
+
+
+def answers(port: int) -> bool:
+    import requests
+
+    try:
+        return bool(requests.get(f"http://127.0.0.1:{port}/health", timeout=2).ok)
+    except requests.RequestException:
+        return False
+
+
+def until(condition: Any, seconds: float) -> None:
+    """Wait until `condition` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"still waiting after {seconds} s"
+        time.sleep(0.1)
+
+
+class Door:
+    """A port behind which is a server, as long as the door is open.
+
+    Args:
+        port: Where the server listens.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.behind, self.port = port, free_port()
+        self.mode = "closed"
+        self._listening: socket.socket | None = None
+
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def set(self, mode: str) -> None:
+        """Make it `closed` (nobody listens), `silent` (never answers), `refusing` (401) or `open`."""
+        self.mode = mode
+        if self._listening is not None:
+            with suppress(OSError):
+                self._listening.shutdown(socket.SHUT_RDWR)
+            self._listening.close()
+            self._listening = None
+        if mode != "closed":
+            self._listening = socket.create_server(("127.0.0.1", self.port), backlog=64)
+            threading.Thread(target=self._listen, args=(self._listening, mode), daemon=True).start()
+
+    def _listen(self, listening: socket.socket, mode: str) -> None:
+        with ExitStack() as kept:
+            while True:
+                try:
+                    guest, _ = listening.accept()
+                except OSError:
+                    return
+                if mode == "silent":
+                    kept.enter_context(guest)
+                elif mode == "refusing":
+                    threading.Thread(target=refuse, args=(guest,), daemon=True).start()
+                else:
+                    threading.Thread(target=conduct, args=(guest, self.behind), daemon=True).start()
+
+
+def refuse(guest: socket.socket) -> None:
+    """Answer every request with 401, as a server does that does not like the credentials."""
+    with guest, suppress(OSError):
+        guest.recv(1 << 20)
+        guest.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 13\r\nConnection: close\r\n\r\nnot with those")
+
+
+def conduct(guest: socket.socket, port: int) -> None:
+    """Carry what a guest and the server say to one another."""
+    with guest, socket.create_connection(("127.0.0.1", port)) as host:
+        back = threading.Thread(target=pass_on, args=(host, guest), daemon=True)
+        back.start()
+        pass_on(guest, host)
+        back.join()
+
+
+def pass_on(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while data := one.recv(1 << 16):
+            other.sendall(data)
+    with suppress(OSError):
+        other.shutdown(socket.SHUT_WR)
+
+
+def client_of(uri: str) -> MlflowClient:
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+    from mlflow.client import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def lines_of(run_dir: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run_dir / "history.jsonl").read_text().splitlines()]
+
+
+def expected(run_dir: Path) -> list[tuple[str, int, float, int]]:
+    """Return the points of a run's history and the most important of its result: name, step, value, milliseconds."""
+    found = []
+    lines = lines_of(run_dir)
+    for line in lines:
+        for name in line.keys() - {"kind", "step", "time"} - ({"epoch"} if line["kind"] == "batch" else set()):
+            found.append((name, line["step"], float(line[name]), int(line["time"] * 1000)))
+    if (run_dir / "result.json").exists():
+        result = json.loads((run_dir / "result.json").read_text())
+        last = int(lines[-1]["time"] * 1000)
+        found += [(f"test_{name}", result["steps"], result["test"][name], last) for name in ("accuracy", "loss")]
+    return found
+
+
+def mirrored(uri: str, run_dir: Path) -> dict[str, Any]:
+    """Return all that MLflow has of a run, which must be one run."""
+    client = client_of(uri)
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    identity = json.loads((run_dir / "run.json").read_text())["id"]
+    (run,) = client.search_runs(ids, f"tags.`inkwell.id` = '{identity}'")
+    histories = [metric for name in run.data.metrics for metric in client.get_metric_history(run.info.run_id, name)]
+    rows = sorted((metric.key, metric.step, metric.value, metric.timestamp) for metric in histories)
+    return {
+        **{"id": run.info.run_id, "status": run.info.status, "end": run.info.end_time, "params": run.data.params},
+        **{"tags": run.data.tags, "points": rows, "artifacts": sorted(artifacts(client, run.info.run_id))},
+        "datasets": [(found.dataset.name, found.dataset.digest) for found in run.inputs.dataset_inputs],
+    }
+
+
+def artifacts(client: MlflowClient, run_id: str, folder: str = "") -> Iterator[tuple[str, int]]:
+    for entry in client.list_artifacts(run_id, folder):
+        if entry.is_dir:
+            yield from artifacts(client, run_id, entry.path)
+        else:
+            yield entry.path, entry.file_size
+
+
+def assert_complete(found: dict[str, Any], run_dir: Path, status: str = "FINISHED") -> None:
+    """See that every point, parameter, tag and artifact of a run directory is there, and once."""
+    facts = json.loads((run_dir / "run.json").read_text())
+    steps = [row[:2] for row in found["points"] if not row[0].startswith("system/")]
+    assert len(steps) == len(set(steps))
+    assert set(expected(run_dir)) <= set(found["points"])
+    names = {name for name, *_ in expected(run_dir) if not name.startswith("test_")}
+    of_history = [row for row in found["points"] if row[0] in names]
+    assert len(of_history) == len([row for row in expected(run_dir) if row[0] in names])
+    assert found["status"] == status
+    assert abs(found["end"] / 1000 - (facts["ended"] or lines_of(run_dir)[-1]["time"])) < 0.01
+    config = tomllib.loads((run_dir / "config.toml").read_text())
+    assert found["params"]["training.seed"] == str(config["training"]["seed"])
+    assert found["params"]["data.name"] == config["data"]["name"]
+    tags = {"run_dir": str(run_dir), "data_digest": facts["data"]["digest"], "mlflow.source.name": facts["command"]}
+    assert (tags | {"stop_reason": facts["stop_reason"]}).items() <= found["tags"].items()
+    assert found["datasets"] == [(facts["data"]["name"], facts["data"]["digest"][:36])]
+    files = [path for path in run_dir.rglob("*") if path.name in ("config.toml", "history.jsonl", "result.json")]
+    files += [path for path in (run_dir / "report").rglob("*") if path.is_file()]
+    assert found["artifacts"] == sorted((str(path.relative_to(run_dir)), path.stat().st_size) for path in files)
+
+
+def weights(run_dir: Path) -> dict[str, np.ndarray]:
+    """Return the variables of the last checkpoint."""
+    last = run_dir / "checkpoints" / (run_dir / "checkpoints" / "last").read_text().strip()
+    with np.load(last / "state.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+def assert_same_run(run_dir: Path, other: Path) -> None:
+    """See that two runs have the same weights, bit for bit, and the same history but for the clock."""
+    one, two = weights(run_dir), weights(other)
+    assert one.keys() == two.keys()
+    assert all(one[name].tobytes() == two[name].tobytes() for name in one)
+    alike = [[{k: v for k, v in line.items() if k not in CLOCK} for line in lines_of(d)] for d in (run_dir, other)]
+    assert alike[0] == alike[1]
+    assert all(math.isfinite(line["time"]) for line in lines_of(run_dir))

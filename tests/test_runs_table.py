@@ -1,0 +1,186 @@
+"""Does runs.py show the runs as they are, in order, and what is damaged beside them?"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, SILENT, Done, run_script
+
+from trainer.run import process_facts
+
+CONFIG = '[model]\nname = "{model}"\n[model.args]\n[data]\nname = "{data}"\n[training]\nseed = {seed}\n'
+
+
+def write_run(
+    root: Path, name: str, status: str, model: str = "lenet", test: float | None = None, seed: int = 0, **facts: Any
+) -> Path:
+    """Write as much of a run directory as the engine does; the day it started is its seed."""
+    folder = root / name
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(CONFIG.format(model=model, data="mnist5k", seed=seed))
+    known = {"started": f"2026-11-{seed + 1:02d}T10:00:00+0000", **process_facts(), "status": status}
+    (folder / "run.json").write_text(json.dumps({**known, "stop_reason": "", **facts}))
+    line = {"kind": "epoch", "epoch": 1, "step": 32, "time": 1.0, "val_accuracy": 0.5}
+    (folder / "history.jsonl").write_text(f'{json.dumps(line)}\n{{"kind": "batch", "st')
+    if test is not None:
+        result: dict[str, Any] = {"model": model, "data": {"name": "mnist5k"}, "train_seconds": 75.2}
+        result["best"] = {"val_accuracy": test + 0.01}
+        result["test"] = {"accuracy": test, "ece": 1 - test, "confusion": [[1]]}
+        result["run_dir"] = str(folder)
+        (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def living() -> Iterator[int]:
+    """The id of a process that lives as long as the tests."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield process.pid
+    process.communicate(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def ended() -> int:
+    """The id of a process that is gone."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait(timeout=10)
+    return process.pid
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, living: int, ended: int) -> Path:
+    """A folder in which `runs` holds runs of all sorts."""
+    folder = tmp_path_factory.mktemp("overview")
+    root = folder / "runs"
+    write_run(root, "good", "done", test=0.98, seed=1)
+    write_run(root, "better", "done", "mlp", test=0.99, seed=2)
+    write_run(root, "stopped", "interrupted", seed=3)
+    write_run(root, "going", "running", seed=4, pid=living)
+    write_run(root, "gone", "running", seed=5, pid=ended)
+    write_run(root, "far", "running", seed=6, host="another")
+    (root / "mlartifacts").mkdir()
+    return folder
+
+
+def runs(folder: Path, *arguments: str | Path, **env: str) -> Done:
+    done = run_script(folder, "runs.py", *arguments, env=env)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def names(done: Done) -> list[str]:
+    assert (done.returncode, done.stderr) == (0, "")
+    return [line.split()[0] for line in done.stdout.splitlines()[1:]]
+
+
+def test_every_run_is_a_line_with_its_numbers_and_how_it_stands(folder):
+    done = runs(folder)
+    assert names(done) == ["far", "gone", "going", "stopped", "better", "good"]  # the newest first
+    rows = {line.split()[0]: re.split(r"\s{2,}", line) for line in done.stdout.splitlines()}
+    assert rows["name"] == ["name", "model", "data", "test", "val", "time", "status", "started"]
+    assert rows["good"] == ["good", "lenet", "mnist5k", "98.00 %", "99.00 %", "1:15", "done", "2026-11-02 10:00"]
+    assert rows["stopped"][3:7] == ["-", "50.00 %", "-", "interrupted"]
+    assert [rows[name][6] for name in ("going", "gone", "far")] == ["running", "killed", "elsewhere"]
+
+
+def test_sorted_filtered_and_limited(folder):
+    assert names(runs(folder, "--sort", "test_accuracy", "--limit", "2")) == ["better", "good"]
+    assert names(runs(folder, "--sort", "test.ece", "--reverse", "--limit", "1")) == ["better"]
+    assert names(runs(folder, "--sort", "name", "--filter", "name=go*")) == ["going", "gone", "good"]
+    assert names(runs(folder, "--filter", "model=lenet", "--filter", "test_accuracy>0.9")) == ["good"]
+    assert names(runs(folder, "--filter", "training.seed<=2", "--filter", "status!=killed")) == ["better", "good"]
+
+
+def test_programs_can_read_it(folder):
+    lines = [json.loads(line) for line in runs(folder, "--format", "jsonl").stdout.splitlines()]
+    assert {line["name"]: line["test_accuracy"] for line in lines}["better"] == 0.99
+    assert Path(lines[-1]["path"]) == Path("runs/good")
+    rows = list(csv.DictReader(runs(folder, "--format", "csv").stdout.splitlines()))
+    assert [row["status"] for row in rows][-2:] == ["done", "done"]
+    assert rows[0]["test_accuracy"] == ""
+
+
+def test_two_runs_side_by_side(folder):
+    lines = [re.split(r"\s{2,}", line) for line in runs(folder, "--compare", "good", "better").stdout.splitlines()]
+    assert lines[0] == ["key", "good", "better"]
+    assert ["config: model.name", "lenet", "mlp"] in lines
+    assert ["result: test.accuracy", "0.98", "0.99"] in lines
+    assert not [line for line in lines if "run_dir" in line[0] or "confusion" in line[0]]
+    done = runs(folder, "--compare", "good", folder / "runs" / "good")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "are the same" in done.stderr
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_table_fits_a_terminal(folder, columns):
+    long = write_run(folder / str(columns), "simple_cnn-20261122-175657.987", "done", "simple_cnn", test=0.98)
+    done = runs(folder, long.parent, FORCE_COLOR="1", COLUMNS=str(columns))
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in done.stdout.splitlines()]
+    assert done.stdout != "\n".join(lines)
+    assert max(map(len, lines)) <= columns
+    assert len(lines) == 2  # nothing wrapped
+    assert long.name in lines[1]
+    assert ("started" in lines[0]) == (columns == 160)
+
+
+def test_what_is_damaged_or_no_run_is_passed_over_with_a_line(tmp_path):
+    write_run(tmp_path / "runs", "good", "done", test=0.9)
+    for name, file in (("broken", "run.json"), ("torn", "result.json"), ("odd", "config.toml")):
+        (write_run(tmp_path / "runs", name, "done", test=0.9) / file).write_text('{"status": ')
+    (tmp_path / "runs" / "notes").mkdir()
+    done = runs(tmp_path)
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["name", "good"]
+    complaints = done.stderr.splitlines()
+    assert len(complaints) == 4
+    for name in ("broken", "torn", "odd", "notes"):
+        assert [line for line in complaints if f"runs/{name}" in line and line.startswith("runs.py: passed over: ")]
+
+
+def test_nothing_to_show_is_one_line(folder, tmp_path):
+    (tmp_path / "runs").mkdir()
+    for done, status, text in (
+        (runs(tmp_path), 0, "no runs in runs"),
+        (runs(folder, "--filter", "model=none"), 0, "no runs like that in runs"),
+        (runs(tmp_path, "elsewhere"), 2, "elsewhere cannot be read: No such file or directory"),
+        (runs(folder, "--sort", "tst_accuracy"), 2, "did you mean 'test_accuracy'?"),
+        (runs(folder, "--filter", "training.sed=1"), 2, "did you mean 'training.seed'?"),
+        (runs(folder, "--filter", "model"), 2, "write KEY=VALUE"),
+        (runs(folder, "--filter", "model>lenet"), 2, "> needs a number, not 'lenet'"),
+        (runs(folder, "--compare", "good", "bad"), 2, "bad is not a run directory"),
+        (runs(folder, "--limit", "0"), 2, "must be at least 1"),
+    ):
+        assert (done.returncode, done.stdout) == (status, ""), done.args
+        assert text in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_neither_tensorflow_nor_mlflow_is_imported(folder):
+    code = (
+        f"import runpy, sys; sys.argv = ['runs.py']\n"
+        f"try: runpy.run_path({str(ROOT / 'scripts' / 'runs.py')!r}, run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print(sorted({'tensorflow', 'keras', 'mlflow', 'matplotlib', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=os.environ, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_as_the_engine_writes_it(tmp_path, tiny):
+    done = run_script(tmp_path, "fit.py", "--data", tiny, "--model", "mlp", "--epochs", "1", *SILENT)
+    assert done.returncode == 0, done.stderr
+    (line,) = (json.loads(line) for line in runs(tmp_path, "--format", "jsonl").stdout.splitlines())
+    result = json.loads((tmp_path / line["path"] / "result.json").read_text())
+    assert line["test_accuracy"] == result["test"]["accuracy"]
+    assert line["val_accuracy"] == result["best"]["val_accuracy"]
+    assert (line["model"], line["data"], line["status"]) == ("mlp", result["data"]["name"], "done")

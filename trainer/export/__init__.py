@@ -1,0 +1,16 @@
+"""Trained models that leave the house: formats by name, one file each, every export compared with its source.
+
+A format is listed here, so that it can be named without importing its file. What it writes takes raw uint8 images
+`[N, H, W, C]`, any N, and returns probabilities, float32 `[N, K]`.
+"""
+
+from trainer.registry import Registry
+
+formats = Registry("export format", "inkwell.formats")
+formats.table(
+    {
+        "keras": ("trainer.export.keras_file:FORMAT", "model.keras, one file for Keras 3"),
+        "mlflow": ("trainer.export.mlflow_model:FORMAT", "an MLflow model, which servers and clouds take as it is"),
+        "savedmodel": ("trainer.export.saved_model:FORMAT", "a TensorFlow SavedModel"),
+    }
+)

@@ -1,0 +1,29 @@
+"""`keras`: one file, `model.keras`, for Keras 3; layers of its own must be importable where it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+from keras import layers
+
+from trainer.export.format import Classifier, Format, Served
+
+FILE = "model.keras"
+
+
+def write(served: Served, folder: Path) -> None:
+    """Write the model with its scaling and softmax as layers."""
+    images = keras.Input(served.input_shape, dtype="uint8", name="images")
+    scaled = layers.Rescaling(1 / 255, dtype="float32")(images)
+    probabilities = layers.Softmax(dtype="float32", name="probabilities")(served.model(scaled, training=False))
+    keras.Model(images, probabilities).save(folder / FILE)
+
+
+def read(folder: Path) -> Classifier:
+    """Return the model as a function of NumPy arrays."""
+    model = keras.saving.load_model(folder / FILE)
+    return lambda images: model.predict(images, batch_size=len(images), verbose=0)
+
+
+FORMAT = Format(write, read)

@@ -1,0 +1,39 @@
+"""`savedmodel`: a TensorFlow SavedModel with one signature, `serving_default`, from `images` to `probabilities`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.export.format import Classifier, Format, Served
+
+
+def write(served: Served, folder: Path) -> None:
+    """Write the model; batches may have any size."""
+
+    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits = served.model(tf.cast(images, tf.float32) / 255.0, training=False)
+        return {"probabilities": tf.nn.softmax(tf.cast(logits, tf.float32))}
+
+    archive = keras.export.ExportArchive()
+    archive.track(served.model)
+    signature = [tf.TensorSpec([None, *served.input_shape], tf.uint8, name="images")]
+    archive.add_endpoint("serving_default", serve, signature)
+    archive.write_out(folder, verbose=False)
+
+
+def read(folder: Path) -> Classifier:
+    """Return the signature as a function of NumPy arrays."""
+    model = tf.saved_model.load(folder)
+    signature = model.signatures["serving_default"]
+
+    def classify(images: np.ndarray, _keeps_the_variables: object = model) -> np.ndarray:
+        return signature(images=tf.constant(images))["probabilities"].numpy()
+
+    return classify
+
+
+FORMAT = Format(write, read)
