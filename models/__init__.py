@@ -9,12 +9,11 @@ from trainer.registry import models
 
 models.table(
     {
-        "ensemble": ("models.ensemble:ensemble", "the mean of several models; made by scripts/ensemble.py"),
-        "inknet": ("models.inknet:inknet", "Inkwell's own, for a minute on two cores, 71,226 parameters"),
         "lenet": ("models.lenet:lenet", "LeNet-5 with ReLU and max pooling, 61,706 parameters"),
         "lenet5": ("models.lenet5:lenet5", "LeNet-5 as published in 1998, 60,000 parameters"),
         "mlp": ("models.mlp:mlp", "two dense layers with dropout, 669,706 parameters"),
         "simple_cnn": ("models.simple_cnn:simple_cnn", "the convnet of the Keras examples, 34,826 parameters"),
+        "inknet": ("models.inknet:inknet", "Inkwell's own, for a minute on two cores, 71,226 parameters"),
         "speed24": ("models.speed24:speed24", "99 % after one epoch (tuomaso 2020), 215,194 parameters"),
         "simple7": ("models.simple7:simple7", "seven convolutions (Deotte 2018), 326,410 parameters"),
         "vgg_mini": ("models.vgg_mini:vgg_mini", "a small VGG (j05t 2018), 598,250 parameters"),
@@ -39,5 +38,9 @@ models.table(
         "tiny10k": ("models.tiny10k:tiny10k", "seven thin convolutions, 9,980 parameters"),
         "micro2k": ("models.micro2k:micro2k", "one separable convolution applied three times, 1,936 parameters"),
         "nano700": ("models.nano700:nano700", "four thin separable convolutions, 697 parameters"),
+        "ensemble": (
+            "models.ensemble:ensemble",
+            "the mean of several models, two LeNets by itself, 123,412 parameters",
+        ),
     }
 )

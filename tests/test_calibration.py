@@ -38,6 +38,7 @@ def test_labels_that_are_all_right_or_all_wrong_give_a_limit():
     assert fit_temperature(logits, np.array([1, 2, 0])) == pytest.approx(HOTTEST)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_temperature_of_its_weights_and_evaluate_uses_it(script: Script, tiny: Path, tmp_path: Path):
     done = script("fit.py", "--model", "mlp:units=[8]", "--data", tiny, "--epochs", "2", "--run-dir", "run", *SILENT)
     assert done.returncode == 0, done.stderr

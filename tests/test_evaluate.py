@@ -52,6 +52,7 @@ def test_data_that_were_replaced_since_are_refused(folder, tmp_path):
     assert "own.npz is not what the model was trained on: its digest is" in errors
 
 
+@pytest.mark.slow
 def test_the_training_data_of_a_run_with_other_test_data_are_known_as_such(folder):
     assert "plain.npz, test images: 20" in evaluate(folder, "two", "--data", "plain.npz")[1]
     assert (
@@ -60,6 +61,7 @@ def test_the_training_data_of_a_run_with_other_test_data_are_known_as_such(folde
     assert "own.npz, test images: 40" in evaluate(folder, "two", "--data", "own.npz")[1]
 
 
+@pytest.mark.slow
 def test_a_few_images_of_some_classes_are_matched_by_name_and_bad_ones_listed(folder, tmp_path):
     for name, value in (("1", 90), ("3", 200)):
         (tmp_path / "some" / name).mkdir(parents=True)

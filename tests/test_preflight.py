@@ -52,6 +52,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(script: Script, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_a_resume_says_from_where_and_touches_nothing(script: Script, tmp_path: Path, tiny: Path):
     flags = ("--data", tiny, "--batch-size", "32", *SILENT)
     assert script("fit.py", *flags, "--epochs", "2", "--run-dir", "run").returncode == 0

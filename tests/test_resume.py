@@ -285,6 +285,7 @@ def check_equal(ours: Path, theirs: Path) -> None:
     assert timeless(results[0]) == timeless(results[1])
 
 
+@pytest.mark.slow
 def test_the_command_line_resumes_by_name_and_by_likeness(tmp_path):
     images = make_images(200, classes=10, side=28)
     np.savez(tmp_path / "data.npz", x_train=images.images, y_train=images.labels)

@@ -23,6 +23,7 @@ def verify() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_two_trainings_with_dropout_and_augmentation_are_equal(script: Script, tmp_path):
     flags = (
         "--model",
