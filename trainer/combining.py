@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trainer import backend, checkpoint, resume
 from trainer.assemble import build_model, load_data
-from trainer.config import ModelConfig
+from trainer.config import ModelConfig, OptimizerConfig
 from trainer.errors import UsageError
 from trainer.recorder import Recorder
 from trainer.restore import Trained, load_trained
@@ -46,7 +46,7 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
     first = members[0]
     described = [{"name": member.config.model.name, "args": dict(member.config.model.args)} for member in members]
     model_config = ModelConfig(name="ensemble", args={"members": described, "shift": shift})
-    config = dataclasses.replace(first.config, model=model_config, plugins={})
+    config = dataclasses.replace(first.config, model=model_config, optimizer=OptimizerConfig(), plugins={})
     data = load_data(config.data, config.training.seed)
     model = build_model(config, data.input_shape, data.num_classes)
     for number, member in enumerate(members):
