@@ -169,7 +169,8 @@ def test_a_proof_sees_another_class_a_difference_and_what_is_no_number():
     assert not compare("test", source, (source + 2e-5).astype(np.float32), 1e-5).holds
     swapped = compare("test", source, source[:, ::-1].astype(np.float32), 1.0)
     assert (swapped.holds, swapped.other_classes) == (False, 2)
-    assert not compare("test", source, np.full((2, 2), np.nan, np.float32), 1.0).holds
+    lost = np.array([[np.nan, 0.4], [0.1, np.nan]], np.float32)  # argmax takes these for the largest
+    assert not compare("test", source, lost, 1.0).holds
     for wrong in (source, source[:1].astype(np.float32)):
         with pytest.raises(InkwellError, match="the export returns"):
             compare("test", source, wrong, 1e-5)
