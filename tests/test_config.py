@@ -343,3 +343,25 @@ def test_a_configuration_cannot_be_changed():
 
 def test_a_time_limit_is_kept_in_seconds(configure):
     assert math.isclose(tomllib.loads(configure("--max-time", "1h30m").to_toml())["training"]["max_time"], 5400)
+
+
+def test_the_model_is_registered_by_the_plugin_that_logs_it(configure):
+    assert configure("--register", "digits").plugins["mlflow"] == {"register": "digits"}
+    with pytest.raises(UsageError, match="--register needs the plugin mlflow"):
+        configure("--register", "digits", "--no-plugin", "mlflow")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("data.augmentation_args.rotaton=3", "augmentation has no 'rotaton'; did you mean 'rotation'"),
+        ("data.augmentation_args.degraded=2", "augmentation: degraded = 2.0: must be less than or equal to 1"),
+    ],
+)
+def test_a_wrong_value_of_augmentation_is_told(assignment, message):
+    from trainer.data.strength import strength
+
+    args = override(Config(), [assignment]).data.augmentation_args
+    with pytest.raises(UsageError, match=message):
+        strength("light", args)
+    assert strength("light", {"rotation": 3}).rotation == 3
