@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from trainer import backend
+from trainer import Every, Plugin, Run, backend
 from trainer.data.imageset import ImageSet
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +58,18 @@ def small_net(keras):
     x = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(images))
     x = layers.Dropout(0.3)(layers.Flatten()(x))
     return keras.Model(images, layers.Dense(4)(x), name="small")
+
+
+class Losses(Plugin):
+    """Keeps the loss of every step."""
+
+    every = Every(steps=1)
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_step_end(self, run: Run) -> None:
+        self.losses.append(float(run.loss))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SILENT, Script, make_images
+from conftest import SILENT, Losses, Script, make_images
 
 from trainer import Every, Plugin, Run, Task
 from trainer.errors import UsageError
@@ -157,18 +157,6 @@ def fit(keras, model, strategy, *plugins: Plugin, images: int = 200, epochs: int
 
 def state(trainer) -> bytes:
     return b"".join(np.asarray(variable).tobytes() for variable in trainer.loop.variables)
-
-
-class Losses(Plugin):
-    """Keeps the loss of every step."""
-
-    every = Every(steps=1)
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-
-    def on_step_end(self, run: Run) -> None:
-        self.losses.append(float(run.loss))
 
 
 def assert_trained_alike(keras, build, optimizer=lambda keras: None, **arguments: Any) -> None:

@@ -38,6 +38,13 @@ def test_runs_become_one_run_whose_probabilities_are_their_mean(script: Script, 
     evaluated = script("evaluate.py", "both")
     assert f"{100 * result['test']['accuracy']:.2f} %" in evaluated.stdout
     assert result["best"]["val_accuracy"] is not None
+
+    train(script, tiny, "c", "--model", "mlp:units=[8]", "--seed", "1")
+    assert script("ensemble.py", "a", "c", "--run-dir", "seeds").returncode == 0
+    result = json.loads((tmp_path / "seeds" / "result.json").read_text())
+    # what validates one of them has trained the other
+    assert (result["best"]["val_accuracy"], result["temperature"]) == (None, None)
+    assert "calibrated_ece" not in result["test"]
     again = script("ensemble.py", "a", "b", "--run-dir", "both")
     assert (again.returncode, again.stderr) == (
         2,

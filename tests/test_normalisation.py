@@ -4,21 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import make_images
-
-from trainer import Every, Plugin, Run
-
-
-class Losses(Plugin):
-    """Keeps the loss of every step."""
-
-    every = Every(steps=1)
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-
-    def on_step_end(self, run: Run) -> None:
-        self.losses.append(float(run.loss))
+from conftest import Losses, make_images
 
 
 def normalised(keras, **arguments):

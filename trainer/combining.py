@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from trainer import backend, checkpoint, resume
+from trainer import checkpoint, resume
 from trainer.assemble import build_model, load_data
-from trainer.config import ModelConfig, OptimizerConfig
+from trainer.config import Config, ModelConfig, OptimizerConfig
 from trainer.errors import UsageError
 from trainer.recorder import Recorder
 from trainer.restore import Trained, load_trained
@@ -20,11 +21,12 @@ from trainer.rundir import check_free
 
 if TYPE_CHECKING:
     from trainer.data.split import Data
-    from trainer.trainer import Trainer
 
 
 def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
     """Write the ensemble of trained models as a finished run, with the first one's data and configuration.
+
+    Runs of different seeds have different validation images; then there are no numbers on any, and no temperature.
 
     Args:
         runs: Run directories or checkpoints; of a run the weights that its validation chose.
@@ -32,7 +34,7 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
         shift: Pixels of test-time augmentation; see `models.ensemble`.
 
     Returns:
-        The run; its `result` has the numbers on the validation and test images.
+        The run; its `result` has the numbers on the test images, and on the validation images that no member has seen.
 
     Raises:
         UsageError: If there is no run, one is none, or they were trained on other data than the first.
@@ -43,27 +45,26 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
     started = time.perf_counter()
     members = [load_trained(path) for path in runs]
     _check(members)
-    first = members[0]
-    described = [{"name": member.config.model.name, "args": dict(member.config.model.args)} for member in members]
-    model_config = ModelConfig(name="ensemble", args={"members": described, "shift": shift})
-    config = dataclasses.replace(first.config, model=model_config, optimizer=OptimizerConfig(), plugins={})
+    config = _configuration(members, shift)
     data = load_data(config.data, config.training.seed)
     model = build_model(config, data.input_shape, data.num_classes)
     for number, member in enumerate(members):
         model.get_layer(f"member{number}").set_weights(member.model.get_weights())
-
-    from trainer.trainer import Trainer
-
     run = Run(seed=config.training.seed, config=config.to_dict(), model=model, data=data.facts(), steps_per_epoch=1)
-    recorder = Recorder(run, run_dir)
-    recorder.open()
-    recorder.start(config.to_toml())
-    _test(run, Trainer(model), data, recorder)
-    run.result["wall_seconds"] = time.perf_counter() - started
-    run.status = "done"
-    recorder.finish()
-    recorder.status()
-    recorder.close()
+    # An image that validates one seed's run has trained another's.
+    unseen = len({member.config.training.seed for member in members}) == 1
+    temperature, tested = _test(run, data, unseen)
+    with closing(Recorder(run, run_dir)) as recorder:
+        recorder.open()
+        recorder.start(config.to_toml())
+        saved = checkpoint.snapshot("epoch=0000-step=0000000", model.variables, resume.facts(run, {}))
+        recorder.save(saved, ["best", "last"], [])
+        recorder.check_saved()
+        run.result = make_result(run, recorder.best(), tested, 0.0, "none", temperature)
+        run.result["wall_seconds"] = time.perf_counter() - started
+        run.status = "done"
+        recorder.finish()
+        recorder.status()
     return run
 
 
@@ -76,15 +77,31 @@ def _check(members: Sequence[Trained]) -> None:
                 raise UsageError(f"{member.path} was trained on other data than {members[0].path}: their {key} differ")
 
 
-def _test(run: Run, trainer: Trainer, data: Data, recorder: Recorder) -> None:
-    """Save the weights, fit their temperature, look at the test images once."""
-    from trainer.data.pipeline import InOrder
+def _configuration(members: Sequence[Trained], shift: int) -> Config:
+    """Return the first member's configuration for the ensemble of all of them."""
+    described = [{"name": member.config.model.name, "args": dict(member.config.model.args)} for member in members]
+    return dataclasses.replace(
+        members[0].config,
+        model=ModelConfig(name="ensemble", args={"members": described, "shift": shift}),
+        optimizer=OptimizerConfig(),
+        imports=tuple(dict.fromkeys(name for member in members for name in member.config.imports)),
+        plugins={},
+    )
 
-    run.logs = {f"val_{name}": trainer.evaluate(InOrder(data.validation))[name] for name in ("loss", "accuracy")}
-    copy = checkpoint.snapshot("epoch=0000-step=0000000", run.model.variables, resume.facts(run, {}))  # type: ignore[union-attr]
-    recorder.save(copy, ["best", "last"], [])
-    recorder.check_saved()
-    temperature = trainer.temperature(InOrder(data.validation))
-    tested = trainer.evaluate(InOrder(data.test), temperature)
-    run.result = make_result(run, recorder.best(), tested, 0.0, {"strategy": "none", **backend.facts()})
-    run.result |= {"temperature": temperature, "bottleneck": ""}
+
+def _test(run: Run, data: Data, unseen: bool) -> tuple[float | None, dict[str, Any]]:
+    """Validate and fit the temperature, if the validation images are `unseen`; look at the test images once.
+
+    Returns:
+        The temperature, and the numbers on the test images.
+    """
+    from trainer.data.pipeline import InOrder
+    from trainer.trainer import Trainer
+
+    trainer, temperature = Trainer(run.model), None
+    if unseen:
+        validation = InOrder(data.validation)
+        numbers = trainer.evaluate(validation)
+        run.logs = {f"val_{name}": numbers[name] for name in ("loss", "accuracy")}
+        temperature = trainer.temperature(validation)
+    return temperature, trainer.evaluate(InOrder(data.test), temperature)

@@ -57,9 +57,11 @@ class Distillation(Classification):
     def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
         """Return the loss and the logits, float32 `[N, K]`."""
         loss, logits = super().forward(model, batch, training)
-        if not training or self._teacher is None:
+        if not training:
             return loss, logits
         import tensorflow as tf
+
+        assert self._teacher is not None  # `check` comes before any training
 
         soft = tf.nn.softmax(tf.stop_gradient(self._teacher(batch[0], training=False)) / self.softness)
         distilled = tf.nn.softmax_cross_entropy_with_logits(soft, logits / self.softness)

@@ -5,8 +5,36 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from trainer.errors import InkwellError, UsageError
+
+
+def check_new(path: Path, what: str, hint: str) -> None:
+    """Refuse a folder that exists, or that cannot be made; makes nothing.
+
+    Args:
+        path: The folder.
+        what: How messages call it.
+        hint: What to do instead.
+
+    Raises:
+        UsageError: If it exists, or lies where no folder can be.
+        InkwellError: If the folder that it would lie in may not be written to, such as on a read-only disk.
+    """
+    try:
+        taken = path.exists() or path.is_symlink()
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+    except OSError as error:  # a name too long, a folder that may not be looked into
+        raise UsageError(f"{what} {path} cannot be made: {error.strerror}; {hint}") from error
+    if taken:
+        raise UsageError(f"{what} {path} exists; {hint}")
+    if not parent.is_dir():
+        raise UsageError(f"{what} {path} cannot be made: {parent} is not a folder; {hint}")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InkwellError(f"{what} {path} cannot be made: {parent} cannot be written to; {hint}")
 
 
 def write_synced(path: Path, content: bytes) -> None:
@@ -46,6 +74,15 @@ def sync_folder(folder: Path) -> None:
 def to_json(value: Any, indent: int | None = 2) -> str:
     """Return `value` as JSON text that ends in a newline; numbers that are not finite become null, as JSON has none."""
     return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def flatten(values: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:
+    """Return nested mappings as one: `{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = flatten(value, separator) if isinstance(value, Mapping) else None
+        flat |= {key: value} if inner is None else {f"{key}{separator}{name}": leaf for name, leaf in inner.items()}
+    return flat
 
 
 def _finite(value: Any) -> Any:

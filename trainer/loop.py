@@ -157,7 +157,7 @@ class Loop:
         run.step_seconds += spent
 
     def _log_batches(self, every: int) -> None:
-        """Write down every so manieth step of the span that just ended; a span is not cut short for it."""
+        """Write down each step of the span that just ended that `every` divides; a span is not cut short for it."""
         run = self.run
         losses, norms = np.asarray(run.losses), np.asarray(run.gradient_norms)
         before = run.step - len(losses)

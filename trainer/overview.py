@@ -14,6 +14,7 @@ from typing import Any
 
 from trainer.config import parse_value, read_toml
 from trainer.errors import InkwellError, UsageError, did_you_mean
+from trainer.files import flatten
 from trainer.run import process_facts
 from trainer.rundir import CONFIG, HISTORY, RESULT, RUN, is_alive, read_json
 
@@ -112,14 +113,6 @@ def _last_validation(folder: Path) -> float | None:
         except (ValueError, TypeError, KeyError):  # the first line may be cut, the last half written
             continue
     return None
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one: `{"a": {"b": 1}}` as `{"a.b": 1}`."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
 
 
 def sort(rows: Sequence[Row], key: str, reverse: bool = False) -> list[Row]:

@@ -142,8 +142,6 @@ def load_trained(path: Path) -> Trained:
         CheckpointError: If there is no checkpoint, or it is damaged, says nothing of a model or does not fit.
     """
     found, config, data = _read(path)
-    for module in config.imports:
-        import_user_module(module)
     backend.start(config.training.seed, config.training.deterministic, config.training.dtype)
     model = _fill(found, config, data)
     return Trained(model, config, found.manifest["data"], found.path, _temperature(found.path))
@@ -158,7 +156,7 @@ def load_model(path: Path) -> keras.Model:
 
 
 def _read(path: Path) -> tuple[checkpoint.Checkpoint, Config, DataFacts]:
-    """Return a verified checkpoint, and what it says of configuration and data."""
+    """Return a verified checkpoint, and what it says of configuration and data; import what it names."""
     found = checkpoint.read(find_checkpoint(path))
     origin = conform(Origin, found.manifest, f"checkpoint {found.path}")
     if not origin.config or not origin.data:
@@ -168,6 +166,8 @@ def _read(path: Path) -> tuple[checkpoint.Checkpoint, Config, DataFacts]:
         config = resolve([origin.config], str(found.path))
     except UsageError as error:
         raise CheckpointError(str(error)) from error
+    for module in config.imports:
+        import_user_module(module)
     return found, config, data
 
 

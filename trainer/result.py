@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from trainer import backend
 from trainer.checkpoint import Checkpoint
 from trainer.run import Run
 
@@ -15,7 +16,7 @@ PACKAGES = ("inkwell-trainer", "keras", "tensorflow", "numpy")
 
 
 def make_result(
-    run: Run, best: Checkpoint | None, test: Mapping[str, Any], speed: float, backend: Mapping[str, Any]
+    run: Run, best: Checkpoint | None, test: Mapping[str, Any], speed: float, strategy: str, temperature: float | None
 ) -> dict[str, Any]:
     """Return the result of a run.
 
@@ -24,10 +25,12 @@ def make_result(
         best: The checkpoint whose weights were tested; None if those of the last step were.
         test: The numbers on the test data.
         speed: Images a second of training steps.
-        backend: How steps were computed.
+        strategy: How steps were computed.
+        temperature: What logits are divided by for calibrated probabilities; None if nobody fitted it.
 
     Returns:
-        What `result.json` holds; `wall_seconds` and `time` are for the engine to complete when everything is done.
+        What `result.json` holds; `wall_seconds`, `time` and `bottleneck` are for the engine to complete when everything
+        is done.
     """
     data = run.data
     last = {"epoch": run.epoch, "step": run.step, "logs": run.logs}
@@ -55,9 +58,11 @@ def make_result(
             "checkpoint": best.path.name if best is not None else None,
         },
         "test": dict(test),
-        "backend": dict(backend),
+        "temperature": temperature,
+        "backend": {"strategy": strategy, **backend.facts()},
         "versions": versions(),
         "time": {},
+        "bottleneck": "",
     }
 
 

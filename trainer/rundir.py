@@ -25,7 +25,7 @@ import psutil
 
 from trainer.checkpoint import Checkpoints
 from trainer.errors import InkwellError, UsageError, first_line
-from trainer.files import to_json, write_atomic
+from trainer.files import check_new, to_json, write_atomic
 from trainer.provenance import provenance
 from trainer.run import Run, process_facts
 
@@ -52,17 +52,7 @@ def check_free(path: Path) -> None:
         UsageError: With what to do instead.
         InkwellError: If the folder may not be written to, such as on a read-only disk.
     """
-    try:
-        taken = path.exists() or path.is_symlink()
-        parent = next(folder for folder in path.absolute().parents if folder.exists())
-    except OSError as error:  # a name too long, a folder that may not be looked into
-        raise UsageError(f"run directory {path} cannot be made: {error.strerror}; {ANOTHER}") from error
-    if taken:
-        raise UsageError(f"run directory {path} exists; {ANOTHER}")
-    if not parent.is_dir():
-        raise UsageError(f"run directory {path} cannot be made: {parent} is not a folder; {ANOTHER}")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise InkwellError(f"run directory {path} cannot be made: {parent} cannot be written to; {ANOTHER}")
+    check_new(path, "run directory", ANOTHER)
 
 
 def check_ended(path: Path) -> dict[str, Any]:

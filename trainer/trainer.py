@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import backend, checkpoint, resume
+from trainer import checkpoint, resume
 from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import EvaluationPipeline, Fixed, InOrder, Shuffled, Streamed, TrainPipeline
 from trainer.errors import PluginError, TrainingFailed, UsageError
@@ -169,9 +169,8 @@ class Trainer:
             tested = self.evaluate(test, temperature) if test is not None else {}
         if run.broken_off:  # told to stop meanwhile: the test is repeated when the run is resumed
             return
-        used = {"strategy": str(self.strategy), **backend.facts()}
-        run.result = make_result(run, best, tested, run.images / (run.step_seconds or 1.0), used)
-        run.result["temperature"] = temperature
+        speed = run.images / (run.step_seconds or 1.0)
+        run.result = make_result(run, best, tested, speed, str(self.strategy), temperature)
         self.loop.hooks.call(Plugin.on_test_end)
         self.ledger.rest("other")
         run.result["wall_seconds"] = self.ledger.wall()

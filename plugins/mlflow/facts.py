@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plugins.mlflow.points import Point, allowed, is_number, points
+from trainer.files import flatten
 from trainer.provenance import without_password
 from trainer.rundir import CONFIG, HISTORY, RESULT, read_json
 
@@ -24,7 +25,11 @@ PARAM, TAG, DIGEST = 6000, 8000, 36
 def params(run_dir: Path) -> dict[str, str]:
     """Return the configuration of a run as parameters (`optimizer.learning_rate`), cut to the length allowed."""
     config = tomllib.loads((run_dir / CONFIG).read_text(encoding="utf-8"))
-    return {allowed(key): without_password(str(value))[:PARAM] for key, value in flatten(config, ".").items()}
+    return {allowed(key): without_password(_text(value))[:PARAM] for key, value in flatten(config).items()}
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, default=str) if isinstance(value, list) else str(value)
 
 
 def tags(run_dir: Path, facts: Mapping[str, Any]) -> dict[str, str]:
@@ -89,14 +94,3 @@ def artifacts(run_dir: Path) -> list[Path]:
 def started(facts: Mapping[str, Any]) -> int:
     """Return when a run began, Unix milliseconds."""
     return int(datetime.strptime(facts["started"], "%Y-%m-%dT%H:%M:%S%z").timestamp() * 1000)
-
-
-def flatten(values: Mapping[str, Any], separator: str) -> dict[str, Any]:
-    """Return nested mappings as one: `{"a": {"b": 1}}` as `{"a.b": 1}`; lists become JSON."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{key}{separator}{inner}": leaf for inner, leaf in flatten(value, separator).items()}
-        else:
-            flat[key] = json.dumps(value, default=str) if isinstance(value, list | tuple) else value
-    return flat

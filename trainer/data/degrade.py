@@ -1,7 +1,7 @@
 """Worse images: what a camera, a scanner or bad paper does to them; one kind an image.
 
 The kinds are of the families of MNIST-C (Mu and Gilmer 2019, arXiv 1906.02337), computed otherwise and with random
-amounts; `trainer.corruptions` says which of its corruptions they are not like.
+amounts.
 """
 
 from __future__ import annotations

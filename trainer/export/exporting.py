@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.errors import InkwellError, UsageError, first_line
+from trainer.errors import InkwellError, first_line
 from trainer.export import formats
 from trainer.export.format import SPEC, Format, Served
 from trainer.export.images import real_images
 from trainer.export.proof import Proof, compare, read_afresh, source_probabilities
-from trainer.files import to_json
+from trainer.files import check_new, to_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,16 +31,9 @@ def check_free(folder: Path) -> None:
 
     Raises:
         UsageError: With what to do instead.
+        InkwellError: If nothing may be written there.
     """
-    try:
-        taken = folder.exists() or folder.is_symlink()
-        parent = next(above for above in folder.absolute().parents if above.exists())
-    except OSError as error:  # a name too long, a folder that may not be looked into
-        raise UsageError(f"{folder} cannot be made: {error.strerror}") from error
-    if taken:
-        raise UsageError(f"{folder} exists; name a folder that does not")
-    if not parent.is_dir():
-        raise UsageError(f"{folder} cannot be made: {parent} is not a folder")
+    check_new(folder, "export", "name another folder")
 
 
 def export(trained: Trained, name: str, folder: Path) -> Proof:
