@@ -16,7 +16,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from trainer.data.degrade import degrade
-from trainer.data.geometry import affine, elastic, thicken
+from trainer.data.geometry import thicken, warp
 from trainer.data.strength import Strength
 
 
@@ -24,7 +24,7 @@ def augment(images: tf.Tensor, seed: tf.Tensor, strength: Strength | None) -> tf
     """Return changed images, the same for the same seed.
 
     Args:
-        images: uint8 `[B, H, W, C]`.
+        images: uint8 `[B, H, W, C]`, all sizes known unless nothing is changed.
         seed: int64 `[2]`.
         strength: Ranges of the changes; None changes nothing.
 
@@ -35,10 +35,8 @@ def augment(images: tf.Tensor, seed: tf.Tensor, strength: Strength | None) -> tf
     if strength is None:
         return scaled
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 6))
-    if strength.shift or strength.rotation or strength.zoom or strength.shear:
-        scaled = affine(scaled, seeds[0], strength)
-    if strength.elastic:
-        scaled = elastic(scaled, seeds[1], strength.elastic)
+    if strength.shift or strength.rotation or strength.zoom or strength.shear or strength.elastic:
+        scaled = warp(scaled, seeds[0], seeds[1], strength)
     if strength.thickness:
         scaled = thicken(scaled, seeds[4], strength.thickness)
     if strength.erasing:
@@ -50,14 +48,15 @@ def augment(images: tf.Tensor, seed: tf.Tensor, strength: Strength | None) -> tf
     return scaled
 
 
+@tf.function(jit_compile=True, autograph=False)
 def _erase(images: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor:
     """Set a rectangle to 0 in a share of the images (after Zhong et al. 2017, arXiv 1708.04896)."""
-    batch, height, width = tf.shape(images)[0], tf.shape(images)[1], tf.shape(images)[2]
+    batch, height, width, _ = images.shape
     chance, tall, wide, top, left = tf.unstack(tf.random.stateless_uniform([batch, 5], seed), axis=1)
     tall, wide = 0.15 + 0.2 * tall, 0.15 + 0.2 * wide
 
-    def inside(extent: tf.Tensor, start: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-        position = (tf.range(extent, dtype=tf.float32) + 0.5) / tf.cast(extent, tf.float32)
+    def inside(extent: int, start: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+        position = (tf.range(extent, dtype=tf.float32) + 0.5) / extent
         begin = (start * (1 - size))[:, None]
         return (position >= begin) & (position < begin + size[:, None])
 
@@ -66,8 +65,9 @@ def _erase(images: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor:
     return tf.where(erased[..., None], 0.0, images)
 
 
+@tf.function(jit_compile=True, autograph=False)
 def _tone(images: tf.Tensor, seed: tf.Tensor, strength: Strength) -> tf.Tensor:
-    draws = tf.random.stateless_uniform([tf.shape(images)[0], 2], seed, -1.0, 1.0)[:, :, None, None, None]
+    draws = tf.random.stateless_uniform([images.shape[0], 2], seed, -1.0, 1.0)[:, :, None, None, None]
     return tf.clip_by_value(
         images * (1 + strength.contrast * draws[:, 0]) + strength.brightness * draws[:, 1], 0.0, 1.0
     )

@@ -11,6 +11,8 @@ from math import pi
 
 import tensorflow as tf
 
+from trainer.data.geometry import dilate, erode, interpolate
+
 Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
@@ -20,26 +22,27 @@ def degrade(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
     They are the first of the batch, since a batch is in random order; so each kind is computed for its own alone.
 
     Args:
-        images: float32 `[B, H, W, C]` in [0, 1].
+        images: float32 `[B, H, W, C]` in [0, 1], all sizes known.
         seed: int64 `[2]`.
         share: From 0 to 1.
 
     Returns:
         float32 `[B, H, W, C]` in [0, 1].
     """
-    count = tf.cast(tf.round(share * tf.cast(tf.shape(images)[0], tf.float32)), tf.int32)
+    count = round(share * images.shape[0])
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, len(KINDS)))
-    parts = []
-    for k, (change, key) in enumerate(zip(KINDS, seeds, strict=True)):
-        part = images[count * k // len(KINDS) : count * (k + 1) // len(KINDS)]
-        parts.append(tf.cond(tf.size(part) > 0, lambda c=change, p=part, s=key: c(p, s), lambda p=part: p))
-    changed = tf.concat([*parts, images[count:]], 0)
-    return tf.ensure_shape(tf.clip_by_value(changed, 0.0, 1.0), images.shape)
+    ends = [count * k // len(KINDS) for k in range(len(KINDS) + 1)]
+    parts = [
+        change(images[first:end], key)
+        for change, key, first, end in zip(KINDS, seeds, ends, ends[1:], strict=False)
+        if end > first
+    ]
+    return tf.clip_by_value(tf.concat([*parts, images[count:]], 0), 0.0, 1.0)
 
 
 def _draw(images: tf.Tensor, seed: tf.Tensor, count: int) -> list[tf.Tensor]:
     """Return `count` uniform draws in [0, 1) an image, each `[B, 1, 1, 1]`."""
-    draws = tf.random.stateless_uniform([tf.shape(images)[0], count, 1, 1, 1], seed)
+    draws = tf.random.stateless_uniform([images.shape[0], count, 1, 1, 1], seed)
     return tf.unstack(draws, axis=1)
 
 
@@ -81,9 +84,9 @@ def blur(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def fog(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Lay smooth clouds over the image, as uneven light and shadow do, and take contrast away."""
     coarse, fine, amounts = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
-    batch, (height, width) = tf.shape(images)[0], images.shape[1:3]
-    clouds = tf.image.resize(tf.random.stateless_uniform([batch, 3, 3, 1], coarse), [height, width], "bicubic")
-    wisps = tf.image.resize(tf.random.stateless_uniform([batch, 8, 8, 1], fine), [height, width], "bicubic")
+    batch, height, width, _ = images.shape
+    clouds = interpolate(tf.random.stateless_uniform([batch, 3, 3], coarse), height, width)[..., None]
+    wisps = interpolate(tf.random.stateless_uniform([batch, 8, 8], fine), height, width)[..., None]
     dense, rough, floor = _draw(images, amounts, 3)
     veil = floor * 0.5 + (1 - rough / 2) * clouds + rough / 2 * wisps
     return images * (1 - 0.5 * dense) + dense * veil
@@ -119,8 +122,7 @@ def lines(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def outline(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Keep the edges of the ink alone, as thick and as bright as it comes."""
     (mix,) = _draw(images, seed, 1)
-    thick = tf.nn.max_pool2d(images, 3, 1, "SAME") - images
-    thin = images + tf.nn.max_pool2d(-images, 3, 1, "SAME")
+    thick, thin = dilate(images) - images, images - erode(images)
     edges = tf.maximum(thick, thin) * mix + thick * (1 - mix)
     return tf.clip_by_value(1.5 * edges, 0.0, 1.0)
 

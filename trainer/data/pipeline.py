@@ -117,8 +117,11 @@ class Shuffled:
     def batch(self, indices: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the images and labels at `indices`, augmented as global step `step` (0-based) has it."""
         seed = tf.stack([tf.constant(self.seed, tf.int64), step])
-        images = augment(_gather(self.images, indices), seed, self.strength)
-        return tf.ensure_shape(images, self.spec[0].shape), tf.gather(self.labels, indices)
+        count = tf.shape(indices)[0]
+        # A short batch is filled up, so that the augmentation is compiled for one size only.
+        filled = tf.pad(indices, [[0, self.batch_size - count]])
+        gathered = tf.ensure_shape(_gather(self.images, filled), [self.batch_size, *self.spec[0].shape[1:]])
+        return augment(gathered, seed, self.strength)[:count], tf.gather(self.labels, indices)
 
 
 class InOrder:
