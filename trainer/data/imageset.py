@@ -10,13 +10,17 @@ from trainer.data.mapped import MappedImages
 from trainer.errors import DataError
 
 
+LARGE = 64_000_000
+"""Bytes of images from which they are left where they are: copies of fewer cost nothing, and are quicker to gather."""
+
+
 @dataclass(frozen=True)
 class ImageSet:
     """Labelled images of one size.
 
     Args:
-        images: uint8 `[N, H, W, C]`, 0 to 255, N at least 1, C 1 or 3; an array, or for a set larger than memory
-            `MappedImages`; an `np.memmap` becomes one, and stays on disk.
+        images: uint8 `[N, H, W, C]`, 0 to 255, N at least 1, C 1 or 3; an array, or for a large set `MappedImages`; an
+            array of more than 64 MB becomes one, and so does an `np.memmap`, which stays on disk.
         labels: int32 `[N]`, 0-based class numbers.
 
     Raises:
@@ -27,7 +31,8 @@ class ImageSet:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        if isinstance(self.images, np.memmap):
+        large = isinstance(self.images, np.ndarray) and self.images.nbytes > LARGE
+        if large or isinstance(self.images, np.memmap):
             object.__setattr__(self, "images", MappedImages(self.images))
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or 0 in self.images.shape:
             found = f"{self.images.dtype} {self.images.shape}"

@@ -1,4 +1,4 @@
-"""Images that stay on disk: rows of a memory-mapped array, read when they are asked for."""
+"""Images that stay where they are, on disk or in memory: rows of an array, looked up when they are asked for."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 
 class MappedImages:
-    """What `ImageSet.images` is for a set larger than memory: indexed like an array, ordered without moving a pixel.
+    """What `ImageSet.images` is for a large set: indexed like an array, ordered and split without copying a pixel.
 
     Args:
-        pixels: uint8 `[M, H, W, C]`, memory-mapped.
+        pixels: uint8 `[M, H, W, C]`, memory-mapped if they do not fit in memory.
         rows: int64 `[N]`: where in `pixels` each image lies; None takes all as they lie.
     """
 
@@ -36,5 +36,5 @@ class MappedImages:
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def at(self, indices: np.ndarray) -> MappedImages:
-        """Return the images at `indices`, int `[K]`, in that order, still on disk."""
+        """Return the images at `indices`, int `[K]`, in that order, none of them read."""
         return MappedImages(self.pixels, self.rows[indices])

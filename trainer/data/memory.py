@@ -10,8 +10,8 @@ from trainer.errors import DataError
 from trainer.summary import in_bytes
 
 SHARE = 4
-"""Images stay in memory if they take at most one part in so many of what is available: they are copied when they are
-put in canonical order and again for TensorFlow, and those to validate on are kept as float32."""
+"""Images stay in memory if they take at most one part in so many of what is available: reading them, training on them
+and what else the machine does take memory too."""
 
 
 def fits(size: int) -> bool:
@@ -22,7 +22,7 @@ def fits(size: int) -> bool:
 def refuse_if_too_large(size: int, what: str) -> None:
     """Raise if `size` bytes are more than half of the memory that is available now.
 
-    Half, because images are copied once when they are put in canonical order.
+    Half, because reading them, and training on them, takes memory too.
 
     Raises:
         DataError: If they are; the message begins with `what`.
