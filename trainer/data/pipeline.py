@@ -46,7 +46,7 @@ class TrainPipeline(Protocol):
         ...
 
     def peek(self) -> Any | None:
-        """Return the first batch, or None if nobody can look at it without using it up."""
+        """Return a batch like the first one, or None if nobody can look at it without using it up."""
         ...
 
 
@@ -105,9 +105,9 @@ class Shuffled:
         return batches.prefetch(_ahead(self.spec, self.batch_size)).with_options(_options())
 
     def peek(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the first batch."""
+        """Return the images and labels of the first batch as they are before they are changed."""
         first = self.order(tf.constant(0))[: self.batch_size]
-        return self.batch(first, tf.constant(0, tf.int64))
+        return tf.cast(_gather(self.images, first), tf.float32) / 255.0, tf.gather(self.labels, first)
 
     def order(self, epoch: tf.Tensor) -> tf.Tensor:
         """Return the order of the images in a 0-based epoch, int32 `[N]`."""
