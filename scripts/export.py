@@ -1,44 +1,77 @@
-"""Export a trained model and prove the export: `python scripts/export.py --format mlflow exported`."""
+"""Export a trained model and prove the export: `python scripts/export.py --format onnx exported`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 try:
     import models  # noqa: F401  (fills the table of models)
     from trainer.cli import Parser, run_script
+    from trainer.errors import InkwellError
     from trainer.export import formats
     from trainer.export.exporting import check_free, export
+    from trainer.listing import listing
     from trainer.restore import find_checkpoint, load_trained
     from trainer.rundir import newest_done
-    from trainer.summary import table
 except ModuleNotFoundError as error:
     sys.exit(f"export.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+
+if TYPE_CHECKING:
+    from trainer.export.proof import Proof
+
+COLUMNS = ("format", "bytes", "one image", "difference", "other classes", "folder")
 
 
 def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(description="Export a trained model: raw uint8 images in, probabilities out, compared with its source.")
-    p.add_argument("folder", type=Path, metavar="DIR", help="where to; must not exist")
+    p.add_argument("folder", type=Path, metavar="DIR", help="where to; must not exist; a folder a format in it if many")
     names = [entry.name for entry in formats.entries()]
-    p.add_argument("--format", required=True, choices=names, help=", ".join(names))
+    p.add_argument(
+        "--format", required=True, action="append", choices=names, help=f"may be repeated: {', '.join(names)}"
+    )
     p.add_argument("--run", type=Path, metavar="DIR", help="run directory or checkpoint (the newest finished run)")
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
     return p
 
 
 def main() -> int:
-    """Export as the command line says; return the exit status."""
+    """Export as the command line says; return 1 if an export failed."""
     args = parser().parse()
     check_free(args.folder)
     checkpoint = find_checkpoint(args.run or newest_done(args.runs))
+    from models.recognizer.rejection import measured
+    from trainer.export.original import Original
+
     trained = load_trained(checkpoint)
-    proof = export(trained, args.format, args.folder)
-    size = sum(file.stat().st_size for file in args.folder.rglob("*") if file.is_file())
-    rows = [("checkpoint", str(trained.path)), ("compared", str(proof)), ("exported", f"{args.folder}, {size:,} bytes")]
-    print(table(rows))
-    return 0
+    original, facts = Original.of(trained), {"rejection": measured(trained)}
+    names, records = list(dict.fromkeys(args.format)), []
+    for name in names:
+        try:
+            folder = args.folder / name if len(names) > 1 else args.folder
+            records.append(row(name, folder, export(original, name, folder, facts)))
+        except InkwellError as error:
+            print(f"export.py: {name}: {error}", file=sys.stderr)
+    if records:
+        print(f"{trained.path}, compared on {records[0]['compared']}, each export in a fresh process")
+        print(listing("table", COLUMNS, records, ("folder",)))
+    return int(len(records) < len(names))
+
+
+def row(name: str, folder: Path, proof: Proof) -> dict[str, Any]:
+    """Return the line of the table about an export."""
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return {
+        "format": name,
+        "bytes": f"{size:,}",
+        "one image": f"{proof.milliseconds:.2f} ms",
+        "difference": f"{proof.largest_difference:.1e}",
+        "other classes": f"{proof.other_classes}",
+        "folder": str(folder),
+        "compared": f"{proof.images:,} images ({proof.data})",
+    }
 
 
 if __name__ == "__main__":

@@ -14,10 +14,12 @@ from conftest import SILENT, run_script, small_net
 
 from trainer.config import Config
 from trainer.errors import InkwellError, UsageError
+from trainer.export import formats
 from trainer.export.exporting import export
 from trainer.export.format import Format, Served
 from trainer.export.images import digits
-from trainer.export.proof import compare
+from trainer.export.original import Original
+from trainer.export.proof import Answer, Proof, compare
 from trainer.restore import Trained, load_trained
 
 IMAGES = digits(300, (28, 28, 1))
@@ -44,6 +46,11 @@ def trained(run_dir: Path) -> Trained:
     return load_trained(run_dir)
 
 
+@pytest.fixture(scope="module")
+def original(trained: Trained) -> Original:
+    return Original.of(trained)
+
+
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -53,7 +60,10 @@ def test_the_script_exports_and_says_how_it_compares(run_dir, tmp_path):
     out = tmp_path / "new" / "served"
     done = run_script(tmp_path, "export.py", "--format", "mlflow", out, "--run", run_dir)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "1,000 images (mnist5k, test and validation images): the same classes, largest difference" in done.stdout
+    head, columns, line = done.stdout.splitlines()
+    assert "compared on 1,000 images (mnist5k, test and validation and train images)" in head
+    assert columns.split() == ["format", "bytes", "one", "image", "difference", "other", "classes", "folder"]
+    assert (line.split()[0], line.split()[5]) == ("mlflow", "0")
     assert {"MLmodel", "README.md", "requirements.txt", "conda.yaml", "spec.json"} <= set(files(out))
     spec = json.loads((out / "spec.json").read_text())
     assert spec["input"]["shape"] == [None, 28, 28, 1]
@@ -69,15 +79,14 @@ def test_the_script_exports_and_says_how_it_compares(run_dir, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["savedmodel", "keras"])
-def test_every_format_takes_batches_of_any_size_and_gives_probabilities(trained, tmp_path, name):
-    import importlib
-
-    proof = export(trained, name, tmp_path / "out")
+@pytest.mark.parametrize("name", ["keras", "litert", "litert-int8", "onnx", "savedmodel"])
+def test_every_format_takes_batches_of_any_size_and_gives_probabilities(trained, original, tmp_path, name):
+    for package in {"litert": ["ai_edge_litert"], "onnx": ["tf2onnx", "onnxruntime"]}.get(name.partition("-")[0], []):
+        pytest.importorskip(package)
+    proof = export(original, name, tmp_path / "out")
     assert proof.holds
     assert proof.images == 1000
-    module = {"savedmodel": "saved_model", "keras": "keras_file"}[name]
-    classify = importlib.import_module(f"trainer.export.{module}").FORMAT.read(tmp_path / "out")
+    classify = formats.resolve(name).read(tmp_path / "out")
     for count in (1, 7, 300):
         probabilities = classify(IMAGES[:count])
         assert (probabilities.shape, probabilities.dtype) == ((count, 10), np.float32)
@@ -90,7 +99,7 @@ def test_every_format_takes_batches_of_any_size_and_gives_probabilities(trained,
 
 
 @pytest.mark.slow
-def test_an_export_that_is_another_model_is_found_out_and_deleted(trained, tmp_path, monkeypatch, keras):
+def test_an_export_that_is_another_model_is_found_out_and_deleted(original, tmp_path, monkeypatch, keras):
     """The export of a net whose last bias was forgotten: written without an error, and read without one."""
     from trainer.export import saved_model
 
@@ -101,12 +110,12 @@ def test_an_export_that_is_another_model_is_found_out_and_deleted(trained, tmp_p
 
     monkeypatch.setattr(saved_model, "FORMAT", Format(forget, saved_model.read))
     with pytest.raises(InkwellError, match=r"not the model and is deleted: 1,000 images .* another class for \d+"):
-        export(trained, "savedmodel", tmp_path / "out")
+        export(original, "savedmodel", tmp_path / "out")
     assert files(tmp_path) == []
 
 
 @pytest.mark.slow
-def test_an_export_that_cannot_be_read_is_deleted(trained, tmp_path, monkeypatch, keras):
+def test_an_export_that_cannot_be_read_is_deleted(original, tmp_path, monkeypatch, keras):
     from trainer.export import saved_model
 
     def cut(served: Served, folder: Path) -> None:
@@ -116,7 +125,7 @@ def test_an_export_that_cannot_be_read_is_deleted(trained, tmp_path, monkeypatch
 
     monkeypatch.setattr(saved_model, "FORMAT", Format(cut, saved_model.read))
     with pytest.raises(InkwellError, match="cannot be used in a fresh process: "):
-        export(trained, "savedmodel", tmp_path / "out")
+        export(original, "savedmodel", tmp_path / "out")
     assert files(tmp_path) == []
 
 
@@ -129,14 +138,14 @@ def test_layers_that_only_inkwell_has_are_no_keras_file(tmp_path):
     assert len(done.stderr.splitlines()) == 1
     assert "cannot be used in a fresh process" in done.stderr
     assert files(tmp_path) == ["lenet5"]
-    assert export(load_trained(run), "savedmodel", tmp_path / "out").holds
+    assert export(Original.of(load_trained(run)), "savedmodel", tmp_path / "out").holds
 
 
 @pytest.mark.slow
 def test_where_the_data_of_the_run_are_gone_digits_stand_in(trained, tmp_path):
     elsewhere = dataclasses.replace(trained.config.data, name=str(tmp_path / "gone.npz"))
     moved = dataclasses.replace(trained, config=dataclasses.replace(trained.config, data=elsewhere))
-    assert "mnist5k, not images of" in str(export(moved, "savedmodel", tmp_path / "out"))
+    assert "mnist5k, not images of" in str(export(Original.of(moved), "savedmodel", tmp_path / "out"))
 
 
 def test_wrong_usage_is_told_before_tensorflow_is_imported(tmp_path):
@@ -164,16 +173,22 @@ def test_a_model_whose_outputs_are_no_logits_of_classes_is_refused(keras):
 
 def test_a_proof_sees_another_class_a_difference_and_what_is_no_number():
     source = np.array([[0.6, 0.4], [0.1, 0.9]])
-    same = compare("test", source, source.astype(np.float32), 1e-5)
-    assert same.holds
-    assert not compare("test", source, (source + 2e-5).astype(np.float32), 1e-5).holds
-    swapped = compare("test", source, source[:, ::-1].astype(np.float32), 1.0)
+
+    def proof(found: np.ndarray, tolerance: float, others: float = 0.0) -> Proof:
+        return compare("test", source, Answer(found), Format(print, print, tolerance, others))
+
+    assert proof(source.astype(np.float32), 1e-5).holds
+    assert not proof((source + 2e-5).astype(np.float32), 1e-5).holds
+    swapped = proof(source[:, ::-1].astype(np.float32), 1.0)
     assert (swapped.holds, swapped.other_classes) == (False, 2)
+    one = np.array([[0.4, 0.6], [0.1, 0.9]], np.float32)
+    assert proof(one, 1.0, others=0.5).holds
+    assert not proof(one, 1.0, others=0.4).holds
     lost = np.array([[np.nan, 0.4], [0.1, np.nan]], np.float32)  # argmax takes these for the largest
-    assert not compare("test", source, lost, 1.0).holds
+    assert not proof(lost, 1.0).holds
     for wrong in (source, source[:1].astype(np.float32)):
         with pytest.raises(InkwellError, match="the export returns"):
-            compare("test", source, wrong, 1e-5)
+            proof(wrong, 1e-5)
 
 
 def test_digits_come_in_the_size_of_the_model():
@@ -193,8 +208,6 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(exporting, "formats", SimpleNamespace(resolve=lambda name: Format(full, lambda folder: None)))
-    monkeypatch.setattr(exporting, "real_images", lambda trained, count: ("test", IMAGES))
-    monkeypatch.setattr(exporting.Served, "of", lambda trained, example: trained)
     with pytest.raises(InkwellError, match=r"cannot be written: .*No space left"):
-        export(SimpleNamespace(), "any", tmp_path / "out")
+        export(SimpleNamespace(served=None), "any", tmp_path / "out")
     assert files(tmp_path) == []

@@ -62,14 +62,16 @@ def _export(run_dir: Path, folder: Path) -> dict[str, Any]:
     from trainer.export.exporting import write
     from trainer.export.format import SPEC
     from trainer.export.images import digits
+    from trainer.export.original import Original
+    from trainer.export.proof import Answer
     from trainer.restore import load_trained
 
-    def answer(folder: Path, images: np.ndarray) -> np.ndarray:
-        return saved_model.read(mlflow_model.saved_in(folder))(images)
+    def answer(folder: Path, images: np.ndarray) -> Answer:
+        return Answer(saved_model.read(mlflow_model.saved_in(folder))(images))
 
     trained = load_trained(run_dir)
-    images = digits(CHECKED, tuple(trained.data["input_shape"]))
-    write(trained, "mlflow", folder, "mnist5k", images, answer)
+    images = digits(CHECKED + 1, tuple(trained.data["input_shape"]))
+    write(Original.on(trained, "mnist5k", images[:1], images[1:]), "mlflow", folder, answer)
     return read_json(folder / SPEC)["origin"]
 
 

@@ -1,7 +1,7 @@
 """Random changes of the shape of images: where their ink lies.
 
-A warp is one sampling of the image, at places that a matrix and a smooth random field give together. Its gathers and its
-arithmetic are compiled by XLA into a single loop: on images of 28 x 28 that takes a third of the time of TensorFlow's own
+A warp is one sampling of the image, at places that a matrix and a smooth random field give together. XLA compiles its
+gathers and its arithmetic into a single loop: on images of 28 x 28 that takes a third of the time of TensorFlow's own
 projective transformation.
 """
 
@@ -41,9 +41,7 @@ def warp(images: tf.Tensor, matrix_seed: tf.Tensor, bend_seed: tf.Tensor, streng
     return _sample(images, *_transform(rows, columns, matrix_seed, strength))
 
 
-def _transform(
-    rows: tf.Tensor, columns: tf.Tensor, seed: tf.Tensor, strength: Strength
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _transform(rows: tf.Tensor, columns: tf.Tensor, seed: tf.Tensor, strength: Strength) -> tuple[tf.Tensor, tf.Tensor]:
     """Return where in the image each place of the result comes from, by one random matrix an image."""
     batch, height, width = rows.shape
     limits = [strength.rotation * pi / 180, strength.zoom, strength.shear, strength.shift, strength.shift]

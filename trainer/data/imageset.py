@@ -9,7 +9,6 @@ import numpy as np
 from trainer.data.mapped import MappedImages
 from trainer.errors import DataError
 
-
 LARGE = 64_000_000
 """Bytes of images from which they are left where they are: copies of fewer cost nothing, and are quicker to gather."""
 
@@ -31,8 +30,8 @@ class ImageSet:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        large = isinstance(self.images, np.ndarray) and self.images.nbytes > LARGE
-        if large or isinstance(self.images, np.memmap):
+        on_disk = isinstance(self.images, np.memmap)
+        if isinstance(self.images, np.ndarray) and (on_disk or self.images.nbytes > LARGE):
             object.__setattr__(self, "images", MappedImages(self.images))
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or 0 in self.images.shape:
             found = f"{self.images.dtype} {self.images.shape}"

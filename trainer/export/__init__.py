@@ -1,7 +1,7 @@
 """Trained models that leave the house: formats by name, one file each, every export compared with its source.
 
 A format is listed here, so that it can be named without importing its file. What it writes takes raw uint8 images
-`[N, H, W, C]`, any N, and returns probabilities, float32 `[N, K]`.
+`[N, H, W, C]`, any N, and returns calibrated probabilities, float32 `[N, K]`.
 """
 
 from trainer.registry import Registry
@@ -10,7 +10,10 @@ formats = Registry("export format", "inkwell.formats")
 formats.table(
     {
         "keras": ("trainer.export.keras_file:FORMAT", "model.keras, one file for Keras 3"),
+        "litert": ("trainer.export.litert:FORMAT", "model.tflite, for phones and small computers"),
+        "litert-int8": ("trainer.export.litert:INT8", "the same, quantised to int8: a quarter of the size"),
         "mlflow": ("trainer.export.mlflow_model:FORMAT", "an MLflow model, which servers and clouds take as it is"),
+        "onnx": ("trainer.export.onnx_file:FORMAT", "model.onnx, for ONNX Runtime"),
         "savedmodel": ("trainer.export.saved_model:FORMAT", "a TensorFlow SavedModel"),
     }
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -13,17 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.errors import InkwellError, first_line
 from trainer.export import formats
-from trainer.export.format import SPEC, Format, Served
-from trainer.export.images import real_images
-from trainer.export.proof import Proof, compare, read_afresh, source_probabilities
+from trainer.export.format import SPEC, Format
+from trainer.export.proof import Answer, Proof, compare, read_afresh
 from trainer.files import check_new, to_json
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from trainer.restore import Trained
-
-PROOF_IMAGES = 1000
+    from trainer.export.original import Original
 
 
 def check_free(folder: Path) -> None:
@@ -36,51 +33,56 @@ def check_free(folder: Path) -> None:
     check_new(folder, "export", "name another folder")
 
 
-def export(trained: Trained, name: str, folder: Path) -> Proof:
+def export(original: Original, name: str, folder: Path, facts: Mapping[str, Any] | None = None) -> Proof:
     """Export a trained model to a folder that does not exist; an export that fails its proof is deleted.
 
     Args:
-        trained: The model.
+        original: The model.
         name: The format.
         folder: Where to; gets `spec.json` beside the model.
+        facts: What `spec.json` tells besides, as JSON can hold it.
 
     Raises:
-        UsageError: If the format is unknown, the folder exists or the model gives no probabilities.
-        InkwellError: If the export cannot be written or read, or its probabilities are not those of the source.
+        UsageError: If the format is unknown or the folder exists.
+        InkwellError: If the export cannot be written or read, or its probabilities are not those of the original.
     """
     check_free(folder)
-    data, images = real_images(trained, PROOF_IMAGES)
     with aside(folder) as draft:
-        return write(trained, name, draft, data, images, partial(read_afresh, name))
+        return write(original, name, draft, partial(read_afresh, name), facts)
 
 
 def write(
-    trained: Trained, name: str, folder: Path, data: str, images: np.ndarray, answer: Callable[[Path, np.ndarray], Any]
+    original: Original,
+    name: str,
+    folder: Path,
+    answer: Callable[[Path, np.ndarray], Answer],
+    facts: Mapping[str, Any] | None = None,
 ) -> Proof:
-    """Write a trained model and its `spec.json` into an empty folder, and compare it with its source.
+    """Write a trained model and its `spec.json` into an empty folder, and compare it with the original.
 
     Args:
-        trained: The model.
+        original: The model.
         name: The format.
         folder: Where to.
-        data: What the images are.
-        images: uint8 `[N, H, W, C]`.
         answer: Returns what the export in a folder says of images.
+        facts: What `spec.json` tells besides.
 
     Raises:
-        UsageError: If the format is unknown or the model gives no probabilities.
-        InkwellError: If the model cannot be written or read, or the probabilities are not those of the source.
+        UsageError: If the format is unknown.
+        InkwellError: If the model cannot be written or read, or the probabilities are not those of the original.
     """
     form: Format = formats.resolve(name)
-    served = Served.of(trained, images[:1])
     try:
-        form.write(served, folder)
+        form.write(original.served, folder)
+    except InkwellError:
+        raise
     except Exception as error:  # Keras, TensorFlow and MLflow have each their own
         raise InkwellError(f"the model cannot be written: {type(error).__name__}: {first_line(error)}") from error
-    proof = compare(data, source_probabilities(trained.model, images), answer(folder, images), form.tolerance)
+    proof = compare(original.data, original.probabilities, answer(folder, original.images), form)
     if not proof.holds:
         raise InkwellError(f"the export is not the model and is deleted: {proof} (at most {proof.tolerance:.0e})")
-    (folder / SPEC).write_text(to_json({**served.spec(), "proof": asdict(proof)}), encoding="utf-8")
+    told = {"format": name, **original.served.spec(), **(facts or {}), "proof": asdict(proof)}
+    (folder / SPEC).write_text(to_json(told), encoding="utf-8")
     return proof
 
 

@@ -33,18 +33,21 @@ class Served:
         model: From images, float32 `[N, H, W, C]` in [0, 1], to logits `[N, K]`.
         input_shape: Height, width and channels.
         class_names: One a class, in the order of the probabilities.
-        example: An image for those who want to try the export, uint8 `[1, H, W, C]`.
+        temperature: What the logits are divided by for calibrated probabilities.
+        examples: Real images, uint8 `[N, H, W, C]`, N at least 1: to try the export on, and to learn from which values
+            its layers take.
         origin: Which run, checkpoint and data the model comes from, with a digest of its weights.
     """
 
     model: keras.Model
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
-    example: np.ndarray
+    temperature: float
+    examples: np.ndarray
     origin: Mapping[str, Any]
 
     @classmethod
-    def of(cls, trained: Trained, example: np.ndarray) -> Served:
+    def of(cls, trained: Trained, examples: np.ndarray) -> Served:
         """Return what is exported of a trained model.
 
         Raises:
@@ -54,7 +57,8 @@ class Served:
         if trained.model.output_shape != (None, len(names)):
             shape = trained.model.output_shape
             raise UsageError(f"{trained.path}: a model with outputs {shape} does not choose among {len(names)} classes")
-        return cls(trained.model, tuple(trained.data["input_shape"]), names, example, _origin(trained))
+        shape = tuple(trained.data["input_shape"])
+        return cls(trained.model, shape, names, trained.temperature, examples, _origin(trained))
 
     def spec(self) -> dict[str, Any]:
         """Return what whoever uses the export must know, as JSON can hold it."""
@@ -62,6 +66,7 @@ class Served:
             "input": {"dtype": "uint8", "shape": [None, *self.input_shape], "values": "pixels from 0 to 255"},
             "output": {"dtype": "float32", "shape": [None, len(self.class_names)], "values": "probabilities"},
             "class_names": list(self.class_names),
+            "temperature": self.temperature,
             "origin": dict(self.origin),
             "versions": versions(),
         }
@@ -98,8 +103,10 @@ class Format:
         write: Writes into a folder that is there and empty.
         read: Returns what was written as a function; anything may be raised.
         tolerance: How far a probability may be from that of the source; rounding of large logits takes 1e-5 of it.
+        others: The share of the images that may get another class than by the source.
     """
 
     write: Callable[[Served, Path], None]
     read: Callable[[Path], Classifier]
     tolerance: float = 1e-4
+    others: float = 0.0

@@ -13,10 +13,12 @@ FILE = "model.keras"
 
 
 def write(served: Served, folder: Path) -> None:
-    """Write the model with its scaling and softmax as layers."""
+    """Write the model with its scaling, temperature and softmax as layers."""
     images = keras.Input(served.input_shape, dtype="uint8", name="images")
     scaled = layers.Rescaling(1 / 255, dtype="float32")(images)
-    probabilities = layers.Softmax(dtype="float32", name="probabilities")(served.model(scaled, training=False))
+    logits = served.model(scaled, training=False)
+    calibrated = layers.Rescaling(1 / served.temperature, dtype="float32")(logits)
+    probabilities = layers.Softmax(dtype="float32", name="probabilities")(calibrated)
     keras.Model(images, probabilities).save(folder / FILE)
 
 

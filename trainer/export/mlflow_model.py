@@ -40,7 +40,7 @@ def write(served: Served, folder: Path) -> None:
             data_path=str(saved),
             code_paths=[str(LOADER)],
             signature=signature(served),
-            input_example=served.example,
+            input_example=served.examples[:1],
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
             uv_project_path=scratch,  # else the lock file of the folder that we happen to be in would be copied
         )

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trainer.errors import InkwellError
-from trainer.evaluation import log_softmax
 from trainer.export import formats
+from trainer.export.format import Classifier, Format
 
-if TYPE_CHECKING:
-    import keras
+TIMED = 30
+"""Answers for one image that are timed."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Proof:
         largest_difference: The largest difference of two probabilities.
         other_classes: For how many images the most probable class is another.
         tolerance: How large `largest_difference` may be.
+        others: The share of the images that may get another class.
+        milliseconds: What the answer for one image took, as a median; None if it was not measured.
     """
 
     data: str
@@ -36,58 +39,80 @@ class Proof:
     largest_difference: float
     other_classes: int
     tolerance: float
+    others: float = 0.0
+    milliseconds: float | None = None
 
     @property
     def holds(self) -> bool:
         """Whether the export may be called one."""
-        return self.largest_difference <= self.tolerance and not self.other_classes
+        return self.largest_difference <= self.tolerance and self.other_classes <= self.others * self.images
 
     def __str__(self) -> str:
         classes = f"another class for {self.other_classes:,}" if self.other_classes else "the same classes"
         return f"{self.images:,} images ({self.data}): {classes}, largest difference {self.largest_difference:.1e}"
 
 
-def source_probabilities(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return what the model says of images, uint8 `[N, H, W, C]`, by the trainer: float64 `[N, K]`."""
-    from trainer.trainer import Trainer
+@dataclass(frozen=True)
+class Answer:
+    """What an export says of images.
 
-    return np.exp(log_softmax(Trainer(model).predict(images)))
+    Attributes:
+        probabilities: `[N, K]`.
+        milliseconds: What it takes for one image, as a median; None if it was not measured.
+    """
+
+    probabilities: np.ndarray
+    milliseconds: float | None = None
 
 
-def compare(data: str, source: np.ndarray, exported: np.ndarray, tolerance: float) -> Proof:
-    """Return how probabilities compare, both `[N, K]`; those of the export must be float32.
+def compare(data: str, original: np.ndarray, answer: Answer, form: Format) -> Proof:
+    """Return how the probabilities of an export, which must be float32, compare with the original's, `[N, K]`.
 
     Raises:
         InkwellError: If the export returns something else.
     """
-    if exported.shape != source.shape or exported.dtype != np.float32:
-        found, expected = f"{exported.dtype} {list(exported.shape)}", f"float32 {list(source.shape)}"
+    exported = answer.probabilities
+    if exported.shape != original.shape or exported.dtype != np.float32:
+        found, expected = f"{exported.dtype} {list(exported.shape)}", f"float32 {list(original.shape)}"
         raise InkwellError(f"the export returns {found}, not {expected}")
-    largest = float(np.max(np.nan_to_num(np.abs(exported - source), nan=np.inf)))
-    others = int((exported.argmax(axis=1) != source.argmax(axis=1)).sum())
-    return Proof(data, len(source), largest, others, tolerance)
+    largest = float(np.max(np.nan_to_num(np.abs(exported - original), nan=np.inf)))
+    other_classes = int((exported.argmax(axis=1) != original.argmax(axis=1)).sum())
+    return Proof(data, len(original), largest, other_classes, form.tolerance, form.others, answer.milliseconds)
 
 
-def read_afresh(name: str, folder: Path, images: np.ndarray) -> np.ndarray:
+def read_afresh(name: str, folder: Path, images: np.ndarray) -> Answer:
     """Return what an export in the format `name` says of images, in a process that knows nothing of the source.
 
     Raises:
         InkwellError: If it cannot be read or used there; says why.
     """
     with tempfile.TemporaryDirectory(prefix="inkwell-") as scratch:
-        asked, answered = Path(scratch) / "images.npy", Path(scratch) / "probabilities.npy"
+        asked, answered = Path(scratch) / "images.npy", Path(scratch) / "answer.npz"
         np.save(asked, images)
         command = [sys.executable, "-m", "trainer.export.proof", name, folder, asked, answered]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
             raise InkwellError(f"the export cannot be used in a fresh process: {lines[-1]}")
-        return np.load(answered)
+        with np.load(answered) as answer:
+            return Answer(answer["probabilities"], float(answer["milliseconds"]))
 
 
 def _answer(name: str, folder: str, asked: str, answered: str) -> None:
     """Do what `read_afresh` asks for."""
-    np.save(answered, formats.resolve(name).read(Path(folder))(np.load(asked)))
+    classify, images = formats.resolve(name).read(Path(folder)), np.load(asked)
+    probabilities = classify(images)
+    np.savez(answered, probabilities=probabilities, milliseconds=_milliseconds(classify, images[:1]))
+
+
+def _milliseconds(classify: Classifier, image: np.ndarray) -> float:
+    """Return the median time of an answer for one image."""
+    times = []
+    for _ in range(TIMED + 1):
+        started = time.perf_counter()
+        classify(image)
+        times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times[1:])  # the first is slow, since the batch had another size before
 
 
 if __name__ == "__main__":

@@ -9,19 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.export.format import Classifier, Format, Served
+from trainer.export.serving import serving
 
 
 def write(served: Served, folder: Path) -> None:
     """Write the model; batches may have any size."""
-
-    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = served.model(tf.cast(images, tf.float32) / 255.0, training=False)
-        return {"probabilities": tf.nn.softmax(tf.cast(logits, tf.float32))}
-
     archive = keras.export.ExportArchive()
     archive.track(served.model)
-    signature = [tf.TensorSpec([None, *served.input_shape], tf.uint8, name="images")]
-    archive.add_endpoint("serving_default", serve, signature)
+    archive.add_endpoint("serving_default", serving(served))
     archive.write_out(folder, verbose=False)
 
 

@@ -1,0 +1,86 @@
+"""`litert` and `litert-int8`: one file, `model.tflite`, for phones and small computers; read without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from trainer.errors import InkwellError
+from trainer.export.format import Classifier, Format, Served
+
+FILE = "model.tflite"
+
+
+def write(served: Served, folder: Path, quantised: bool = False) -> None:
+    """Write the model.
+
+    Args:
+        served: The model.
+        folder: Where to.
+        quantised: Whether weights and values between layers are int8, in ranges learnt from the examples; images and
+            probabilities stay as they are.
+    """
+    import tensorflow as tf
+
+    from trainer.export import saved_model
+
+    with tempfile.TemporaryDirectory(prefix="inkwell-") as scratch:
+        saved_model.write(served, Path(scratch))  # of a function, the converter would leave the variables empty
+        converter = tf.lite.TFLiteConverter.from_saved_model(scratch)
+        if quantised:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = partial(_ones, served.examples)
+        (folder / FILE).write_bytes(converter.convert())
+
+
+def _ones(images: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """Yield the images one by one, as the converter asks for them."""
+    for start in range(len(images)):
+        yield [images[start : start + 1]]
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Keep from the terminal what LiteRT tells of itself, which no setting turns off."""
+    with tempfile.TemporaryFile() as sink:
+        terminal = os.dup(2)
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def read(folder: Path) -> Classifier:
+    """Return the file as a function of NumPy arrays.
+
+    Raises:
+        InkwellError: If LiteRT is not installed.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ModuleNotFoundError as error:
+        raise InkwellError('LiteRT is not installed: python -m pip install -e ".[litert]"') from error
+    with _without_chatter():
+        interpreter = Interpreter(str(folder / FILE))
+    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def classify(images: np.ndarray) -> np.ndarray:
+        interpreter.resize_tensor_input(source, images.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(source, images)
+        interpreter.invoke()
+        return interpreter.get_tensor(target)
+
+    return classify
+
+
+FORMAT = Format(write, read)
+INT8 = Format(partial(write, quantised=True), read, tolerance=0.1, others=0.02)

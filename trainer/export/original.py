@@ -1,0 +1,54 @@
+"""What an export is made of and compared with: a trained model, and what it says of real images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.evaluation import log_softmax
+from trainer.export.format import Served
+from trainer.export.images import real_images
+
+if TYPE_CHECKING:
+    from trainer.restore import Trained
+
+SHOWN, COMPARED = 200, 1000
+"""Real images that a format may learn from, and others on which its exports are compared."""
+
+
+@dataclass(frozen=True)
+class Original:
+    """A trained model with real images, and its probabilities for them.
+
+    Attributes:
+        served: The model as formats get it, with images of which they may learn.
+        data: What the images are.
+        images: Others, uint8 `[N, H, W, C]`.
+        probabilities: What the trainer says of them: calibrated, float64 `[N, K]`.
+    """
+
+    served: Served
+    data: str
+    images: np.ndarray
+    probabilities: np.ndarray
+
+    @classmethod
+    def of(cls, trained: Trained) -> Original:
+        """Return a trained model with images of its own data, or MNIST's where these are gone.
+
+        Raises:
+            UsageError: If the model gives no probabilities.
+        """
+        data, images = real_images(trained, SHOWN + COMPARED)
+        return cls.on(trained, data, images[:SHOWN], images[SHOWN:])
+
+    @classmethod
+    def on(cls, trained: Trained, data: str, shown: np.ndarray, images: np.ndarray) -> Original:
+        """Return a trained model with images that are given; see `of`."""
+        from trainer.trainer import Trainer
+
+        served = Served.of(trained, shown)
+        logits = Trainer(trained.model).predict(images)
+        return cls(served, data, images, np.exp(log_softmax(logits / trained.temperature)))
