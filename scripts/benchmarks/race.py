@@ -15,7 +15,7 @@ from trainer.data import load
 
 from .launch import FIT, timed
 from .options import Options, tell
-from .recipe import EPOCHS, Recipe
+from .recipe import EPOCHS, PEAK, WARM_UP, Recipe
 from .report import Report, cells, spread
 
 RIVALS = {"Model.fit tuned": "race_keras", "PyTorch Lightning": "race_lightning"}
@@ -70,6 +70,7 @@ def _inkwell(options: Options, recipe: Recipe, place: Path) -> dict[str, Any]:
     stop = f"early_stopping:monitor=val_accuracy,threshold={recipe.target},patience={recipe.epochs}"
     data = ["--data", options.data, "--data-dir", str(Path(options.data_dir).absolute())]
     flags = ["--model", "lenet", "--epochs", str(recipe.epochs), "--batch-size", str(recipe.batch_size)]
+    flags += ["--lr", str(PEAK), "--set", f"optimizer.warm_up={WARM_UP}"]
     started = time.time()
     total = timed([FIT, *flags, *data, "--run-dir", "runs/one", "--plugin", stop], place)
     history, result = place / "runs/one/history.jsonl", json.loads((place / "runs/one/result.json").read_text())
@@ -100,7 +101,7 @@ def _report(name: str, recipe: Recipe, found: Mapping[str, list[Mapping[str, Any
     columns = ("", "s to target", "least - most", "s to exit", "epochs", "test, %", "missed")
     target = f"{recipe.target:.1%} of the validation images"
     recipe_note = (
-        f"LeNet, Adam, {recipe.epochs} epochs of cosine from 0.002, batch {recipe.batch_size}, affine augmentation of "
+        f"LeNet, Adam, {recipe.epochs} epochs of cosine from {PEAK}, batch {recipe.batch_size}, affine augmentation of "
         "the same ranges, each contender's in batches"
     )
     return Report(f"race to {target}: {name}", columns, table, {"rows": rows, "data": name}, [recipe_note, *notes])

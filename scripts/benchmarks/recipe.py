@@ -6,8 +6,8 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-EPOCHS = 10
-PEAK, WARM_UP = 2e-3, 0.05
+EPOCHS = 30
+PEAK, WARM_UP = 4e-3, 0.05
 """The learning rate rises from a hundredth of the peak in a share of the steps, then falls to 0 as half a cosine."""
 
 
