@@ -1,30 +1,37 @@
-"""Evaluate a run or checkpoint on any data: `python scripts/evaluate.py runs/NAME --data mnist`."""
+"""Evaluate a run or checkpoint on any data: `python scripts/evaluate.py runs/NAME --robustness`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 try:
     import models  # noqa: F401  (fills the table of models)
     from trainer.cli import Parser, run_script
     from trainer.data.sources import check_source
-    from trainer.restore import load_trained
+    from trainer.restore import find_checkpoint, load_trained
     from trainer.rundir import newest_done
-    from trainer.summary import class_table, score_rows, table
+    from trainer.summary import class_table, evaluation_rows, robustness_table, score_rows, table
 except ModuleNotFoundError as error:
     sys.exit(f"evaluate.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+
+if TYPE_CHECKING:
+    from trainer.evaluation.trained import Examination
 
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Evaluate a trained model.")
+    p = Parser(description="Evaluate a trained model; tables and pictures go to the folder report of its run.")
     p.add_argument("run", nargs="?", type=Path, help="run directory or checkpoint (the newest finished run)")
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
     p.add_argument("--data", metavar="NAME|PATH", help="data source (that of the run)")
     p.add_argument("--data-dir", metavar="DIR", help="where data lie (that of the run)")
     parts = ("train", "validation", "test")
     p.add_argument("--split", choices=parts, default="test", help="which of the run's own images (test)")
+    p.add_argument("--compare", type=Path, metavar="RUN", help="another run: which of the two reads the images better")
+    p.add_argument("--robustness", action="store_true", help="also noisy, blurred, shifted, … images; takes minutes")
+    p.add_argument("--out", type=Path, metavar="DIR", help="for tables and pictures (report, or a folder in it)")
     return p
 
 
@@ -33,19 +40,61 @@ def main() -> int:
     args = parser().parse()
     if args.data is not None:
         check_source(args.data, Path(args.data_dir or "data"))
-    trained = load_trained(args.run or newest_done(args.runs))
-    what, images, notices = trained.images(args.data, args.data_dir, args.split)
-    for notice in notices:
+    path = find_checkpoint(args.run or newest_done(args.runs))
+    if args.compare is not None:
+        find_checkpoint(args.compare)
+    trained = load_trained(path)
+    chosen = trained.images(args.data, args.data_dir, args.split)
+    for notice in chosen.notices:
         print(f"evaluate.py: {notice}", file=sys.stderr)
-    from trainer.registry import tasks
-    from trainer.trainer import Trainer
+    from trainer.evaluation.trained import Examination, report_folder
 
-    task = tasks.build(trained.config.task.name, **trained.config.task.args)
-    numbers = Trainer(trained.model, task=task).evaluate(images, trained.temperature)
-    print(table([("checkpoint", str(trained.path)), ("data", f"{what}: {len(images):,}"), *score_rows(numbers)]))
-    if "per_class" in numbers:
-        print(class_table(numbers["per_class"], trained.data["class_names"]))
+    folder = report_folder(path, chosen, args.out)
+    examination = Examination(trained, chosen)
+    rows = [("checkpoint", str(path)), ("data", f"{chosen.what}: {len(chosen.images):,}")]
+    if examination.predictions is None:
+        print(table([*rows, *score_rows(examination.numbers)]))
+        print("evaluate.py: the task tells no classes apart, so these are all its numbers", file=sys.stderr)
+        return 0
+    _classes(examination, args.compare, folder, rows)
+    if args.robustness:
+        _robustness(examination, folder)
+    if folder == path.parent.parent / "report":
+        from plugins.report.rebuild import write_report
+
+        write_report(path.parent.parent)
     return 0
+
+
+def _classes(examination: Examination, other: Path | None, folder: Path, rows: list[tuple[str, str]]) -> None:
+    """Print and write how well classes are told apart, and how another model does."""
+    from plugins.plots.evaluation import write_evaluation
+
+    assert examination.predictions is not None
+    compared = examination.compare(other) if other is not None else None
+    facts = {
+        **{"checkpoint": str(examination.trained.path), "data": examination.chosen.what},
+        "comparison": {"with": str(other), **compared.facts()} if compared is not None else None,
+    }
+    names = examination.trained.data["class_names"]
+    found = write_evaluation(folder, examination.predictions, names, examination.title, facts)
+    said = [("compared", compared.sentence(str(other)))] if compared is not None else []
+    scores = [*evaluation_rows(found), *score_rows(examination.numbers)[1:]]
+    print(table([*rows, *scores, *said, ("report", str(folder))]))
+    print(class_table(found["per_class"]))
+
+
+def _robustness(examination: Examination, folder: Path) -> None:
+    """Print and write how well worse images are read."""
+    from plugins.plots.evaluation import write_robustness
+    from trainer.robustness.measure import summary
+
+    corruptions, variations = examination.robustness()
+    write_robustness(folder, corruptions, variations, examination.title)
+    if corruptions:
+        print(robustness_table(corruptions, summary(corruptions)))
+    else:
+        print("evaluate.py: MNIST-C's corruptions are defined for gray images of 28 x 28 alone", file=sys.stderr)
 
 
 if __name__ == "__main__":

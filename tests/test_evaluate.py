@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import make_images, run_script
 from PIL import Image
+
+pytestmark = pytest.mark.slow  # every answer is a process that starts TensorFlow
 
 
 def write(path: Path, train: int, test: int = 0, seed: int = 0) -> Path:
@@ -39,9 +45,25 @@ def evaluate(folder: Path, *arguments: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+def said(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_the_runs_own_images_are_those_it_was_trained_with(folder):
     assert "own.npz, test images: 40" in evaluate(folder, "own")[1]
     assert "own.npz, train images: 180" in evaluate(folder, "own", "--split", "train")[1]
+    written = sorted(path.name for path in (folder / "own" / "report").iterdir())
+    assert written == [
+        *("confusion.csv", "confusion.png", "errors.csv", "errors.png", "evaluation.json", "index.html"),
+        *("model_card.md", "own.npz-train-images", "per_class.csv", "reliability.csv", "reliability.png"),
+    ]
+    assert said(folder / "own" / "report")["accuracy"]["images"] == 40
+    assert said(folder / "own" / "report" / "own.npz-train-images")["accuracy"]["images"] == 180
 
 
 def test_data_that_were_replaced_since_are_refused(folder, tmp_path):
@@ -52,7 +74,6 @@ def test_data_that_were_replaced_since_are_refused(folder, tmp_path):
     assert "own.npz is not what the model was trained on: its digest is" in errors
 
 
-@pytest.mark.slow
 def test_the_training_data_of_a_run_with_other_test_data_are_known_as_such(folder):
     assert "plain.npz, test images: 20" in evaluate(folder, "two", "--data", "plain.npz")[1]
     assert (
@@ -61,7 +82,6 @@ def test_the_training_data_of_a_run_with_other_test_data_are_known_as_such(folde
     assert "own.npz, test images: 40" in evaluate(folder, "two", "--data", "own.npz")[1]
 
 
-@pytest.mark.slow
 def test_a_few_images_of_some_classes_are_matched_by_name_and_bad_ones_listed(folder, tmp_path):
     for name, value in (("1", 90), ("3", 200)):
         (tmp_path / "some" / name).mkdir(parents=True)
@@ -77,3 +97,83 @@ def test_a_few_images_of_some_classes_are_matched_by_name_and_bad_ones_listed(fo
     status, _, errors = evaluate(folder, "own", "--data", str(tmp_path / "some"))
     assert status == 1
     assert "has the class '7', which is none of those learnt: 0, 1, 2, 3" in errors
+
+
+@pytest.fixture(scope="module")
+def compared(folder) -> tuple[str, dict[str, Any]]:
+    """What is printed and written when one run is compared with the other, and measured for robustness."""
+    arguments = ("own", "--compare", "two", "--robustness", "--out", "told")
+    status, output, errors = evaluate(folder, *arguments)
+    assert status == 0, errors
+    return output, said(folder / "told")
+
+
+def test_what_is_printed_is_what_is_written_and_adds_up(folder, compared):
+    output, found = compared
+    share = found["accuracy"]
+    assert f"{100 * share['value']:.2f} % (95 %: {100 * share['low']:.2f} % to {100 * share['high']:.2f} %)" in output
+    assert share["right"] == sum(row[k] for k, row in enumerate(found["confusion"]))
+    assert share["images"] - share["right"] == len(rows(folder / "told" / "errors.csv"))
+    assert [scores["images"] for scores in found["per_class"]] == [10] * 4
+    assert sum(scores["right"] for scores in found["per_class"]) == share["right"]
+    assert "corrected" in output
+    assert found["corrected"] is None
+    errors = rows(folder / "told" / "errors.csv")
+    assert [row["probability"] for row in errors] == sorted((row["probability"] for row in errors), reverse=True)
+
+
+def test_two_runs_are_compared_on_the_same_images(folder, compared):
+    output, found = compared
+    comparison = found["comparison"]
+    assert evaluate(folder, "two", "--data", "own.npz", "--out", "other")[0] == 0
+    gained = found["accuracy"]["right"] - said(folder / "other")["accuracy"]["right"]
+    assert comparison["newly_right"] - comparison["newly_wrong"] == gained
+    assert comparison["images"] == 40
+    assert "against two" in output or "both get the same" in output
+    reverse = evaluate(folder, "two", "--data", "own.npz", "--compare", "own", "--out", "other")
+    assert reverse[0] == 0
+    assert said(folder / "other")["comparison"]["newly_wrong"] == comparison["newly_right"]
+
+
+def test_robustness_is_measured_for_all_corruptions_and_variations(folder, compared):
+    output, _ = compared
+    corruptions = rows(folder / "told" / "robustness.csv")
+    assert len(corruptions) == 15
+    assert [row["corruption"] for row in corruptions if row["trained_for"] == "True"] == [
+        *("shear", "scale", "rotate", "translate")
+    ]
+    mean = np.mean([float(row["accuracy"]) for row in corruptions])
+    assert f"mean              {100 * mean:>6.2f} %  15 corruptions" in output
+    neutral = {"shift": "0", "rotate": "0", "size": "1", "stroke": "0"}
+    varied = rows(folder / "told" / "variations.csv")
+    untouched = [float(row["accuracy"]) for row in varied if row["amount"] == neutral[row["variation"]]]
+    assert untouched == [said(folder / "told")["accuracy"]["value"]] * 4
+    for name in ("robustness", "variations", "errors", "reliability", "confusion"):
+        with Image.open(folder / "told" / f"{name}.png") as picture:
+            assert picture.format == "PNG"
+
+
+def test_a_checkpoint_outside_of_a_run_needs_a_folder_to_write_to(folder, tmp_path):
+    saved = next((folder / "own" / "checkpoints").glob("epoch*"))
+    shutil.copytree(saved, tmp_path / "alone")
+    status, output, errors = evaluate(folder, str(tmp_path / "alone"), "--data", "own.npz")
+    assert (status, output) == (2, "")
+    assert "lies in no run directory; name a folder for tables and pictures with --out" in errors
+    assert evaluate(folder, str(tmp_path / "alone"), "--data", "own.npz", "--out", str(tmp_path / "o"))[0] == 0
+    assert said(tmp_path / "o")["accuracy"]["images"] == 40
+
+
+def test_a_run_that_cannot_be_compared_is_refused_in_one_line(folder, tmp_path):
+    status, output, errors = evaluate(folder, "own", "--compare", "nothing")
+    assert (status, output) == (2, "")
+    assert "nothing is neither a run directory nor a checkpoint" in errors
+    parts = {"x_train": make_images(60, classes=3, side=28), "x_test": make_images(12, classes=3, side=28)}
+    arrays = {name: images.images for name, images in parts.items()}
+    labels = {name.replace("x", "y"): images.labels for name, images in parts.items()}
+    np.savez(tmp_path / "three.npz", **arrays, **labels)
+    quiet = ["--no-plugin", "mlflow", "--no-plugin", "plots", "--progress", "none", "--epochs", "1"]
+    run = ["--data", str(tmp_path / "three.npz"), "--run-dir", str(tmp_path / "three")]
+    assert run_script(folder, "fit.py", *run, *quiet).returncode == 0
+    status, _, errors = evaluate(folder, "own", "--compare", str(tmp_path / "three"))
+    assert status == 2
+    assert "its model has other classes" in errors

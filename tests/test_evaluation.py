@@ -8,6 +8,9 @@ from conftest import make_images
 
 from trainer.errors import DataError
 from trainer.evaluation import classification_report, expected_calibration_error, log_softmax
+from trainer.evaluation.assessment import assess, hardest
+from trainer.evaluation.calibration import brier_score, reliability
+from trainer.evaluation.predictions import Predictions
 
 
 def test_the_report_of_a_small_case_worked_by_hand():
@@ -67,3 +70,60 @@ def test_a_short_last_batch_weighs_what_it_is(keras, batch_size):
 def test_outputs_that_are_not_finite_are_no_result():
     with pytest.raises(DataError, match="outputs are not finite for 1 images"):
         classification_report(np.array([[0.0, 1.0], [np.nan, 0.0]]), np.array([0, 1]))
+
+
+def test_an_assessment_agrees_with_the_report_and_with_itself():
+    random = np.random.default_rng(1)
+    labels = random.integers(0, 3, 200)
+    logits = random.normal(size=(200, 3))
+    logits[np.arange(200), labels] += 2
+    found = assess(Predictions(logits, labels, None, 2.0), ["a", "b", "c"])
+    report = classification_report(logits, labels)
+    assert found["accuracy"]["value"] == report["accuracy"]
+    assert found["accuracy"]["low"] < report["accuracy"] < found["accuracy"]["high"]
+    assert found["confusion"] == report["confusion"]
+    for scores, others in zip(found["per_class"], report["per_class"], strict=True):
+        assert (scores["recall"], scores["precision"]) == pytest.approx((others["recall"], others["precision"]))
+        assert scores["recall_low"] < scores["recall"] < scores["recall_high"]
+        row = np.array(found["confusion"])["abc".index(scores["class"])]
+        assert scores["taken_for_times"] == row[scores["taken_for"]] == sorted(row)[-2]
+    assert found["calibration"]["as_they_are"]["nll"] == pytest.approx(report["nll"])
+    assert found["calibration"]["calibrated"]["nll"] == pytest.approx(classification_report(logits / 2, labels)["nll"])
+    assert found["corrected"] is None
+    assert "calibrated" not in assess(Predictions(logits, labels), ["a", "b", "c"])["calibration"]
+
+
+def test_classes_without_images_or_errors_are_no_reason_to_fail():
+    found = assess(Predictions(np.eye(3)[[0, 0, 1, 1, 0]], np.array([0, 0, 1, 0, 1])), ["a", "b", "c"])
+    empty = found["per_class"][2]
+    assert (empty["images"], empty["recall"], empty["precision"], empty["taken_for"]) == (0, None, None, None)
+    assert [scores["class"] for scores in hardest(found["per_class"])] == ["b", "a"]
+    assert hardest(assess(Predictions(np.eye(2), np.arange(2)), ["a", "b"])["per_class"]) == []
+
+
+def test_the_reliability_bins_give_the_calibration_error():
+    random = np.random.default_rng(2)
+    probabilities, labels = random.dirichlet((1, 1, 4), 500), random.integers(0, 3, 500)
+    bins = [row for row in reliability(probabilities, labels) if row["images"]]
+    gaps = sum(row["images"] * abs(row["accuracy"] - row["confidence"]) for row in bins) / 500
+    assert gaps == pytest.approx(expected_calibration_error(probabilities, labels))
+    assert all(row["low"] <= row["confidence"] <= row["high"] for row in bins)
+
+
+def test_the_brier_score_is_the_squared_distance_from_the_truth():
+    assert brier_score(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 0])) == pytest.approx(1.0)
+    assert brier_score(np.array([[0.7, 0.2, 0.1]]), np.array([1])) == pytest.approx(0.49 + 0.64 + 0.01)
+
+
+def test_a_run_keeps_what_it_made_of_the_test_images(keras):
+    from trainer.trainer import Trainer
+
+    images = keras.Input((12, 12, 1))
+    trainer = Trainer(keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images))))
+    test = make_images(30, seed=1)
+    run = trainer.fit(make_images(60), make_images(20, seed=2), test, epochs=1)
+    assert run.predictions.images is test.images
+    assert (run.predictions.labels == test.labels).all()
+    assert run.predictions.logits == pytest.approx(trainer.predict(test.images), abs=1e-5)
+    assert run.predictions.right.mean() == run.result["test"]["accuracy"]
+    assert run.predictions.temperature == run.result["temperature"]

@@ -18,10 +18,30 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from plugins.plots import Plots, best_point, cell_colours, draw_confusion, draw_curves
+from plugins.plots.confusion import cell_colours, draw_confusion
+from plugins.plots.curves import best_point, draw_curves
+from plugins.plots.errors import draw_errors, error_rows
+from plugins.plots.plugin import Plots
+from plugins.plots.reliability import draw_reliability
+from plugins.plots.robustness import draw_corruptions, draw_variations
+from plugins.plots.tables import read_table, write_table
+from trainer.evaluation.calibration import reliability
+from trainer.evaluation.predictions import Predictions
+from trainer.robustness.corruptions import CORRUPTIONS
+from trainer.robustness.measure import summary
+from trainer.robustness.variations import VARIATIONS
 from trainer.run import Run
 
 CONFUSION = [[990, 10, 0], [0, 1000, 0], [2, 0, 998]]
+PICTURES = ("confusion", "curves", "errors", "reliability")
+
+
+REST = {
+    **{"model": "lenet", "params": {"count": 61706}, "epochs": 3, "steps": 300, "train_seconds": 12.0},
+    **{"wall_seconds": 15.0, "images_per_second": 9000.0, "stop_reason": "", "temperature": 1.5, "bottleneck": ""},
+    **{"best": {"epoch": 2, "val_accuracy": 0.99}, "time": {"steps": 10.0, "imports": 3.5}},
+}
+"""What else `result.json` says."""
 
 
 def epoch(number: int, **values: float | None) -> dict[str, Any]:
@@ -33,11 +53,22 @@ def validated(number: int) -> dict[str, Any]:
     return epoch(number, val_loss=0.5 / number + 0.02 * number, val_accuracy=1 - 0.1 / number)
 
 
+def predicted(counts: list[list[int]] = CONFUSION, side: int = 6, channels: int = 1) -> Predictions:
+    """Return predictions that a confusion matrix says, for images of noise, with all sorts of confidence."""
+    random, cells = np.random.default_rng(0), np.argwhere(np.array(counts))
+    pairs = np.repeat(cells, [counts[true][read] for true, read in cells], axis=0)
+    logits = random.normal(0, 0.3, (len(pairs), len(counts)))
+    logits[np.arange(len(pairs)), pairs[:, 1]] = random.uniform(2, 9, len(pairs))
+    images = random.integers(0, 256, (len(pairs), side, side, channels)).astype(np.uint8)
+    return Predictions(logits, pairs[:, 0], images, temperature=1.5)
+
+
 def ended(directory: Path | None, **fields: Any) -> Run:
     """Make a run as it stands when the test data were looked at."""
-    result = {"test": {"accuracy": 0.996, "confusion": CONFUSION}}
+    result = {"test": {"accuracy": 0.996, "confusion": CONFUSION, "per_class": [{}] * 3}, **REST}
     history = [validated(number) for number in (1, 2, 3)]
-    return Run(**{"directory": directory, "history": history, "steps_per_epoch": 100, "result": result, **fields})
+    known = {"directory": directory, "history": history, "steps_per_epoch": 100, "result": result}
+    return Run(**{**known, "predictions": predicted(), **fields})
 
 
 def read_csv(path: Path) -> list[list[str]]:
@@ -79,9 +110,9 @@ def test_a_run_that_was_tested_has_both_pictures_and_their_tables(tmp_path: Path
     plugin.on_fit_end(run)
 
     report = tmp_path / "report"
-    assert sorted(path.name for path in report.iterdir()) == [
-        *("confusion.csv", "confusion.png", "curves.csv", "curves.png")
-    ]
+    files = {f"{name}.{kind}" for name in PICTURES for kind in ("csv", "png")}
+    others = {"per_class.csv", "evaluation.json", "index.html", "model_card.md"}
+    assert {path.name for path in report.iterdir()} == files | others
     header, *rows = read_csv(report / "curves.csv")
     assert header == ["kind", "epoch", "step", "loss", "accuracy", "learning_rate", "val_loss", "val_accuracy"]
     assert [dict(zip(header, row, strict=True)) for row in rows] == [
@@ -90,8 +121,9 @@ def test_a_run_that_was_tested_has_both_pictures_and_their_tables(tmp_path: Path
     header, *rows = read_csv(report / "confusion.csv")
     assert header[1:] == [row[0] for row in rows] == ["zero", "one", "two"]
     assert [[int(count) for count in row[1:]] for row in rows] == CONFUSION
-    for name in ("curves.png", "confusion.png"):
-        with Image.open(report / name) as picture:
+    assert len(read_csv(report / "errors.csv")) == 1 + 12
+    for name in PICTURES:
+        with Image.open(report / f"{name}.png") as picture:
             assert picture.format == "PNG"
             assert len(picture.convert("RGB").getcolors(10**6) or []) > 10
 
@@ -106,24 +138,32 @@ def test_pictures_are_drawn_once(tmp_path: Path) -> None:
 
 
 def test_a_run_that_ended_before_its_test_has_curves(tmp_path: Path) -> None:
-    plugin, run = Plots(), ended(tmp_path, result={}, status="interrupted")
+    plugin, run = Plots(), ended(tmp_path, result={}, predictions=None, status="interrupted")
     plugin.on_fit_start(run)
     plugin.on_fit_end(run)
-    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["curves.csv", "curves.png"]
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["curves.csv", "curves.png", "index.html"]
+
+
+def test_a_run_that_went_on_has_no_figures_of_the_weights_before(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "robustness.csv").write_text("corruption,accuracy,trained_for\nfog,0.1,False\n")
+    Plots().on_test_end(ended(tmp_path))
+    assert not (tmp_path / "report" / "robustness.csv").exists()
+    assert "fog" not in (tmp_path / "report" / "index.html").read_text()
 
 
 def test_a_run_that_ended_before_its_first_epoch_has_no_pictures(tmp_path: Path) -> None:
-    plugin, run = Plots(), ended(tmp_path, result={}, history=[])
+    plugin, run = Plots(), ended(tmp_path, result={}, predictions=None, history=[])
     plugin.on_fit_start(run)
     plugin.on_fit_end(run)
     assert list(tmp_path.rglob("*.png")) == []
 
 
 def test_a_result_without_classes_has_curves_alone(tmp_path: Path) -> None:
-    plugin, run = Plots(), ended(tmp_path, result={"test": {"loss": 0.1}})
+    plugin, run = Plots(), ended(tmp_path, result={"test": {"loss": 0.1}, **REST}, predictions=None)
     plugin.on_fit_start(run)
     plugin.on_test_end(run)
-    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["curves.csv", "curves.png"]
+    assert {path.stem for path in (tmp_path / "report").iterdir()} == {"curves", "index", "model_card"}
 
 
 def test_a_run_without_a_directory_is_not_drawn() -> None:
@@ -160,6 +200,7 @@ def test_no_text_of_the_confusion_matrix_overlaps_another_or_leaves_the_picture(
     assert texts_in_each_others_way(draw_confusion(counts, names, "lenet-20260101-120000")) == []
 
 
+@pytest.mark.slow
 def test_a_hundred_classes_with_long_names_stay_legible() -> None:
     names = [f"a class with a long name {number}" for number in range(100)]
     figure = draw_confusion((np.eye(100, dtype=int) + np.eye(100, k=1, dtype=int)) * 8888, names, "many")
@@ -188,10 +229,8 @@ def test_an_error_of_one_in_a_thousand_is_seen_beside_a_diagonal_of_99_percent()
 
 def test_a_class_without_images_and_names_that_look_like_formulas_are_drawn(tmp_path: Path) -> None:
     names = ["$\\x{$", "あ", ""]
-    run = ended(
-        tmp_path, data={"class_names": names}, result={"test": {"confusion": [[1, 2, 0], [0, 0, 0], [0, 0, 3]]}}
-    )
-    Plots().on_test_end(run)
+    counts = [[1, 2, 0], [0, 0, 0], [0, 0, 3]]
+    Plots().on_test_end(ended(tmp_path, data={"class_names": names}, predictions=predicted(counts)))
     assert read_csv(tmp_path / "report" / "confusion.csv")[0][1:] == names
     with Image.open(tmp_path / "report" / "confusion.png") as picture:
         assert min(picture.size) > 200
@@ -223,7 +262,8 @@ def test_the_best_epoch_is_marked_in_every_panel_and_named_in_the_heading() -> N
 
 def test_pictures_need_no_screen_and_load_no_pyplot_and_epochs_load_no_matplotlib(tmp_path: Path) -> None:
     script = (
-        "import json, sys; from pathlib import Path; from plugins.plots import Plots; from trainer.run import Run\n"
+        "import json, sys; from pathlib import Path; from plugins.plots.plugin import Plots; "
+        "from trainer.run import Run\n"
         "run, plugin = Run(directory=Path(sys.argv[1]), history=json.loads(sys.argv[2])), Plots()\n"
         "plugin.on_fit_start(run); plugin.on_epoch_end(run); print('matplotlib' in sys.modules)\n"
         "plugin.on_test_end(run); print({'matplotlib.pyplot', 'tensorflow', 'keras'} & set(sys.modules))"
@@ -238,3 +278,53 @@ def test_pictures_need_no_screen_and_load_no_pyplot_and_epochs_load_no_matplotli
     )
     assert (process.stdout, process.stderr) == ("False\nset()\n", "")
     assert (tmp_path / "report" / "curves.png").exists()
+
+
+NAMES = [["0", "1", "2"], ["T-shirt/top", "Ankle boot", "a class with a very long name"]]
+
+
+@pytest.mark.parametrize(("names", "most"), [(NAMES[0], 1), (NAMES[1], 7), (NAMES[0], 60), (NAMES[1], 60)])
+def test_no_text_of_the_errors_overlaps_another_or_leaves_the_picture(names: list[str], most: int) -> None:
+    predictions = predicted([[5, 40, 3], [20, 5, 9], [30, 8, 4]], channels=3 if most == 7 else 1)
+    rows = error_rows(predictions, names)
+    assert len(rows) == 110
+    images = np.stack([predictions.images[row["image"]] for row in rows[:most]])
+    assert texts_in_each_others_way(draw_errors(images, rows[:most], len(rows), "a-run: some data " * 5)) == []
+
+
+def test_errors_are_those_that_are_wrong_the_most_confident_first() -> None:
+    predictions = predicted()
+    rows = error_rows(predictions, ["zero", "one", "two"])
+    told = [row["probability"] for row in rows]
+    assert told == sorted(told, reverse=True)
+    assert {(row["true"], row["read"]) for row in rows} == {("zero", "one"), ("two", "zero")}
+    for row in rows:
+        assert row["probability"] == pytest.approx(predictions.probabilities()[row["image"]].max())
+        assert row["probability"] > row["probability_of_true"]
+
+
+def test_no_text_of_the_reliability_diagram_leaves_the_picture() -> None:
+    predictions = predicted()
+    kinds = {
+        name: reliability(predictions.probabilities(name == "calibrated"), predictions.labels)
+        for name in ("as they are", "calibrated")
+    }
+    figure = draw_reliability(kinds, {"as they are": 0.01, "calibrated": 0.002}, "a-run-with-a-rather-long-name " * 4)
+    assert texts_in_each_others_way(figure) == []
+    for bins in kinds.values():
+        assert sum(row["images"] for row in bins) == len(predictions.labels)
+
+
+@pytest.mark.parametrize("trained", [(), ("shear", "scale"), tuple(c.name for c in CORRUPTIONS)])
+def test_no_text_about_robustness_overlaps_another_or_leaves_the_picture(trained: tuple[str, ...]) -> None:
+    share = {"accuracy": 0.987, "low": 0.98, "high": 0.99}
+    rows = [{"corruption": c.name, "trained_for": c.name in trained, **share} for c in CORRUPTIONS]
+    assert texts_in_each_others_way(draw_corruptions(rows, summary(rows), "a-run: data " * 9)) == []
+    varied = [{"variation": v.name, "unit": v.unit, "amount": a, **share} for v in VARIATIONS for a in v.amounts]
+    assert texts_in_each_others_way(draw_variations(varied, "a-run: data " * 9)) == []
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
+    rows = [{"name": "a, b", "share": 0.25, "seen": True}, {"name": "c", "share": None, "seen": False, "more": 2}]
+    write_table(rows, tmp_path / "table.csv")
+    assert read_table(tmp_path / "table.csv") == [{**rows[0], "more": None}, rows[1]]

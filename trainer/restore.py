@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import Field
 
@@ -53,6 +53,22 @@ class Origin:
     data: dict[str, Any]
 
 
+class Chosen(NamedTuple):
+    """Images to evaluate on.
+
+    Attributes:
+        what: What they are, for people.
+        images: The images.
+        notices: Lines that the user must see.
+        own: Whether they are the images that the run itself was tested on.
+    """
+
+    what: str
+    images: ImageSet
+    notices: tuple[str, ...]
+    own: bool
+
+
 @dataclass(frozen=True)
 class Trained:
     """A model with the weights of a checkpoint.
@@ -71,8 +87,8 @@ class Trained:
     path: Path
     temperature: float = 1.0
 
-    def images(self, name: str | None, folder: str | None, part: str) -> tuple[str, ImageSet, tuple[str, ...]]:
-        """Return what the images to evaluate on are, the images, and lines that the user must see.
+    def images(self, name: str | None, folder: str | None, part: str) -> Chosen:
+        """Return the images to evaluate on.
 
         Args:
             name: A data source; None is the one that the model was trained on.
@@ -93,15 +109,17 @@ class Trained:
                     f"{data.name} is not what the model was trained on: its digest is {data.digest[:12]}…, that of the "
                     f"run {self.data['digest'][:12]}…; name other data with --data"
                 )
-            return f"{data.name}, {part} images", getattr(data, part), data.notices
+            return Chosen(f"{data.name}, {part} images", getattr(data, part), data.notices, part == "test")
         source = load_source(name, Path(folder), whole=False)
         if content_digest(source) == self.data["source_digest"]:
             data = split(source, self.config.training.seed)
-            return f"{data.name}, {part} images", getattr(data, part), data.notices
+            tested = part == "test" and own.test is None
+            return Chosen(f"{data.name}, {part} images", getattr(data, part), data.notices, tested)
         if part != "test":
             raise UsageError(f"{name} is not what the model was trained on: it has no {part} part here")
         images = as_known(source, self.data["input_shape"], self.data["class_names"])
-        return f"{source.name}, {'test' if source.test else 'all'} images", images, source.notices
+        what = f"{source.name}, {'test' if source.test else 'all'} images"
+        return Chosen(what, images, source.notices, own=False)
 
 
 def find_checkpoint(path: Path) -> Path:

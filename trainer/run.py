@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import keras
 
+    from trainer.evaluation.predictions import Predictions
+
 logger = logging.getLogger("trainer")
 
 Status = Literal["running", "done", "failed", "interrupted"]
@@ -73,6 +75,7 @@ class Run:
         logs: Numbers of the latest epoch and validation, plain floats.
         history: One mapping for each line of `history.jsonl`, oldest first.
         result: What `result.json` will hold; empty until the test data were evaluated.
+        predictions: What the model made of the test images, if the task reports about that; not kept anywhere.
         status: How the run stands.
         stop_reason: The first reason given to `fail`, else to `stop`; empty while nobody asked.
         error: The exception that ended the run, if one did.
@@ -114,6 +117,7 @@ class Run:
     logs: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
+    predictions: Predictions | None = field(default=None, repr=False)
     status: Status = "running"
     stop_reason: str = ""
     error: BaseException | None = None

@@ -58,13 +58,60 @@ def table(rows: list[tuple[str, str]]) -> str:
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
 
 
-def class_table(per_class: Sequence[Mapping[str, float]], names: Sequence[str]) -> str:
-    """Return precision, recall, F1 and number of images of each class, a line each."""
-    width = max(5, *(len(name) for name in names))
-    lines = [f"{'class':<{width}}  precision    recall        F1  images"]
+def evaluation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the rows on how sure one may be of the numbers; see `trainer.evaluation.assessment.assess`."""
+    corrected, calibration = found["corrected"], found["calibration"]
+    doubts = "not for these images: MNIST's test set alone has a list of wrong labels"
+    if corrected:
+        doubts = f"{_share(corrected)}, without the {corrected['set_aside']} known wrong labels ({corrected['source']})"
+    kinds = [calibration[kind] for kind in ("as_they_are", "calibrated") if kind in calibration]
+    return [
+        ("accuracy", _share(found["accuracy"])),
+        ("corrected", doubts),
+        ("NLL", ", calibrated ".join(f"{kind['nll']:.4f}" for kind in kinds)),
+        ("Brier score", ", calibrated ".join(f"{kind['brier']:.4f}" for kind in kinds)),
+    ]
+
+
+def _share(share: Mapping[str, Any]) -> str:
+    wrong = share["images"] - share["right"]
+    return f"{_percent(share['value'])} (95 %: {_percent(share['low'])} to {_percent(share['high'])}), {wrong:,} wrong"
+
+
+def robustness_table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, Any]) -> str:
+    """Return the accuracy under each corruption of MNIST-C, a line each, and the means.
+
+    Args:
+        rows: What `trainer.robustness.measure.corrupted` yields.
+        means: What `trainer.robustness.measure.summary` says of them.
+    """
+    lines = [f"{'corruption':<16}  accuracy        95 % interval       ECE  in training"]
+    for row in rows:
+        interval = f"{_percent(row['low'])} to {_percent(row['high'])}"
+        lines.append(
+            f"{row['corruption']:<16}  {_percent(row['accuracy']):>8}  {interval:>19}  {_percent(row['ece']):>8}"
+            f"  {'its like' if row['trained_for'] else 'never seen'}"
+        )
+    for name, label in (("all", "mean"), ("trained_for", "mean, its like"), ("never_seen", "mean, never seen")):
+        lines.append(f"{label:<16}  {_percent(means[name]['mean']):>8}  {len(means[name]['names'])} corruptions")
+    return "\n".join(lines)
+
+
+def class_table(per_class: Sequence[Mapping[str, Any]]) -> str:
+    """Return precision, recall with its 95 % interval, and what a class is taken for, a line each.
+
+    Args:
+        per_class: As in `trainer.evaluation.assessment.assess`.
+    """
+    names = [str(scores["class"]) for scores in per_class]
+    width = max(5, *map(len, names))
+    lines = [f"{'class':<{width}}  images  precision    recall        95 % interval  most often taken for (times)"]
     for name, scores in zip(names, per_class, strict=True):
-        numbers = "  ".join(f"{_percent(scores[key]):>8}" for key in ("precision", "recall", "f1"))
-        lines.append(f"{name:<{width}}  {numbers:>29}  {scores['support']:>6,.0f}")
+        interval = f"{_percent(scores['recall_low'])} to {_percent(scores['recall_high'])}"
+        numbers = f"{_percent(scores['precision']):>9}  {_percent(scores['recall']):>8}  {interval:>19}"
+        other = scores["taken_for"]
+        taken = f"  {names[other]} ({scores['taken_for_times']})" if other is not None else ""
+        lines.append(f"{name:<{width}}  {scores['images']:>6,}  {numbers}{taken}")
     return "\n".join(lines)
 
 

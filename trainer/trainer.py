@@ -17,6 +17,7 @@ from trainer import checkpoint, resume
 from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import EvaluationPipeline, Fixed, InOrder, Shuffled, Streamed, TrainPipeline
 from trainer.errors import PluginError, TrainingFailed, UsageError
+from trainer.evaluation.predictions import Predictions
 from trainer.hooks import Hooks
 from trainer.ledger import Ledger, bottleneck
 from trainer.loop import Course, Loop
@@ -166,17 +167,22 @@ class Trainer:
             self.optimizer.finalize_variable_values(self.model.trainable_variables)
         with self.ledger("test"):
             temperature = self.temperature(validation) if validation is not None else None
-            tested = self.evaluate(test, temperature) if test is not None else {}
+            tested, run.predictions = self.assess(test, temperature) if test is not None else ({}, None)
         if run.broken_off:  # told to stop meanwhile: the test is repeated when the run is resumed
             return
         speed = run.images / (run.step_seconds or 1.0)
         run.result = make_result(run, best, tested, speed, str(self.strategy), temperature)
+        self._account(run.result)  # as far as it goes, for what plugins tell
         self.loop.hooks.call(Plugin.on_test_end)
-        self.ledger.rest("other")
-        run.result["wall_seconds"] = self.ledger.wall()
-        run.result["time"] = self.ledger.rounded()
-        run.result["bottleneck"] = bottleneck(self.ledger.seconds)
+        self._account(run.result)
         recorder.finish()
+
+    def _account(self, result: dict[str, Any]) -> None:
+        """Write down where the time went until now."""
+        self.ledger.rest("other")
+        result["wall_seconds"] = self.ledger.wall()
+        result["time"] = self.ledger.rounded()
+        result["bottleneck"] = bottleneck(self.ledger.seconds)
 
     def _prepare(self, course: Course, steps: int, data: Mapping[str, Any]) -> Loop:
         """Compile the training step and put the loop of a new run together; nothing is written.
@@ -304,9 +310,20 @@ class Trainer:
             data: Images and labels.
             temperature: What logits are divided by for calibrated probabilities, as `result.json` has it.
         """
-        outputs, labels = self._outputs(_evaluating(data))
-        report = self.task.report(outputs, labels, temperature) if self.task.reports else {}
-        return self.evaluation.meter.read() | report
+        return self.assess(data, temperature)[0]
+
+    def assess(
+        self, data: EvaluationPipeline | ImageSet | tf.data.Dataset, temperature: float | None = None
+    ) -> tuple[dict[str, Any], Predictions | None]:
+        """Return what `evaluate` returns, and the outputs it comes from if the task reports about them."""
+        pipeline = _evaluating(data)
+        outputs, labels = self._outputs(pipeline)
+        numbers = self.evaluation.meter.read()
+        if not self.task.reports:
+            return numbers, None
+        images = pipeline.data.images if isinstance(pipeline, InOrder) else None
+        report = self.task.report(outputs, labels, temperature)
+        return numbers | report, Predictions(outputs, labels, images, temperature)
 
     def _outputs(self, pipeline: EvaluationPipeline) -> tuple[np.ndarray, np.ndarray]:
         """Evaluate all batches; return the model's outputs and the labels, empty if the task does not want them."""

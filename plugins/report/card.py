@@ -1,0 +1,61 @@
+"""Writes `report/model_card.md`: what the model is for, how it was made, and where it fails.
+
+In the form of Hugging Face's model cards (Mitchell et al. 2019, arXiv 1810.03993): a YAML head for machines, then
+sections for people.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from plugins.report.facts import Facts
+from plugins.report.page import environment
+from trainer.files import write_atomic
+
+
+def write_card(facts: Facts) -> Path:
+    """Write the model card of a run that is done, and return where it is.
+
+    Args:
+        facts: The run; its folder has a folder `report`.
+    """
+    templates = environment()
+    templates.filters["plain"] = plain
+    card = templates.get_template("card.md").render(facts=facts, head=head(facts))
+    path = facts.folder / "report" / "model_card.md"
+    write_atomic(path, re.sub(r"\n{3,}", "\n\n", card))
+    return path
+
+
+def plain(value: Any) -> str:
+    """Return text in one line that Markdown and HTML show as it is."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(value).split()))
+
+
+def head(facts: Facts) -> str:
+    """Return the YAML head; JSON is YAML, so that any name is quoted as it must be."""
+    values = {
+        "library_name": "keras",
+        "pipeline_tag": "image-classification",
+        "tags": ["inkwell", "tensorflow", facts.model],
+        "datasets": [facts.data.get("name", "unknown")],
+        "metrics": ["accuracy"],
+        "model-index": [{"name": facts.name, "results": [_result(facts)]}],
+    }
+    return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+
+
+def _result(facts: Facts) -> dict[str, Any]:
+    name = facts.data.get("name", "unknown")
+    test = facts.result.get("test") or {}
+    numbers = {key: test[key] for key in ("accuracy", "ece", "nll") if test.get(key) is not None}
+    if facts.means:
+        numbers["mnist_c_mean_accuracy"] = facts.means["all"]["mean"]
+    return {
+        "task": {"type": "image-classification"},
+        "dataset": {"name": name, "type": name, "split": "test"},
+        "metrics": [{"type": key, "value": round(value, 6)} for key, value in numbers.items()],
+    }

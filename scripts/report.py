@@ -1,0 +1,38 @@
+"""Make the report of a run again: `python scripts/report.py runs/NAME`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+try:
+    import models  # noqa: F401  (fills the table of models)
+    from trainer.cli import Parser, run_script
+    from trainer.rundir import newest_done
+except ModuleNotFoundError as error:
+    sys.exit(f"report.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    p = Parser(description="Make the report of a run again: pictures, tables, page and model card.")
+    p.add_argument("run", nargs="?", type=Path, metavar="RUN_DIR", help="run directory (the newest finished run)")
+    p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
+    return p
+
+
+def main() -> int:
+    """Make the report as the command line says; return the exit status."""
+    args = parser().parse()
+    folder = args.run or newest_done(args.runs)
+    from plugins.report.rebuild import rebuild
+
+    page, missed = rebuild(folder)
+    for line in missed:
+        print(f"report.py: {line}", file=sys.stderr)
+    print(page)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,82 @@
+"""All numbers about a classifier on one set of images, with how sure one may be of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trainer.evaluation.calibration import brier_score
+from trainer.evaluation.classification import calibration_report, confusion_matrix
+from trainer.evaluation.label_errors import SOURCE, doubted
+from trainer.evaluation.predictions import Predictions
+from trainer.evaluation.statistics import wilson_interval
+
+
+def assess(predictions: Predictions, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return what `report/evaluation.json` says about the images; every share with its 95 % Wilson interval.
+
+    Args:
+        predictions: Finite outputs for at least one image.
+        class_names: K names.
+
+    Returns:
+        `accuracy` (see `_share`); `corrected`, the same without labels known to be wrong, None where none are known;
+        `calibration`, with `ece`, `nll` and `brier` of the probabilities `as_they_are` and, if there is a temperature,
+        `calibrated` by it; `per_class`; `confusion`, counts with the true class in rows.
+    """
+    labels, classes = predictions.labels, len(class_names)
+    confusion = confusion_matrix(labels, predictions.predicted, classes)
+    return {
+        "accuracy": _share(predictions.right),
+        "corrected": _corrected(predictions),
+        "temperature": predictions.temperature,
+        "calibration": {
+            "as_they_are": _calibration(predictions, calibrated=False),
+            **({"calibrated": _calibration(predictions, calibrated=True)} if predictions.temperature else {}),
+        },
+        "per_class": [_of_class(confusion, k, name) for k, name in enumerate(class_names)],
+        "confusion": confusion.tolist(),
+    }
+
+
+def _share(right: np.ndarray) -> dict[str, Any]:
+    """Return a share of right images as `value`, `low` and `high`, and the counts `right` and `images`."""
+    hits, images = int(right.sum()), len(right)
+    low, high = wilson_interval(hits, images)
+    return {"value": hits / images, "low": low, "high": high, "right": hits, "images": images}
+
+
+def _corrected(predictions: Predictions) -> dict[str, Any] | None:
+    """Return the accuracy on MNIST's test set without the labels that people do not confirm."""
+    aside = doubted(predictions.images, predictions.labels) if predictions.images is not None else None
+    if aside is None:
+        return None
+    return {**_share(predictions.right[~aside]), "set_aside": int(aside.sum()), "source": SOURCE}
+
+
+def _calibration(predictions: Predictions, calibrated: bool) -> dict[str, float]:
+    scale = predictions.temperature if calibrated and predictions.temperature else 1.0
+    numbers = calibration_report(predictions.logits / scale, predictions.labels)
+    return {**numbers, "brier": brier_score(predictions.probabilities(calibrated), predictions.labels)}
+
+
+def _of_class(confusion: np.ndarray, k: int, name: str) -> dict[str, Any]:
+    """Return the numbers of one class: its images, how many are found, and what it is most often taken for."""
+    images, hits, claimed = int(confusion[k].sum()), int(confusion[k, k]), int(confusion[:, k].sum())
+    low, high = wilson_interval(hits, images)
+    missed = np.where(np.arange(len(confusion)) == k, 0, confusion[k])
+    return {
+        **{"class": name, "images": images, "right": hits},
+        **{"recall": hits / images if images else None, "recall_low": low, "recall_high": high},
+        "precision": hits / claimed if claimed else None,
+        "taken_for": int(missed.argmax()) if missed.any() else None,
+        "taken_for_times": int(missed.max()),
+    }
+
+
+def hardest(per_class: Sequence[Mapping[str, Any]], count: int = 3) -> list[Mapping[str, Any]]:
+    """Return the classes with the lowest recall, the lowest first; those without an error are left out."""
+    missed = [scores for scores in per_class if scores["right"] < scores["images"]]
+    return sorted(missed, key=lambda scores: scores["recall"])[:count]

@@ -1,0 +1,51 @@
+"""What a model made of labelled images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.evaluation.classification import log_softmax
+
+if TYPE_CHECKING:
+    from trainer.data.mapped import MappedImages
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The outputs of a classifier for labelled images.
+
+    Attributes:
+        logits: float32 `[N, K]`.
+        labels: int `[N]`, 0-based.
+        images: uint8 `[N, H, W, C]`; None where data were streamed.
+        temperature: What logits are divided by for calibrated probabilities; None if nobody fitted it.
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+    images: np.ndarray | MappedImages | None = None
+    temperature: float | None = None
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """The class read in each image, int `[N]`."""
+        return self.logits.argmax(axis=1)
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """Whether that is its label, bool `[N]`."""
+        return self.predicted == self.labels
+
+    def probabilities(self, calibrated: bool = True) -> np.ndarray:
+        """Return probabilities, float64 `[N, K]`, of the logits divided by the temperature, or as they are."""
+        scale = self.temperature if calibrated and self.temperature else 1.0
+        return np.exp(log_softmax(self.logits / scale))
+
+    def errors(self) -> np.ndarray:
+        """Return the images that are read wrong, int `[M]`, the most confident first."""
+        wrong = np.flatnonzero(~self.right)
+        return wrong[np.argsort(-self.probabilities()[wrong].max(axis=1), kind="stable")]
