@@ -1,0 +1,44 @@
+"""A page to draw digits on, read as they are drawn: `python scripts/draw.py`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+try:
+    from trainer.cli import Parser, run_script
+    from trainer.errors import UsageError
+    from trainer.rundir import newest_done
+except ModuleNotFoundError as error:
+    sys.exit(f"draw.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    p = Parser(description="Serve a page, on this machine only, on which drawn digits and photos of them are read.")
+    model = p.add_mutually_exclusive_group()
+    model.add_argument("--run", type=Path, metavar="DIR", help="run directory or checkpoint (the newest finished run)")
+    model.add_argument("--recognizer", type=Path, metavar="DIR", help="exported folder, instead of a run")
+    p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
+    p.add_argument("--port", type=int, default=8000, metavar="N", help="port; 0 takes a free one (8000)")
+    p.add_argument("--inbox", type=Path, default=Path("inbox"), metavar="DIR", help="where drawings are kept (inbox)")
+    p.add_argument("--open", action="store_true", help="open the page in the browser")
+    return p
+
+
+def main() -> int:
+    """Serve as the command line says, until Ctrl-C; return the exit status."""
+    args = parser().parse()
+    if not 0 <= args.port < 2**16:
+        raise UsageError(f"argument --port: must be from 0 to 65535, not {args.port} (see --help)")
+    recognizer = args.recognizer or args.run or newest_done(args.runs)
+    if not recognizer.is_dir():
+        raise UsageError(f"{recognizer} is no folder")
+    from page.server import serve
+
+    serve(recognizer, args.inbox, args.port, args.open)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

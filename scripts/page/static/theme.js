@@ -1,0 +1,25 @@
+// Light or dark: as the system, until the person says otherwise. Runs before the first paint, so that nothing flashes.
+
+const KEY = "inkwell.theme";
+const system = matchMedia("(prefers-color-scheme: dark)");
+
+function isDark() {
+  return localStorage.getItem(KEY) ? localStorage.getItem(KEY) === "dark" : system.matches;
+}
+
+function apply() {
+  document.documentElement.dataset.theme = isDark() ? "dark" : "light";
+  const words = document.querySelector("#theme span"); // not there yet when this runs first
+  if (words) words.textContent = isDark() ? "Light" : "Dark";
+  dispatchEvent(new Event("themechange"));
+}
+
+apply();
+system.addEventListener("change", apply);
+addEventListener("DOMContentLoaded", () => {
+  apply();
+  document.getElementById("theme").addEventListener("click", () => {
+    localStorage.setItem(KEY, isDark() ? "light" : "dark");
+    apply();
+  });
+});

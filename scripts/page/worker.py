@@ -1,0 +1,105 @@
+"""The process that reads pictures for the page: `python -m page.worker RECOGNIZER INBOX`, started by `page.reader`.
+
+It says on stdout that it is ready, or why not, then answers requests from stdin, one JSON line each, until stdin ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+import models  # noqa: F401  (fills the table of models)
+from trainer.errors import InkwellError, first_line
+
+from .drawing import framed
+from .inbox import keep
+
+if TYPE_CHECKING:
+    from models.recognizer import Recognizer
+
+
+def main(path: Path, inbox: Path) -> None:
+    """Load the recognizer in `path` and answer requests; pictures to keep go to `inbox`."""
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print is no answer
+    try:
+        recognizer = load(path)
+    except InkwellError as error:
+        return say(answers, {"error": " ".join(str(error).splitlines())})
+    except Exception as error:  # what is wrong with a model can show itself in any way
+        return say(answers, {"error": f"{path} cannot be loaded: {type(error).__name__}: {first_line(error)}"})
+    say(answers, {"classes": recognizer.class_names})
+    while line := requests.readline():
+        request = json.loads(line)
+        picture = requests.read(request["bytes"])
+        say(answers, answer(recognizer, inbox, request, picture))
+
+
+def load(path: Path) -> Recognizer:
+    """Load a recognizer and read one picture with it, so that the first person's does not wait for compilation."""
+    from models.recognizer import Recognizer
+
+    recognizer = Recognizer.load(path)
+    stroke = np.full((280, 280, 3), 255, np.uint8)
+    stroke[60:220, 130:150] = 0
+    read(recognizer, stroke)
+    return recognizer
+
+
+def answer(recognizer: Recognizer, inbox: Path, request: Mapping[str, Any], content: bytes) -> dict[str, Any]:
+    """Return the answer to a request, with its HTTP status as `status`."""
+    from models.recognizer import open_picture
+
+    try:
+        picture = open_picture(content)
+        if (label := request.get("label")) is None:
+            return {"status": 200, **read(recognizer, picture)}
+        return {"status": 200, "kept": str(keep(inbox, label, picture, recognizer.class_names))}
+    except InkwellError as error:
+        return {"status": 422, "error": " ".join(str(error).splitlines())}
+    except Exception as error:  # one picture must not end the page for everybody
+        return {"status": 500, "error": f"this picture cannot be read: {type(error).__name__}: {first_line(error)}"}
+
+
+def read(recognizer: Recognizer, picture: np.ndarray) -> dict[str, Any]:
+    """Return what is read in a picture, uint8 `[H, W, 3]`; pixels and their importance as base64 of bytes."""
+    height, width, channels = recognizer.input_shape
+    digits = tuple(recognizer.class_names) == tuple("0123456789") and (height, channels) == (width, 1)
+    drawing, pieces = (framed(picture, height) if digits else None) or (picture, 1)
+    (reading,) = recognizer.read([drawing])
+    if pieces > 1:
+        reading = replace(reading, label=None, reason=f"not one digit: {pieces} pieces")
+    importance = np.rint(255 * recognizer.importance(reading.seen)).astype(np.uint8)
+    height, width, channels = reading.seen.shape
+    return {
+        "label": reading.label,
+        "probability": reading.probability,
+        "probabilities": [round(float(p), 6) for p in reading.probabilities],
+        "reason": reading.reason,
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "seen": b64encode(reading.seen.tobytes()).decode(),
+        "importance": b64encode(importance.tobytes()).decode(),
+    }
+
+
+def say(answers: BinaryIO, values: Mapping[str, Any]) -> None:
+    """Write a line."""
+    answers.write(json.dumps(values).encode() + b"\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))
+    except BrokenPipeError:  # the server has ended
+        sys.exit(1)
