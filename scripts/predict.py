@@ -1,46 +1,94 @@
-"""Read digits in image files: `python scripts/predict.py digit.png`."""
+"""Read digits in pictures: `python scripts/predict.py digit.png`; numbers too: `--many page.jpg`."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 try:
     import models  # noqa: F401  (fills the table of models)
     from trainer.cli import Parser, run_script
-    from trainer.errors import DataError
+    from trainer.errors import DataError, UsageError
     from trainer.restore import find_checkpoint
     from trainer.rundir import newest_done
 except ModuleNotFoundError as error:
     sys.exit(f"predict.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
+if TYPE_CHECKING:
+    from models.recognizer import Recognizer
+
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Read the digit in each image file.")
-    p.add_argument("files", nargs="+", type=Path, metavar="FILE", help="PNG, JPEG, BMP, GIF or WebP")
-    p.add_argument("--run", type=Path, metavar="DIR", help="run directory or checkpoint (the newest finished run)")
+    p = Parser(description="Read the digit in each picture, or say why there is none.")
+    p.add_argument("files", nargs="+", type=Path, metavar="FILE", help="picture, folder of pictures, or - for stdin")
+    model = p.add_mutually_exclusive_group()
+    model.add_argument("--run", type=Path, metavar="DIR", help="run directory or checkpoint (the newest finished run)")
+    model.add_argument("--recognizer", type=Path, metavar="DIR", help="what scripts/export.py wrote")
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
+    p.add_argument("--many", action="store_true", help="find all digits, and print the numbers that they make")
+    p.add_argument("--format", choices=("table", "jsonl", "csv"), default="table", help="of what is printed (table)")
+    what = "write a picture of what the model saw, or with --many of what was found (explained)"
+    p.add_argument("--explain", nargs="?", type=Path, const=Path("explained"), metavar="DIR", help=what)
     return p
 
 
-def main() -> int:
-    """Print a line for each file that can be read; return 1 if one cannot."""
-    args = parser().parse()
-    path = find_checkpoint(args.run or newest_done(args.runs))
-    from models.recognizer import Recognizer
+def source(args: argparse.Namespace) -> Path:
+    """Return where the model lies; wrong paths end here, before anything is loaded."""
+    if args.explain and args.explain.exists() and not args.explain.is_dir():
+        raise UsageError(f"--explain {args.explain} is not a folder; write the pictures to read before --explain")
+    if args.recognizer is None:
+        return find_checkpoint(args.run or newest_done(args.runs))
+    from models.recognizer.source import is_export
 
-    recognizer = Recognizer.load(path)
-    images, status = {}, 0
-    for file in args.files:
+    if not is_export(args.recognizer):
+        raise UsageError(f"{args.recognizer} is no export: it has no spec.json; write one with scripts/export.py")
+    return args.recognizer
+
+
+def main() -> int:
+    """Print what is read in each picture; return 1 if one cannot be decoded."""
+    args = parser().parse()
+    path = source(args)
+    from models.recognizer import Recognizer
+    from models.recognizer.files import expanded, header
+
+    recognizer, bad = Recognizer.load(path), 0
+    if first := header(args.format, args.many, recognizer.class_names):
+        print(first)
+    queue = list(args.files)
+    while queue:
+        file = queue.pop(0)
         try:
-            images[file] = recognizer.prepare(file)
+            if (images := expanded(file)) == [file]:
+                predict(recognizer, file, args)
+            else:
+                queue[:0] = images
         except DataError as error:
             print(f"predict.py: {error}", file=sys.stderr)
-            status = 1
-    for file, reading in zip(images, recognizer.read(list(images.values())) if images else [], strict=True):
-        print(f"{file}  {reading.name}  {100 * reading.probability:.1f} %")
-    return status
+            bad += 1
+    return int(bad > 0)
+
+
+def predict(recognizer: Recognizer, file: Path, args: argparse.Namespace) -> None:
+    """Print what is read in one picture, and write the picture that explains it, if asked for."""
+    from models.recognizer import open_picture
+    from models.recognizer.explain import boxed, explained, saved
+    from models.recognizer.files import content, many_lines, one_line
+
+    picture = open_picture(content(file), "standard input")
+    if args.many:
+        lines = recognizer.read_many(picture)
+        print(many_lines(args.format, str(file), lines), flush=True)
+        image = boxed(picture, lines) if args.explain else None
+    else:
+        (reading,) = recognizer.read([picture])
+        print(one_line(args.format, str(file), reading), flush=True)
+        image = explained(picture, reading, recognizer) if args.explain else None
+    if image:
+        saved(image, args.explain, file)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import warnings
 from collections.abc import Iterator
@@ -41,13 +42,17 @@ class Header:
     gray: bool
 
 
+Encoded = Path | bytes
+"""An image file, or what would be in one."""
+
+
 def read_header(path: Path) -> Header:
     """Read size and kind of an image without decoding it.
 
     Raises:
         DataError: If the file cannot be opened, is too large, or is none of `FORMATS`; names file and reason.
     """
-    with _opened(path) as image:
+    with _opened(path, str(path)) as image:
         height, width = image.height, image.width
         # For a PNG without EXIF in front of its pixels, getexif() would decode them to look behind.
         if "exif" in image.info and image.getexif().get(ORIENTATION, 1) >= 5:
@@ -55,62 +60,65 @@ def read_header(path: Path) -> Header:
         return Header(height, width, image.mode in GRAY_MODES)
 
 
-def read_image(path: Path, channels: int) -> np.ndarray:
-    """Decode an image file (the first frame of an animation), turned as its EXIF orientation says.
+def read_image(source: Encoded, channels: int, name: str | None = None, ground: str = "white") -> np.ndarray:
+    """Decode an image (the first frame of an animation), turned as its EXIF orientation says.
 
-    Transparent pixels become white, 16-bit gray is scaled to 8 bits, for one channel colour becomes gray.
+    Transparent pixels take the colour of the ground, 16-bit gray is scaled to 8 bits, for one channel colour becomes
+    gray.
 
     Args:
-        path: A PNG, JPEG, BMP, GIF or WebP file of at most 10 MB and 25 million pixels.
+        source: A PNG, JPEG, BMP, GIF or WebP of at most 10 MB and 25 million pixels.
         channels: 1 for gray or 3 for RGB.
+        name: What errors call it; its path if None.
+        ground: What is seen behind transparent pixels: `white` or `black`.
 
     Returns:
         uint8 `[H, W, channels]`.
 
     Raises:
-        DataError: If the file cannot be decoded or is too large; names file and reason.
+        DataError: If it cannot be decoded or is too large; names it and the reason.
     """
-    with _opened(path) as image:
+    with _opened(source, name or (str(source) if isinstance(source, Path) else "image")) as image:
         image.load()  # raises on truncated files, which verify() does not see
         upright = ImageOps.exif_transpose(image)
         if upright.mode.startswith("I;16"):
-            gray = _scaled(upright)
+            gray = _scaled(upright, ground)
             return np.repeat(gray[..., np.newaxis], channels, axis=2)
-        flat = _on_white(upright).convert("L" if channels == 1 else "RGB")
+        flat = _on_ground(upright, ground).convert("L" if channels == 1 else "RGB")
         return np.array(flat, np.uint8).reshape(flat.height, flat.width, channels)
 
 
-def _scaled(image: Image.Image) -> np.ndarray:
+def _scaled(image: Image.Image, ground: str) -> np.ndarray:
     """Return 16-bit gray as uint8 `[H, W]`; Pillow would clip it."""
     values = np.asarray(image).astype(np.uint32)
     if "transparency" in image.info:
-        values = np.where(values == image.info["transparency"], 65535, values)
+        values = np.where(values == image.info["transparency"], 65535 if ground == "white" else 0, values)
     return ((values * 255 + 32767) // 65535).astype(np.uint8)
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    """Return the image on white ground; converted as it is, what is transparent would turn black."""
+def _on_ground(image: Image.Image, ground: str) -> Image.Image:
+    """Return the image on opaque ground; converted as it is, what is transparent would turn black."""
     if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
         return image
     rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(source: Encoded, name: str) -> Iterator[Image.Image]:
     """Open an image within bounds; whatever its decoder raises inside the block becomes a `DataError`."""
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
+        if (size := len(source) if isinstance(source, bytes) else source.stat().st_size) > MAX_BYTES:
             raise ValueError(f"{size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f} MB")
         with CHANGING_FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound below is stricter
-            opened = Image.open(path, formats=FORMATS)
+            opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
         with opened as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width}x{image.height}, more than {MAX_PIXELS // 1_000_000} million pixels")
             yield image
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from error
+        raise DataError(f"{name}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from error
     except Exception as error:  # decoders raise anything for forged bytes
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-        raise DataError(f"{path}: {str(reason).splitlines()[0]}") from error
+        raise DataError(f"{name}: {str(reason).splitlines()[0]}") from error

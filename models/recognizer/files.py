@@ -1,0 +1,110 @@
+"""From what a command line names to the pictures that are meant, and from readings to the lines that are printed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from models.recognizer.reading import Line, Reading
+from trainer.data.image import MAX_BYTES, SUFFIXES
+from trainer.errors import DataError
+
+STDIN = Path("-")
+
+
+def expanded(path: Path) -> list[Path]:
+    """Return a file, or the images in a folder by name.
+
+    Raises:
+        DataError: If a folder holds no image, or may not be looked into.
+    """
+    return _images_in(path) if path.is_dir() else [path]
+
+
+def _images_in(folder: Path) -> list[Path]:
+    try:
+        images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror}") from error
+    if not images:
+        raise DataError(f"{folder}: no image in it ({', '.join(SUFFIXES)})")
+    return images
+
+
+def content(path: Path) -> Path | bytes:
+    """Return a path as it is, and for `-` what stands in standard input, as far as an image may be long."""
+    return sys.stdin.buffer.read(MAX_BYTES + 1) if path == STDIN else path
+
+
+def named(label: str | None) -> int | str | None:
+    """Return the name of a class, a digit as a number."""
+    return int(label) if label is not None and label.isdecimal() else label
+
+
+def header(style: str, many: bool, class_names: Sequence[str]) -> str | None:
+    """Return the first line of a format, if it has one."""
+    if style != "csv":
+        return None
+    if many:
+        return "file,line,number,probability,left,top,right,bottom"
+    return _csv(["file", "digit", "probability", "reason", *(f"p_{name}" for name in class_names)])
+
+
+def one_line(style: str, file: str, reading: Reading) -> str:
+    """Return the line for a picture of one digit, in the style `table`, `jsonl` or `csv`."""
+    if style == "jsonl":
+        facts = {
+            "file": file,
+            "digit": named(reading.label),
+            "probability": round(reading.probability, 6),
+            "probabilities": _rounded(reading),
+            "reason": reading.reason,
+        }
+        return json.dumps(facts, ensure_ascii=False)
+    if style == "csv":
+        digit = "" if reading.label is None else reading.label
+        return _csv([file, digit, f"{reading.probability:.6f}", reading.reason or "", *_rounded(reading)])
+    if reading.label is None:
+        return f"{file}  -  {reading.reason}"
+    return f"{file}  {reading.label}  {100 * reading.probability:.1f} %"
+
+
+def many_lines(style: str, file: str, lines: Sequence[Line]) -> str:
+    """Return the lines for a picture of numbers, in the style `table`, `jsonl` or `csv`."""
+    if style == "jsonl":
+        facts = {"file": file, "numbers": [line.text for line in lines], "lines": [_facts(line) for line in lines]}
+        return json.dumps(facts, ensure_ascii=False)
+    if style == "csv":
+        return "\n".join(
+            _csv([file, k, line.text, f"{_least(line):.6f}", *line.box]) for k, line in enumerate(lines, 1)
+        )
+    rows = [f"{file}  {line.text}  {100 * _least(line):.1f} %  at {line.box[0]},{line.box[1]}" for line in lines]
+    return "\n".join(rows) or f"{file}  -  no digits"
+
+
+def _least(line: Line) -> float:
+    """Return the probability of the digit of a line that is least sure."""
+    return min(digit.reading.probability for digit in line.digits)
+
+
+def _facts(line: Line) -> dict[str, Any]:
+    digits = [
+        {"digit": named(d.reading.label), "probability": round(d.reading.probability, 6), "box": d.box}
+        for d in line.digits
+    ]
+    return {"number": line.text, "box": line.box, "digits": digits}
+
+
+def _rounded(reading: Reading) -> list[float]:
+    return [round(float(p), 6) for p in reading.probabilities]
+
+
+def _csv(values: Sequence[Any]) -> str:
+    row = io.StringIO()
+    csv.writer(row, lineterminator="").writerow(values)
+    return row.getvalue()

@@ -1,0 +1,160 @@
+"""Reads digits in pictures with a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from models.recognizer.framing import frame
+from models.recognizer.importance import importance
+from models.recognizer.ink import Ink, find_ink
+from models.recognizer.lines import lines_of, typical_height
+from models.recognizer.pieces import Piece, gap, ink_of, joined, one_digit, pieces_of
+from models.recognizer.plain import as_framed, scaled
+from models.recognizer.reading import Box, Digit, Line, Reading
+from models.recognizer.rejection import THRESHOLD, reason, worth
+from models.recognizer.source import Source, load_source
+from models.recognizer.touching import Part, cut_apart
+from trainer.errors import DataError
+
+SHEET = 1_500_000
+"""Pixels in which the digits of a sheet are looked for; fewer do for one digit."""
+
+
+class Recognizer:
+    """A trained model with what a picture needs before the model can see it.
+
+    A model of gray images of the ten digits reads handwriting: ink is found, framed, read, and refused if it is no
+    digit. For any other model, pictures are scaled to its size, and none is refused.
+
+    Args:
+        source: The model as a function, and what must be known of it.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.class_names = source.class_names
+        self.input_shape = source.input_shape
+        self.classify = source.classify
+        self._threshold = float(source.facts.get("threshold", THRESHOLD))
+        self._handwriting = source.handwriting
+
+    @classmethod
+    def load(cls, path: Path) -> Recognizer:
+        """Load the model of a run directory, a checkpoint or an exported folder.
+
+        Raises:
+            UsageError: If `path` is none of them.
+            InkwellError: If what is there is damaged or cannot be used here.
+        """
+        return cls(load_source(path))
+
+    def read(self, pictures: Sequence[np.ndarray]) -> list[Reading]:
+        """Return one reading a picture.
+
+        Args:
+            pictures: uint8 `[H, W, 3]` as `open_picture` returns them, `[H, W, 1]` or `[H, W]`; sizes may differ.
+        """
+        looks = [self._look(_flat(picture)) for picture in pictures]
+        return self._readings([seen for seen, _ in looks], [trouble for _, trouble in looks])
+
+    def read_many(self, picture: np.ndarray) -> list[Line]:
+        """Return the lines of digits in a picture, in reading order; none if it is blank.
+
+        Args:
+            picture: uint8 `[H, W, 3]`, `[H, W, 1]` or `[H, W]`.
+
+        Raises:
+            DataError: If the model is not one of handwritten digits.
+        """
+        if not self._handwriting:
+            raise DataError(f"numbers are read by models of the ten digits in gray; this one is of {self.class_names}")
+        ink = find_ink(_flat(picture), SHEET)
+        found, numbers = pieces_of(ink.mask)
+        return [self._line(ink, numbers, pieces) for pieces in lines_of(found)]
+
+    def importance(self, seen: np.ndarray) -> np.ndarray:
+        """Return how much each pixel mattered for what was read, float32 `[H, W]` in [0, 1].
+
+        Args:
+            seen: What the model saw, uint8 `[H, W, C]`; see `Reading.seen`.
+        """
+        return importance(seen, self.classify)
+
+    def _look(self, picture: np.ndarray) -> tuple[np.ndarray, str | None]:
+        """Return a picture as the model takes it, and why it cannot be one digit, if that is seen already."""
+        if not self._handwriting:
+            return scaled(picture, self.input_shape), None
+        if (framed := as_framed(picture, self.input_shape)) is not None:
+            return framed, None
+        ink = find_ink(picture)
+        piece, others, numbers = one_digit(ink)
+        if piece is None:
+            return np.zeros(self.input_shape, np.uint8), "blank"
+        trouble = f"not one digit: {1 + len(others)} pieces" if others else None
+        return self._framed(ink_of(ink, numbers, piece)[0]), trouble
+
+    def _line(self, ink: Ink, numbers: np.ndarray, pieces: list[Piece]) -> Line:
+        """Return what is read in pieces of ink that stand side by side, those that touch cut apart."""
+        height = typical_height(pieces)
+        parts: list[Part] = []
+        boxes: list[Box] = []
+        for piece in self._put_together(ink, numbers, pieces, height):
+            own, (top, left) = ink_of(ink, numbers, piece)
+            for part in cut_apart(own, height, self._likelihoods):
+                edges = (left + part.left, top + part.top, left + part.right, top + part.bottom)
+                x0, y0, x1, y1 = (round(edge * ink.scale) for edge in edges)
+                parts.append(part)
+                boxes.append((x0, y0, x1, y1))
+        readings = self._unrefused([self._framed(part.ink) for part in parts])
+        return Line(tuple(map(Digit, readings, boxes)))
+
+    def _put_together(self, ink: Ink, numbers: np.ndarray, pieces: list[Piece], height: float) -> list[Piece]:
+        """Return pieces with neighbours joined that are read better as one digit, such as a 4 of two strokes."""
+        whole = pieces[:1]
+        for piece in pieces[1:]:
+            both = joined(whole[-1], piece)
+            if gap(whole[-1], piece) < 0.15 * height and both.width < 0.85 * height:
+                left, right, one = self._likelihoods([ink_of(ink, numbers, p)[0] for p in (whole[-1], piece, both)])
+                if one > max(0.5, 1.2 * left * right):
+                    whole[-1] = both
+                    continue
+            whole.append(piece)
+        return whole
+
+    def _likelihoods(self, inks: Sequence[np.ndarray]) -> np.ndarray:
+        """Return how likely each ink is one digit that the model knows, `[N]`."""
+        seen = np.stack([self._framed(ink) for ink in inks])
+        return worth(seen, self.classify(seen))
+
+    def _readings(self, seen: Sequence[np.ndarray], troubles: Sequence[str | None]) -> list[Reading]:
+        """Return what the model reads in framed images, refused for the trouble known of each, or for what is seen."""
+        readings = self._unrefused(seen)
+        if not self._handwriting or not readings:
+            return readings
+        worths = worth(np.stack(seen), np.stack([reading.probabilities for reading in readings]))
+        reasons = [
+            trouble or reason(w, reading.probabilities, self.class_names, self._threshold)
+            for w, reading, trouble in zip(worths, readings, troubles, strict=True)
+        ]
+        return [replace(r, label=None, reason=why) if why else r for r, why in zip(readings, reasons, strict=True)]
+
+    def _unrefused(self, seen: Sequence[np.ndarray]) -> list[Reading]:
+        """Return what the model reads in framed images, whatever they show."""
+        if not seen:
+            return []
+        probabilities = self.classify(np.stack(seen)).astype(np.float64)
+        return [
+            Reading(self.class_names[p.argmax()], float(p.max()), p, None, image)
+            for p, image in zip(probabilities, seen, strict=True)
+        ]
+
+    def _framed(self, ink: np.ndarray) -> np.ndarray:
+        return frame(ink, self.input_shape[0])[..., np.newaxis]
+
+
+def _flat(picture: np.ndarray) -> np.ndarray:
+    """Return a gray picture without its axis of one channel."""
+    return picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture

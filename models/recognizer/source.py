@@ -1,0 +1,99 @@
+"""Where a recognizer's model comes from: a run, a checkpoint or an export; all become one function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.errors import InkwellError, first_line
+from trainer.export import formats
+from trainer.export.format import SPEC, Classifier, Format
+from trainer.restore import Trained, find_checkpoint, load_trained
+from trainer.rundir import read_json
+
+DIGITS = tuple("0123456789")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model as a function.
+
+    Attributes:
+        classify: From images, uint8 `[N, H, W, C]`, to calibrated probabilities, float `[N, K]`.
+        input_shape: Height, width and channels.
+        class_names: One a class, in the order of the probabilities.
+        facts: What the export says of refusing pictures; empty for a run.
+    """
+
+    classify: Classifier
+    input_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+    @property
+    def handwriting(self) -> bool:
+        """Whether the model reads the ten digits in gray."""
+        height, width, channels = self.input_shape
+        return self.class_names == DIGITS and channels == 1 and height == width
+
+
+def load_source(path: Path) -> Source:
+    """Load the model of a run directory, checkpoint or exported folder.
+
+    Raises:
+        UsageError: If `path` is none of them, or the export's format is unknown.
+        InkwellError: If what is there is damaged or cannot be used here.
+    """
+    return _exported(path) if is_export(path) else of_trained(load_trained(find_checkpoint(path)))
+
+
+def is_export(path: Path) -> bool:
+    """Return whether a folder is an export."""
+    try:
+        return (path / SPEC).is_file()
+    except OSError:  # a name too long, a folder that may not be looked into
+        return False
+
+
+def _exported(folder: Path) -> Source:
+    spec = read_json(folder / SPEC)
+    try:
+        name, classes = str(spec["format"]), tuple(map(str, spec["class_names"]))
+        height, width, channels = map(int, spec["input"]["shape"][1:])
+        facts = dict(spec.get("rejection") or {})
+    except (KeyError, TypeError, ValueError) as error:
+        raise InkwellError(f"{folder / SPEC} is damaged, or was written by an earlier Inkwell: {error!r}") from error
+    form: Format = formats.resolve(name)
+    try:
+        classify = form.read(folder)
+    except InkwellError:
+        raise
+    except Exception as error:  # each format's library has its own
+        raise InkwellError(f"export {folder} cannot be loaded: {first_line(error)}") from error
+    return Source(classify, (height, width, channels), classes, facts)
+
+
+def of_trained(trained: Trained) -> Source:
+    """Return a trained model as a function, its probabilities calibrated."""
+    height, width, channels = trained.data["input_shape"]
+    classify = _compiled(trained.model, trained.temperature, (height, width, channels))
+    return Source(classify, (height, width, channels), tuple(trained.data["class_names"]), {})
+
+
+def _compiled(model: Any, temperature: float, shape: tuple[int, int, int]) -> Classifier:
+    """Return a model as one compiled function; `predict` of Keras takes 100 times as long for one image."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.uint8)])
+    def serve(images: tf.Tensor) -> tf.Tensor:
+        logits = model(tf.cast(images, tf.float32) / 255.0, training=False)
+        return tf.nn.softmax(tf.cast(logits, tf.float32) / temperature)
+
+    def classify(images: np.ndarray) -> np.ndarray:
+        return serve(tf.constant(images)).numpy()
+
+    return classify
