@@ -99,11 +99,11 @@ def a_digit(k: int, images: np.ndarray, random: np.random.Generator) -> np.ndarr
 
 
 def no_digit(k: int, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return the ink of something else, framed: five of ten are letters."""
-    kinds = [lambda: rewritten(bent(letter(random, FONTS, LETTERS_UNLIKE_DIGITS)[0], random), random)] * 5
-    kinds += [lambda: scribble(random), lambda: blot(random), *[lambda: pair(images, random)] * 2]
-    kinds += [lambda: half(images, random)]
-    ink = kinds[k % 10]()
+    """Return the ink of something else, framed: half of it letters, a quarter scribbles."""
+    kinds = [lambda: rewritten(bent(letter(random, FONTS, LETTERS_UNLIKE_DIGITS)[0], random), random)] * 6
+    kinds += [lambda: scribble(random)] * 3
+    kinds += [lambda: blot(random), lambda: pair(images, random), lambda: half(images, random)]
+    ink = kinds[k % len(kinds)]()
     return frame(ink if (ink > 0.5).any() else scribble(random))
 
 
@@ -130,7 +130,7 @@ def learnt(images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 def main() -> None:
     """Make the weights."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 12000
     digits = np.asarray(load(os.environ["INKWELL_MNIST"], Path("data")).train.images)[..., 0]
     random = np.random.default_rng(0)
     made = [make(k, digits, random) for k in range(count) for make in (a_digit, no_digit)]

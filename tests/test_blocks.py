@@ -169,6 +169,7 @@ def assert_trained_alike(keras, build, optimizer=lambda keras: None, **arguments
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_lenet_learns_the_same_with_both_strategies(keras):
     from models.lenet import lenet
 
@@ -269,6 +270,7 @@ def test_the_model_is_as_it_was_after_a_failed_trace(keras):
     assert [sorted(vars(layer)) for layer in model.layers] == before
 
 
+@pytest.mark.slow
 def test_dropout_draws_once_a_step_and_the_same_in_every_run(keras):
     trainers = [fit(keras, small(keras, dropout=0.3), blocks(), epochs=2)[0] for _ in range(2)]
     assert state(trainers[0]) == state(trainers[1])
@@ -278,6 +280,7 @@ def test_dropout_draws_once_a_step_and_the_same_in_every_run(keras):
         assert seeds == [np.asarray(v).tolist() for v in single.model.non_trainable_variables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_a_resumed_run_gives_the_same_bits(keras, tmp_path, dropout):
     from plugins.checkpoint import Checkpoint
@@ -385,6 +388,7 @@ def test_wide_layers_are_computed_with_a_warning(keras, caplog):
 FLAGS = ("--epochs", "2", "--batch-size", "64", *SILENT)
 
 
+@pytest.mark.slow
 def test_fit_trains_and_a_resume_with_another_strategy_is_refused(script: Script, tiny: Path):
     run = ("--data", tiny, *FLAGS, "--model", "lenet")
     done = script("fit.py", *run, "--strategy", "blocks", "--run-dir", "run")
@@ -413,6 +417,7 @@ def test_fit_warns_of_a_model_that_gets_slower(script: Script, tiny: Path):
     assert "layer 'conv2' is so wide that strategy 'blocks' makes training slower" in done.stderr
 
 
+@pytest.mark.slow
 def test_at_first_the_automatic_strategy_gives_the_bits_of_a_single_device(keras):
     from trainer.strategy import Automatic
 
@@ -425,6 +430,7 @@ def test_at_first_the_automatic_strategy_gives_the_bits_of_a_single_device(keras
     np.testing.assert_allclose(automatic, single, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_resumed_on_either_side_of_the_change_gives_the_same_bits(keras, tmp_path):
     from plugins.checkpoint import Checkpoint
     from trainer.strategy import Automatic

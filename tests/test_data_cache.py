@@ -294,6 +294,7 @@ def test_canonical_order_is_that_of_the_bytes_of_the_hashes() -> None:
 # Memory
 
 
+@pytest.mark.slow
 def test_constant_memory_while_a_large_set_is_decoded_ordered_and_read(tmp_path: Path) -> None:
     program = (
         NO_MEMORY

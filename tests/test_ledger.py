@@ -110,11 +110,13 @@ def test_the_entries_of_a_run_sum_to_its_wall_time(keras):
     assert {"trace", "preflight", "steps", "data_wait", "validation", "test", "loop", "other"} <= set(result["time"])
 
 
+@pytest.mark.slow
 def test_deterministic_operations_forbid_the_clock_and_training_goes_on(script: Script, tiny):
     done = script("fit.py", "--data", tiny, "--epochs", "1", "--run-dir", "run", "--deterministic", *SILENT)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_profile_traces_a_few_steps_and_says_how_to_look_at_them(script: Script, tmp_path, tiny):
     done = script(
         "fit.py", "--data", tiny, "--batch-size", "4", "--epochs", "1", "--run-dir", "run", "--profile", *SILENT

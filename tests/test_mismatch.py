@@ -116,6 +116,7 @@ def test_data_that_changed_under_the_same_name_are_refused_with_both_digests(fol
     assert digests[1] != digests[2]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_changed_data_if_it_is_told_to(folder):
     replace_data(folder)
     history = (folder / "run" / "history.jsonl").read_text()

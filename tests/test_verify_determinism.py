@@ -78,6 +78,7 @@ def test_an_error_of_fit_is_passed_on_in_one_line_with_its_status(script: Script
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_an_error_in_training_is_passed_on_in_one_line_with_its_status(script: Script, tmp_path):
     (tmp_path / "broken.npz").write_bytes(b"no archive")
     done = script("verify_determinism.py", "--data", "broken.npz", "--model", "mlp")
