@@ -90,7 +90,8 @@ def test_every_format_takes_batches_of_any_size_and_gives_probabilities(trained,
     for count in (1, 7, 300):
         probabilities = classify(IMAGES[:count])
         assert (probabilities.shape, probabilities.dtype) == ((count, 10), np.float32)
-        np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+        rounding = 10 / 256 if name == "litert-int8" else 1e-5
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=rounding)
     whole = hashlib.sha256()
     for variable in trained.model.variables:
         array = np.asarray(variable)

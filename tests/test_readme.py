@@ -20,6 +20,7 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 def shape(text: str) -> str:
     """Return text without what differs between machines and days: numbers, paths, and what took most of the time."""
+    text = re.sub(r"held up +.*\n?", "", text)  # by plots, where the machine is busy
     text = re.sub(r"(run directory +|backend-store-uri |spent on +).*", r"\1…", text)
     return re.sub(r"\d[\d,.]*", "#", text)
 
@@ -65,8 +66,8 @@ def test_the_first_command_prints_what_the_readme_says(tmp_path):
     assert (install, python) == ("python -m pip install -e .", "python")
     nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
     shown = [shape(line) for line in BLOCKS[1][1].splitlines()]
-    for line in run([sys.executable, *arguments], tmp_path, **nowhere).splitlines():
-        assert shape(line) in shown
+    for line in shape(run([sys.executable, *arguments], tmp_path, **nowhere)).splitlines():
+        assert line in shown
 
 
 def test_the_program_prints_what_the_readme_says(folder):

@@ -23,8 +23,8 @@ def write(served: Served, folder: Path, quantised: bool = False) -> None:
     Args:
         served: The model.
         folder: Where to.
-        quantised: Whether weights and values between layers are int8, in ranges learnt from the examples; images and
-            probabilities stay as they are.
+        quantised: Whether weights and the values between layers are int8, in ranges learnt from the examples; then
+            probabilities come in steps of 1/256.
     """
     import tensorflow as tf
 
