@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
     sys.exit(f"evaluate.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
 if TYPE_CHECKING:
-    from trainer.evaluation.trained import Examination
+    from trainer.evaluation.examination import Examination
 
 
 def parser() -> Parser:
@@ -47,7 +47,7 @@ def main() -> int:
     chosen = trained.images(args.data, args.data_dir, args.split)
     for notice in chosen.notices:
         print(f"evaluate.py: {notice}", file=sys.stderr)
-    from trainer.evaluation.trained import Examination, report_folder
+    from trainer.evaluation.examination import Examination, report_folder
 
     folder = report_folder(path, chosen, args.out)
     examination = Examination(trained, chosen)

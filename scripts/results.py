@@ -57,7 +57,7 @@ def train(recipe: str, seed: int, runs: Path, data_dir: str) -> Path:
         InkwellError: If training failed, or was stopped.
     """
     goal, run = scoreboard.GOALS[recipe], runs / f"{recipe}-{seed}"
-    if goal.minutes is None:
+    if goal.seconds is None:
         raise UsageError(f"{recipe} is made of trained runs: scripts/ensemble.py, then --keep {recipe} RUN")
     if not (run / RESULT).exists():
         place = ["--resume", run] if run.exists() else ["--run-dir", run]

@@ -47,6 +47,8 @@ def find_ink(picture: np.ndarray, pixels: int = PIXELS) -> Ink:
     """
     scale = max(1.0, float(np.sqrt(picture.shape[0] * picture.shape[1] / pixels)))
     light = _reduced(picture, scale)
+    if (paper := _even_paper(picture)) is not None:
+        return Ink(_on_even_paper(light, paper / 255), scale)
     light = ndimage.gaussian_filter(light, (*[np.sqrt(light.size) / 2000] * 2, 0))
     gray = light.mean(axis=2, keepdims=True)
     dark, bright = _strokes(gray, relative=False), _strokes(1 - gray, relative=False)
@@ -56,6 +58,22 @@ def find_ink(picture: np.ndarray, pixels: int = PIXELS) -> Ink:
     if strokes.evidence <= 0:  # a shadow on blank paper, at most
         return Ink(np.zeros(values.shape[:2], np.float32), scale)
     return Ink(_scaled(_along_the_ink(_taken(values, strokes.window, not inverted)), strokes.least), scale)
+
+
+def _even_paper(picture: np.ndarray) -> int | None:
+    """Return the gray level of the paper of a drawing, the same up to the border; None of any other picture."""
+    gray = picture if picture.ndim == 2 else picture[..., 0]
+    paper = int(gray[0, 0])
+    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    even = (border == paper).all() and (gray == paper).mean() > 0.5
+    return paper if even and (picture.ndim == 2 or (picture == gray[..., np.newaxis]).all()) else None
+
+
+def _on_even_paper(light: np.ndarray, paper: float) -> np.ndarray:
+    """Return how much ink each pixel of a drawing holds: what differs from its paper, which need not be looked for."""
+    amount = np.abs(light[..., 0] - paper)
+    strongest = float(amount.max())
+    return amount / strongest if strongest > FAINTEST else np.zeros_like(amount)
 
 
 def _reduced(picture: np.ndarray, scale: float) -> np.ndarray:

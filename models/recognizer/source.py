@@ -79,21 +79,12 @@ def _exported(folder: Path) -> Source:
 
 def of_trained(trained: Trained) -> Source:
     """Return a trained model as a function, its probabilities calibrated."""
-    height, width, channels = trained.data["input_shape"]
-    classify = _compiled(trained.model, trained.temperature, (height, width, channels))
-    return Source(classify, (height, width, channels), tuple(trained.data["class_names"]), {})
+    from trainer.export.serving import serving
 
-
-def _compiled(model: Any, temperature: float, shape: tuple[int, int, int]) -> Classifier:
-    """Return a model as one compiled function; `predict` of Keras takes 100 times as long for one image."""
-    import tensorflow as tf
-
-    @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.uint8)])
-    def serve(images: tf.Tensor) -> tf.Tensor:
-        logits = model(tf.cast(images, tf.float32) / 255.0, training=False)
-        return tf.nn.softmax(tf.cast(logits, tf.float32) / temperature)
+    height, width, channels = shape = tuple(trained.data["input_shape"])
+    serve = serving(trained.model, shape, trained.temperature)
 
     def classify(images: np.ndarray) -> np.ndarray:
-        return serve(tf.constant(images)).numpy()
+        return serve(images)["probabilities"].numpy()
 
-    return classify
+    return Source(classify, (height, width, channels), tuple(trained.data["class_names"]), {})

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plugins.plots.style import BLUE, DPI, GREEN, INK, MUTED, ORANGE, heading, shortened, style
+from plugins.plots.style import BLUE, DPI, GREEN, INK, MUTED, ORANGE, heading, save, shortened, style
+from plugins.plots.tables import write_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 History = Sequence[Mapping[str, Any]]
+
+
+def write_curves(folder: Path, history: History, steps_per_epoch: int, title: str) -> bool:
+    """Write `curves.png` and `curves.csv` into a folder; return whether the history has anything but batches to draw.
+
+    Arguments are those of `draw_curves`; the history may be empty.
+    """
+    if not any(line.get("kind") != "batch" for line in history):
+        return False
+    write_table(history, folder / "curves.csv")
+    save(draw_curves(history, steps_per_epoch, title), folder / "curves.png")
+    return True
 
 
 def draw_curves(history: History, steps_per_epoch: int = 0, title: str = "") -> Figure:

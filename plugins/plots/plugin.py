@@ -54,13 +54,9 @@ class Plots(Plugin):
 
 
 def _draw_curves(run: Run, folder: Path) -> None:
-    from plugins.plots.curves import draw_curves
-    from plugins.plots.style import save
-    from plugins.plots.tables import write_table
+    from plugins.plots.curves import write_curves
 
-    if any(line["kind"] != "batch" for line in run.history):
-        write_table(run.history, folder / "curves.csv")
-        save(draw_curves(run.history, run.steps_per_epoch, run.name), folder / "curves.png")
+    write_curves(folder, run.history, run.steps_per_epoch, run.name)
 
 
 def _draw_test(run: Run, folder: Path) -> None:

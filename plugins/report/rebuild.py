@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from plugins.plots.confusion import draw_confusion, write_confusion
-from plugins.plots.curves import draw_curves
+from plugins.plots.curves import write_curves
 from plugins.plots.evaluation import write_evaluation
 from plugins.plots.style import class_names, save
-from plugins.plots.tables import write_table
 from plugins.report.card import write_card
 from plugins.report.facts import gather
 from plugins.report.page import write_page
@@ -72,12 +71,8 @@ def _curves(folder: Path) -> list[str]:
                 history.append(json.loads(line))
             except ValueError:  # the last line of a run that was killed
                 break
-    if not any(line.get("kind") != "batch" for line in history):
-        return ["no learning curves: the history has no epoch"]
-    report = folder / "report"
-    write_table(history, report / "curves.csv")
-    save(draw_curves(history, _steps_per_epoch(history), folder.absolute().name), report / "curves.png")
-    return []
+    drawn = write_curves(folder / "report", history, _steps_per_epoch(history), folder.absolute().name)
+    return [] if drawn else ["no learning curves: the history has no epoch"]
 
 
 def _steps_per_epoch(history: list[dict[str, float]]) -> int:
@@ -97,7 +92,7 @@ def _confusion(folder: Path) -> None:
 
 def _evaluation(folder: Path) -> list[str]:
     """Let the model read its test images again and draw what it made of them; return what could not be done."""
-    from trainer.evaluation.trained import Examination
+    from trainer.evaluation.examination import Examination
     from trainer.restore import load_trained
 
     try:

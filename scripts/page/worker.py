@@ -10,7 +10,6 @@ import os
 import sys
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,7 +18,6 @@ import numpy as np
 import models  # noqa: F401  (fills the table of models)
 from trainer.errors import InkwellError, first_line
 
-from .drawing import framed
 from .inbox import keep
 
 if TYPE_CHECKING:
@@ -71,12 +69,7 @@ def answer(recognizer: Recognizer, inbox: Path, request: Mapping[str, Any], cont
 
 def read(recognizer: Recognizer, picture: np.ndarray) -> dict[str, Any]:
     """Return what is read in a picture, uint8 `[H, W, 3]`; pixels and their importance as base64 of bytes."""
-    height, width, channels = recognizer.input_shape
-    digits = tuple(recognizer.class_names) == tuple("0123456789") and (height, channels) == (width, 1)
-    drawing, pieces = (framed(picture, height) if digits else None) or (picture, 1)
-    (reading,) = recognizer.read([drawing])
-    if pieces > 1:
-        reading = replace(reading, label=None, reason=f"not one digit: {pieces} pieces")
+    (reading,) = recognizer.read([picture])
     importance = np.rint(255 * recognizer.importance(reading.seen)).astype(np.uint8)
     height, width, channels = reading.seen.shape
     return {

@@ -10,7 +10,7 @@ from trainer.data.mapped import MappedImages
 from trainer.errors import DataError
 
 LARGE = 64_000_000
-"""Bytes of images from which they are left where they are: copies of fewer cost nothing, and are quicker to gather."""
+"""Bytes of images from which they are left where they are: TensorFlow holds two copies of what it is given."""
 
 
 @dataclass(frozen=True)

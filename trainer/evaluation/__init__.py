@@ -1,4 +1,4 @@
-"""Numbers about a classifier, from its outputs and the true labels; NumPy alone.
+"""Numbers about a classifier, from its outputs and the true labels.
 
 classification.py  accuracy, precision, recall, F1, expected calibration error, likelihood, confusion
 calibration.py     the reliability diagram's bins, and the Brier score
@@ -6,6 +6,7 @@ statistics.py      how sure one may be: intervals, and the paired comparison of 
 label_errors.py    the 15 labels of MNIST's test set that people do not confirm
 predictions.py     what a model made of images: its errors, the most confident first
 assessment.py      all of it as one table
+examination.py     a trained model on images, what scripts/evaluate.py asks it; needs TensorFlow
 """
 
 from trainer.evaluation.classification import (

@@ -37,7 +37,7 @@ DOUBTED = (
     ("6d535e9edb86d534", 9679, 6, 3),
     ("142caf3509596eb9", 9729, 5, 6),
 )
-"""First half of the SHA-256 of the pixels' hexadecimal digest, place in the published file, given label, and what
+"""First 16 hexadecimal digits of the SHA-256 of the pixels, place in the published file, given label, and what
 the people or else the authors' model chose instead."""
 
 

@@ -11,7 +11,7 @@ formats.table(
     {
         "keras": ("trainer.export.keras_file:FORMAT", "model.keras, one file for Keras 3"),
         "litert": ("trainer.export.litert:FORMAT", "model.tflite, for phones and small computers"),
-        "litert-int8": ("trainer.export.litert:INT8", "the same, quantised to int8: a quarter of the size"),
+        "litert-int8": ("trainer.export.litert:INT8", "the same, quantised to int8"),
         "mlflow": ("trainer.export.mlflow_model:FORMAT", "an MLflow model, which servers and clouds take as it is"),
         "onnx": ("trainer.export.onnx_file:FORMAT", "model.onnx, for ONNX Runtime"),
         "savedmodel": ("trainer.export.saved_model:FORMAT", "a TensorFlow SavedModel"),

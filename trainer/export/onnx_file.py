@@ -26,7 +26,7 @@ def write(served: Served, folder: Path) -> None:
         raise InkwellError(MISSING) from error
     from trainer.export.serving import serving
 
-    function = serving(served)
+    function = serving(served.model, served.input_shape, served.temperature)
     tf2onnx.convert.from_function(function, function.input_signature, opset=OPSET, output_path=str(folder / FILE))
 
 

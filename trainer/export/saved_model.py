@@ -16,7 +16,7 @@ def write(served: Served, folder: Path) -> None:
     """Write the model; batches may have any size."""
     archive = keras.export.ExportArchive()
     archive.track(served.model)
-    archive.add_endpoint("serving_default", serving(served))
+    archive.add_endpoint("serving_default", serving(served.model, served.input_shape, served.temperature))
     archive.write_out(folder, verbose=False)
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from trainer.export.format import Served
+if TYPE_CHECKING:
+    import keras
 
 
-def serving(served: Served) -> Any:
-    """Return a `tf.function` from `images`, uint8 `[N, H, W, C]`, to a mapping of `probabilities`, float32 `[N, K]`."""
+def serving(model: keras.Model, input_shape: tuple[int, int, int], temperature: float) -> Any:
+    """Return a `tf.function` from `images`, uint8 `[N, H, W, C]`, to a mapping of `probabilities`, float32 `[N, K]`.
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *served.input_shape], tf.uint8, name="images")], autograph=False)
+    Args:
+        model: From images, float32 `[N, H, W, C]` in [0, 1], to logits `[N, K]`.
+        input_shape: Height, width and channels.
+        temperature: What the logits are divided by.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *input_shape], tf.uint8, name="images")], autograph=False)
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = served.model(tf.cast(images, tf.float32) / 255.0, training=False)
-        return {"probabilities": tf.nn.softmax(tf.cast(logits, tf.float32) / served.temperature)}
+        logits = model(tf.cast(images, tf.float32) / 255.0, training=False)
+        return {"probabilities": tf.nn.softmax(tf.cast(logits, tf.float32) / temperature)}
 
     return serve
