@@ -45,15 +45,15 @@ def write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def write_atomic(path: Path, content: str) -> None:
-    """Replace `path` by a file with `content`, UTF-8, in one step; on failure the old file is intact.
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace `path` by a file with `content`, text as UTF-8, in one step; on failure the old file is intact.
 
     Raises:
         OSError: If the disk is full or the folder cannot be written.
     """
     aside = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
-        write_synced(aside, content.encode())
+        write_synced(aside, content.encode() if isinstance(content, str) else content)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

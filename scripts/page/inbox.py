@@ -6,13 +6,12 @@ import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from PIL import Image
 
 from trainer.errors import InkwellError, UsageError
-from trainer.files import sync_folder, write_synced
+from trainer.files import write_atomic
 
 MAX_SIDE = 1600
 """Pixels of the longer side of a kept picture; larger photos are scaled down."""
@@ -40,15 +39,9 @@ def keep(inbox: Path, label: str, picture: np.ndarray, class_names: Sequence[str
         raise UsageError(f"the class {label!r} cannot be the name of a folder")
     content = as_png(picture)
     path = inbox / label / f"{hashlib.sha256(content).hexdigest()}.png"
-    aside = path.with_name(f".tmp-{uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write_synced(aside, content)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        write_atomic(path, content)
     except OSError as error:
         raise InkwellError(f"{path.parent} cannot be written to: {error.strerror}") from error
     return path
