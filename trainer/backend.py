@@ -6,8 +6,10 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
 
 from trainer.errors import UsageError
 
@@ -18,6 +20,9 @@ SETTINGS = {
     "TF_ENABLE_ONEDNN_OPTS": "1",
 }
 """Environment variables that are set unless the user did."""
+
+EXTRAS = ("matplotlib", "pandas", "sklearn")
+"""What Keras imports at once if it is there, for galleries, data frames and wrappers that training does not need."""
 
 CHATTER = re.compile(rb"^(?:WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:)")
 
@@ -39,13 +44,16 @@ def configure() -> None:
 def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> None:
     """Import TensorFlow and Keras and set what holds for the process: seeds, determinism, dtype policy.
 
+    Keras is imported without its extras, which take as long as Keras itself; a program that wants `keras.wrappers`,
+    `keras.visualization` or data frames in Keras imports Keras before.
+
     Args:
         seed: Seed of initial weights and dropout, from 0 to 2³² - 1.
         deterministic: Use deterministic operations only.
         dtype: Keras dtype policy.
     """
     configure()
-    with without_chatter():
+    with without_chatter(), without(EXTRAS):
         import keras
         import tensorflow as tf
 
@@ -70,6 +78,24 @@ def facts() -> dict[str, object]:
         "intra_op_threads": threads.get_intra_op_parallelism_threads(),
         "cores": os.cpu_count(),
     }
+
+
+@contextmanager
+def without(packages: tuple[str, ...]) -> Iterator[None]:
+    """Have packages that are not imported yet seem not to be installed meanwhile, to this thread alone."""
+    thread = threading.get_ident()
+
+    class Refuse(MetaPathFinder):
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name in packages and threading.get_ident() == thread:
+                raise ModuleNotFoundError(f"{name} is left out", name=name)
+
+    refuse = Refuse()
+    sys.meta_path.insert(0, refuse)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(refuse)
 
 
 @contextmanager

@@ -71,6 +71,7 @@ class Loop:
     recorder: Recorder
     ledger: Ledger
     profiler: Profiler = field(default_factory=lambda: Profiler(None))
+    batches: Iterator[Any] = field(init=False)
 
     @property
     def variables(self) -> list[Any]:
@@ -78,8 +79,18 @@ class Loop:
         model, optimizer = self.training.model, self.training.optimizer
         return [*model.variables, *optimizer.variables, *self.training.meter.variables, *self.rate.variables]
 
+    def start(self, course: Course, step: int) -> None:
+        """Have batches made from global step `step` (0-based) on, and compile that step meanwhile."""
+        with self.ledger("data"):
+            self.batches = iter(course.train.batches(step))
+        with self.ledger("trace"):
+            self.training.span(step + 1)
+
     def train(self, course: Course) -> None:
-        """Train until the plan, a plugin or the outside ends it, going back to a checkpoint when a plugin asks."""
+        """Train until the plan, a plugin or the outside ends it, going back to a checkpoint when a plugin asks.
+
+        `start` was called with the run's step.
+        """
         run = self.run
         if course.profile and run.directory is not None:
             self.profiler = Profiler(run.directory / "profile")
@@ -88,6 +99,7 @@ class Loop:
             self._train(course)
             while run.rewinding is not None:
                 self._rewind()
+                self.start(course, run.step)
                 self._train(course)
             if run.signal is not None:
                 run.save("last")
@@ -95,19 +107,18 @@ class Loop:
 
     def _train(self, course: Course) -> None:
         run, now = self.run, time.perf_counter()
-        train, validation, max_time = course.train, course.validation, course.max_time
+        validation, max_time = course.validation, course.max_time
         validation_due = Due(course.validate_every, now)
         listeners = [(p, Due(p.every, now)) for p in self.hooks.plugins if overrides(p, "on_step_end")]
         cadences = [course.validate_every, *(due.every for _, due in listeners)]
-        with self.ledger("data"):
-            batches, pace = iter(train.batches(run.step)), Pace()
+        pace = Pace()
         while not run.broken_off and (run.unfinished or (run.step < run.steps and not run.stop_reason)):
             if not run.unfinished:
                 if run.epoch <= run.step // run.steps_per_epoch:
                     self._begin_epoch()
                 if run.stop_reason:
                     break
-                self._advance(batches, steps_to_next(run, cadences, self._limit(pace)), pace, course.log_every)
+                self._advance(steps_to_next(run, cadences, self._limit(pace)), pace, course.log_every)
                 moment = run.step, run.epoch, run.epoch_ended, time.perf_counter()
                 self.hooks.call(Plugin.on_step_end, [plugin for plugin, due in listeners if due(*moment)])
                 if max_time is not None and run.seconds >= max_time and run.step < run.steps:
@@ -131,23 +142,23 @@ class Loop:
         left = self.training.strategy.head_start - self.run.step
         return min(limit, left) if left > 0 else limit
 
-    def _advance(self, batches: Iterator[Any], count: int, pace: Pace, log_every: int) -> None:
+    def _advance(self, count: int, pace: Pace, log_every: int) -> None:
         """Run `count` steps as one call of one compiled function, or leave out one that is to be skipped."""
         run = self.run
         if run.step + 1 in run.skipped:
-            self._skip(batches)
+            self._skip()
         else:
-            self._span(batches, count, pace)
+            self._span(count, pace)
             self._log_batches(log_every)
         run.seconds = time.perf_counter() - run.started
 
-    def _span(self, batches: Iterator[Any], count: int, pace: Pace) -> None:
+    def _span(self, count: int, pace: Pace) -> None:
         run = self.run
         with self.ledger("trace"):
             train = self.training.span(run.step + 1)
         start = time.perf_counter()
         with self.ledger("steps"), self.profiler.watching(run, count):
-            run.losses, run.gradient_norms, waited = train(batches, tf.constant(count))
+            run.losses, run.gradient_norms, waited = train(self.batches, tf.constant(count))
             run.loss = run.losses[-1]
         self.ledger.move(float(waited), "steps", "data_wait")
         spent = time.perf_counter() - start
@@ -168,9 +179,9 @@ class Loop:
                 facts["gradient_norm"] = float(norms[step - before - 1])
         self.recorder.batches(numbers)
 
-    def _skip(self, batches: Iterator[Any]) -> None:
+    def _skip(self) -> None:
         run = self.run
-        next(batches)
+        next(self.batches)
         self.training.optimizer.iterations.assign_add(1)  # the schedule goes by steps, skipped or not
         run.losses, run.gradient_norms = (), ()
         run.step += 1

@@ -144,7 +144,7 @@ class TrainStep:
         def body(done: tf.Tensor, losses: tf.TensorArray, norms: tf.TensorArray, waited: tf.Tensor) -> tuple[Any, ...]:
             batch, seconds = next_batch(batches, self.timed)
             loss, outputs, gradients = strategy.run_training(self._replica, batch, self.model, self.task)
-            norm = self._update(gradients)
+            norm = self._update(strategy, gradients)
             self.meter.update(batch, loss, outputs)
             return (
                 done + 1,
@@ -167,14 +167,14 @@ class TrainStep:
             scaled = self.optimizer.scale_loss(loss)
         return loss, outputs, tape.gradient(scaled, self.model.trainable_variables)
 
-    def _update(self, gradients: list[tf.Tensor]) -> tf.Tensor | None:
+    def _update(self, strategy: SingleDevice, gradients: list[tf.Tensor]) -> tf.Tensor | None:
         """Apply the gradients; return their global norm if anybody needs it."""
-        gradients, norm = list(self.strategy.mean_gradients(gradients)), None
+        gradients, norm = list(strategy.mean_gradients(gradients)), None
         if self.norms or self.clip_norm is not None:
             norm = tf.linalg.global_norm(gradients)
         if self.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)
-        self.optimizer.apply(gradients, self.model.trainable_variables)
+        strategy.apply(self.optimizer, gradients, self.model.trainable_variables)
         return norm
 
 

@@ -57,9 +57,16 @@ class SingleDevice:
         """Return the gradients of the whole batch from those of the replicas."""
         return gradients
 
+    def apply(self, optimizer: keras.optimizers.Optimizer, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
+        """Have the optimizer update the variables; called while a step is traced."""
+        optimizer.apply(gradients, variables)
+
 
 class Fused(SingleDevice):
-    """`SingleDevice` with batch normalisation as one operation (`trainer.normalisation`): the same to rounding."""
+    """`SingleDevice` with one operation where Keras has many, the same to rounding.
+
+    It is that for batch normalisation (`trainer.normalisation`) and for Adam's update of a variable (`trainer.adam`).
+    """
 
     def __str__(self) -> str:
         return "fused"
@@ -72,8 +79,15 @@ class Fused(SingleDevice):
         with substituted(fused_normalisations(model)):
             return self.run(function, batch)
 
+    def apply(self, optimizer: keras.optimizers.Optimizer, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
+        """Have the optimizer update the variables, Adam each by one operation."""
+        from trainer.adam import fused_adam
 
-class Blocks(SingleDevice):
+        with fused_adam(optimizer):
+            optimizer.apply(gradients, variables)
+
+
+class Blocks(Fused):
     """One CPU, training compiled by XLA with convolutions and pooling as products of matrices (`trainer.blocks`).
 
     The same numbers to rounding, faster for narrow convolutions. The model stays as it is: its layers compute other

@@ -137,6 +137,7 @@ class Trainer:
         self.loop = self._prepare(course, total, data or {})
         with self.ledger("preflight"):
             saved = self._preflight(course, going_on, anyway)
+        self.loop.start(course, saved.manifest["step"] if saved is not None else 0)
         if dry_run:
             return self.loop.run
         with self.ledger("checkpoints"):
@@ -185,7 +186,7 @@ class Trainer:
         result["bottleneck"] = bottleneck(self.ledger.seconds)
 
     def _prepare(self, course: Course, steps: int, data: Mapping[str, Any]) -> Loop:
-        """Compile the training step and put the loop of a new run together; nothing is written.
+        """Put the loop of a new run together; nothing is written.
 
         Raises:
             UsageError: If plugins, data and model do not fit together, or there is no step to do.
@@ -212,7 +213,6 @@ class Trainer:
         with self.ledger("trace"):
             norms = any(plugin.gradient_norms for plugin in self.plugins)
             step = TrainStep(self.model, self.task, self.optimizer, train.spec, self.strategy, self.clip_norm, norms)
-            step.span()
         run.read_metrics = step.meter.read
         return Loop(run, step, self.evaluation, self.rate, hooks, Recorder(run, self.run_dir), self.ledger)
 

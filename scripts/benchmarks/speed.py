@@ -30,6 +30,10 @@ CONTENDERS = {
     "Model.fit as written": Contender(
         "fit", "keras_fit:as_written", environment={**KERAS, "TF_ENABLE_ONEDNN_OPTS": None}
     ),
+    # What TensorFlow does by itself on a CPU without AVX-512.
+    "Model.fit as written, oneDNN off": Contender(
+        "fit-plain", "keras_fit:as_written", environment={**KERAS, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    ),
     "Model.fit tuned": Contender("fit-tuned", "keras_fit:tuned", environment={**KERAS, "TF_ENABLE_ONEDNN_OPTS": "1"}),
     "PyTorch loop": Contender("torch", "torch_loop:run", needs="torch"),
     "PyTorch Lightning": Contender("lightning", "lightning_fit:run", needs="lightning"),

@@ -96,10 +96,11 @@ class Shuffled:
         epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
 
         def indices(epoch: tf.Tensor) -> tf.data.Dataset:
-            start = tf.where(epoch == first_epoch, tf.constant(skipped, tf.int64), 0)
-            order = self.order(epoch)[start * self.batch_size :]
-            steps = tf.data.Dataset.range(epoch * self.steps_per_epoch + start, tf.int64.max)
-            return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size), steps)
+            order, size = self.order(epoch), self.batch_size
+            first = tf.where(epoch == first_epoch, tf.constant(skipped, tf.int64), 0)
+            return tf.data.Dataset.range(first, self.steps_per_epoch).map(
+                lambda k: (order[k * size : (k + 1) * size], epoch * self.steps_per_epoch + k)
+            )
 
         batches = epochs.flat_map(indices).map(self.batch, num_parallel_calls=WORKERS, deterministic=True)
         return batches.prefetch(_ahead(self.spec, self.batch_size)).with_options(_options())
@@ -239,5 +240,6 @@ def _ahead(spec: tuple[tf.TensorSpec, tf.TensorSpec], batch_size: int) -> int:
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
+    options.experimental_warm_start = True  # batches are made as soon as there is an iterator
     options.autotune.enabled = False
     return options
