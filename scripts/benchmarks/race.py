@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,42 +28,42 @@ def run(options: Options, folder: Path) -> Report:
     Raises:
         InkwellError: If a process fails.
     """
-    recipe = Recipe(
-        images=str(folder / "images.npz"),
-        target=0.3 if options.quick else 0.992,
-        batch_size=options.batch_size,
-        epochs=EPOCHS,
-    )
-    name = _write(options, Path(recipe.images))
-    runners: dict[str, Callable[[Path], Mapping[str, Any]]] = {
-        "Inkwell": lambda place: _inkwell(options, recipe, place)
-    }
+    runners: dict[str, Callable[[Recipe, Path], Mapping[str, Any]]] = {"Inkwell": partial(_inkwell, options)}
     skipped = []
     for title, module in RIVALS.items():
         if module == "race_lightning" and any(find_spec(package) is None for package in ("torch", "lightning")):
             skipped.append(f'{title} is left out: python -m pip install -e ".[bench]"')
         else:
-            runners[title] = lambda place, module=module: _rival(module, recipe, place)  # type: ignore[misc]
+            runners[title] = partial(_rival, module)
     found: dict[str, list[Mapping[str, Any]]] = {title: [] for title in runners}
     rounds = options.rounds_or(3)
-    for number in range(1, rounds + 1):
+    for seed in range(rounds):
+        recipe = Recipe(
+            images=str(folder / f"images-{seed}.npz"),
+            target=0.3 if options.quick else 0.992,
+            batch_size=options.batch_size,
+            epochs=EPOCHS,
+            seed=seed,
+        )
+        name = _write(options, recipe)
         for title, runner in runners.items():
-            place = folder / f"{number}-{len(found[title])}-{title.replace(' ', '-')}"
+            place = folder / f"{seed}-{title.replace(' ', '-')}"
             place.mkdir()
-            found[title].append(runner(place))
-            tell(f"  round {number}/{rounds}  {title}: {found[title][-1]}")
-    return _report(name, recipe, found, [*skipped, f"{rounds} rounds, fresh processes in turn"])
+            found[title].append(runner(recipe, place))
+            tell(f"  seed {seed} of {rounds}  {title}: {found[title][-1]}")
+    return _report(name, recipe, found, [*skipped, f"{rounds} seeds of split and training, fresh processes in turn"])
 
 
-def _write(options: Options, path: Path) -> str:
-    data = load(options.data, options.data_dir)
+def _write(options: Options, recipe: Recipe) -> str:
+    """Write the images as Inkwell splits them by the seed, for the others."""
+    data = load(options.data, options.data_dir, recipe.seed)
     parts = {"train": data.train, "val": data.validation, "test": data.test}
     arrays = {
         f"{k}_{part}": getattr(images, a)
         for part, images in parts.items()
         for k, a in (("x", "images"), ("y", "labels"))
     }
-    np.savez(path, **arrays)
+    np.savez(recipe.images, **arrays)
     return data.name
 
 
@@ -70,7 +71,7 @@ def _inkwell(options: Options, recipe: Recipe, place: Path) -> dict[str, Any]:
     stop = f"early_stopping:monitor=val_accuracy,threshold={recipe.target},patience={recipe.epochs}"
     data = ["--data", options.data, "--data-dir", str(Path(options.data_dir).absolute())]
     flags = ["--model", "lenet", "--epochs", str(recipe.epochs), "--batch-size", str(recipe.batch_size)]
-    flags += ["--lr", str(PEAK), "--set", f"optimizer.warm_up={WARM_UP}"]
+    flags += ["--seed", str(recipe.seed), "--lr", str(PEAK), "--set", f"optimizer.warm_up={WARM_UP}"]
     started = time.time()
     total = timed([FIT, *flags, *data, "--run-dir", "runs/one", "--plugin", stop], place)
     history, result = place / "runs/one/history.jsonl", json.loads((place / "runs/one/result.json").read_text())

@@ -20,12 +20,14 @@ class Recipe:
         target: Validation accuracy at which training stops.
         batch_size: Images a batch.
         epochs: Epochs at most, over which the schedule goes.
+        seed: Of initial weights, order and augmentation.
     """
 
     images: str
     target: float
     batch_size: int
     epochs: int
+    seed: int
 
     def to_json(self) -> str:
         """Return it as text."""

@@ -24,10 +24,10 @@ EXECUTION = 32
 def main() -> None:
     """Train as the recipe of the first argument says; write what was found to the file of the second."""
     recipe, out = Recipe(**json.loads(sys.argv[1])), Path(sys.argv[2])
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(recipe.seed)
     with np.load(recipe.images) as file:
         arrays = {name: file[name] for name in file.files}
-    steps = -(-len(arrays["y_train"]) // recipe.batch_size)
+    steps = len(arrays["y_train"]) // recipe.batch_size
     total, warm_up = steps * recipe.epochs, round(WARM_UP * steps * recipe.epochs)
     schedule = keras.optimizers.schedules.CosineDecay(
         PEAK / 100, total - warm_up, warmup_target=PEAK, warmup_steps=warm_up
@@ -37,7 +37,7 @@ def main() -> None:
     optimizer = keras.optimizers.Adam(schedule)
     model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=EXECUTION)
     until = Until(recipe.target)
-    train, validation, test = (_batches(arrays, part, recipe.batch_size) for part in ("train", "val", "test"))
+    train, validation, test = (_batches(arrays, part, recipe) for part in ("train", "val", "test"))
     model.fit(train, validation_data=validation, epochs=recipe.epochs, verbose=2, callbacks=[until])
     accuracy = float(model.evaluate(test, verbose=0)[1])
     out.write_text(json.dumps({**until.found, "test": accuracy}))
@@ -57,15 +57,16 @@ class Until(keras.callbacks.Callback):  # type: ignore[misc,unused-ignore]
         self.model.stop_training = logs["val_accuracy"] >= self.target
 
 
-def _batches(arrays: dict[str, Any], part: str, size: int) -> Any:
+def _batches(arrays: dict[str, Any], part: str, recipe: Recipe) -> Any:
     from trainer.data.augment import augment
     from trainer.data.strength import LIGHT
 
     data = tf.data.Dataset.from_tensor_slices((arrays[f"x_{part}"], arrays[f"y_{part}"])).cache()
     if part != "train":
         return data.batch(500).map(lambda x, y: (tf.cast(x, tf.float32) / 255.0, y)).cache().prefetch(tf.data.AUTOTUNE)
-    seeds = tf.data.Dataset.random(seed=0)
-    batches = tf.data.Dataset.zip(data.shuffle(len(arrays[f"y_{part}"]), seed=0).batch(size), seeds.batch(2))
+    seeds = tf.data.Dataset.random(seed=recipe.seed)
+    shuffled = data.shuffle(len(arrays[f"y_{part}"]), seed=recipe.seed)
+    batches = tf.data.Dataset.zip(shuffled.batch(recipe.batch_size, True), seeds.batch(2))
     changed = batches.map(lambda xy, seed: (augment(xy[0], seed, LIGHT), xy[1]), tf.data.AUTOTUNE)
     return changed.prefetch(tf.data.AUTOTUNE)
 

@@ -25,7 +25,7 @@ SHIFT, ROTATION, ZOOM, SHEAR = 0.07, math.radians(10), 0.1, 0.1
 def main() -> None:
     """Train as the recipe of the first argument says; write what was found to the file of the second."""
     recipe, out = Recipe(**json.loads(sys.argv[1])), Path(sys.argv[2])
-    lightning.seed_everything(0)
+    lightning.seed_everything(recipe.seed)
     train, validation, test = (_loader(recipe, part) for part in ("train", "val", "test"))
     module, until = Module(len(train) * recipe.epochs), Until(recipe.target)
     trainer = lightning.Trainer(max_epochs=recipe.epochs, accelerator="cpu", callbacks=[until])
