@@ -24,7 +24,10 @@ SETTINGS = {
 EXTRAS = ("matplotlib", "pandas", "sklearn")
 """What Keras imports at once if it is there, for galleries, data frames and wrappers that training does not need."""
 
-CHATTER = re.compile(rb"^(?:WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:)")
+CHATTER = re.compile(
+    rb"^(?:WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:"
+    rb"|fully_quantize: |INFO: Created TensorFlow Lite )"
+)
 
 
 def configure() -> None:

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from trainer.export.format import Classifier
 
-PATCH, STEP = 5, 2
+PATCH, STEP = 5, 3
 """Pixels on the sides of what is taken away at a time, and from one place to the next."""
 
 
@@ -33,5 +33,5 @@ def importance(seen: np.ndarray, classify: Classifier) -> np.ndarray:
     fall = np.zeros((height, width), np.float32)
     for place, value in zip(places, odds[0] - odds[1:], strict=True):
         fall[place] = max(0.0, float(value))
-    spread = ndimage.gaussian_filter(fall, STEP * 0.75)
+    spread = ndimage.gaussian_filter(fall, STEP * 0.6)
     return spread / max(float(spread.max()), 1e-6)

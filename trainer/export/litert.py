@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from trainer.backend import without_chatter
 from trainer.errors import InkwellError
 from trainer.export.format import Classifier, Format, Served
 
@@ -36,26 +35,14 @@ def write(served: Served, folder: Path, quantised: bool = False) -> None:
         if quantised:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = partial(_ones, served.examples)
-        (folder / FILE).write_bytes(converter.convert())
+        with without_chatter():
+            (folder / FILE).write_bytes(converter.convert())
 
 
 def _ones(images: np.ndarray) -> Iterator[list[np.ndarray]]:
     """Yield the images one by one, as the converter asks for them."""
     for start in range(len(images)):
         yield [images[start : start + 1]]
-
-
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Keep from the terminal what LiteRT tells of itself, which no setting turns off."""
-    with tempfile.TemporaryFile() as sink:
-        terminal = os.dup(2)
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
 
 
 def read(folder: Path) -> Classifier:
@@ -68,7 +55,7 @@ def read(folder: Path) -> Classifier:
         from ai_edge_litert.interpreter import Interpreter
     except ModuleNotFoundError as error:
         raise InkwellError('LiteRT is not installed: python -m pip install -e ".[litert]"') from error
-    with _without_chatter():
+    with without_chatter():
         interpreter = Interpreter(str(folder / FILE))
     source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
 
