@@ -1,0 +1,78 @@
+"""The arrays of a checkpoint as the bytes of `state.npz`, and back, whoever wrote them."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.checkpoint.content import STATE
+from trainer.errors import CheckpointError, first_line
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NO_NPY = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+"""Types of variables that .npy knows nothing of: they are kept as whole numbers of the same bits."""
+
+
+def pack(arrays: Sequence[Any]) -> bytes:
+    """Return `arrays` as the content of `state.npz`, by position."""
+    import numpy as np  # where it is used, since command lines import this module to ask for help
+
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{f"{i:04d}": _plain(np.asarray(array)) for i, array in enumerate(arrays)})
+    return buffer.getvalue()
+
+
+def unpack(path: Path, content: bytes) -> list[np.ndarray]:
+    """Return the arrays of `state.npz`, which take no more memory than `content` does, whatever they declare."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            if [member.filename for member in members] != [f"{i:04d}.npy" for i in range(len(members))]:
+                raise ValueError("its members are not 0000.npy, 0001.npy and so on")
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise ValueError("it is compressed")
+            if sum(member.file_size for member in members) > len(content):
+                raise ValueError("it declares more than it holds")
+            return [_array(archive.read(member)) for member in members]
+    except Exception as error:  # what a forged file makes of its parsers can be anything
+        raise CheckpointError(f"checkpoint {path}: {STATE} cannot be read: {first_line(error)}") from error
+
+
+def typed(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return what `_plain` was given, if `array` can be that; any other array as it is."""
+    if dtype not in NO_NPY:
+        return array
+    import ml_dtypes
+    import numpy as np
+
+    wanted = np.dtype(getattr(ml_dtypes, dtype))
+    return array.view(wanted) if array.dtype == np.dtype(f"u{wanted.itemsize}") else array
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """Return an array as .npy can hold it."""
+    return array.view(f"u{array.dtype.itemsize}") if array.dtype.name in NO_NPY else array
+
+
+def _array(content: bytes) -> np.ndarray:
+    """Return the array in a .npy file.
+
+    Raises:
+        ValueError: If it is not one of numbers, or does not hold what it declares.
+    """
+    import numpy as np
+
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array is of another version")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.kind not in "biufc" or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError("an array does not hold the numbers that it declares")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)

@@ -1,0 +1,148 @@
+"""The folder of a run's checkpoints: writing them, the pointers to them, and which are kept."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator
+from itertools import count
+from pathlib import Path
+
+from trainer.checkpoint.archive import pack
+from trainer.checkpoint.content import MANIFEST, STATE, SUMS, Snapshot
+from trainer.checkpoint.reading import read_bounded, sums_of
+from trainer.errors import CheckpointError
+from trainer.files import sync_folder, to_json, write_atomic, write_synced
+
+NAME = re.compile(r"epoch=[\w.-]+-step=[\w.-]+", re.ASCII)
+"""Names of checkpoints: whatever else stands in a pointer could lead out of the folder."""
+POINTER = 255
+"""The longest pointer in bytes, since no system has longer names of files."""
+
+
+class Checkpoints:
+    """The checkpoints of one run, and the roles (`best`, `last`) that point to them.
+
+    Args:
+        folder: Where they lie; made with the first checkpoint.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, snapshot: Snapshot, roles: Collection[str], drops: Collection[str] = ()) -> Path:
+        """Write a checkpoint, point `roles` to it, and delete those that no role points to any more.
+
+        When `last` moves on, `previous` follows to where it was, so that there is always one to fall back to.
+
+        Args:
+            snapshot: What to write; if a checkpoint of its name exists, which was written at an earlier moment of the
+                same step, the new one gets a number behind its name.
+            roles: Names of the pointers to move.
+            drops: Names of pointers to delete.
+
+        Raises:
+            OSError: If it cannot be written; the checkpoints before it are intact.
+        """
+        names = (snapshot.name if n == 1 else f"{snapshot.name}-{n}" for n in count(1))
+        path = next(path for path in map(self.folder.joinpath, names) if not path.exists())
+        self._write(path, snapshot)
+        before = self._named("last")
+        if "last" in roles and before is not None and before != path:
+            write_atomic(self.folder / "previous", before.name + "\n")
+        for role in roles:
+            write_atomic(self.folder / role, path.name + "\n")
+        for role in drops:
+            (self.folder / role).unlink(missing_ok=True)
+        self._prune()
+        return path
+
+    def newest(self) -> Iterator[Path]:
+        """Yield the checkpoints to resume from, best first: `last`, `previous`, then any other by step.
+
+        A pointer that is damaged is passed over, since what it named is among the others.
+        """
+        others = sorted(self._all(), key=lambda path: path.name.rpartition("=")[2], reverse=True)
+        roles = [path for path in map(self._named, ("last", "previous")) if path in others]
+        yield from dict.fromkeys([*roles, *others])
+
+    def by_step(self) -> list[Path]:
+        """Return all checkpoints, those of the latest step first."""
+        return sorted(self._all(), key=lambda path: (step_of(path), path.name), reverse=True)
+
+    def go_back(self, path: Path) -> None:
+        """Point `last` to a checkpoint, and give up the roles of those of later steps.
+
+        Raises:
+            OSError: If the pointers cannot be written.
+        """
+        write_atomic(self.folder / "last", path.name + "\n")
+        for pointer in self.folder.iterdir():
+            named = self._named(pointer.name)
+            if named is not None and step_of(named) > step_of(path):
+                pointer.unlink()
+
+    def set_aside(self, path: Path) -> None:
+        """Rename a damaged checkpoint, so that nothing takes it for one and nothing is lost."""
+        if path in self._all():
+            path.rename(path.with_name(f"damaged-{path.name}"))
+
+    def clean(self) -> None:
+        """Delete what a killed process left half-written."""
+        for path in self.folder.glob(".tmp-*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _write(self, path: Path, snapshot: Snapshot) -> None:
+        self.folder.mkdir(exist_ok=True)
+        aside = self.folder / f".tmp-{os.getpid()}-{path.name}"
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            aside.mkdir()
+            files = {STATE: pack(snapshot.arrays), MANIFEST: to_json(snapshot.manifest).encode()}
+            for name, content in {**files, SUMS: sums_of(files)}.items():
+                write_synced(aside / name, content)
+            sync_folder(aside)
+            aside.rename(path)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        sync_folder(self.folder)
+
+    def _prune(self) -> None:
+        pointers = {path.name: self._named(path.name) for path in self.folder.iterdir() if path.is_file()}
+        if any(path is None and "." not in name for name, path in pointers.items()):
+            return  # a damaged pointer may have named any of them (what has a dot, such as .DS_Store, is none of ours)
+        for path in self._all():
+            if path not in pointers.values():
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _all(self) -> list[Path]:
+        return list(self.folder.glob("epoch=*-step=*"))
+
+    def role(self, role: str) -> Path | None:
+        """Return the checkpoint that `role` points to, or None if nothing has that role.
+
+        Raises:
+            CheckpointError: If the pointer is damaged: it does not hold the name of a checkpoint.
+        """
+        found, pointer = self._named(role), self.folder / role
+        if found is None and os.path.lexists(pointer):
+            raise CheckpointError(
+                f"the pointer {pointer} is damaged: it names no checkpoint; "
+                "write the name of one of the folders beside it into it, or delete it"
+            )
+        return found
+
+    def _named(self, role: str) -> Path | None:
+        """Return the checkpoint that `role` points to, or None if nothing has that role or the pointer is damaged."""
+        try:
+            name = read_bounded(self.folder / role, POINTER).decode().strip()
+        except (OSError, ValueError):
+            return None
+        return self.folder / name if NAME.fullmatch(name) else None
+
+
+def step_of(path: Path) -> int:
+    """Return the step that a checkpoint's name says, or -1 if it says none."""
+    number = re.search(r"-step=(\d+)", path.name)
+    return int(number[1]) if number else -1

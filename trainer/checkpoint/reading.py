@@ -1,0 +1,57 @@
+"""Reading a checkpoint: no file longer than it can be, each as its SHA-256 says, all of them in accord."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainer.checkpoint.archive import typed, unpack
+from trainer.checkpoint.content import LIMITS, MANIFEST, STATE, SUMS, Checkpoint
+from trainer.checkpoint.manifest import parse_manifest
+from trainer.errors import CheckpointError
+
+
+def read(path: Path) -> Checkpoint:
+    """Read and verify a checkpoint.
+
+    Raises:
+        CheckpointError: If a file is missing, damaged or not what its SHA-256 says.
+    """
+    try:
+        contents = {name: read_bounded(path / name, limit) for name, limit in LIMITS.items()}
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}: {error.filename}") from error
+    except ValueError as error:  # something else than a file has its name, or the path is one that no file can have
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+    sums = contents.pop(SUMS)
+    for name, content in contents.items():
+        if sums_of({name: content}) not in sums:
+            raise CheckpointError(f"checkpoint {path} is damaged: {name} does not match {SUMS}")
+    if sums != sums_of(contents):
+        raise CheckpointError(f"checkpoint {path} is damaged: {SUMS} is not as it was written")
+    manifest, arrays = parse_manifest(path, contents[MANIFEST]), unpack(path, contents[STATE])
+    if len(arrays) == len(manifest["variables"]):
+        arrays = [typed(a, variable["dtype"]) for a, variable in zip(arrays, manifest["variables"], strict=True)]
+    held = [(list(array.shape), array.dtype.name) for array in arrays]
+    if held != [(variable["shape"], variable["dtype"]) for variable in manifest["variables"]]:
+        raise CheckpointError(f"checkpoint {path}: {STATE} does not hold what {MANIFEST} says")
+    return Checkpoint(path, manifest, arrays)
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no file, such as a device, which never ends, or longer than `limit`.
+    """
+    size = path.stat().st_size
+    if not path.is_file() or size > limit:
+        raise ValueError(f"{path.name} is not a file of at most {limit:,} bytes")
+    return path.read_bytes()
+
+
+def sums_of(files: Mapping[str, bytes]) -> bytes:
+    """Return the content of `SHA256SUMS` over `files`, in their order."""
+    return "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()).encode()
