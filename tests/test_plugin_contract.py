@@ -32,9 +32,9 @@ LIVELY: dict[str, dict[str, Any]] = {
 
 UNLIKE = (
     *("seconds", "images_per_second", "train_seconds", "wall_seconds", "time", "run_dir"),
-    *("epoch_seconds", "step_seconds"),
+    *("epoch_seconds", "step_seconds", "bottleneck"),
 )
-"""Times, rates and paths: what is another number in every run."""
+"""Times, rates, paths and words about them: what is another number in every run."""
 
 
 class Interruption(Plugin):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.config import DataConfig, read_toml, resolve
 from trainer.errors import InkwellError, UsageError
 from trainer.files import to_json
 from trainer.rundir import CONFIG, RESULT, read_json
@@ -84,7 +85,7 @@ def record(run_dir: Path, recipe: str, machine: str) -> dict[str, Any]:
         "data_digest": result["data"]["digest"],
         "versions": result["versions"],
         "commit": run.get("git_commit"),
-        "config": (run_dir / CONFIG).read_text(encoding="utf-8"),
+        "config": resolve([read_toml(run_dir / CONFIG), {"data": {"folder": DataConfig.folder}}]).to_toml(),
         "machine": machine,
         "date": time.strftime("%Y-%m-%d", time.gmtime(run["ended"])),
     }
