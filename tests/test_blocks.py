@@ -418,16 +418,16 @@ def test_fit_warns_of_a_model_that_gets_slower(script: Script, tiny: Path):
 
 
 @pytest.mark.slow
-def test_at_first_the_automatic_strategy_gives_the_bits_of_a_single_device(keras):
-    from trainer.strategy import Automatic
+def test_at_first_the_automatic_strategy_gives_the_bits_of_the_fused_one(keras):
+    from trainer.strategy import Automatic, Fused
 
     watched = [Losses() for _ in range(3)]
-    for strategy, losses in zip((None, Automatic(32, head_start=10), blocks()), watched, strict=True):
+    for strategy, losses in zip((Fused(), Automatic(32, head_start=10), blocks()), watched, strict=True):
         fit(keras, small(keras), strategy, losses, images=160, epochs=4)
-    single, automatic, compiled = (losses.losses for losses in watched)
-    assert automatic[:10] == single[:10] != compiled[:10]
-    assert automatic[10:] != single[10:]
-    np.testing.assert_allclose(automatic, single, rtol=1e-3)
+    fused, automatic, compiled = (losses.losses for losses in watched)
+    assert automatic[:10] == fused[:10] != compiled[:10]
+    assert automatic[10:] != fused[10:]
+    np.testing.assert_allclose(automatic, fused, rtol=1e-3)
 
 
 @pytest.mark.slow

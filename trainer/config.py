@@ -118,9 +118,9 @@ class TrainingConfig:
         seed: Seed of everything random.
         deterministic: Use TensorFlow's deterministic operations only.
         dtype: Keras dtype policy.
-        strategy: How a step is computed: `single`, as Keras does; `fused`, with batch normalisation as one operation;
-            `blocks`, which is faster for narrow convolutions; or `auto`: `fused`, and `blocks` after 2,000 steps where
-            it is known to be faster. All give the same to rounding.
+        strategy: How a step is computed: `single`, as Keras does; `fused`, with batch normalisation and Adam's update
+            as one operation each; `blocks`, which is faster for narrow convolutions; or `auto`: `fused`, and `blocks`
+            after 2,000 steps where it is known to be faster. All give the same to rounding.
     """
 
     epochs: Positive = 10
