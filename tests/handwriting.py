@@ -229,3 +229,20 @@ def _touch(canvas: np.ndarray, ink: np.ndarray, y: int, x: float) -> float:
         if (inked[:, left : left + ink.shape[1]] & (ink > 0.5)).sum() > 3:
             return left
     return x
+
+
+def touching(a: np.ndarray, b: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return two digits, each alone on the same paper, the second as far to the left as it just touches the first."""
+    height = max(len(a), len(b)) + 30
+    first, second = (np.zeros((height, a.shape[1] + b.shape[1]), np.float32) for _ in range(2))
+    top, below = random.integers(height - len(a)), random.integers(height - len(b))
+    first[top : top + len(a), : a.shape[1]] = a
+    second[below : below + len(b), a.shape[1] :] = b
+    while ((first > 0.5) & (second > 0.5)).sum() < 4 and not second[:, 0].any():
+        second = np.roll(second, -1, axis=1)
+    return first, second
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the part of two masks that they share (Jaccard 1901)."""
+    return float((a & b).sum() / (a | b).sum())

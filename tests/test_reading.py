@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, SILENT, run_script
-from handwriting import drawn, enlarged
+from handwriting import SIDE, drawn, enlarged, overlap, touching
 from photos import Photo, junk, lines, photos
 from PIL import Image
 from scipy import ndimage
 
 from models.recognizer import Recognizer, open_picture
+from models.recognizer.seams import seams_of
 from models.recognizer.source import DIGITS, Source
 from trainer.data import load
 from trainer.errors import DataError
@@ -184,6 +185,20 @@ def test_what_mattered_lies_on_the_ink(recognizer, digits):
     assert mattered.min() >= 0
     assert mattered.max() == 1
     assert mattered[ndimage.maximum_filter(reading.seen[..., 0], 11) == 0].max() < 0.01
+
+
+# Digits that touch
+
+
+def test_touching_digits_can_be_cut_where_they_touch(digits):
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(8):
+        inks = [enlarged(digits[0][random.integers(len(digits[0]))], 0) for _ in range(2)]
+        a, b = (ink > 0.5 for ink in touching(*inks, random))
+        seams = seams_of(np.float32(a | b), SIDE)
+        found.append(max(min(overlap((a | b) & s.left, a), overlap((a | b) & ~s.left, b)) for s in seams))
+    assert np.mean(np.array(found) > 0.95) >= 0.75
 
 
 # With a trained model

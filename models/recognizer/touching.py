@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from scipy import ndimage
+
+from models.recognizer.seams import Seam, seams_of
 
 Reader = Callable[[Sequence[np.ndarray]], np.ndarray]
 """From pieces of ink, each float `[h, w]`, to how likely each is one digit that the model knows, `[N]`."""
@@ -18,8 +21,17 @@ Reader = Callable[[Sequence[np.ndarray]], np.ndarray]
 NARROW, WIDE = 0.45, 0.9
 """Ink narrower than this part of its height, or of the line's, is one digit; if it is read well, up to the other."""
 
+WIDEST, LOWEST = 1.5, 0.5
+"""No digit of a line is wider than so many times the height of most, or lower than so many times."""
+
+CRUMB = 0.05
+"""A cut leaves crumbs: pieces with less than this part of the ink of the largest."""
+
 WELL = 0.93
 """Ink with this likelihood is read well."""
+
+CUT, CROSSED = 0.3, 8.0
+"""What a cut costs, and what it costs for each height of a digit that it crosses, as logarithms of likelihoods."""
 
 
 @dataclass(frozen=True)
@@ -55,62 +67,47 @@ def cut_apart(ink: np.ndarray, height: float, read: Reader) -> list[Part]:
     width = (whole.right - whole.left) / min(height, whole.bottom - whole.top)
     if width < NARROW or (width < WIDE and read([whole.ink])[0] > WELL):
         return [whole]
-    seams, crossed = _seams(ink, height)
-    parts = _between(ink, seams)
+    seams = seams_of(ink, height)
+    parts = parts_between(ink, seams, height)
     if len(parts) == 1:
         return [whole]
     likely = read([part.ink for part in parts.values()])
     worth = {at: _worth(part, float(p), height) for (at, part), p in zip(parts.items(), likely, strict=True)}
-    return [parts[at] for at in _best_way(worth, crossed)]
+    return [parts[at] for at in _best_way(worth, [seam.crossed for seam in seams])]
 
 
 def _part(ink: np.ndarray) -> Part | None:
-    rows, columns = np.nonzero((ink > 0.5).any(axis=1))[0], np.nonzero((ink > 0.5).any(axis=0))[0]
-    if not len(rows):
+    """Return ink without the crumbs of a cut, and where it lies."""
+    numbers, count = ndimage.label(ink > 0.5, np.ones((3, 3)))
+    if not count:
         return None
-    return Part(ink, int(columns[0]), int(columns[-1]) + 1, int(rows[0]), int(rows[-1]) + 1)
+    areas = np.bincount(numbers.ravel())[1:]
+    kept = np.r_[False, areas >= CRUMB * areas.max()][numbers]
+    rows, columns = np.nonzero(kept.any(axis=1))[0], np.nonzero(kept.any(axis=0))[0]
+    own = np.where(kept | (numbers == 0), ink, 0)
+    return Part(own, int(columns[0]), int(columns[-1]) + 1, int(rows[0]), int(rows[-1]) + 1)
 
 
-def _seams(ink: np.ndarray, height: float) -> tuple[list[np.ndarray], list[float]]:
-    """Return seams from left to right, the column in each row, and how much ink each crosses, in parts of `height`."""
-    found: list[tuple[np.ndarray, float]] = []
-    for start in np.arange(0.2 * height, ink.shape[1] - 0.15 * height, 0.12 * height):
-        seam, crossed = _seam(ink, float(start), 0.22 * height)
-        if all(np.abs(seam - other).mean() > 0.06 * height for other, _ in found):
-            found.append((seam, crossed / height))
-    found.sort(key=lambda seam: float(seam[0].mean()))
-    return [seam for seam, _ in found], [crossed for _, crossed in found]
+def parts_between(ink: np.ndarray, seams: Sequence[Seam], height: float) -> dict[tuple[int, int], Part]:
+    """Return the whole, and what lies between any two seams, or a seam and the border, if a digit can be of its size.
 
-
-def _seam(ink: np.ndarray, start: float, reach: float) -> tuple[np.ndarray, float]:
-    """Return the way from top to bottom near a column that crosses the least ink, and how many pixels it crosses."""
-    left, right = max(0, round(start - reach)), min(ink.shape[1], round(start + reach) + 1)
-    mask = ink[:, left:right] > 0.5
-    away = 0.15 * np.abs(np.arange(left, right) - start) / max(reach, 1)
-    cost = mask + away * 0.2 + 0.01
-    total, came = cost[0].copy(), np.zeros(cost.shape, int)
-    for row in range(1, len(cost)):
-        beside = np.stack([np.r_[np.inf, total[:-1]] + 0.02, total, np.r_[total[1:], np.inf] + 0.02])
-        came[row] = beside.argmin(axis=0) - 1
-        total = beside.min(axis=0) + cost[row]
-    seam = np.empty(len(cost), int)
-    seam[-1] = total.argmin()
-    for row in range(len(cost) - 1, 0, -1):
-        seam[row - 1] = seam[row] + came[row][seam[row]]
-    return seam + left, float(mask[np.arange(len(cost)), seam].sum())
-
-
-def _between(ink: np.ndarray, seams: list[np.ndarray]) -> dict[tuple[int, int], Part]:
-    """Return what lies between any two seams, or a seam and the border, that is no wider than a digit can be."""
-    columns = np.arange(ink.shape[1])
-    edges = [np.full(len(ink), -1), *seams, np.full(len(ink), ink.shape[1])]
+    Args:
+        ink: float `[h, w]`.
+        seams: From left to right.
+        height: How high digits are.
+    """
+    edges = [np.zeros(ink.shape, bool), *(seam.left for seam in seams), np.ones(ink.shape, bool)]
     found = {}
     for a in range(len(edges)):
         for b in range(a + 1, len(edges)):
-            inside = (columns > edges[a][:, np.newaxis]) & (columns <= edges[b][:, np.newaxis])
-            if part := _part(np.where(inside, ink, 0)):
+            part = _part(np.where(edges[b] & ~edges[a], ink, 0))
+            if part and (b - a == len(seams) + 1 or _may_be_digit(part, height)):
                 found[a, b] = part
     return found
+
+
+def _may_be_digit(part: Part, height: float) -> bool:
+    return part.right - part.left < WIDEST * height and part.bottom - part.top > LOWEST * height
 
 
 def _worth(part: Part, likely: float, height: float) -> float:
@@ -126,7 +123,7 @@ def _best_way(worth: dict[tuple[int, int], float], crossed: list[float]) -> list
     last = max(b for _, b in worth)
     best: dict[int, tuple[float, list[int]]] = {0: (0.0, [0])}
     for b in range(1, last + 1):
-        cost = 0.3 + 8 * crossed[b - 1] if b < last else 0.0
+        cost = CUT + CROSSED * crossed[b - 1] if b < last else 0.0
         ways = [(best[a][0] + worth[a, b] - cost, [*best[a][1], b]) for a in range(b) if a in best and (a, b) in worth]
         if ways:
             best[b] = max(ways)
