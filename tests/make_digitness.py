@@ -2,7 +2,8 @@
 
 Digits are those of MNIST's training images with pens of all widths, and drawn ones. What is no digit: letters, but for
 those that look like digits, in other fonts than the tests take, bent and written with other pens; scribbles; blots; two
-digits side by side, touching; halves of digits.
+digits side by side, touching; halves of digits; what wrong cuts leave of two digits that touch, while what right ones
+leave are digits.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from handwriting import LETTERS, cut, drawn, enlarged, letter, scribble
+from handwriting import LETTERS, SIDE, cut, drawn, enlarged, letter, overlap, scribble, touching
 from scipy import ndimage
 
 from models.recognizer.digitness import WEIGHTS
 from models.recognizer.framing import frame
+from models.recognizer.seams import seams_of
+from models.recognizer.touching import parts_between
 from trainer import backend
 from trainer.data import load
 
@@ -83,6 +86,21 @@ def half(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.rot90(kept, -turns) if min(kept.shape) > 60 else pair(images, random)
 
 
+def cut_apart(images: np.ndarray, random: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return what cuts make of two touching digits: the parts that are one of them, and a few of those that are not."""
+    pen = float(random.uniform(-1, 0.8))
+    a, b = touching(*(enlarged(images[random.integers(len(images))], pen) for _ in range(2)), random)
+    whole = np.maximum(a, b)
+    ones, others = [], []
+    for part in parts_between(whole, seams_of(whole, SIDE), SIDE).values():
+        likeness = max(overlap(part.ink > 0.5, digit > 0.5) for digit in (a, b))
+        if not 0.88 < likeness < 0.95:
+            (ones if likeness > 0.9 else others).append(part.ink)
+    random.shuffle(ones)
+    random.shuffle(others)
+    return [frame(ink) for ink in ones[:3]], [frame(ink) for ink in others[:5]]
+
+
 def blot(random: np.random.Generator) -> np.ndarray:
     """Return blots of ink."""
     smooth = ndimage.gaussian_filter(random.normal(0, 1, (200, 200)), random.uniform(3, 25))
@@ -115,10 +133,10 @@ def learnt(images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
 
     pixels = keras.Input((28, 28, 1))
     x = layers.RandomTranslation(1 / 14, 1 / 14, fill_mode="constant", interpolation="nearest", seed=0)(pixels)
-    x = layers.Conv2D(12, 5, strides=2, activation="relu")(x)
-    x = layers.Conv2D(24, 3, strides=2, activation="relu")(x)
+    x = layers.Conv2D(16, 5, strides=2, activation="relu")(x)
+    x = layers.Conv2D(32, 3, strides=2, activation="relu")(x)
     x = layers.Dropout(0.3, seed=1)(layers.Flatten()(x))
-    x = layers.Dropout(0.3, seed=2)(layers.Dense(48, activation="relu")(x))
+    x = layers.Dropout(0.3, seed=2)(layers.Dense(64, activation="relu")(x))
     model = keras.Model(pixels, layers.Dense(1)(x))
     rate = keras.optimizers.schedules.CosineDecay(3e-3, EPOCHS * len(images) // BATCH)
     model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-3), keras.losses.BinaryCrossentropy(from_logits=True))
@@ -130,11 +148,18 @@ def learnt(images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 def main() -> None:
     """Make the weights."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 12000
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
     digits = np.asarray(load(os.environ["INKWELL_MNIST"], Path("data")).train.images)[..., 0]
     random = np.random.default_rng(0)
-    made = [make(k, digits, random) for k in range(count) for make in (a_digit, no_digit)]
-    np.savez_compressed(WEIGHTS, **learnt(np.stack(made), np.tile([1.0, 0.0], count)))
+    ones = [a_digit(k, digits, random) for k in range(count)]
+    others = [no_digit(k, digits, random) for k in range(count)]
+    random = np.random.default_rng(1)
+    for _ in range(count // 9):
+        cut_well, cut_badly = cut_apart(digits, random)
+        ones += cut_well
+        others += cut_badly
+    labels = np.repeat([1.0, 0.0], [len(ones), len(others)])
+    np.savez_compressed(WEIGHTS, **learnt(np.stack(ones + others), labels))
 
 
 if __name__ == "__main__":

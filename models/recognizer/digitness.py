@@ -1,7 +1,8 @@
 """Whether ink is a digit at all: a small network of its own, since a classifier of digits is sure of letters too.
 
-It learnt digits of MNIST's training images and drawn ones against letters, scribbles, blots, pairs of digits and pieces
-of digits; `tests/make_digitness.py` makes its weights anew. It runs in NumPy, so that it serves every export.
+It learnt digits of MNIST's training images and drawn ones against letters, scribbles, blots, pairs of digits, pieces of
+digits, and what is left where touching digits are cut at the wrong place; `tests/make_digitness.py` makes its weights
+anew. It runs in NumPy, so that it serves every export.
 """
 
 from __future__ import annotations
