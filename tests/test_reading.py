@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, SILENT, run_script
-from handwriting import SIDE, drawn, enlarged, overlap, touching
+from handwriting import SIDE, drawn, enlarged, overlap, scribble, touching
 from photos import Photo, junk, lines, photos
 from PIL import Image
 from scipy import ndimage
@@ -122,6 +122,12 @@ def test_images_that_are_framed_already_reach_the_model_untouched(recognizer, di
         np.testing.assert_array_equal(np.stack([reading.seen for reading in readings])[..., 0], images)
 
 
+def test_a_digit_is_read_where_it_stands_and_a_pixel_beside(recognizer, digits):
+    (reading,) = recognizer.read([digits[0][10]])
+    views = [np.roll(reading.seen, shift, axis=(0, 1)) for shift in ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))]
+    np.testing.assert_allclose(reading.probabilities, recognizer.classify(np.stack(views)).mean(axis=0), rtol=1e-5)
+
+
 def test_a_digit_anywhere_at_any_size_is_framed_as_mnist_is(recognizer, digits):
     for image in digits[0][::50]:
         ink = enlarged(image, 0)
@@ -199,6 +205,15 @@ def test_touching_digits_can_be_cut_where_they_touch(digits):
         seams = seams_of(np.float32(a | b), SIDE)
         found.append(max(min(overlap((a | b) & s.left, a), overlap((a | b) & ~s.left, b)) for s in seams))
     assert np.mean(np.array(found) > 0.95) >= 0.75
+
+
+def test_a_scribble_below_a_number_is_no_number(recognizer, digits):
+    inks = [np.pad(enlarged(digits[0][k], 0)[:150], ((0, 0), (20, 20))) for k in (0, 60, 110)]
+    number = np.concatenate(inks, axis=1)
+    waste = scribble(np.random.default_rng(1))
+    width = max(number.shape[1], waste.shape[1])
+    rows = [np.pad(ink, ((0, 120), (0, width - ink.shape[1]))) for ink in (number, waste)]
+    assert [len(line.text) for line in recognizer.read_many(on_paper(np.concatenate(rows)))] == [3]
 
 
 # With a trained model

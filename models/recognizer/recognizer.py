@@ -15,9 +15,10 @@ from models.recognizer.lines import lines_of, typical_height
 from models.recognizer.pieces import Piece, gap, ink_of, joined, one_digit, pieces_of
 from models.recognizer.plain import as_framed, scaled
 from models.recognizer.reading import Box, Digit, Line, Reading
-from models.recognizer.rejection import THRESHOLD, reason, worth
+from models.recognizer.rejection import THRESHOLD, reason
 from models.recognizer.source import Source, load_source
 from models.recognizer.touching import Part, cut_apart
+from models.recognizer.views import read_in_views, worth
 from trainer.errors import DataError
 
 SHEET = 1_500_000
@@ -73,7 +74,8 @@ class Recognizer:
             raise DataError(f"numbers are read by models of the ten digits in gray; this one is of {self.class_names}")
         ink = find_ink(_flat(picture), SHEET)
         found, numbers = pieces_of(ink.mask)
-        return [self._line(ink, numbers, pieces) for pieces in lines_of(found)]
+        lines = [self._line(ink, numbers, pieces) for pieces in lines_of(found)]
+        return [line for line in lines if line]
 
     def importance(self, seen: np.ndarray) -> np.ndarray:
         """Return how much each pixel mattered for what was read, float32 `[H, W]` in [0, 1].
@@ -96,8 +98,11 @@ class Recognizer:
         trouble = f"not one digit: {1 + len(others)} pieces" if others else None
         return self._framed(ink_of(ink, numbers, piece)[0]), trouble
 
-    def _line(self, ink: Ink, numbers: np.ndarray, pieces: list[Piece]) -> Line:
-        """Return what is read in pieces of ink that stand side by side, those that touch cut apart."""
+    def _line(self, ink: Ink, numbers: np.ndarray, pieces: list[Piece]) -> Line | None:
+        """Return what is read in pieces of ink that stand side by side, those that touch cut apart.
+
+        It is None if they are no digits on the whole, but the edge of the table or a scribble.
+        """
         height = typical_height(pieces)
         parts: list[Part] = []
         boxes: list[Box] = []
@@ -108,8 +113,11 @@ class Recognizer:
                 x0, y0, x1, y1 = (round(edge * ink.scale) for edge in edges)
                 parts.append(part)
                 boxes.append((x0, y0, x1, y1))
-        readings = self._unrefused([self._framed(part.ink) for part in parts])
-        return Line(tuple(map(Digit, readings, boxes)))
+        seen = [self._framed(part.ink) for part in parts]
+        probabilities, worths = read_in_views(np.stack(seen), self.classify)
+        if worths.mean() < self._threshold:
+            return None
+        return Line(tuple(map(Digit, map(self._reading, probabilities, seen), boxes)))
 
     def _put_together(self, ink: Ink, numbers: np.ndarray, pieces: list[Piece], height: float) -> list[Piece]:
         """Return pieces with neighbours joined that are read better as one digit, such as a 4 of two strokes."""
@@ -131,25 +139,21 @@ class Recognizer:
 
     def _readings(self, seen: Sequence[np.ndarray], troubles: Sequence[str | None]) -> list[Reading]:
         """Return what the model reads in framed images, refused for the trouble known of each, or for what is seen."""
-        readings = self._unrefused(seen)
-        if not self._handwriting or not readings:
-            return readings
-        worths = worth(np.stack(seen), np.stack([reading.probabilities for reading in readings]))
-        reasons = [
-            trouble or reason(w, reading.probabilities, self.class_names, self._threshold)
-            for w, reading, trouble in zip(worths, readings, troubles, strict=True)
-        ]
-        return [replace(r, label=None, reason=why) if why else r for r, why in zip(readings, reasons, strict=True)]
-
-    def _unrefused(self, seen: Sequence[np.ndarray]) -> list[Reading]:
-        """Return what the model reads in framed images, whatever they show."""
         if not seen:
             return []
-        probabilities = self.classify(np.stack(seen)).astype(np.float64)
-        return [
-            Reading(self.class_names[p.argmax()], float(p.max()), p, None, image)
-            for p, image in zip(probabilities, seen, strict=True)
+        if not self._handwriting:
+            return list(map(self._reading, self.classify(np.stack(seen)).astype(np.float64), seen))
+        probabilities, worths = read_in_views(np.stack(seen), self.classify)
+        reasons = [
+            trouble or reason(w, p, self.class_names, self._threshold)
+            for w, p, trouble in zip(worths, probabilities, troubles, strict=True)
         ]
+        readings = map(self._reading, probabilities, seen)
+        return [replace(r, label=None, reason=why) if why else r for r, why in zip(readings, reasons, strict=True)]
+
+    def _reading(self, probabilities: np.ndarray, seen: np.ndarray) -> Reading:
+        """Return a reading that is not refused."""
+        return Reading(self.class_names[probabilities.argmax()], float(probabilities.max()), probabilities, None, seen)
 
     def _framed(self, ink: np.ndarray) -> np.ndarray:
         return frame(ink, self.input_shape[0])[..., np.newaxis]
