@@ -59,7 +59,8 @@ class Worker(threading.Thread):
         """Mirror the run until `finish` is called."""
         while not self._ending.is_set() and not self._has_history():
             self._ending.wait(0.25)
-        step_back()
+        if not self._ending.is_set():
+            step_back()
         lock = mirror_lock(self.run_dir)
         failures = 0
         while not self.complete:
@@ -87,6 +88,8 @@ class Worker(threading.Thread):
         """
         self._status = status
         self._ending.set()
+        if self.native_id is not None:
+            give_priority(self.native_id, as_to=threading.get_native_id())
         asked = heard = time.monotonic()
         signs, worked = self._signs_of_life, time.process_time()
         while self.is_alive():
@@ -157,3 +160,10 @@ def step_back() -> None:
     """Have the system prefer training to this thread, of which the import of MLflow keeps a core busy for seconds."""
     if sys.platform == "linux":  # elsewhere threads have no such priority of their own
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+
+
+def give_priority(thread: int, as_to: int) -> None:
+    """Have the system prefer nothing to a thread for which another one waits, as far as the user may ask for that."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # it has ended, or only root may
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, as_to))
