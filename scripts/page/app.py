@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,16 +29,16 @@ def application(reader: Reader) -> Starlette:
         return JSONResponse(reader.status)
 
     async def read(request: Request) -> Response:
-        return await answer(request)
+        return await answer(request, importance="importance" in request.query_params)
 
     async def keep(request: Request) -> Response:
         label = request.query_params.get("label")
         if label is None:
             raise HTTPException(422, "it is not said what the picture shows: ?label=…")
-        return await answer(request, label)
+        return await answer(request, label=label)
 
-    async def answer(request: Request, label: str | None = None) -> Response:
-        said = await reader.ask(await body_of(request), label)
+    async def answer(request: Request, **wanted: Any) -> Response:
+        said = await reader.ask(await body_of(request), **wanted)
         return JSONResponse(said, said.pop("status"))
 
     @contextlib.asynccontextmanager

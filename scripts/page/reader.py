@@ -67,8 +67,13 @@ class Reader:
                 _kill(process)
                 await process.wait()
 
-    async def ask(self, picture: bytes, label: str | None = None) -> dict[str, Any]:
+    async def ask(self, picture: bytes, label: str | None = None, importance: bool = False) -> dict[str, Any]:
         """Return what is read in a picture, or with a label where it is kept; `status` is the HTTP status.
+
+        Args:
+            picture: A file's bytes.
+            label: What it shows, if it is to be kept.
+            importance: Whether the answer says which pixels mattered, which takes longer than the reading.
 
         Raises:
             Unavailable: If the recognizer is not loaded, or too many pictures wait; it is worth asking again.
@@ -78,7 +83,7 @@ class Reader:
         self._waiting += 1
         try:
             async with self._turn:
-                return await self._exchange(picture, label)
+                return await self._exchange(picture, {"label": label, "importance": importance})
         finally:
             self._waiting -= 1
 
@@ -104,11 +109,11 @@ class Reader:
         self.tell(self.trouble or "ready")
         return self.trouble is None
 
-    async def _exchange(self, picture: bytes, label: str | None) -> dict[str, Any]:
+    async def _exchange(self, picture: bytes, wanted: dict[str, Any]) -> dict[str, Any]:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise Unavailable(self.trouble or "the model is loading")
-        request = json.dumps({"bytes": len(picture), "label": label}).encode()
+        request = json.dumps({"bytes": len(picture), **wanted}).encode()
         try:
             async with asyncio.timeout(PATIENCE):
                 process.stdin.write(request + b"\n" + picture)

@@ -48,7 +48,7 @@ def load(path: Path) -> Recognizer:
     recognizer = Recognizer.load(path)
     stroke = np.full((280, 280, 3), 255, np.uint8)
     stroke[60:220, 130:150] = 0
-    read(recognizer, stroke)
+    read(recognizer, stroke, importance=True)
     return recognizer
 
 
@@ -59,7 +59,7 @@ def answer(recognizer: Recognizer, inbox: Path, request: Mapping[str, Any], cont
     try:
         picture = open_picture(content)
         if (label := request.get("label")) is None:
-            return {"status": 200, **read(recognizer, picture)}
+            return {"status": 200, **read(recognizer, picture, request["importance"])}
         return {"status": 200, "kept": str(keep(inbox, label, picture, recognizer.class_names))}
     except InkwellError as error:
         return {"status": 422, "error": " ".join(str(error).splitlines())}
@@ -67,10 +67,10 @@ def answer(recognizer: Recognizer, inbox: Path, request: Mapping[str, Any], cont
         return {"status": 500, "error": f"this picture cannot be read: {type(error).__name__}: {first_line(error)}"}
 
 
-def read(recognizer: Recognizer, picture: np.ndarray) -> dict[str, Any]:
-    """Return what is read in a picture, uint8 `[H, W, 3]`; pixels and their importance as base64 of bytes."""
+def read(recognizer: Recognizer, picture: np.ndarray, importance: bool) -> dict[str, Any]:
+    """Return what is read in a picture, uint8 `[H, W, 3]`; pixels, and if asked for their importance, as base64."""
     (reading,) = recognizer.read([picture])
-    importance = np.rint(255 * recognizer.importance(reading.seen)).astype(np.uint8)
+    heat = np.rint(255 * recognizer.importance(reading.seen)).astype(np.uint8) if importance else None
     height, width, channels = reading.seen.shape
     return {
         "label": reading.label,
@@ -81,7 +81,7 @@ def read(recognizer: Recognizer, picture: np.ndarray) -> dict[str, Any]:
         "width": width,
         "channels": channels,
         "seen": b64encode(reading.seen.tobytes()).decode(),
-        "importance": b64encode(importance.tobytes()).decode(),
+        "importance": b64encode(heat.tobytes()).decode() if heat is not None else None,
     }
 
 

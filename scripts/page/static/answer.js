@@ -73,7 +73,7 @@ function showBars(probabilities, sure) {
 
 function showPixels({ height, width, channels, seen, importance }) {
   const pixels = bytes(seen);
-  const heat = bytes(importance);
+  const heat = importance ? bytes(importance) : new Uint8Array(height * width); // it is not asked for in mid-stroke
   const color = (i, c) => pixels[i * channels + (channels === 3 ? c : 0)];
   paint("seen", height, width, color);
   paint("mattered", height, width, (i, c) => {

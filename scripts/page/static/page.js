@@ -32,7 +32,7 @@ async function readNext() {
   wanted = null;
   reading = true;
   if (paper.isBlank) showNothing();
-  else show(await post("read", await paper.content()), finished);
+  else show(await post(finished ? "read?importance" : "read", await paper.content()), finished);
   reading = false;
   readNext();
 }
