@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import SILENT, Losses, Script, make_images
 
-from trainer import Every, Plugin, Run, Task
+from trainer import Every, Plugin, Run
 from trainer.errors import UsageError
 
 SHAPES = [(12, 12, 1), (13, 12, 3), (11, 15, 2)]
@@ -352,8 +352,11 @@ def test_models_of_other_forms_are_refused(keras):
 
 
 def test_a_task_of_ones_own_is_refused_before_anything_is_written(keras, tmp_path):
-    class Own(Task):
-        pass
+    from trainer.task import Classification
+
+    class Own(Classification):
+        def forward(self, *args, **kwargs):
+            return super().forward(*args, **kwargs)
 
     with pytest.raises(UsageError, match=r"^strategy 'blocks' is made for classification, not for the task Own$"):
         fit(keras, small(keras), blocks(), task=Own(), run_dir=tmp_path / "run")
