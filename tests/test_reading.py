@@ -19,6 +19,8 @@ from PIL import Image
 from scipy import ndimage
 
 from models.recognizer import Recognizer, open_picture
+from models.recognizer.lines import lines_of
+from models.recognizer.pieces import Piece
 from models.recognizer.seams import seams_of
 from models.recognizer.source import DIGITS, Source
 from trainer.data import load
@@ -205,6 +207,13 @@ def test_touching_digits_can_be_cut_where_they_touch(digits):
         seams = seams_of(np.float32(a | b), SIDE)
         found.append(max(min(overlap((a | b) & s.left, a), overlap((a | b) & ~s.left, b)) for s in seams))
     assert np.mean(np.array(found) > 0.95) >= 0.75
+
+
+def test_what_is_left_of_a_broken_digit_goes_to_its_other_half_not_to_its_neighbour():
+    upper, lower = Piece(111, 810, 233, 895, (1,), 3208), Piece(245, 804, 308, 891, (2,), 2684)
+    neighbour = Piece(98, 883, 336, 1145, (3,), 26352)
+    (line,) = lines_of([neighbour, upper, lower])
+    assert [set(piece.labels) for piece in line] == [{1, 2}, {3}]
 
 
 def test_a_scribble_below_a_number_is_no_number(recognizer, digits):

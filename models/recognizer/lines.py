@@ -35,15 +35,14 @@ def typical_height(pieces: list[Piece]) -> float:
 
 
 def _whole(pieces: list[Piece]) -> list[Piece]:
-    """Return pieces with those of one digit joined: small ones to the nearest, and halves above each other."""
+    """Return pieces with those of one digit joined: small ones to the nearest, one above or below first."""
     if not pieces:
         return []
     height = typical_height(pieces)
     found: list[Piece] = []
     for piece in sorted(pieces, key=lambda piece: -piece.height):
-        near = min(
-            (other for other in found if _of_one(other, piece, height)), key=lambda p: gap(p, piece), default=None
-        )
+        of_one = [other for other in found if _of_one(other, piece, height)]
+        near = min(of_one, key=lambda p: (not over_each_other(p, piece), gap(p, piece)), default=None)
         if near is not None:
             found.remove(near)
         found.append(joined(near, piece) if near is not None else piece)
