@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from models.recognizer.lines import lines_of
 from models.recognizer.pieces import Piece
 from models.recognizer.seams import seams_of
 from models.recognizer.source import DIGITS, Source
+from models.recognizer.touching import cut_apart
 from trainer.data import load
 from trainer.errors import DataError
 
@@ -207,6 +209,17 @@ def test_touching_digits_can_be_cut_where_they_touch(digits):
         seams = seams_of(np.float32(a | b), SIDE)
         found.append(max(min(overlap((a | b) & s.left, a), overlap((a | b) & ~s.left, b)) for s in seams))
     assert np.mean(np.array(found) > 0.95) >= 0.75
+
+
+@pytest.mark.parametrize(("uncut", "count"), [(0.99, 1), (0.1, 2)])
+def test_touching_digits_are_cut_if_that_is_read_better(digits, uncut, count):
+    ones = (enlarged(image, 0) for image in digits[0][digits[1] == 1][:2])
+    whole = np.maximum(*touching(*ones, np.random.default_rng(0)))
+
+    def read(inks: Sequence[np.ndarray]) -> np.ndarray:
+        return np.array([uncut if (ink > 0.5).sum() > 0.9 * (whole > 0.5).sum() else 0.95 for ink in inks])
+
+    assert len(cut_apart(whole, SIDE, read)) == count
 
 
 def test_what_is_left_of_a_broken_digit_goes_to_its_other_half_not_to_its_neighbour():

@@ -18,17 +18,14 @@ from models.recognizer.seams import Seam, seams_of
 Reader = Callable[[Sequence[np.ndarray]], np.ndarray]
 """From pieces of ink, each float `[h, w]`, to how likely each is one digit that the model knows, `[N]`."""
 
-NARROW, WIDE = 0.45, 0.9
-"""Ink narrower than this part of its height, or of the line's, is one digit; if it is read well, up to the other."""
+NARROW = 0.45
+"""Ink narrower than this part of its height, or of the line's, is one digit."""
 
 WIDEST, LOWEST = 1.5, 0.5
 """No digit of a line is wider than so many times the height of most, or lower than so many times."""
 
 CRUMB = 0.05
 """A cut leaves crumbs: pieces with less than this part of the ink of the largest."""
-
-WELL = 0.93
-"""Ink with this likelihood is read well."""
 
 CUT, CROSSED = 0.3, 8.0
 """What a cut costs, and what it costs for each height of a digit that it crosses, as logarithms of likelihoods."""
@@ -65,15 +62,17 @@ def cut_apart(ink: np.ndarray, height: float, read: Reader) -> list[Part]:
     if whole is None:
         return []
     width = (whole.right - whole.left) / min(height, whole.bottom - whole.top)
-    if width < NARROW or (width < WIDE and read([whole.ink])[0] > WELL):
+    if width < NARROW:
         return [whole]
-    seams = seams_of(ink, height)
+    uncut = _worth(whole, float(read([whole.ink])[0]), height)
+    # No part is worth more than 0, so that dearer seams cannot pay.
+    seams = [seam for seam in seams_of(ink, height) if uncut < -_cost(seam)] if uncut < -CUT else []
+    if not seams:
+        return [whole]
     parts = parts_between(ink, seams, height)
-    if len(parts) == 1:
-        return [whole]
     likely = read([part.ink for part in parts.values()])
     worth = {at: _worth(part, float(p), height) for (at, part), p in zip(parts.items(), likely, strict=True)}
-    return [parts[at] for at in _best_way(worth, [seam.crossed for seam in seams])]
+    return [parts[at] for at in _best_way(worth, [_cost(seam) for seam in seams])]
 
 
 def _part(ink: np.ndarray) -> Part | None:
@@ -118,12 +117,17 @@ def _worth(part: Part, likely: float, height: float) -> float:
     return float(np.log(max(likely, 1e-6))) - 0.5 * (too_wide**2 + too_low**2)
 
 
-def _best_way(worth: dict[tuple[int, int], float], crossed: list[float]) -> list[tuple[int, int]]:
-    """Return the parts, from the left border to the right one, with the highest sum; each cut costs what it crosses."""
+def _cost(seam: Seam) -> float:
+    """Return what it costs to cut along a seam."""
+    return CUT + CROSSED * seam.crossed
+
+
+def _best_way(worth: dict[tuple[int, int], float], costs: list[float]) -> list[tuple[int, int]]:
+    """Return the parts, from the left border to the right one, with the highest sum, less what the cuts cost."""
     last = max(b for _, b in worth)
     best: dict[int, tuple[float, list[int]]] = {0: (0.0, [0])}
     for b in range(1, last + 1):
-        cost = CUT + CROSSED * crossed[b - 1] if b < last else 0.0
+        cost = costs[b - 1] if b < last else 0.0
         ways = [(best[a][0] + worth[a, b] - cost, [*best[a][1], b]) for a in range(b) if a in best and (a, b) in worth]
         if ways:
             best[b] = max(ways)
