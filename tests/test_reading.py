@@ -126,10 +126,18 @@ def test_images_that_are_framed_already_reach_the_model_untouched(recognizer, di
         np.testing.assert_array_equal(np.stack([reading.seen for reading in readings])[..., 0], images)
 
 
-def test_a_digit_is_read_where_it_stands_and_a_pixel_beside(recognizer, digits):
+def test_a_digit_is_read_where_it_stands_a_pixel_beside_and_slanted(recognizer, digits):
     (reading,) = recognizer.read([digits[0][10]])
     views = [np.roll(reading.seen, shift, axis=(0, 1)) for shift in ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))]
-    np.testing.assert_allclose(reading.probabilities, recognizer.classify(np.stack(views)).mean(axis=0), rtol=1e-5)
+    image = Image.fromarray(reading.seen[..., 0])
+    for slant in (0.15, -0.15):
+        shear = (1, slant, -slant * 14, 0, 1, 0)  # about the middle, where Pillow's coordinates count from corners
+        views.append(
+            np.asarray(image.transform((28, 28), Image.Transform.AFFINE, shear, Image.Resampling.BILINEAR))[
+                ..., np.newaxis
+            ]
+        )
+    np.testing.assert_allclose(reading.probabilities, recognizer.classify(np.stack(views)).mean(axis=0), atol=1e-3)
 
 
 def test_a_digit_anywhere_at_any_size_is_framed_as_mnist_is(recognizer, digits):
