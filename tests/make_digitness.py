@@ -2,8 +2,8 @@
 
 Digits are those of MNIST's training images with pens of all widths, and drawn ones. What is no digit: letters, but for
 those that look like digits, in other fonts than the tests take, bent and written with other pens; scribbles; blots; two
-digits side by side, touching; halves of digits; what wrong cuts leave of two digits that touch, while what right ones
-leave are digits.
+digits side by side, touching; halves of digits; two digits that touch, uncut, and what wrong cuts leave of them, while
+what right ones leave are digits.
 """
 
 from __future__ import annotations
@@ -87,9 +87,14 @@ def half(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def cut_apart(images: np.ndarray, random: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return what cuts make of two touching digits: the parts that are one of them, and a few of those that are not."""
+    """Return what cuts make of two touching digits: parts that are one of them; the two uncut, and parts that are none.
+
+    The two are the narrowest of three, since it is narrow pairs that look like one digit.
+    """
     pen = float(random.uniform(-1, 0.8))
-    a, b = touching(*(enlarged(images[random.integers(len(images))], pen) for _ in range(2)), random)
+    three = [enlarged(images[random.integers(len(images))], pen) for _ in range(3)]
+    widest = max(range(3), key=lambda k: three[k].shape[1])
+    a, b = touching(*(ink for k, ink in enumerate(three) if k != widest), random)
     whole = np.maximum(a, b)
     ones, others = [], []
     for part in parts_between(whole, seams_of(whole, SIDE), SIDE).values():
@@ -98,7 +103,7 @@ def cut_apart(images: np.ndarray, random: np.random.Generator) -> tuple[list[np.
             (ones if likeness > 0.9 else others).append(part.ink)
     random.shuffle(ones)
     random.shuffle(others)
-    return [frame(ink) for ink in ones[:3]], [frame(ink) for ink in others[:5]]
+    return [frame(ink) for ink in ones[:3]], [frame(ink) for ink in [whole, *others[:4]]]
 
 
 def blot(random: np.random.Generator) -> np.ndarray:
@@ -154,7 +159,7 @@ def main() -> None:
     ones = [a_digit(k, digits, random) for k in range(count)]
     others = [no_digit(k, digits, random) for k in range(count)]
     random = np.random.default_rng(1)
-    for _ in range(count // 9):
+    for _ in range(count // 4):
         cut_well, cut_badly = cut_apart(digits, random)
         ones += cut_well
         others += cut_badly
