@@ -15,8 +15,11 @@ def fused_adam(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Have Adam and AdamW update a variable by one operation (`ResourceApplyAdam`) wherever they are traced meanwhile.
 
     The formula is the same (Kingma and Ba 2014, arXiv 1412.6980, the end of section 2), so the result is, to rounding.
-    Keras computes it by some thirty operations a variable, which narrow networks wait for. Weight decay, averages of
-    weights and all else stay with Keras, and so do optimizers that the operation cannot stand for.
+    Keras computes it by many small operations, which narrow networks wait for. Weight decay, averages of weights and
+    all else stay with Keras, and so do optimizers that the operation cannot stand for, and sparse gradients.
+
+    Args:
+        optimizer: Built, its variables float32; it is as it was afterwards.
     """
     if not _can_be_fused(optimizer):
         yield

@@ -47,7 +47,7 @@ def configure() -> None:
 def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> None:
     """Import TensorFlow and Keras and set what holds for the process: seeds, determinism, dtype policy.
 
-    Keras is imported without its extras, which take as long as Keras itself; a program that wants `keras.wrappers`,
+    Keras is imported without its extras (`EXTRAS`); a program that wants `keras.wrappers`,
     `keras.visualization` or data frames in Keras imports Keras before.
 
     Args:
