@@ -106,3 +106,46 @@ def test_the_loss_of_a_student_is_that_of_the_paper(keras, tmp_path):
     soft = -(np.exp(log_softmax(t / 2)) * log_softmax(z / 2)).sum(1).mean()
     assert float(loss) == pytest.approx(0.3 * 4 * soft + 0.7 * hard, rel=1e-5)
     assert float(task.forward(student, (images, labels), training=False)[0]) == pytest.approx(hard, rel=1e-5)
+
+
+def test_members_learn_each_for_itself(script: Script, tiny: Path, keras):
+
+    import tensorflow as tf
+
+    from trainer.members import Members
+    from trainer.task import Classification
+
+    keras.utils.set_random_seed(0)
+    member = {"name": "mlp", "args": {"units": [8], "dropout": 0.0}}
+    model = registry.build("ensemble", (12, 12, 1), 4, members=[member, member], shift=1)
+    data = make_images(10)
+    batch = (data.images / np.float32(255), data.labels)
+    first, second = (model.get_layer(f"member{number}") for number in range(2))
+
+    def gradient(task: Classification, net) -> tuple[list[np.ndarray], np.ndarray]:
+        with tf.GradientTape() as tape:
+            loss, outputs = task.forward(net, batch, training=True)
+        return [np.asarray(g) for g in tape.gradient(loss, first.trainable_variables)], np.asarray(outputs)
+
+    together, outputs = gradient(Members(), model)
+    alone, logits = gradient(Classification(), first)
+    for ours, theirs in zip(together, alone, strict=True):
+        np.testing.assert_allclose(2 * ours, theirs, rtol=1e-4, atol=1e-7)
+
+    softmax = lambda z: np.exp(z) / np.exp(z).sum(1, keepdims=True)  # noqa: E731
+    mean = (softmax(logits) + softmax(np.asarray(second(batch[0])))) / 2
+    np.testing.assert_allclose(np.exp(outputs), mean, atol=1e-6)
+    loss, outputs = Members().forward(model, batch, training=False)
+    np.testing.assert_allclose(outputs, model(batch[0]), atol=1e-6)
+    assert float(loss) == pytest.approx(-np.asarray(outputs)[np.arange(10), data.labels].mean(), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_members_learn_side_by_side_in_one_run(script: Script, tiny: Path):
+    members = "ensemble:members=[{name='mlp',args={units=[8]}},{name='mlp',args={units=[8]}}]"
+    train(script, tiny, "both", "--model", members, "--task", "members")
+    evaluated = script("evaluate.py", "both")
+    assert (evaluated.returncode, "accuracy" in evaluated.stdout) == (0, True), evaluated.stderr
+    alone = script("fit.py", "--data", tiny, "--model", "mlp:units=[8]", "--task", "members", "--run-dir", "x", *SILENT)
+    assert alone.returncode == 2
+    assert alone.stderr.endswith("error: task 'members' needs the model 'ensemble'; 'mlp' has no members\n")

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 Batch = tuple[Any, ...]
 
-tasks.table({"distillation": ("trainer.distillation:Distillation", "classes from logits, learnt from a teacher too")})
+tasks.table(
+    {
+        "distillation": ("trainer.distillation:Distillation", "classes from logits, learnt from a teacher too"),
+        "members": ("trainer.members:Members", "classes from an ensemble whose members learn side by side"),
+    }
+)
 
 ENGINE_LOGS = ("learning_rate", "seconds", "images_per_second")
 """What the engine logs for every epoch besides the task's numbers; the seconds are those of training steps."""
