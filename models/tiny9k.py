@@ -53,5 +53,6 @@ def _convolution(x: Any, channels: int, size: int, name: str, pool: bool = False
     x = layers.Conv2D(channels, size, padding=padding, use_bias=False, name=name)(x)
     if pool:
         x = layers.MaxPooling2D(name=f"{name}_pool")(x)
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
+    # the least epsilon that the fused operation takes; see trainer.normalisation
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1.001e-5, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
