@@ -8,6 +8,7 @@ import os
 import struct
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.image_classification import mnist as tfds_mnist
 
-from trainer.data import load
+from trainer.data import emnist, load
 from trainer.data.imageset import ImageSet
 from trainer.data.mapped import MappedImages
 from trainer.data.reach import unreachable
@@ -238,6 +239,35 @@ def test_fashion_is_not_taken_from_mnist_files(offline: None, tmp_path: Path) ->
     assert load_source("mnist", files).name == "mnist"
     with pytest.raises(UnavailableError, match=r"no IDX files in .*fashion_mnist, and TFDS set 'fashion_mnist'"):
         load_source("fashion_mnist", files)
+
+
+def test_letters_stand_upright_and_have_their_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """EMNIST's files have rows and columns changed over, and numbers for classes."""
+    files = write_idx(tmp_path / "files", classes=26)
+    idx = load_source(str(files), tmp_path)
+    with zipfile.ZipFile(tmp_path / "files" / "gzip.zip", "w") as archive:
+        for split, name in (("train", "train"), ("t10k", "test")):
+            archive.write(files / f"{split}-images-idx3-ubyte.gz", f"gzip/emnist-letters-{name}-images-idx3-ubyte.gz")
+            labels = bytearray(gzip.decompress((files / f"{split}-labels-idx1-ubyte.gz").read_bytes()))
+            labels[8:] = (label + 1 for label in labels[8:])  # as in its files: A is 1
+            archive.writestr(f"gzip/emnist-letters-{name}-labels-idx1-ubyte.gz", gzip.compress(bytes(labels)))
+    server = Server(files)
+    monkeypatch.setattr(tfds_mnist.EMNIST, "URL", f"{server.url}gzip.zip")
+    letters = tfds_mnist.EMNIST.builder_configs["letters"]
+    monkeypatch.setattr(letters, "train_examples", TRAIN)
+    monkeypatch.setattr(letters, "test_examples", TEST)
+    source = load_source("emnist/letters", tmp_path / "data")
+    server.stop()
+    assert source.class_names == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    turned = ImageSet(idx.train.images.swapaxes(1, 2), idx.train.labels)
+    assert in_any_order(source.train) == in_any_order(turned)
+
+
+@pytest.mark.parametrize("configuration", ["byclass", "bymerge", "balanced", "letters", "digits", "mnist"])
+def test_every_class_of_emnist_has_a_character(configuration: str, tmp_path: Path) -> None:
+    declared = tfds.builder(f"emnist/{configuration}", data_dir=tmp_path).info.features["label"].names
+    named = emnist.named(configuration, declared)
+    assert len(named) == len(declared) == len(set(named))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from trainer.errors import DataError
 from trainer.files import sync_folder, to_json, write_synced
 from trainer.summary import in_bytes
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key: to be raised when images come out of a decoder differently, or the files change."""
 
 MANIFEST = "cache.json"

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from trainer.data import emnist
 from trainer.data.cache import Cache
 from trainer.data.decoding import Block, Plan, block_length
 from trainer.data.imageset import ImageSet, Source, validation_share
@@ -160,9 +161,14 @@ def _read(builder: Any, name: str, keys: tuple[str, str], cache: Path) -> Source
     train, test = images["train"], images.get("test")
     if unused := [split for split in info.splits if split not in splits]:
         notices = (f"{name}: splits of TFDS that are not used: {', '.join(unused)}", *notices)
-    class_names = tuple(info.features[keys[1]].names)
+    class_names = _class_names(builder, keys)
     source = Source(name, train, test, class_names, validation_share(train, test), notices=notices)
     return _without_empty_classes(source)
+
+
+def _class_names(builder: Any, keys: tuple[str, str]) -> tuple[str, ...]:
+    declared = tuple(builder.info.features[keys[1]].names)
+    return emnist.named(builder.builder_config.name, declared) if builder.name == "emnist" else declared
 
 
 def _identity(builder: Any, keys: tuple[str, str]) -> list[Any]:
@@ -188,7 +194,7 @@ def _decode(builder: Any, split: str, number: int, keys: tuple[str, str]) -> Ite
     found = 0
     for images, labels in pairs.as_numpy_iterator():
         found += len(labels)
-        yield images, labels.astype(np.int32)
+        yield emnist.upright(images) if builder.name == "emnist" else images, labels.astype(np.int32)
     if found != number:
         raise ValueError(f"split {split!r} holds {found} images, its description says {number}")
 
