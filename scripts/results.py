@@ -1,15 +1,18 @@
-"""Measure recipes seed by seed and write RESULTS.md: `python scripts/results.py standard --seeds 5 --data-dir data`."""
+"""Measure recipes and architectures and write RESULTS.md: `python scripts/results.py standard --data-dir data`."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 try:
+    import models  # noqa: F401  (fills the table of models)
     from trainer import scoreboard
     from trainer.cli import Parser, run_script
     from trainer.errors import InkwellError, UsageError, unknown
+    from trainer.registry import models as registry
     from trainer.rundir import RESULT
 except ModuleNotFoundError as error:
     sys.exit(f"results.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
@@ -22,8 +25,9 @@ PAGE = ROOT / "RESULTS.md"
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Train recipes with seeds 0 to n - 1, keep a record of each, and write RESULTS.md.")
-    p.add_argument("recipes", nargs="*", metavar="RECIPE", help="what to train; none: only write the page")
+    p = Parser(description="Train recipes with seeds 0 to n - 1, keep a record of each run, and write RESULTS.md.")
+    p.add_argument("recipes", nargs="*", metavar="RECIPE", help="what to train, `zoo` for architectures")
+    p.add_argument("--models", nargs="+", metavar="NAME", help="which architectures `zoo` trains (all)")
     p.add_argument("--seeds", type=int, default=5, metavar="N", help="how many, those that have a record included (5)")
     p.add_argument("--data-dir", default="data", metavar="DIR", help="where data lie (data)")
     p.add_argument(
@@ -37,35 +41,52 @@ def main() -> int:
     """Measure as the command line says; return the exit status."""
     args = parser().parse()
     for recipe in [*args.recipes, *(args.keep or [])[:1]]:
-        if recipe not in scoreboard.GOALS:
-            raise unknown("recipe", recipe, scoreboard.GOALS)
+        if recipe not in (known := [*scoreboard.GOALS, scoreboard.ZOO]):
+            raise unknown("recipe", recipe, known)
     if args.keep:
         keep(args.keep[0], Path(args.keep[1]))
     for recipe in args.recipes:
-        for seed in range(args.seeds):
-            if not scoreboard.place(RECORDS, recipe, seed).exists():
-                keep(recipe, train(recipe, seed, args.runs, args.data_dir))
+        for which in (args.models or architectures()) if recipe == scoreboard.ZOO else range(args.seeds):
+            if not scoreboard.place(RECORDS, recipe, which).exists():
+                keep(recipe, train(recipe, which, args.runs, args.data_dir))
     write()
     return 0
 
 
-def train(recipe: str, seed: int, runs: Path, data_dir: str) -> Path:
-    """Train a recipe, or go on with a run that was stopped; return its directory.
+def architectures() -> list[str]:
+    """Return the names of the models that come with Inkwell and are not made of others."""
+    return [entry.name for entry in registry.entries() if not entry.distribution and entry.name != "ensemble"]
+
+
+def train(recipe: str, which: int | str, runs: Path, data_dir: str) -> Path:
+    """Train a recipe with a seed or an architecture of the zoo, or go on where that was stopped; return its directory.
 
     Raises:
         UsageError: If the recipe is not one that is trained.
         InkwellError: If training failed, or was stopped.
     """
-    goal, run = scoreboard.GOALS[recipe], runs / f"{recipe}-{seed}"
-    if goal.seconds is None:
-        raise UsageError(f"{recipe} is made of trained runs: scripts/ensemble.py, then --keep {recipe} RUN")
+    run = runs / f"{recipe}-{which}"
     if not (run / RESULT).exists():
         place = ["--resume", run] if run.exists() else ["--run-dir", run]
-        flags = ["--recipe", recipe, *goal.data.split(), "--data-dir", data_dir, "--seed", seed, *place]
+        flags = [*what(recipe, which), "--data-dir", data_dir, *place]
         command = [sys.executable, ROOT / "scripts" / "fit.py", *flags]
         if status := subprocess.run(list(map(str, command))).returncode:
-            raise InkwellError(f"{recipe}, seed {seed}: fit.py ended with status {status}; the same command goes on")
+            raise InkwellError(f"{run.name}: fit.py ended with status {status}; the same command goes on")
     return run
+
+
+def what(recipe: str, which: int | str) -> list[Any]:
+    """Return the flags that say what is trained.
+
+    Raises:
+        UsageError: If the recipe is not one that is trained.
+    """
+    if recipe == scoreboard.ZOO:
+        return ["--model", which, "--data", "mnist", "--epochs", scoreboard.ZOO_EPOCHS, "--seed", 0]
+    goal = scoreboard.GOALS[recipe]
+    if goal.seconds is None:
+        raise UsageError(f"{recipe} is made of trained runs: scripts/ensemble.py, then --keep {recipe} RUN")
+    return ["--recipe", recipe, *goal.data.split(), "--seed", which]
 
 
 def keep(recipe: str, run: Path) -> None:
@@ -80,8 +101,8 @@ def keep(recipe: str, run: Path) -> None:
 def write() -> None:
     """Write RESULTS.md and the first line of every recipe that has records."""
     records = scoreboard.read_records(RECORDS)
-    PAGE.write_text(scoreboard.page(records), encoding="utf-8")
-    for recipe, kept in records.items():
+    PAGE.write_text(scoreboard.page(records, architectures()), encoding="utf-8")
+    for recipe, kept in records.recipes.items():
         file = RECIPES / f"{recipe}.toml"
         if file.exists():
             rest = file.read_text(encoding="utf-8").partition("\n")[2]

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SILENT, Script
 
+import models  # noqa: F401  (fills the table)
 from trainer import scoreboard
 from trainer.errors import InkwellError, UsageError
+from trainer.registry import models as registry
 
 RECIPES = sorted((ROOT / "scripts" / "recipes").glob("*.toml"))
 
@@ -41,17 +43,18 @@ def test_a_flag_wins_over_a_recipe_and_a_misspelt_one_gets_a_suggestion(script: 
 def test_what_is_published_is_what_the_records_say():
     """RESULTS.md and the first lines of the recipes are made of the committed records, and of nothing else."""
     records = scoreboard.read_records(ROOT / "scripts" / "recipes" / "results")
-    assert (ROOT / "RESULTS.md").read_text() == scoreboard.page(records)
+    names = [entry.name for entry in registry.entries() if not entry.distribution and entry.name != "ensemble"]
+    assert (ROOT / "RESULTS.md").read_text() == scoreboard.page(records, names)
     for path in RECIPES:
-        if path.stem in records:
-            assert path.read_text().partition("\n")[0] == scoreboard.head(records[path.stem])
-    for kept in records.values():
+        if path.stem in records.recipes:
+            assert path.read_text().partition("\n")[0] == scoreboard.head(records.recipes[path.stem])
+    for kept in records.recipes.values():
         assert [one["seed"] for one in kept] == list(range(len(kept))), "seeds count from 0 and none is left out"
 
 
 def test_every_record_is_of_the_recipe_as_it_stands(script: Script):
     """A recipe that is changed needs new records."""
-    for name, kept in scoreboard.read_records(ROOT / "scripts" / "recipes" / "results").items():
+    for name, kept in scoreboard.read_records(ROOT / "scripts" / "recipes" / "results").recipes.items():
         if (recipe := ROOT / "scripts" / "recipes" / f"{name}.toml").exists():
             for one in kept:
                 _assert_within(tomllib.loads(recipe.read_text()), tomllib.loads(one["config"]))
@@ -72,15 +75,17 @@ def test_a_missed_goal_is_said_and_wrong_records_are_told(tmp_path: Path):
         **{"val_accuracy": 0.99, "test_accuracy": 0.9949, "test_ece": 0.1, "test_nll": 0.1, "date": "", "machine": ""},
         **{"test_calibrated_ece": None, "test_calibrated_nll": None},
     }
-    page = scoreboard.page({"tiny": [kept]})
-    assert "**99.50 % in 600 s: missed**" in page
-    assert "missed" not in scoreboard.page({"tiny": [{**kept, "test_accuracy": 0.995}]}).replace("Missed goals", "")
-    assert "**99.50 % in 600 s: missed**" in scoreboard.page(
-        {"tiny": [{**kept, "test_accuracy": 1, "train_seconds": 601}]}
-    )
+    page = lambda **changes: scoreboard.page(scoreboard.Records({"tiny": [{**kept, **changes}]}, []), [])  # noqa: E731
+    assert "**99.50 % in 600 s: missed**" in page()
+    assert "missed" not in page(test_accuracy=0.995).replace("Missed goals", "")
+    assert "**99.50 % in 600 s: missed**" in page(test_accuracy=1, train_seconds=601)
     (tmp_path / "tiny-0.json").write_text("{")
     with pytest.raises(InkwellError, match=r"tiny-0\.json is damaged"):
         scoreboard.read_records(tmp_path)
+    zoo = scoreboard.Records({}, [{**kept, "recipe": "zoo"}])
+    written = scoreboard.page(zoo, ["tiny9k", "lenet"])
+    assert "| `tiny9k` | 9,866 | 9.0 | 99.00 | 99.49 |" in written
+    assert "Not measured yet: `lenet`." in written
     with pytest.raises(UsageError, match="no finished run"):
         scoreboard.record(tmp_path, "tiny", "a machine")
 

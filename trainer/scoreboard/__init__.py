@@ -1,0 +1,27 @@
+"""What recipes and architectures reach: one committed record a run, and the page made of them.
+
+A record is what a finished run says of itself, so a table of many seeds grows over several sittings, and no number in
+it was written by hand.
+
+goals.py    what each recipe is for, and what it may take
+records.py  what is kept of a run, where, and all that is kept
+page.py     RESULTS.md, and the first line of a recipe's file
+"""
+
+from trainer.scoreboard.goals import GOALS, ZOO, ZOO_EPOCHS, Goal
+from trainer.scoreboard.page import head, page
+from trainer.scoreboard.records import Records, place, read_records, record, write_record
+
+__all__ = [
+    "GOALS",
+    "ZOO",
+    "ZOO_EPOCHS",
+    "Goal",
+    "Records",
+    "head",
+    "page",
+    "place",
+    "read_records",
+    "record",
+    "write_record",
+]

@@ -1,0 +1,39 @@
+"""What each recipe is for, and what it may take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a recipe is for.
+
+    Attributes:
+        seconds: The training time that it may take on two cores; None for what is made of trained nets.
+        accuracy: The least mean accuracy on the test images, in percent.
+        data: The flags that name its data.
+    """
+
+    seconds: float | None
+    accuracy: float
+    data: str = "--data mnist"
+
+
+GOALS: Mapping[str, Goal] = {
+    "instant": Goal(10, 99.0),
+    "fast": Goal(60, 99.40),
+    "standard": Goal(300, 99.55),
+    "strong": Goal(1200, 99.66),
+    "best": Goal(2700, 99.70),
+    "ensemble": Goal(None, 99.77),
+    "tiny": Goal(600, 99.50),
+    "lenet": Goal(300, 99.40),
+    "small-data": Goal(300, 99.0, "--test-data mnist"),
+}
+
+ZOO = "zoo"
+"""The name under which architectures are measured, each by the default recipe with `ZOO_EPOCHS` and seed 0."""
+
+ZOO_EPOCHS = 3
