@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ try:
     import models  # noqa: F401  (fills the table of models)
     from trainer import scoreboard
     from trainer.cli import Parser, run_script
-    from trainer.errors import InkwellError, UsageError, unknown
+    from trainer.errors import InkwellError, unknown
     from trainer.registry import models as registry
     from trainer.rundir import RESULT
 except ModuleNotFoundError as error:
@@ -33,20 +34,17 @@ def parser() -> Parser:
     p.add_argument(
         "--runs", type=Path, default=Path("runs/results"), metavar="DIR", help="where runs go (runs/results)"
     )
-    p.add_argument("--keep", nargs=2, metavar=("RECIPE", "RUN"), help="keep a record of a run that is finished")
     return p
 
 
 def main() -> int:
     """Measure as the command line says; return the exit status."""
     args = parser().parse()
-    for recipe in [*args.recipes, *(args.keep or [])[:1]]:
+    for recipe in args.recipes:
         if recipe not in (known := [*scoreboard.GOALS, scoreboard.ZOO]):
             raise unknown("recipe", recipe, known)
-    if args.keep:
-        keep(args.keep[0], Path(args.keep[1]))
     for recipe in args.recipes:
-        for which in (args.models or architectures()) if recipe == scoreboard.ZOO else range(args.seeds):
+        for which in whole(recipe, args.seeds, args.models):
             if not scoreboard.place(RECORDS, recipe, which).exists():
                 keep(recipe, train(recipe, which, args.runs, args.data_dir))
     write()
@@ -58,35 +56,37 @@ def architectures() -> list[str]:
     return [entry.name for entry in registry.entries() if not entry.distribution and entry.name != "ensemble"]
 
 
+def whole(recipe: str, seeds: int, chosen: list[str] | None) -> Iterable[int | str]:
+    """Return all that is to be measured of a recipe: its seeds, or architectures."""
+    if recipe == scoreboard.ZOO:
+        return chosen or architectures()
+    return range(1 if scoreboard.GOALS[recipe].runs else seeds)
+
+
 def train(recipe: str, which: int | str, runs: Path, data_dir: str) -> Path:
     """Train a recipe with a seed or an architecture of the zoo, or go on where that was stopped; return its directory.
 
     Raises:
-        UsageError: If the recipe is not one that is trained.
         InkwellError: If training failed, or was stopped.
     """
     run = runs / f"{recipe}-{which}"
     if not (run / RESULT).exists():
-        place = ["--resume", run] if run.exists() else ["--run-dir", run]
-        flags = [*what(recipe, which), "--data-dir", data_dir, *place]
-        command = [sys.executable, ROOT / "scripts" / "fit.py", *flags]
+        command = [sys.executable, *making(recipe, which, run, data_dir)]
         if status := subprocess.run(list(map(str, command))).returncode:
-            raise InkwellError(f"{run.name}: fit.py ended with status {status}; the same command goes on")
+            raise InkwellError(f"{run.name} ended with status {status}; the same command goes on")
     return run
 
 
-def what(recipe: str, which: int | str) -> list[Any]:
-    """Return the flags that say what is trained.
-
-    Raises:
-        UsageError: If the recipe is not one that is trained.
-    """
+def making(recipe: str, which: int | str, run: Path, data_dir: str) -> list[Any]:
+    """Return the script and the flags that make a run: train it, go on with it, or put it together of others."""
+    place = ["--resume" if run.exists() else "--run-dir", run]
+    fit = [ROOT / "scripts" / "fit.py", *place, "--data-dir", data_dir]
     if recipe == scoreboard.ZOO:
-        return ["--model", which, "--data", "mnist", "--epochs", scoreboard.ZOO_EPOCHS, "--seed", 0]
+        return [*fit, "--model", which, "--data", "mnist", "--epochs", scoreboard.ZOO_EPOCHS, "--seed", 0]
     goal = scoreboard.GOALS[recipe]
-    if goal.seconds is None:
-        raise UsageError(f"{recipe} is made of trained runs: scripts/ensemble.py, then --keep {recipe} RUN")
-    return ["--recipe", recipe, *goal.data.split(), "--seed", which]
+    if goal.runs:
+        return [ROOT / "scripts" / "ensemble.py", *(run.parent / name for name in goal.runs), "--shift", 1, *place]
+    return [*fit, "--recipe", recipe, *goal.data.split(), "--seed", which]
 
 
 def keep(recipe: str, run: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -141,11 +142,22 @@ def test_members_learn_each_for_itself(script: Script, tiny: Path, keras):
 
 
 @pytest.mark.slow
-def test_members_learn_side_by_side_in_one_run(script: Script, tiny: Path):
+def test_members_learn_side_by_side_in_one_run(script: Script, tiny: Path, tmp_path: Path, keras):
+    from trainer.restore import load_trained
+
     members = "ensemble:members=[{name='mlp',args={units=[8]}},{name='mlp',args={units=[8]}}]"
     train(script, tiny, "both", "--model", members, "--task", "members")
     evaluated = script("evaluate.py", "both")
     assert (evaluated.returncode, "accuracy" in evaluated.stdout) == (0, True), evaluated.stderr
+
+    train(script, tiny, "third", "--model", "lenet")
+    assert script("ensemble.py", "both", "third", "--run-dir", "three").returncode == 0
+    config = tomllib.loads((tmp_path / "three" / "config.toml").read_text())
+    assert [member["name"] for member in config["model"]["args"]["members"]] == ["mlp", "mlp", "lenet"]
+    images = make_images(20, seed=5).images / np.float32(255)
+    both, third, three = (np.exp(load_trained(tmp_path / name).model(images)) for name in ("both", "third", "three"))
+    np.testing.assert_allclose(three, (2 * both + third / third.sum(1, keepdims=True)) / 3, atol=1e-6)
+
     alone = script("fit.py", "--data", tiny, "--model", "mlp:units=[8]", "--task", "members", "--run-dir", "x", *SILENT)
     assert alone.returncode == 2
     assert alone.stderr.endswith("error: task 'members' needs the model 'ensemble'; 'mlp' has no members\n")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trainer import checkpoint, resume
 from trainer.assemble import build_model, load_data
-from trainer.config import Config, ModelConfig, OptimizerConfig
+from trainer.config import Config, ModelConfig, OptimizerConfig, TaskConfig
 from trainer.errors import UsageError
 from trainer.recorder import Recorder
 from trainer.restore import Trained, load_trained
@@ -20,13 +20,16 @@ from trainer.run import Run
 from trainer.rundir import check_free
 
 if TYPE_CHECKING:
+    import keras
+
     from trainer.data.split import Data
 
 
 def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
     """Write the ensemble of trained models as a finished run, with the first one's data and configuration.
 
-    Runs of different seeds have different validation images; then there are no numbers on any, and no temperature.
+    Runs of different seeds have different validation images; then there are no numbers on any, and no temperature. An
+    ensemble among the runs counts as its members, without the shifts of its own.
 
     Args:
         runs: Run directories or checkpoints; of a run the weights that its validation chose.
@@ -45,11 +48,12 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
     started = time.perf_counter()
     members = [load_trained(path) for path in runs]
     _check(members)
-    config = _configuration(members, shift)
+    nets = [net for member in members for net in _nets(member)]
+    config = _configuration(members, nets, shift)
     data = load_data(config.data, config.training.seed)
     model = build_model(config, data.input_shape, data.num_classes)
-    for number, member in enumerate(members):
-        model.get_layer(f"member{number}").set_weights(member.model.get_weights())
+    for number, net in enumerate(nets):
+        model.get_layer(f"member{number}").set_weights(net.model.get_weights())
     run = Run(seed=config.training.seed, config=config.to_dict(), model=model, data=data.facts(), steps_per_epoch=1)
     # An image that validates one seed's run has trained another's.
     unseen = len({member.config.training.seed for member in members}) == 1
@@ -77,12 +81,27 @@ def _check(members: Sequence[Trained]) -> None:
                 raise UsageError(f"{member.path} was trained on other data than {members[0].path}: their {key} differ")
 
 
-def _configuration(members: Sequence[Trained], shift: int) -> Config:
-    """Return the first member's configuration for the ensemble of all of them."""
-    described = [{"name": member.config.model.name, "args": dict(member.config.model.args)} for member in members]
+class _Net(NamedTuple):
+    """One network of the ensemble: how it is built, and its weights in a model."""
+
+    described: Mapping[str, Any]
+    model: keras.Model
+
+
+def _nets(member: Trained) -> list[_Net]:
+    config, model = member.config.model, member.model
+    if config.name == "ensemble" and "members" in config.args:
+        inner = config.args["members"]
+        return [_Net(net, model.get_layer(f"member{number}")) for number, net in enumerate(inner)]
+    return [_Net({"name": config.name, "args": dict(config.args)}, model)]
+
+
+def _configuration(members: Sequence[Trained], nets: Sequence[_Net], shift: int) -> Config:
+    """Return the first member's configuration for the ensemble of all networks."""
     return dataclasses.replace(
         members[0].config,
-        model=ModelConfig(name="ensemble", args={"members": described, "shift": shift}),
+        model=ModelConfig(name="ensemble", args={"members": [net.described for net in nets], "shift": shift}),
+        task=TaskConfig(),
         optimizer=OptimizerConfig(),
         imports=tuple(dict.fromkeys(name for member in members for name in member.config.imports)),
         plugins={},

@@ -38,7 +38,7 @@ def page(records: Records, architectures: Collection[str]) -> str:
         "|---|---:|---:|---:|---:|---:|---|---|",
         *(_line(one) for kept in recipes.values() for one in kept),
         *("", "## Commands", "", "```text"),
-        *(_command(name) for name in recipes if GOALS[name].seconds is not None),
+        *(_command(name) for name in recipes),
         *("```", ""),
         *_zoo(records.zoo, architectures),
     ]
@@ -105,6 +105,8 @@ def _line(one: Mapping[str, Any]) -> str:
 
 
 def _command(name: str) -> str:
+    if runs := GOALS[name].runs:
+        return f"python scripts/results.py {name}  # of {', '.join(runs)}"
     return f"python scripts/fit.py --recipe {name} {GOALS[name].data} --seed 0"
 
 
