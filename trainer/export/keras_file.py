@@ -25,7 +25,7 @@ def write(served: Served, folder: Path) -> None:
 def read(folder: Path) -> Classifier:
     """Return the model as a function of NumPy arrays."""
     model = keras.saving.load_model(folder / FILE)
-    return lambda images: model.predict(images, batch_size=len(images), verbose=0)
+    return model.predict_on_batch  # `predict` makes a pipeline for every answer, which takes 20 times as long
 
 
 FORMAT = Format(write, read)
