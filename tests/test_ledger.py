@@ -126,3 +126,18 @@ def test_profile_traces_a_few_steps_and_says_how_to_look_at_them(script: Script,
     assert "xprof --logdir" in done.stderr
     (trace,) = (tmp_path / "run" / "profile").rglob("*.xplane.pb")
     assert b"MatMul" in trace.read_bytes()
+
+
+def test_nothing_is_computed_of_a_batch_while_it_is_counted_as_waited_for(keras):
+    """Else a wide first layer would be taken for a slow pipeline."""
+    import tensorflow as tf
+
+    from trainer.step import next_batch
+
+    spec = (tf.TensorSpec([2, 4], tf.float32), tf.TensorSpec([2], tf.int32))
+    traced = tf.function(lambda batches: next_batch(batches)[0], input_signature=[tf.data.IteratorSpec(spec)])
+    for used in traced.get_concrete_function().graph.structured_outputs:
+        given = used.op.inputs[0].op  # what the function returns is a copy
+        assert [op.type for op in given.control_inputs] == ["Timestamp"]
+        (end,) = given.control_inputs
+        assert "IteratorGetNext" in {op.type for op in end.control_inputs}

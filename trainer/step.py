@@ -80,7 +80,10 @@ def next_batch(batches: Any, timed: bool = True) -> tuple[Batch, tf.Tensor]:
     with tf.control_dependencies([begin]):
         batch = batches.get_next()
     with tf.control_dependencies(tf.nest.flatten(batch)):
-        return batch, tf.timestamp() - begin
+        end = tf.timestamp()
+    # Nothing is computed of the batch before the clock was read, or the reading would wait for that too.
+    with tf.control_dependencies([end]):
+        return tf.nest.map_structure(tf.identity, batch), end - begin
 
 
 def clock_is_allowed() -> bool:
