@@ -18,7 +18,6 @@ KNOTS = 5
 """Rows and columns of the coarse grid on which elastic displacements are drawn."""
 
 
-@tf.function(jit_compile=True, autograph=False)
 def warp(images: tf.Tensor, matrix_seed: tf.Tensor, bend_seed: tf.Tensor, strength: Strength) -> tf.Tensor:
     """Rotate, scale, shear and shift about the centre, and bend; the ground that comes into view is 0.
 
@@ -31,13 +30,22 @@ def warp(images: tf.Tensor, matrix_seed: tf.Tensor, bend_seed: tf.Tensor, streng
     Returns:
         float32 `[B, H, W, C]`.
     """
+    coarse = None
+    if strength.elastic:  # drawn out here: so few numbers take XLA six times as long as TensorFlow's own operation
+        shape = [2, images.shape[0], KNOTS, KNOTS]
+        coarse = tf.random.stateless_normal(shape, bend_seed, 0.0, strength.elastic / 28)
+    return _warp(images, matrix_seed, coarse, strength)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _warp(images: tf.Tensor, seed: tf.Tensor, coarse: tf.Tensor | None, strength: Strength) -> tf.Tensor:
     batch, height, width, _ = images.shape
     rows = tf.broadcast_to(tf.range(height, dtype=tf.float32)[:, None], [batch, height, width])
     columns = tf.broadcast_to(tf.range(width, dtype=tf.float32), [batch, height, width])
-    if strength.elastic:
-        down, right = _bend(batch, height, width, bend_seed, strength.elastic)
+    if coarse is not None:
+        down, right = _bend(coarse, height, width)
         rows, columns = rows + down, columns + right
-    return _sample(images, *_transform(rows, columns, matrix_seed, strength))
+    return _sample(images, *_transform(rows, columns, seed, strength))
 
 
 def _transform(rows: tf.Tensor, columns: tf.Tensor, seed: tf.Tensor, strength: Strength) -> tuple[tf.Tensor, tf.Tensor]:
@@ -55,12 +63,11 @@ def _transform(rows: tf.Tensor, columns: tf.Tensor, seed: tf.Tensor, strength: S
     )
 
 
-def _bend(batch: int, height: int, width: int, seed: tf.Tensor, sigma: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return smooth random displacements in pixels, down and right (after Simard et al. 2003, section 3).
+def _bend(coarse: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return smooth displacements in pixels, down and right (after Simard et al. 2003, section 3).
 
-    They are drawn on a coarse grid and interpolated, where the paper smooths a fine one.
+    They are interpolated from a coarse grid, where the paper smooths a fine one.
     """
-    coarse = tf.random.stateless_normal([2, batch, KNOTS, KNOTS], seed, 0.0, sigma / 28)
     fine = interpolate(coarse, height, width)
     return fine[0] * height, fine[1] * width
 
