@@ -17,6 +17,7 @@ from trainer.data.pipeline import EvaluationPipeline, TrainPipeline
 from trainer.hooks import Hooks
 from trainer.ledger import Ledger
 from trainer.plugin import Every, Plugin, overrides
+from trainer.population import Population
 from trainer.profiler import Profiler
 from trainer.rate import LearningRate
 from trainer.recorder import Recorder
@@ -35,6 +36,7 @@ class Course:
         train: What to learn from.
         validation: What to validate on, if anything.
         validate_every: When, besides the end of the run.
+        population: What the statistics of batch normalisation are measured on before, if anything.
         max_time: Wall seconds after which training ends at the next span.
         profile: Whether a few steps are traced by TensorFlow's profiler.
         log_every: Steps from one line of a batch in the history to the next.
@@ -43,6 +45,7 @@ class Course:
     train: TrainPipeline
     validation: EvaluationPipeline | None
     validate_every: Every
+    population: Population | None = None
     max_time: float | None = None
     profile: bool = False
     log_every: int = 50
@@ -128,12 +131,14 @@ class Loop:
             moment = run.step, run.epoch, run.epoch_ended, time.perf_counter()
             wanted = validation_due(*moment) or run.step == run.steps or bool(run.stop_reason)
             if validation is not None and wanted and run.validated != run.step:
-                self._validate(validation)
+                self._validate(validation, course.population)
             self._settle()
             if not run.broken_off:
                 self._save()
         if validation is not None and run.validated != run.step:
-            self._validate(validation)  # a plugin stopped training at the end of an epoch that had none
+            self._validate(
+                validation, course.population
+            )  # a plugin stopped training at the end of an epoch that had none
             self._settle()
 
     def _limit(self, pace: Pace) -> int:
@@ -224,7 +229,7 @@ class Loop:
         fresh = run.validated == run.step  # numbers of a validation earlier in the epoch have a line of their own
         self.recorder.history("epoch", {k: v for k, v in run.logs.items() if fresh or not k.startswith("val_")})
 
-    def _validate(self, validation: EvaluationPipeline) -> None:
+    def _validate(self, validation: EvaluationPipeline, population: Population | None) -> None:
         """Evaluate on validation data, unless told to stop; the metrics of the epoch in progress stay as they are."""
         run = self.run
         if run.broken_off:
@@ -235,6 +240,9 @@ class Loop:
         due = Due(Every(seconds=SPAN_SECONDS), time.perf_counter())
         batches = iter(validation.batches())
         with averages(self.training.model, self.training.optimizer):
+            if population is not None:
+                with self.ledger("validation"):
+                    population.measure()
             for run.validation_step in range(1, validation.steps + 1):
                 if run.broken_off:
                     return

@@ -23,6 +23,7 @@ from trainer.ledger import Ledger, bottleneck
 from trainer.loop import Course, Loop
 from trainer.plan import plan
 from trainer.plugin import Every, Plugin, check_plugins
+from trainer.population import Population
 from trainer.preflight import check_data, check_directory, check_first_loss, check_schedule, check_space
 from trainer.rate import LearningRate
 from trainer.recorder import Recorder
@@ -93,6 +94,7 @@ class Trainer:
         steps: int | None = None,
         max_time: float | None = None,
         validate_every: Every | None = None,
+        population: EvaluationPipeline | ImageSet | tf.data.Dataset | None = None,
         profile: bool = False,
         log_every: int = 50,
         data: Mapping[str, Any] | None = None,
@@ -110,6 +112,8 @@ class Trainer:
             steps: Optimizer steps; given, it replaces `epochs`.
             max_time: Wall seconds after which training ends at the next span.
             validate_every: When to validate, besides the end of the run; default: after every epoch.
+            population: Images as they are, some thousands of those trained on, over which the statistics of batch
+                normalisation are measured before every validation; default: the averages that training keeps.
             profile: Trace steps 21 to 40 with TensorFlow's profiler, into the folder `profile` of the run directory.
             log_every: Steps from one line of a batch in the history to the next.
             data: Facts about the data, for plugins and the result.
@@ -132,7 +136,8 @@ class Trainer:
         """
         learnt = _training(train, self.seed)
         validated = _evaluating(validation) if validation is not None else None
-        course = Course(learnt, validated, validate_every or Every(epochs=1), max_time, profile, log_every)
+        measured = self._population(population, validated)
+        course = Course(learnt, validated, validate_every or Every(epochs=1), measured, max_time, profile, log_every)
         total = epochs * learnt.steps_per_epoch if steps is None else steps
         self.loop = self._prepare(course, total, data or {})
         with self.ledger("preflight"):
@@ -146,6 +151,15 @@ class Trainer:
             self.loop.train(course)
             self._finish(self.loop.run, course.validation, test)
         return self.loop.run
+
+    def _population(
+        self, images: EvaluationPipeline | ImageSet | tf.data.Dataset | None, validation: EvaluationPipeline | None
+    ) -> Population | None:
+        if images is None:
+            return None
+        if validation is None:
+            raise UsageError("the statistics of batch normalisation are measured before validations; there are none")
+        return Population(self.model, _evaluating(images))
 
     def _finish(
         self,

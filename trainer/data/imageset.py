@@ -51,6 +51,10 @@ class ImageSet:
         images = self.images.at(indices) if isinstance(self.images, MappedImages) else self.images[indices]
         return ImageSet(images, self.labels[indices])
 
+    def evenly(self, count: int) -> ImageSet:
+        """Return `count` of the images, or all if there are fewer, at even distances."""
+        return self.take(np.linspace(0, len(self) - 1, min(count, len(self)), dtype=np.intp))
+
 
 @dataclass(frozen=True)
 class Source:
