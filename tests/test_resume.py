@@ -60,9 +60,11 @@ def fit(keras, folder: Path, *plugins: Plugin, epochs: int = 4, going_on: bool =
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, 100)
     optimizer = keras.optimizers.Adam(schedule, use_ema=True)
     trainer = Trainer(model, optimizer=optimizer, plugins=[EarlyStopping(), Checkpoint(), *plugins], run_dir=folder)
-    train, validation = Shuffled(make_images(200), 32, 0, "strong"), InOrder(make_images(60, seed=1), 20)
+    images = make_images(200)
+    train, validation = Shuffled(images, 32, 0, "strong"), InOrder(make_images(60, seed=1), 20)
+    common = {"population": images.evenly(50), "data": DATA}
     run = trainer.fit(
-        train, validation, make_images(40, seed=2), epochs=epochs, going_on=going_on, **{"data": DATA, **arguments}
+        train, validation, make_images(40, seed=2), epochs=epochs, going_on=going_on, **{**common, **arguments}
     )
     return trainer, run
 
