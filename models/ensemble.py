@@ -24,7 +24,9 @@ def ensemble(
     members: Sequence[Mapping[str, Any]] = ({"name": "lenet"}, {"name": "lenet"}),
     shift: Pixels = 0,
 ) -> keras.Model:
-    """Build a model that averages the probabilities of its members; `scripts/ensemble.py` fills it with trained ones.
+    """Build a model that averages the probabilities of its members.
+
+    `scripts/ensemble.py` fills it with trained ones; by the task `members` it is trained in one run.
 
     After Hansen and Salamon 1990, "Neural network ensembles"; the views are those of test-time augmentation.
 
