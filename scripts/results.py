@@ -71,10 +71,20 @@ def train(recipe: str, which: int | str, runs: Path, data_dir: str) -> Path:
     """
     run = runs / f"{recipe}-{which}"
     if not (run / RESULT).exists():
-        command = [sys.executable, *making(recipe, which, run, data_dir)]
-        if status := subprocess.run(list(map(str, command))).returncode:
-            raise InkwellError(f"{run.name} ended with status {status}; the same command goes on")
+        call(run, making(recipe, which, run, data_dir))
+    if recipe != scoreboard.ZOO and scoreboard.GOALS[recipe].robustness and not scoreboard.is_examined(run):
+        call(run, [ROOT / "scripts" / "evaluate.py", run, "--robustness"])
     return run
+
+
+def call(run: Path, command: list[Any]) -> None:
+    """Run a script.
+
+    Raises:
+        InkwellError: If it failed, or was stopped.
+    """
+    if status := subprocess.run([sys.executable, *map(str, command)]).returncode:
+        raise InkwellError(f"{run.name} ended with status {status}; the same command goes on")
 
 
 def making(recipe: str, which: int | str, run: Path, data_dir: str) -> list[Any]:

@@ -82,6 +82,14 @@ def test_a_missed_goal_is_said_and_wrong_records_are_told(tmp_path: Path):
     (tmp_path / "tiny-0.json").write_text("{")
     with pytest.raises(InkwellError, match=r"tiny-0\.json is damaged"):
         scoreboard.read_records(tmp_path)
+    rows = [("fog", 0.9, True), ("spatter", 0.96, False)]
+    rows = [{"corruption": name, "accuracy": share, "trained_for": like} for name, share, like in rows]
+    strong = [{**kept, "recipe": "strong", "corruptions": rows}]
+    written = scoreboard.page(scoreboard.Records({"strong": strong}, []), [])
+    assert "mean of seed 0: **93.00 %** (93.0 wanted)" in written
+    assert "nothing like spatter, and something like all others" in written
+    rows[0]["accuracy"] = 0.89
+    assert "(93.0 wanted: **missed**)" in scoreboard.page(scoreboard.Records({"strong": strong}, []), [])
     zoo = scoreboard.Records({}, [{**kept, "recipe": "zoo"}])
     written = scoreboard.page(zoo, ["tiny9k", "lenet"])
     assert "| `tiny9k` | 9,866 | 9.0 | 99.00 | 99.49 |" in written

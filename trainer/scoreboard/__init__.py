@@ -10,7 +10,7 @@ page.py     RESULTS.md, and the first line of a recipe's file
 
 from trainer.scoreboard.goals import GOALS, ZOO, ZOO_EPOCHS, Goal
 from trainer.scoreboard.page import head, page
-from trainer.scoreboard.records import Records, place, read_records, record, write_record
+from trainer.scoreboard.records import Records, is_examined, place, read_records, record, write_record
 
 __all__ = [
     "GOALS",
@@ -19,6 +19,7 @@ __all__ = [
     "Goal",
     "Records",
     "head",
+    "is_examined",
     "page",
     "place",
     "read_records",

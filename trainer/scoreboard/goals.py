@@ -14,12 +14,14 @@ class Goal:
         seconds: The training time that it may take on two cores; None: any.
         accuracy: The least mean accuracy on the test images, in percent.
         data: The flags that name its data.
+        robustness: The least mean accuracy under the 15 corruptions of MNIST-C, in percent; None: it is not measured.
         runs: The runs of other recipes, named `<recipe>-<seed>`, that it is made of instead of being trained.
     """
 
     seconds: float | None
     accuracy: float
     data: str = "--data mnist"
+    robustness: float | None = None
     runs: tuple[str, ...] = ()
 
 
@@ -27,7 +29,7 @@ GOALS: Mapping[str, Goal] = {
     "instant": Goal(10, 99.0),
     "fast": Goal(60, 99.40),
     "standard": Goal(300, 99.55),
-    "strong": Goal(1200, 99.66),
+    "strong": Goal(1200, 99.66, robustness=93.0),
     "best": Goal(2700, 99.70),
     "ensemble": Goal(None, 99.77, runs=("best-0", "best-1", "strong-1", "strong-2")),
     "tiny": Goal(600, 99.50),

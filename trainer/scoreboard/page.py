@@ -33,6 +33,7 @@ def page(records: Records, architectures: Collection[str]) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|---|---:|---:|",
         *(_row(name, kept) for name, kept in recipes.items()),
         *("", "ECE and NLL are means, with the temperature that validation fitted. Missed goals are in bold.", ""),
+        *(line for name, kept in recipes.items() for line in _robustness(name, kept)),
         *("## Every run", ""),
         "| recipe | seed | test % | validation % | training s | epochs | date | machine |",
         "|---|---:|---:|---:|---:|---:|---|---|",
@@ -43,6 +44,36 @@ def page(records: Records, architectures: Collection[str]) -> str:
         *_zoo(records.zoo, architectures),
     ]
     return "\n".join(lines)
+
+
+def _robustness(name: str, kept: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the section on corruptions, if a recipe was measured under any."""
+    measured = [one for one in kept if one.get("corruptions")]
+    if not measured:
+        return []
+    names = [row["corruption"] for row in measured[0]["corruptions"]]
+    shares = {c: statistics.mean(_under(one)[c]["accuracy"] for one in measured) for c in names}
+    never = [c for c in names if not _under(measured[0])[c]["trained_for"]]
+    wanted, mean = GOALS[name].robustness, 100 * statistics.mean(shares.values())
+    missed = "" if wanted is None or mean >= wanted else ": **missed**"
+    seeds = ", ".join(f"seed {one['seed']}" for one in measured)
+    return [
+        f"## `{name}` under corruptions",
+        "",
+        f"Accuracy on the test images under the {len(names)} corruptions of MNIST-C (Mu and Gilmer 2019, arXiv",
+        f"1906.02337), mean of {seeds}: **{mean:.2f} %** ({wanted} wanted{missed}).",
+        f"Augmentation has nothing like {', '.join(never) or 'none of them left'}, and something like all others.",
+        f"`python scripts/evaluate.py runs/results/{name}-0 --robustness`",
+        "",
+        "| corruption | accuracy % | its like in training |",
+        "|---|---:|---|",
+        *(f"| {c} | {100 * share:.2f} | {'no' if c in never else 'yes'} |" for c, share in shares.items()),
+        "",
+    ]
+
+
+def _under(one: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {row["corruption"]: row for row in one["corruptions"]}
 
 
 def _zoo(kept: Sequence[Mapping[str, Any]], architectures: Collection[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from trainer.errors import InkwellError, UsageError
 from trainer.files import to_json
 from trainer.rundir import CONFIG, RESULT, read_json
 from trainer.scoreboard.goals import GOALS, ZOO
+
+ROBUSTNESS = "robustness.csv"
 
 SCORES = ("accuracy", "ece", "nll", "calibrated_ece", "calibrated_nll")
 
@@ -50,6 +53,7 @@ def record(run_dir: Path, recipe: str, machine: str) -> dict[str, Any]:
         "val_accuracy": result["best"]["val_accuracy"],
         "best_epoch": result["best"]["epoch"],
         "test_images": result["data"]["test"],
+        "corruptions": _corruptions(run_dir / "report" / ROBUSTNESS),
         **{f"test_{name}": result["test"].get(name) for name in SCORES},
         "data_digest": result["data"]["digest"],
         "versions": result["versions"],
@@ -58,6 +62,26 @@ def record(run_dir: Path, recipe: str, machine: str) -> dict[str, Any]:
         "machine": machine,
         "date": time.strftime("%Y-%m-%d", time.gmtime(run["ended"])),
     }
+
+
+def is_examined(run_dir: Path) -> bool:
+    """Return whether `evaluate.py --robustness` has looked at a run."""
+    return (run_dir / "report" / ROBUSTNESS).exists()
+
+
+def _corruptions(file: Path) -> list[dict[str, Any]]:
+    """Return what `evaluate.py --robustness` found, if it was asked: for each corruption its accuracy."""
+    if not file.exists():
+        return []
+    with file.open(encoding="utf-8", newline="") as lines:
+        return [
+            {
+                "corruption": row["corruption"],
+                "accuracy": float(row["accuracy"]),
+                "trained_for": row["trained_for"] == "True",
+            }
+            for row in csv.DictReader(lines)
+        ]
 
 
 def place(folder: Path, recipe: str, which: int | str) -> Path:
