@@ -95,7 +95,14 @@ def making(recipe: str, which: int | str, run: Path, data_dir: str) -> list[Any]
         return [*fit, "--model", which, "--data", "mnist", "--epochs", scoreboard.ZOO_EPOCHS, "--seed", 0]
     goal = scoreboard.GOALS[recipe]
     if goal.runs:
-        return [ROOT / "scripts" / "ensemble.py", *(run.parent / name for name in goal.runs), "--shift", 1, *place]
+        return [
+            ROOT / "scripts" / "ensemble.py",
+            *(run.parent / name for name in goal.runs),
+            "--shift",
+            1,
+            "--run-dir",
+            run,
+        ]
     return [*fit, "--recipe", recipe, *goal.data.split(), "--seed", which]
 
 

@@ -109,8 +109,7 @@ def test_the_loss_of_a_student_is_that_of_the_paper(keras, tmp_path):
     assert float(task.forward(student, (images, labels), training=False)[0]) == pytest.approx(hard, rel=1e-5)
 
 
-def test_members_learn_each_for_itself(script: Script, tiny: Path, keras):
-
+def test_members_learn_each_for_itself(keras):
     import tensorflow as tf
 
     from trainer.members import Members

@@ -116,4 +116,6 @@ def test_what_cannot_be_measured_is_told(keras: ModuleType, script: Script, tiny
         Trainer(net(keras)).fit(data, population=data)
     done = script("fit.py", "--data", tiny, "--set", "training.norm_images=50", "--run-dir", "x", *SILENT)
     assert done.returncode == 2
-    assert done.stderr.endswith("fit.py: error: norm_images is for batch normalisation, of which 'lenet' has none\n")
+    assert done.stderr.endswith(
+        "fit.py: error: 'lenet' has no batch normalisation whose statistics could be measured; leave norm_images out\n"
+    )

@@ -9,12 +9,13 @@ itself does not use them, so it goes on as it would have.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 from trainer.data.pipeline import EvaluationPipeline
 from trainer.errors import UsageError
@@ -39,7 +40,9 @@ class Population:
         found = model._flatten_layers(include_self=False, recursive=True)
         self.layers = [layer for layer in found if isinstance(layer, layers.BatchNormalization) and layer.trainable]
         if not self.layers:
-            raise UsageError(f"norm_images is for batch normalisation, of which {model.name!r} has none")
+            raise UsageError(
+                f"{model.name!r} has no batch normalisation whose statistics could be measured; leave norm_images out"
+            )
         self.model, self.images = model, images
         self._next = tf.function(self._of_next, autograph=False)
 
@@ -68,24 +71,21 @@ class Population:
 
 def _by_itself(found: Found) -> Mapping[keras.layers.Layer, Callable[..., Any]]:
     """Return calls that normalise a batch by its own statistics, and write those down in `found`."""
+    return {layer: partial(_normalised, layer, calls) for layer, calls in found.items()}
 
-    def of(layer: layers.BatchNormalization) -> Callable[..., Any]:
-        def call(inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
-            axis = layer.axis % len(inputs.shape)
-            others = [k for k in range(len(inputs.shape)) if k != axis]
-            shape = [-1 if k == axis else 1 for k in range(len(inputs.shape))]
-            mean, variance = tf.nn.moments(tf.cast(inputs, tf.float32), others)
-            found[layer].append((mean, variance))
-            centred = (tf.cast(inputs, tf.float32) - tf.reshape(mean, shape)) * tf.math.rsqrt(
-                tf.reshape(variance, shape) + layer.epsilon
-            )
-            scaled = centred * tf.reshape(layer.gamma, shape) if layer.scale else centred
-            normal = scaled + tf.reshape(layer.beta, shape) if layer.center else scaled
-            return tf.cast(normal, layer.compute_dtype)
 
-        return call
-
-    return {layer: of(layer) for layer in found}
+def _normalised(
+    layer: layers.BatchNormalization,
+    calls: list[tuple[tf.Tensor, tf.Tensor]],
+    inputs: tf.Tensor,
+    training: bool | None = None,
+    mask: Any = None,
+) -> tf.Tensor:
+    inputs, axis = ops.cast(inputs, "float32"), layer.axis % len(inputs.shape)
+    mean, variance = ops.moments(inputs, axes=[k for k in range(len(inputs.shape)) if k != axis])
+    calls.append((mean, variance))
+    normal = ops.batch_normalization(inputs, mean, variance, axis, layer.beta, layer.gamma, layer.epsilon)
+    return ops.cast(normal, layer.compute_dtype)
 
 
 def _together(calls: list[tuple[tf.Tensor, tf.Tensor]]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -126,8 +126,8 @@ class Trainer:
             The run: its history, its result, how it ended. The model has the weights that were tested.
 
         Raises:
-            UsageError: If plugins do not fit together, there is no step to do, the data do not fit the model, or the
-                run directory exists or is in use.
+            UsageError: If plugins do not fit together, there is no step to do, the data do not fit the model, the run
+                directory exists or is in use, or there is a `population` but no batch normalisation or validation.
             DataError: If the loss of the first batch is not finite, before any training.
             InkwellError: If the disk is too small for the checkpoints, or the run directory cannot be made.
             CheckpointError: If there is no sound checkpoint to resume from, or it does not fit.

@@ -62,7 +62,9 @@ def _robustness(name: str, kept: Sequence[Mapping[str, Any]]) -> list[str]:
         "",
         f"Accuracy on the test images under the {len(names)} corruptions of MNIST-C (Mu and Gilmer 2019, arXiv",
         f"1906.02337), mean of {seeds}: **{mean:.2f} %** ({wanted} wanted{missed}).",
-        f"Augmentation has nothing like {', '.join(never) or 'none of them left'}, and something like all others.",
+        f"Augmentation has nothing like {', '.join(never)}, and something like all others."
+        if never
+        else "Augmentation has something like each of them.",
         f"`python scripts/evaluate.py runs/results/{name}-0 --robustness`",
         "",
         "| corruption | accuracy % | its like in training |",
