@@ -16,6 +16,11 @@ that of training as the run's ledger has it, the least of the seeds, since the m
 the second table. Written by `python scripts/results.py` from `scripts/recipes/results/`, never by hand.
 """
 
+CALIBRATION = """\
+ECE and NLL are means, with the temperature that validation fitted; `ensemble` has none, since an image that validated
+one member has trained another. Missed goals are in bold.
+"""
+
 
 def page(records: Records, architectures: Collection[str]) -> str:
     """Return RESULTS.md.
@@ -32,7 +37,7 @@ def page(records: Records, architectures: Collection[str]) -> str:
         "| recipe | model | parameters | training | seeds | mean % | sd | least - most | wanted | ECE % | NLL |",
         "|---|---|---:|---:|---:|---:|---:|---:|---|---:|---:|",
         *(_row(name, kept) for name, kept in recipes.items()),
-        *("", "ECE and NLL are means, with the temperature that validation fitted. Missed goals are in bold.", ""),
+        *("", *CALIBRATION.splitlines(), ""),
         *(line for name, kept in recipes.items() for line in _robustness(name, kept)),
         *("## Every run", ""),
         "| recipe | seed | test % | validation % | training s | epochs | date | machine |",
