@@ -73,10 +73,13 @@ def test_a_missed_goal_is_said_and_wrong_records_are_told(tmp_path: Path):
     kept = {
         **{"recipe": "tiny", "seed": 0, "model": "tiny9k", "parameters": 9_866, "epochs": 1, "train_seconds": 9.0},
         **{"val_accuracy": 0.99, "test_accuracy": 0.9949, "test_ece": 0.1, "test_nll": 0.1, "date": "", "machine": ""},
-        **{"test_calibrated_ece": None, "test_calibrated_nll": None},
+        **{"test_calibrated_ece": None, "test_calibrated_nll": None, "config": '[model]\nname = "tiny9k"'},
     }
     page = lambda **changes: scoreboard.page(scoreboard.Records({"tiny": [{**kept, **changes}]}, []), [])  # noqa: E731
     assert "**99.50 % in 600 s: missed**" in page()
+    assert "| `tiny` | `tiny9k` | 9,866 |" in page()
+    three = '[model]\nname = "ensemble"\nargs = { members = [{ name = "m3" }, { name = "m5" }, { name = "m3" }] }'
+    assert "| 2 x `m3`, `m5` |" in page(config=three)
     assert "missed" not in page(test_accuracy=0.995).replace("Missed goals", "")
     assert "**99.50 % in 600 s: missed**" in page(test_accuracy=1, train_seconds=601)
     (tmp_path / "tiny-0.json").write_text("{")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+import tomllib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -113,7 +115,7 @@ def _row(name: str, kept: Sequence[Mapping[str, Any]]) -> str:
     wanted = f"{goal.accuracy:.2f} %" + (f" in {goal.seconds:,.0f} s" if goal.seconds else "")
     cells = [
         f"`{name}`",
-        f"`{first['model']}`",
+        _networks(first),
         f"{first['parameters']:,}",
         f"{seconds:,.1f} s" if goal.seconds else "-",
         str(len(kept)),
@@ -125,6 +127,14 @@ def _row(name: str, kept: Sequence[Mapping[str, Any]]) -> str:
         _mean(kept, "nll", 1),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _networks(one: Mapping[str, Any]) -> str:
+    """Return the architecture of a run; of an ensemble, how many of which it averages."""
+    model = tomllib.loads(one["config"])["model"]
+    counts = Counter(member["name"] for member in model["args"]["members"]) if model["name"] == "ensemble" else {}
+    parts = [f"{count} x `{name}`" if count > 1 else f"`{name}`" for name, count in counts.items()]
+    return ", ".join(parts) or f"`{one['model']}`"
 
 
 def _mean(kept: Sequence[Mapping[str, Any]], name: str, factor: float) -> str:
