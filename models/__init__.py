@@ -5,7 +5,7 @@ logits float32 `[N, num_classes]`. Parameters are the trained ones, as papers co
 10 classes.
 """
 
-from trainer.registry import models
+from trainer.registry import models, tasks
 
 models.table(
     {
@@ -39,8 +39,10 @@ models.table(
         "micro2k": ("models.micro2k:micro2k", "one separable convolution applied three times, 1,936 parameters"),
         "nano700": ("models.nano700:nano700", "four thin separable convolutions, 697 parameters"),
         "ensemble": (
-            "models.ensemble:ensemble",
+            "models.ensemble.model:ensemble",
             "the mean of several models, two LeNets by itself, 123,412 parameters",
         ),
     }
 )
+
+tasks.table({"members": ("models.ensemble.task:Members", "classes from an ensemble whose members learn side by side")})

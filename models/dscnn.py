@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from trainer.arguments import Count, Share
+from trainer.config.types import Count, Share
 from trainer.registry import models
 
 

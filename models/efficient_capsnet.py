@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from models.sizes import check_size
-from trainer.arguments import Positive
+from trainer.config.types import Positive
 from trainer.registry import models
 
 

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.arguments import Share
+from trainer.config.types import Share
 from trainer.registry import models
 
 

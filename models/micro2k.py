@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from models.sizes import check_size
-from trainer.arguments import Share
+from trainer.config.types import Share
 from trainer.registry import models
 
 

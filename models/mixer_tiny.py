@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.arguments import Count
+from trainer.config.types import Count
 from trainer.registry import models
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from trainer.arguments import Count, Share
+from trainer.config.types import Count, Share
 from trainer.registry import models
 
 

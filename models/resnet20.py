@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from trainer.arguments import Count
+from trainer.config.types import Count
 from trainer.registry import models
 
 

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.arguments import Count, Share
+from trainer.config.types import Count, Share
 from trainer.registry import models
 
 
@@ -53,6 +53,6 @@ def _convolution(x: Any, channels: int, size: int, name: str, pool: bool = False
     x = layers.Conv2D(channels, size, padding=padding, use_bias=False, name=name)(x)
     if pool:
         x = layers.MaxPooling2D(name=f"{name}_pool")(x)
-    # the least epsilon that the fused operation takes; see trainer.normalisation
+    # the least epsilon that the fused operation takes; see trainer.kernels.normalisation
     x = layers.BatchNormalization(momentum=0.9, epsilon=1.001e-5, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from plugins.monitor import Best, Mode
-from trainer.arguments import Count, Positive
+from trainer.config.types import Count, Positive
 from trainer.plugin import Every, Plugin
 from trainer.registry import plugins
 from trainer.run import Run

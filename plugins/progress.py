@@ -6,10 +6,10 @@ import os
 import time
 from typing import TYPE_CHECKING, Literal
 
+from trainer.console.tables import table
 from trainer.plugin import Every, Plugin
 from trainer.registry import plugins
 from trainer.run import Run
-from trainer.summary import table
 
 if TYPE_CHECKING:
     from rich.console import Console

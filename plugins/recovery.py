@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from plugins.monitor import all_finite
-from trainer.arguments import Count, Positive
+from trainer.config.types import Count, Positive
 from trainer.errors import UsageError
 from trainer.plugin import Every, Plugin
 from trainer.registry import plugins

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 try:
-    from trainer.cli import Parser, run_script
-    from trainer.config import parse_spec
+    from trainer.config.schema import parse_spec
+    from trainer.console.cli import Parser, run_script
     from trainer.errors import InkwellError, UsageError, unknown
 except ModuleNotFoundError as error:
     sys.exit(f"bench.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
@@ -72,7 +72,7 @@ def check(args: Namespace) -> list[str]:
 def options(args: Namespace, name: str) -> Any:
     """Return what the benchmark `name` is asked for."""
     model, arguments = parse_spec(args.model)
-    return import_module("benchmarks.options").Options(
+    return import_module("scripts.benchmarks.options").Options(
         data=args.data,
         data_dir=args.data_dir,
         model=model,
@@ -92,12 +92,12 @@ def main() -> int:
     args = parser().parse()
     names = check(args)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # contenders and their files go too
-    machine = import_module("benchmarks.machine")
+    machine = import_module("scripts.benchmarks.machine")
     found: dict[str, Any] = {"machine": machine.facts(), "benchmarks": {}}
     for name in names:
         print(f"{name}: {NAMES[name]}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="inkwell-", ignore_cleanup_errors=True) as folder:
-            report = import_module(f"benchmarks.{name}").run(options(args, name), Path(folder))
+            report = import_module(f"scripts.benchmarks.{name}").run(options(args, name), Path(folder))
         print(report.text(), end="\n\n", flush=True)
         found["benchmarks"][name] = report.data
         write(found, args)
@@ -115,7 +115,7 @@ def write(found: dict[str, Any], args: Namespace) -> None:
         if args.json is not None:
             args.json.write_text(json.dumps(found, indent=2) + "\n")
         if args.png is not None and "speed" in found["benchmarks"]:
-            import_module("benchmarks.chart").draw(found["benchmarks"]["speed"], args.png)
+            import_module("scripts.benchmarks.chart").draw(found["benchmarks"]["speed"], args.png)
     except OSError as error:
         raise InkwellError(f"{error.filename} cannot be written: {error.strerror}") from error
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 try:
-    from trainer.cli import Parser, run_script
+    from trainer.console.cli import Parser, run_script
     from trainer.errors import UsageError
-    from trainer.rundir import newest_done
+    from trainer.runs.directory import newest_done
 except ModuleNotFoundError as error:
     sys.exit(f"draw.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
@@ -34,7 +34,7 @@ def main() -> int:
     recognizer = args.recognizer or args.run or newest_done(args.runs)
     if not recognizer.is_dir():
         raise UsageError(f"{recognizer} is no folder")
-    from page.server import serve
+    from scripts.page.server import serve
 
     serve(recognizer, args.inbox, args.port, args.open)
     return 0

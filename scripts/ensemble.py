@@ -7,10 +7,10 @@ from pathlib import Path
 
 try:
     import models  # noqa: F401  (fills the table of models)
-    from trainer.cli import Parser, run_script
-    from trainer.combining import combine
-    from trainer.rundir import default_name
-    from trainer.summary import result_table
+    from models.ensemble.combine import combine
+    from trainer.console.cli import Parser, run_script
+    from trainer.console.tables import result_table
+    from trainer.runs.directory import default_name
 except ModuleNotFoundError as error:
     sys.exit(f"ensemble.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 

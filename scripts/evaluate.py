@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 try:
     import models  # noqa: F401  (fills the table of models)
-    from trainer.cli import Parser, run_script
-    from trainer.data.sources import check_source
-    from trainer.restore import find_checkpoint, load_trained
-    from trainer.rundir import newest_done
-    from trainer.summary import class_table, evaluation_rows, robustness_table, score_rows, table
+    from trainer.console.cli import Parser, run_script
+    from trainer.console.tables import class_table, evaluation_rows, robustness_table, score_rows, table
+    from trainer.data.sources.find import check_source
+    from trainer.runs.directory import newest_done
+    from trainer.runs.trained import find_checkpoint, load_trained
 except ModuleNotFoundError as error:
     sys.exit(f"evaluate.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
 if TYPE_CHECKING:
-    from trainer.evaluation.examination import Examination
+    from trainer.examine import Examination
 
 
 def parser() -> Parser:
@@ -47,7 +47,7 @@ def main() -> int:
     chosen = trained.images(args.data, args.data_dir, args.split)
     for notice in chosen.notices:
         print(f"evaluate.py: {notice}", file=sys.stderr)
-    from trainer.evaluation.examination import Examination, report_folder
+    from trainer.examine import Examination, report_folder
 
     folder = report_folder(path, chosen, args.out)
     examination = Examination(trained, chosen)
@@ -68,7 +68,7 @@ def main() -> int:
 
 def _classes(examination: Examination, other: Path | None, folder: Path, rows: list[tuple[str, str]]) -> None:
     """Print and write how well classes are told apart, and how another model does."""
-    from plugins.plots.evaluation import write_evaluation
+    from plugins.report.pictures.evaluation import write_evaluation
 
     assert examination.predictions is not None
     compared = examination.compare(other) if other is not None else None
@@ -86,8 +86,8 @@ def _classes(examination: Examination, other: Path | None, folder: Path, rows: l
 
 def _robustness(examination: Examination, folder: Path) -> None:
     """Print and write how well worse images are read."""
-    from plugins.plots.evaluation import write_robustness
-    from trainer.robustness.measure import summary
+    from plugins.report.pictures.evaluation import write_robustness
+    from trainer.evaluation.robustness.measure import summary
 
     corruptions, variations = examination.robustness()
     write_robustness(folder, corruptions, variations, examination.title)

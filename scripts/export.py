@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 try:
     import models  # noqa: F401  (fills the table of models)
-    from trainer.cli import Parser, run_script
+    from trainer.console.cli import Parser, run_script
+    from trainer.console.listing import listing
     from trainer.errors import InkwellError
     from trainer.export import formats
     from trainer.export.exporting import check_free, export
-    from trainer.listing import listing
-    from trainer.restore import find_checkpoint, load_trained
-    from trainer.rundir import newest_done
+    from trainer.runs.directory import newest_done
+    from trainer.runs.trained import find_checkpoint, load_trained
 except ModuleNotFoundError as error:
     sys.exit(f"export.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
@@ -42,7 +42,7 @@ def main() -> int:
     args = parser().parse()
     check_free(args.folder)
     checkpoint = find_checkpoint(args.run or newest_done(args.runs))
-    from models.recognizer.rejection import measured
+    from models.recognizer.judge.rejection import measured
     from trainer.export.original import Original
 
     trained = load_trained(checkpoint)

@@ -13,14 +13,14 @@ try:
     import models  # noqa: F401  (fills the table of models)
     import plugins  # noqa: F401  (fills the table of plugins)
     from trainer import registry
-    from trainer.assemble import assemble, check, import_user_module, start
-    from trainer.cli import Parser, run_script
-    from trainer.config import DEFAULT_PLUGINS, Config, override, parse_spec, read_toml, resolve
+    from trainer.config.recipes import list_recipes, read_recipe
+    from trainer.config.schema import DEFAULT_PLUGINS, Config, override, parse_spec, read_toml, resolve
+    from trainer.console.cli import Parser, run_script
+    from trainer.engine.ledger import Ledger
     from trainer.errors import UsageError, did_you_mean
-    from trainer.ledger import Ledger
-    from trainer.recipes import list_recipes, read_recipe
-    from trainer.resume import differences, find_run
-    from trainer.rundir import CONFIG, RESULT, check_free, default_name, read_json
+    from trainer.runs.directory import CONFIG, RESULT, check_free, default_name, read_json
+    from trainer.runs.manifest import differences, find_run
+    from trainer.session import assemble, check, import_user_module, start
 except ModuleNotFoundError as error:
     sys.exit(f"fit.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
 
-    from trainer.config import ModelConfig, TaskConfig
+    from trainer.config.schema import ModelConfig, TaskConfig
 
 RECIPES = Path(__file__).parent / "recipes"
 LISTS = {
@@ -175,7 +175,7 @@ def is_done(run_dir: Path, config: Config) -> bool:
 def print_result(result: Mapping[str, Any], run_dir: Path) -> None:
     """Print the table of the result, the run directory and how to look at it."""
     from plugins.mlflow.state import ui_command
-    from trainer.summary import result_table
+    from trainer.console.tables import result_table
 
     print(result_table(result))
     print(f"run directory   {run_dir}")
@@ -186,7 +186,7 @@ def print_result(result: Mapping[str, Any], run_dir: Path) -> None:
 
 def print_plan(plan: list[tuple[str, str]], run_dir: Path) -> None:
     """Print what a run would do and where it would go."""
-    from trainer.summary import table
+    from trainer.console.tables import table
 
     print(table([*plan, ("run directory", str(run_dir))]))
 

@@ -9,10 +9,10 @@ try:
     import models  # noqa: F401  (fills the table of models)
     from plugins.mlflow.mirror import reason
     from plugins.mlflow.sync import Busy, behind, bring_up_to_date
-    from trainer.cli import Parser, run_script
+    from trainer.console.cli import Parser, run_script
     from trainer.errors import InkwellError, UsageError
     from trainer.run import process_facts
-    from trainer.rundir import RUN
+    from trainer.runs.directory import RUN
 except ModuleNotFoundError as error:
     sys.exit(
         f"mlflow_sync.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e ."

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 try:
     import models  # noqa: F401  (fills the table of models)
-    from trainer.cli import Parser, run_script
+    from trainer.console.cli import Parser, run_script
     from trainer.errors import DataError, UsageError
-    from trainer.restore import find_checkpoint
-    from trainer.rundir import newest_done
+    from trainer.runs.directory import newest_done
+    from trainer.runs.trained import find_checkpoint
 except ModuleNotFoundError as error:
     sys.exit(f"predict.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 try:
     from plugins.mlflow.model import promote
     from plugins.mlflow.store import Store
-    from trainer.cli import Parser, run_script
+    from trainer.console.cli import Parser, run_script
 except ModuleNotFoundError as error:
     sys.exit(f"promote.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 

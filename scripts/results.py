@@ -10,11 +10,11 @@ from typing import Any
 
 try:
     import models  # noqa: F401  (fills the table of models)
-    from trainer import scoreboard
-    from trainer.cli import Parser, run_script
+    from scripts import scoreboard
+    from trainer.console.cli import Parser, run_script
     from trainer.errors import InkwellError, unknown
     from trainer.registry import models as registry
-    from trainer.rundir import RESULT
+    from trainer.runs.directory import RESULT
 except ModuleNotFoundError as error:
     sys.exit(f"results.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
@@ -108,7 +108,7 @@ def making(recipe: str, which: int | str, run: Path, data_dir: str) -> list[Any]
 
 def keep(recipe: str, run: Path) -> None:
     """Keep a record of a finished run."""
-    from benchmarks.machine import facts
+    from scripts.benchmarks.machine import facts
 
     machine = facts()
     kept = scoreboard.record(run, recipe, f"{machine['cores']} cores of {machine['cpu']}")

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 try:
-    from trainer.cli import Parser, run_script
+    from trainer.console.cli import Parser, run_script
+    from trainer.console.listing import FORMATS, listing
     from trainer.errors import UsageError
-    from trainer.listing import FORMATS, listing
-    from trainer.overview import COLUMNS, differences, find_runs, read_run, select, sort
+    from trainer.runs.table import COLUMNS, differences, find_runs, read_run, select, sort
 except ModuleNotFoundError as error:
     sys.exit(f"runs.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 

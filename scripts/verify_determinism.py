@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 try:
     from trainer.checkpoint import Checkpoints, read
-    from trainer.cli import Parser, run_script
-    from trainer.config import Config, resolve
+    from trainer.config.schema import Config, resolve
+    from trainer.console.cli import Parser, run_script
     from trainer.errors import CheckpointError, InkwellError, UsageError
 except ModuleNotFoundError as error:
     sys.exit(

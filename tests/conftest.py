@@ -14,18 +14,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from trainer import Every, Plugin, Run, backend
+from trainer import Every, Plugin, Run, startup
 from trainer.data.imageset import ImageSet
 
 ROOT = Path(__file__).parents[1]
 
-backend.configure()
+startup.configure()
 
 
 @pytest.fixture(scope="session")
 def keras():
     """Keras on a started TensorFlow; what does not ask for it is tested without."""
-    backend.start(seed=0)
+    startup.start(seed=0)
     import keras
 
     return keras

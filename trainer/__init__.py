@@ -6,19 +6,19 @@ Names are imported when they are used, so that a plugin's tests and `--help` do 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from trainer.backend import configure
+from trainer.startup import configure
 
 if TYPE_CHECKING:
     from trainer.plugin import Every, Plugin
     from trainer.run import Run
-    from trainer.task import Task
+    from trainer.tasks.task import Task
     from trainer.trainer import Trainer
 
 _HOMES = {
     "Every": "trainer.plugin",
     "Plugin": "trainer.plugin",
     "Run": "trainer.run",
-    "Task": "trainer.task",
+    "Task": "trainer.tasks.task",
     "Trainer": "trainer.trainer",
 }
 

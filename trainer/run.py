@@ -86,7 +86,7 @@ class Run:
         drops: Roles given up with `drop`.
         saved: The step of the checkpoint that each role was last pointed to.
         notes: What plugins keep in `run.json`, by key (`note`).
-        plan: What the run is going to do, as rows of label and text; see `trainer.plan`.
+        plan: What the run is going to do, as rows of label and text; see `trainer.console.plan`.
     """
 
     name: str = ""

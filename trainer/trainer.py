@@ -1,4 +1,4 @@
-"""`Trainer`: fit, evaluate, predict. What comes before the loop and after it; the loop is `trainer.loop`."""
+"""`Trainer`: fit, evaluate, predict. What comes before the loop and after it; the loop is `trainer.engine.loop`."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import checkpoint, resume
+from plugins.norm_statistics import Population
+from trainer import checkpoint
+from trainer.console.plan import plan
 from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import EvaluationPipeline, Fixed, InOrder, Shuffled, Streamed, TrainPipeline
+from trainer.engine.hooks import Hooks
+from trainer.engine.learning_rate import LearningRate
+from trainer.engine.ledger import Ledger, bottleneck
+from trainer.engine.loop import Course, Loop
+from trainer.engine.preflight import check_data, check_directory, check_first_loss, check_schedule, check_space
+from trainer.engine.signals import listening
+from trainer.engine.step import EvaluationStep, TrainStep
 from trainer.errors import PluginError, TrainingFailed, UsageError
 from trainer.evaluation.predictions import Predictions
-from trainer.hooks import Hooks
-from trainer.ledger import Ledger, bottleneck
-from trainer.loop import Course, Loop
-from trainer.plan import plan
+from trainer.kernels.select import SingleDevice
 from trainer.plugin import Every, Plugin, check_plugins
-from trainer.population import Population
-from trainer.preflight import check_data, check_directory, check_first_loss, check_schedule, check_space
-from trainer.rate import LearningRate
-from trainer.recorder import Recorder
-from trainer.result import make_result
 from trainer.run import Run, Status
-from trainer.signals import listening
-from trainer.step import EvaluationStep, TrainStep
-from trainer.strategy import SingleDevice
-from trainer.task import Classification, Task, logged_names
+from trainer.runs import manifest
+from trainer.runs.recorder import Recorder
+from trainer.runs.result import make_result
+from trainer.tasks.task import Classification, Task, logged_names
 
 
 class Trainer:
@@ -253,7 +254,7 @@ class Trainer:
         check_directory(self.run_dir, going_on)
         if going_on:
             saved = loop.recorder.newest()
-            resume.check(loop.run, saved.manifest, anyway)
+            manifest.check(loop.run, saved.manifest, anyway)
             checkpoint.check_fits(saved, loop.variables)
         check_first_loss(self.task, self.model, course)
         check_schedule(loop.run, self.rate)

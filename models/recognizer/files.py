@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.recognizer.reading import Line, Reading
-from trainer.data.image import MAX_BYTES, SUFFIXES
+from trainer.data.sources.image import MAX_BYTES, SUFFIXES
 from trainer.errors import DataError
 
 STDIN = Path("-")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.data.image import read_image
+from trainer.data.sources.image import read_image
 
 FAINTEST = 8
 """A picture whose gray levels lie closer together than this shows nothing."""

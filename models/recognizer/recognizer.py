@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from models.recognizer.framing import frame
-from models.recognizer.importance import importance
-from models.recognizer.ink import Ink, find_ink
-from models.recognizer.lines import lines_of, typical_height
-from models.recognizer.pieces import Piece, gap, ink_of, joined, one_digit, pieces_of
+from models.recognizer.find.framing import frame
+from models.recognizer.find.ink import Ink, find_ink
+from models.recognizer.find.lines import lines_of, typical_height
+from models.recognizer.find.pieces import Piece, gap, ink_of, joined, one_digit, pieces_of
+from models.recognizer.find.touching import Part, cut_apart
+from models.recognizer.judge.importance import importance
+from models.recognizer.judge.rejection import THRESHOLD, reason
+from models.recognizer.judge.views import read_in_views, worth
 from models.recognizer.plain import as_framed, scaled
 from models.recognizer.reading import Box, Digit, Line, Reading
-from models.recognizer.rejection import THRESHOLD, reason
 from models.recognizer.source import Source, load_source
-from models.recognizer.touching import Part, cut_apart
-from models.recognizer.views import read_in_views, worth
 from trainer.errors import DataError
 
 SHEET = 1_500_000

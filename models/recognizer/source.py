@@ -12,8 +12,8 @@ import numpy as np
 from trainer.errors import InkwellError, first_line
 from trainer.export import formats
 from trainer.export.format import SPEC, Classifier, Format
-from trainer.restore import Trained, find_checkpoint, load_trained
-from trainer.rundir import read_json
+from trainer.runs.directory import read_json
+from trainer.runs.trained import Trained, find_checkpoint, load_trained
 
 DIGITS = tuple("0123456789")
 

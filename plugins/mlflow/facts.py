@@ -11,8 +11,8 @@ from typing import Any
 
 from plugins.mlflow.points import Point, allowed, is_number, points
 from trainer.files import flatten
-from trainer.provenance import without_password
-from trainer.rundir import CONFIG, HISTORY, RESULT, read_json
+from trainer.runs.directory import CONFIG, HISTORY, RESULT, read_json
+from trainer.runs.provenance import without_password
 
 STATUS = {"running": "RUNNING", "done": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 IDENTITY = "inkwell.id"

@@ -16,8 +16,8 @@ from plugins.mlflow.remote import RemoteRun, import_client
 from plugins.mlflow.state import State
 from plugins.mlflow.store import Store
 from plugins.mlflow.system import SYSTEM
-from trainer.provenance import without_password
-from trainer.rundir import CONFIG, HISTORY, RESULT, RUN, read_json
+from trainer.runs.directory import CONFIG, HISTORY, RESULT, RUN, read_json
+from trainer.runs.provenance import without_password
 
 
 class Mirror:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.mlflow.remote import import_client
 from trainer.errors import InkwellError, UsageError, first_line, unknown
-from trainer.rundir import read_json
+from trainer.runs.directory import read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,7 @@ def _export(run_dir: Path, folder: Path) -> dict[str, Any]:
     from trainer.export.images import digits
     from trainer.export.original import Original
     from trainer.export.proof import Answer
-    from trainer.restore import load_trained
+    from trainer.runs.trained import load_trained
 
     def answer(folder: Path, images: np.ndarray) -> Answer:
         return Answer(saved_model.read(mlflow_model.saved_in(folder))(images))

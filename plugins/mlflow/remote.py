@@ -12,8 +12,8 @@ from plugins.mlflow import facts
 from plugins.mlflow.points import Point, batches
 from plugins.mlflow.state import State
 from plugins.mlflow.store import Store
-from trainer.provenance import without_password
-from trainer.rundir import CONFIG
+from trainer.runs.directory import CONFIG
+from trainer.runs.provenance import without_password
 
 if TYPE_CHECKING:
     from mlflow.client import MlflowClient

@@ -18,7 +18,7 @@ from plugins.mlflow.journal import Mark
 from plugins.mlflow.store import Store
 from trainer.errors import InkwellError
 from trainer.files import to_json, write_atomic
-from trainer.rundir import read_json
+from trainer.runs.directory import read_json
 
 STATE, LOCK = "mlflow.json", ".mlflow.lock"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from trainer.provenance import without_password
+from trainer.runs.provenance import without_password
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
 BUSY_SECONDS = 5.0

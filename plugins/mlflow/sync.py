@@ -12,7 +12,7 @@ from plugins.mlflow.mirror import Mirror, is_current, lacks_model
 from plugins.mlflow.state import State, mirror_lock
 from plugins.mlflow.store import Store
 from trainer.errors import InkwellError
-from trainer.rundir import RUN, is_alive, read_json
+from trainer.runs.directory import RUN, is_alive, read_json
 
 
 class Busy(InkwellError):  # noqa: N818, a state and no fault

@@ -17,7 +17,7 @@ from plugins.mlflow.store import Store
 from plugins.mlflow.sync import behind, bring_up_to_date
 from plugins.mlflow.system import Sampler
 from trainer.run import process_facts
-from trainer.rundir import HISTORY
+from trainer.runs.directory import HISTORY
 
 POLL_SECONDS = 3.0
 RETRY_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)

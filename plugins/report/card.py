@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from plugins.report.facts import Facts
+from plugins.report.contents import Facts
 from plugins.report.page import environment
 from trainer.files import write_atomic
 

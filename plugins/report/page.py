@@ -6,9 +6,9 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from plugins.report.facts import Facts
+from plugins.report.contents import Facts
+from trainer.console.tables import count
 from trainer.files import write_atomic
-from trainer.summary import count
 
 PICTURES = ("curves", "confusion", "reliability", "errors", "robustness", "variations")
 HERE = Path(__file__).parent

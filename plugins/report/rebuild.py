@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from plugins.plots.confusion import draw_confusion, write_confusion
-from plugins.plots.curves import write_curves
-from plugins.plots.evaluation import write_evaluation
-from plugins.plots.style import class_names, save
 from plugins.report.card import write_card
-from plugins.report.facts import gather
+from plugins.report.contents import gather
 from plugins.report.page import write_page
+from plugins.report.pictures.confusion import draw_confusion, write_confusion
+from plugins.report.pictures.curves import write_curves
+from plugins.report.pictures.evaluation import write_evaluation
+from plugins.report.pictures.style import class_names, save
 from trainer.errors import InkwellError, UsageError
-from trainer.rundir import HISTORY, RESULT, RUN
+from trainer.runs.directory import HISTORY, RESULT, RUN
 
 
 def write_report(folder: Path, result: Mapping[str, Any] | None = None) -> None:
@@ -92,8 +92,8 @@ def _confusion(folder: Path) -> None:
 
 def _evaluation(folder: Path) -> list[str]:
     """Let the model read its test images again and draw what it made of them; return what could not be done."""
-    from trainer.evaluation.examination import Examination
-    from trainer.restore import load_trained
+    from trainer.examine import Examination
+    from trainer.runs.trained import load_trained
 
     try:
         trained = load_trained(folder)

@@ -22,7 +22,7 @@ from trainer.errors import InkwellError
 from .options import tell
 from .worker import GO, REST, Job
 
-SCRIPTS = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LONGEST = 600.0
 """Seconds after which an answer is no longer waited for."""
 
@@ -33,7 +33,7 @@ class Contender:
 
     Attributes:
         name: What it is called in tables.
-        target: `module:function` that runs it, below `benchmarks.contenders`.
+        target: `module:function` that runs it, below `scripts.benchmarks.contenders`.
         extra: What its job says besides.
         environment: Variables of its process; None for one that must not be set.
         needs: A package that may be absent.
@@ -55,8 +55,8 @@ class Worker:
         self._log = folder / "stderr"
         job = dataclasses.replace(job, folder=str(folder), extra={**job.extra, **contender.extra})
         (folder / "job.json").write_text(json.dumps(dataclasses.asdict(job)))
-        target = f"benchmarks.contenders.{contender.target}"
-        command = [sys.executable, "-P", "-m", "benchmarks.worker", target, str(folder / "job.json")]
+        target = f"scripts.benchmarks.contenders.{contender.target}"
+        command = [sys.executable, "-P", "-m", "scripts.benchmarks.worker", target, str(folder / "job.json")]
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 command,
@@ -135,7 +135,7 @@ class Worker:
 
 def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     """Return the environment of a process that finds the benchmarks, with `changes`."""
-    paths = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")]), str(Path.cwd())]  # the last for --import
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")]), str(Path.cwd())]  # the last for --import
     merged = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **changes}
     return {name: value for name, value in merged.items() if value is not None}
 

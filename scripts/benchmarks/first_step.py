@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trainer.ledger import Ledger
+from trainer.engine.ledger import Ledger
 from trainer.plugin import Every, Plugin
 from trainer.registry import plugins
 from trainer.run import Run

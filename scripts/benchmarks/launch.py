@@ -13,12 +13,12 @@ from typing import Any
 from trainer.errors import InkwellError
 
 from . import FILE
-from .arena import LONGEST, SCRIPTS, environment
+from .arena import LONGEST, ROOT, environment
 from .images import Images
 from .options import Options
 
-FIT = str(SCRIPTS / "fit.py")
-IMPORTED = ("--import", "benchmarks.first_step", "--plugin", "first_step")
+FIT = str(ROOT / "scripts" / "fit.py")
+IMPORTED = ("--import", "scripts.benchmarks.first_step", "--plugin", "first_step")
 
 
 def timed(command: Sequence[str], folder: Path, changes: Mapping[str, str] | None = None, status: int = 0) -> float:

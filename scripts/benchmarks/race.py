@@ -85,7 +85,7 @@ def _inkwell(options: Options, recipe: Recipe, place: Path) -> dict[str, Any]:
 def _rival(module: str, recipe: Recipe, place: Path) -> dict[str, Any]:
     started = time.time()
     out = place / "found.json"
-    total = timed(["-P", "-m", f"benchmarks.contenders.{module}", recipe.to_json(), str(out)], place)
+    total = timed(["-P", "-m", f"scripts.benchmarks.contenders.{module}", recipe.to_json(), str(out)], place)
     found = json.loads(out.read_text())
     return {**found, "reached": found["reached"] - started, "total": total}
 

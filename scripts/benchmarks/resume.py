@@ -10,8 +10,8 @@ import numpy as np
 
 from trainer.checkpoint import Checkpoints, Snapshot, read
 from trainer.errors import InkwellError
-from trainer.rundir import HISTORY
-from trainer.task import Classification, logged_names
+from trainer.runs.directory import HISTORY
+from trainer.tasks.task import Classification, logged_names
 
 from . import STOP_AT
 from .images import Images, prepare

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from trainer.data.image import MAX_BYTES
+from trainer.data.sources.image import MAX_BYTES
 
 HOSTS = ("127.0.0.1", "localhost")
 """Names of this machine. Another site's name that was made to point here (DNS rebinding) is none of them."""

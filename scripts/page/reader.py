@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SCRIPTS = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LONGEST_LINE = 2**24
 """Bytes of an answer; one about an image of 28 x 28 has 3,000."""
 
@@ -88,9 +88,9 @@ class Reader:
             self._waiting -= 1
 
     async def _start(self) -> Process:
-        paths = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "page.worker", str(self.recognizer), str(self.inbox)),
+            *(sys.executable, "-P", "-m", "scripts.page.worker", str(self.recognizer), str(self.inbox)),
             stdin=PIPE,
             stdout=PIPE,
             limit=LONGEST_LINE,

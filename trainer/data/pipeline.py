@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from trainer.data.augment import augment
+from trainer.data.augmentation.augment import augment
+from trainer.data.augmentation.strength import Strength, strength
 from trainer.data.imageset import ImageSet
 from trainer.data.mapped import MappedImages
-from trainer.data.strength import Strength, strength
 from trainer.errors import UsageError
 
 PREFETCH = 8

@@ -12,12 +12,12 @@ import numpy as np
 
 from trainer.checkpoint import read
 from trainer.errors import UsageError
-from trainer.result import versions
+from trainer.runs.result import versions
 
 if TYPE_CHECKING:
     import keras
 
-    from trainer.restore import Trained
+    from trainer.runs.trained import Trained
 
 SPEC = "spec.json"
 

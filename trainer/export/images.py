@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from trainer.data.embedded import mnist5k
 from trainer.data.imageset import ImageSet
+from trainer.data.sources.embedded import mnist5k
 from trainer.errors import InkwellError
 
 if TYPE_CHECKING:
-    from trainer.restore import Trained
+    from trainer.runs.trained import Trained
 
 
 def real_images(trained: Trained, count: int) -> tuple[str, np.ndarray]:

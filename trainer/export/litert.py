@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.backend import without_chatter
 from trainer.errors import InkwellError
 from trainer.export.format import Classifier, Format, Served
+from trainer.startup import without_chatter
 
 FILE = "model.tflite"
 

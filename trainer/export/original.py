@@ -12,7 +12,7 @@ from trainer.export.format import Served
 from trainer.export.images import real_images
 
 if TYPE_CHECKING:
-    from trainer.restore import Trained
+    from trainer.runs.trained import Trained
 
 SHOWN, COMPARED = 200, 1000
 """Real images that a format may learn from, and others on which its exports are compared."""

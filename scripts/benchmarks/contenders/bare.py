@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.assemble import start
-from trainer.config import Config
+from trainer.config.schema import Config
 from trainer.data.imageset import ImageSet
-from trainer.ledger import Ledger
+from trainer.engine.ledger import Ledger
+from trainer.session import start
 
 from ..nets import CHECKED, EPSILON, LEARNING_RATE, registered
 from ..worker import Job, Turns
@@ -24,11 +24,11 @@ class BareLoop:
     """Epochs, each in one call, and validations, if there are images to validate on."""
 
     def __init__(self, config: Config, model: keras.Model, train: ImageSet, validation: ImageSet | None = None) -> None:
+        from trainer.config.optimizers import build_optimizer
         from trainer.data.pipeline import InOrder, Shuffled
-        from trainer.optimizers import build_optimizer
-        from trainer.step import EvaluationStep, TrainStep
-        from trainer.strategy import SingleDevice
-        from trainer.task import Classification
+        from trainer.engine.step import EvaluationStep, TrainStep
+        from trainer.kernels.select import SingleDevice
+        from trainer.tasks.task import Classification
 
         self.train = Shuffled(train, config.data.batch_size, config.training.seed, config.data.augmentation)
         optimizer = build_optimizer(config.optimizer, config.training.epochs * self.train.steps_per_epoch)
@@ -71,9 +71,9 @@ def first_losses(job: Job) -> list[float]:
     import keras
     import tensorflow as tf
 
-    from trainer.step import TrainStep
-    from trainer.strategy import SingleDevice
-    from trainer.task import Classification
+    from trainer.engine.step import TrainStep
+    from trainer.kernels.select import SingleDevice
+    from trainer.tasks.task import Classification
 
     optimizer, data = keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON), in_order(job)
     step = TrainStep(registered(job, dropout=0.0), Classification(), optimizer, data.element_spec, SingleDevice())

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.macs import multiply_accumulates
+from models.macs import multiply_accumulates
 
 from ..nets import registered
 from ..worker import Job, Turns

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import models  # noqa: F401  (fills the table of models)
 import plugins  # noqa: F401  (fills the table of plugins)
-from trainer.assemble import assemble, check, start
-from trainer.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from trainer.config.schema import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from trainer.data.imageset import ImageSet
-from trainer.ledger import Ledger
+from trainer.engine.ledger import Ledger
+from trainer.kernels.select import SingleDevice, strategy_of
 from trainer.plugin import Every, Plugin
 from trainer.run import Run
-from trainer.strategy import SingleDevice, strategy_of
+from trainer.session import assemble, check, start
 
 from ..nets import CHECKED, EPSILON, LEARNING_RATE, registered
 from ..worker import Job, Turns
 
 if TYPE_CHECKING:
-    from trainer.assemble import Session
+    from trainer.session import Session
 
 ENDLESS = 1_000_000
 """Epochs of a run that the benchmark ends."""

@@ -16,7 +16,7 @@ from .bare import BareLoop
 from .inkwell import configuration, session
 
 if TYPE_CHECKING:
-    from trainer.assemble import Session
+    from trainer.session import Session
 
 
 class Pairs(Plugin):

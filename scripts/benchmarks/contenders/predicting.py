@@ -14,9 +14,9 @@ from ..worker import Job, Turns
 
 def trainer(job: Job, turns: Turns) -> None:
     """`Trainer.predict` on bytes."""
-    from trainer import backend
+    from trainer import startup
 
-    backend.start(seed=0)
+    startup.start(seed=0)
     from trainer.trainer import Trainer
 
     images, made = job.test()[0], Trainer(registered(job))

@@ -58,8 +58,8 @@ class Until(keras.callbacks.Callback):  # type: ignore[misc,unused-ignore]
 
 
 def _batches(arrays: dict[str, Any], part: str, recipe: Recipe) -> Any:
-    from trainer.data.augment import augment
-    from trainer.data.strength import LIGHT
+    from trainer.data.augmentation.augment import augment
+    from trainer.data.augmentation.strength import LIGHT
 
     data = tf.data.Dataset.from_tensor_slices((arrays[f"x_{part}"], arrays[f"y_{part}"])).cache()
     if part != "train":

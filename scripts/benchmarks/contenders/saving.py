@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from trainer.data.imageset import ImageSet
-from trainer.ledger import Ledger
+from trainer.engine.ledger import Ledger
 from trainer.plugin import Every, Plugin
 from trainer.run import Run
 

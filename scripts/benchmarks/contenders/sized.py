@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer import backend
+from trainer import startup
 from trainer.data.imageset import ImageSet
 from trainer.plugin import Every, Plugin
 from trainer.run import Run
@@ -45,7 +45,7 @@ class Gate(Plugin):
 
 def run(job: Job, turns: Turns) -> None:
     """Train on `extra["images"]` images, which repeat those of the job."""
-    backend.start(seed=0)
+    startup.start(seed=0)
     import keras
 
     from trainer.data.pipeline import Shuffled

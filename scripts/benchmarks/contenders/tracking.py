@@ -9,7 +9,7 @@ import psutil
 
 from plugins.mlflow.worker import Worker
 from trainer.data.imageset import ImageSet
-from trainer.ledger import Ledger
+from trainer.engine.ledger import Ledger
 from trainer.plugin import Plugin
 from trainer.run import Run
 

@@ -1,0 +1,127 @@
+"""Makes one run of several: an ensemble of their models, tested once, in a run directory like any other."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from trainer import checkpoint
+from trainer.config.schema import Config, ModelConfig, OptimizerConfig, TaskConfig
+from trainer.errors import UsageError
+from trainer.run import Run
+from trainer.runs import manifest
+from trainer.runs.directory import check_free
+from trainer.runs.recorder import Recorder
+from trainer.runs.result import make_result
+from trainer.runs.trained import Trained, load_trained
+from trainer.session import build_model, load_data
+
+if TYPE_CHECKING:
+    import keras
+
+    from trainer.data.split import Data
+
+
+def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
+    """Write the ensemble of trained models as a finished run, with the first one's data and configuration.
+
+    Runs of different seeds have different validation images; then there are no numbers on any, and no temperature. An
+    ensemble among the runs counts as its members, without the shifts of its own.
+
+    Args:
+        runs: Run directories or checkpoints; of a run the weights that its validation chose.
+        run_dir: Where the ensemble goes; must not exist.
+        shift: Pixels of test-time augmentation; see `models.ensemble.model`.
+
+    Returns:
+        The run; its `result` has the numbers on the test images, and on the validation images that no member has seen.
+
+    Raises:
+        UsageError: If there is no run, one is none, or they were trained on other data than the first.
+        DataError: If the data cannot be read any more.
+        CheckpointError: If a checkpoint is damaged.
+    """
+    check_free(run_dir)
+    started = time.perf_counter()
+    members = [load_trained(path) for path in runs]
+    _check(members)
+    nets = [net for member in members for net in _nets(member)]
+    config = _configuration(members, nets, shift)
+    data = load_data(config.data, config.training.seed)
+    model = build_model(config, data.input_shape, data.num_classes)
+    for number, net in enumerate(nets):
+        model.get_layer(f"member{number}").set_weights(net.model.get_weights())
+    run = Run(seed=config.training.seed, config=config.to_dict(), model=model, data=data.facts(), steps_per_epoch=1)
+    # An image that validates one seed's run has trained another's.
+    unseen = len({member.config.training.seed for member in members}) == 1
+    temperature, tested = _test(run, data, unseen)
+    with closing(Recorder(run, run_dir)) as recorder:
+        recorder.open()
+        recorder.start(config.to_toml())
+        saved = checkpoint.snapshot("epoch=0000-step=0000000", model.variables, manifest.facts(run, {}))
+        recorder.save(saved, ["best", "last"], [])
+        recorder.check_saved()
+        run.result = make_result(run, recorder.best(), tested, 0.0, "none", temperature)
+        run.result["wall_seconds"] = time.perf_counter() - started
+        run.status = "done"
+        recorder.finish()
+        recorder.status()
+    return run
+
+
+def _check(members: Sequence[Trained]) -> None:
+    if not members:
+        raise UsageError("an ensemble needs runs")
+    for member in members[1:]:
+        for key in ("source_digest", "input_shape", "class_names"):
+            if member.data[key] != members[0].data[key]:
+                raise UsageError(f"{member.path} was trained on other data than {members[0].path}: their {key} differ")
+
+
+class _Net(NamedTuple):
+    """One network of the ensemble: how it is built, and its weights in a model."""
+
+    described: Mapping[str, Any]
+    model: keras.Model
+
+
+def _nets(member: Trained) -> list[_Net]:
+    config, model = member.config.model, member.model
+    if config.name == "ensemble" and "members" in config.args:
+        inner = config.args["members"]
+        return [_Net(net, model.get_layer(f"member{number}")) for number, net in enumerate(inner)]
+    return [_Net({"name": config.name, "args": dict(config.args)}, model)]
+
+
+def _configuration(members: Sequence[Trained], nets: Sequence[_Net], shift: int) -> Config:
+    """Return the first member's configuration for the ensemble of all networks."""
+    return dataclasses.replace(
+        members[0].config,
+        model=ModelConfig(name="ensemble", args={"members": [net.described for net in nets], "shift": shift}),
+        task=TaskConfig(),
+        optimizer=OptimizerConfig(),
+        imports=tuple(dict.fromkeys(name for member in members for name in member.config.imports)),
+        plugins={},
+    )
+
+
+def _test(run: Run, data: Data, unseen: bool) -> tuple[float | None, dict[str, Any]]:
+    """Validate and fit the temperature, if the validation images are `unseen`; look at the test images once.
+
+    Returns:
+        The temperature, and the numbers on the test images.
+    """
+    from trainer.data.pipeline import InOrder
+    from trainer.trainer import Trainer
+
+    trainer, temperature = Trainer(run.model), None
+    if unseen:
+        validation = InOrder(data.validation)
+        numbers = trainer.evaluate(validation)
+        run.logs = {f"val_{name}": numbers[name] for name in ("loss", "accuracy")}
+        temperature = trainer.temperature(validation)
+    return temperature, trainer.evaluate(InOrder(data.test), temperature)

@@ -1,0 +1,52 @@
+"""Members of an ensemble that learn side by side: one run trains several networks, each for itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trainer.errors import UsageError
+from trainer.registry import tasks
+from trainer.tasks.task import Batch, Classification
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+
+@tasks.register("members")
+class Members(Classification):
+    """Classes from the model `ensemble`, each member learning the labels by itself.
+
+    The loss of training is the mean of the members' own cross-entropies, not that of their mean: networks that share a
+    loss cover for each other and are worse apart (Jeffares et al. 2023, "Joint Training of Deep Ensembles Fails Due to
+    Learner Collusion", arXiv 2301.11323). Metrics, validation and test are those of the ensemble; its shifted views, if
+    it has any, are left out while it learns.
+    """
+
+    def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
+        """Compare the data with the model, which must have members.
+
+        Raises:
+            UsageError: If it has none, or the data do not fit.
+        """
+        super().check(model, spec, labels)
+        if not members(model):
+            raise UsageError(f"task 'members' needs the model 'ensemble'; {model.name!r} has no members")
+
+    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+        """Return the loss and the logarithms of the ensemble's probabilities, float32 `[N, K]`."""
+        if not training:
+            return super().forward(model, batch, training)
+        import tensorflow as tf
+
+        own = [super(Members, self).forward(member, batch, training) for member in members(model)]
+        shares = [tf.nn.log_softmax(logits) for _, logits in own]
+        together = tf.reduce_logsumexp(tf.stack(shares), axis=0) - tf.math.log(float(len(own)))
+        return tf.add_n([loss for loss, _ in own]) / len(own), together
+
+
+def members(model: keras.Model) -> list[keras.Model]:
+    """Return the networks that an `ensemble` averages, none if the model is another."""
+    import keras
+
+    return [layer for layer in model.layers if isinstance(layer, keras.Model) and layer.name.startswith("member")]

@@ -1,0 +1,114 @@
+"""What a finished run says of itself, kept as a file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scripts.scoreboard.goals import GOALS, ZOO
+from trainer.config.schema import DataConfig, read_toml, resolve
+from trainer.errors import InkwellError, UsageError
+from trainer.files import to_json
+from trainer.runs.directory import CONFIG, RESULT, read_json
+
+ROBUSTNESS = "robustness.csv"
+
+SCORES = ("accuracy", "ece", "nll", "calibrated_ece", "calibrated_nll")
+
+
+class Records(NamedTuple):
+    """All that is kept."""
+
+    recipes: Mapping[str, Sequence[Mapping[str, Any]]]
+    """The records of every recipe that has some, seeds in order, recipes in the order of `GOALS`."""
+    zoo: Sequence[Mapping[str, Any]]
+    """One of each architecture that was measured, the smallest first."""
+
+
+def record(run_dir: Path, recipe: str, machine: str) -> dict[str, Any]:
+    """Return what is kept of a finished run of a recipe.
+
+    Args:
+        run_dir: The run directory.
+        recipe: The recipe's name, or `ZOO`.
+        machine: What the run was made on, for people.
+
+    Raises:
+        UsageError: If the run is not finished.
+    """
+    if not (run_dir / RESULT).is_file():
+        raise UsageError(f"{run_dir} is no finished run: it has no {RESULT}")
+    result, run = read_json(run_dir / RESULT), read_json(run_dir / "run.json")
+    return {
+        "recipe": recipe,
+        "seed": result["seed"],
+        "model": result["model"],
+        "parameters": result["params"]["count"],
+        "epochs": result["epochs"],
+        "train_seconds": round(result["train_seconds"], 1),
+        "val_accuracy": result["best"]["val_accuracy"],
+        "best_epoch": result["best"]["epoch"],
+        "test_images": result["data"]["test"],
+        "corruptions": _corruptions(run_dir / "report" / ROBUSTNESS),
+        **{f"test_{name}": result["test"].get(name) for name in SCORES},
+        "data_digest": result["data"]["digest"],
+        "versions": result["versions"],
+        "commit": run.get("git_commit"),
+        "config": resolve([read_toml(run_dir / CONFIG), {"data": {"folder": DataConfig.folder}}]).to_toml(),
+        "machine": machine,
+        "date": time.strftime("%Y-%m-%d", time.gmtime(run["ended"])),
+    }
+
+
+def is_examined(run_dir: Path) -> bool:
+    """Return whether `evaluate.py --robustness` has looked at a run."""
+    return (run_dir / "report" / ROBUSTNESS).exists()
+
+
+def _corruptions(file: Path) -> list[dict[str, Any]]:
+    """Return what `evaluate.py --robustness` found, if it was asked: for each corruption its accuracy."""
+    if not file.exists():
+        return []
+    with file.open(encoding="utf-8", newline="") as lines:
+        return [
+            {
+                "corruption": row["corruption"],
+                "accuracy": float(row["accuracy"]),
+                "trained_for": row["trained_for"] == "True",
+            }
+            for row in csv.DictReader(lines)
+        ]
+
+
+def place(folder: Path, recipe: str, which: int | str) -> Path:
+    """Return where a record lies: that of a recipe's seed, or of an architecture of the zoo."""
+    return folder / f"{recipe}-{which}.json"
+
+
+def write_record(folder: Path, kept: Mapping[str, Any]) -> Path:
+    """Write a record; return where."""
+    folder.mkdir(exist_ok=True)
+    file = place(folder, kept["recipe"], kept["model" if kept["recipe"] == ZOO else "seed"])
+    file.write_text(to_json(dict(kept)), encoding="utf-8")
+    return file
+
+
+def read_records(folder: Path) -> Records:
+    """Return all records.
+
+    Raises:
+        InkwellError: If one is damaged.
+    """
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*GOALS, ZOO)}
+    for file in sorted(folder.glob("*.json")):
+        try:
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            found[kept["recipe"]].append(kept)
+        except (ValueError, KeyError) as error:
+            raise InkwellError(f"{file} is damaged: {error}") from error
+    zoo = sorted(found.pop(ZOO), key=lambda one: one["parameters"])
+    return Records({name: sorted(kept, key=lambda one: one["seed"]) for name, kept in found.items() if kept}, zoo)

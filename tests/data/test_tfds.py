@@ -1,0 +1,348 @@
+"""Does TFDS, the real one, give the images that IDX files and `.npz` give, and say what is wrong when it cannot?"""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import os
+import struct
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from tensorflow_datasets.image_classification import mnist as tfds_mnist
+
+from trainer.data import load
+from trainer.data.imageset import ImageSet
+from trainer.data.mapped import MappedImages
+from trainer.data.sources import emnist
+from trainer.data.sources.find import load_source
+from trainer.data.sources.reach import unreachable
+from trainer.data.sources.tfds import UnavailableError
+from trainer.data.sources.tfds_names import builder_name, image_sets, is_tfds
+from trainer.errors import DataError, UsageError
+
+TRAIN, TEST = 300, 60
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Failing(Quiet):
+    def do_HEAD(self) -> None:
+        self.send_error(503)
+
+
+class Server:
+    """A web server on the loopback interface."""
+
+    def __init__(self, folder: Path, handler: type[Quiet] = Quiet) -> None:
+        handle = partial(handler, directory=str(folder))
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handle)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def write_idx(folder: Path, classes: int = 10) -> Path:
+    """Write random images in the files of MNIST, gzipped."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for split, number in (("train", TRAIN), ("t10k", TEST)):
+        images = random.integers(0, 256, (number, 28, 28), np.uint8)
+        labels = (np.arange(number) % classes).astype(np.uint8)
+        for kind, array in (("images", images), ("labels", labels)):
+            header = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
+            content = gzip.compress(header + array.tobytes(), 1)
+            (folder / f"{split}-{kind}-idx{array.ndim}-ubyte.gz").write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def small_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make TFDS's own MNIST builder expect as many images as `write_idx` writes."""
+    monkeypatch.setattr(tfds_mnist, "_TRAIN_EXAMPLES", TRAIN)
+    monkeypatch.setattr(tfds_mnist, "_TEST_EXAMPLES", TEST)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Make TFDS download MNIST and Fashion-MNIST from an address where nobody listens."""
+    server = Server(tmp_path)
+    server.stop()
+    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    monkeypatch.setattr(tfds_mnist.FashionMNIST, "URL", server.url)
+
+
+@pytest.fixture
+def served(small_mnist: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Server, Path]]:
+    """Serve IDX files to TFDS's own MNIST builder; yields the server and the folder of the files."""
+    files = write_idx(tmp_path / "files")
+    server = Server(files)
+    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    yield server, files
+    server.stop()
+
+
+def in_any_order(images: ImageSet | None) -> list[bytes]:
+    assert images is not None
+    return sorted(image.tobytes() + label.tobytes() for image, label in zip(images.images, images.labels, strict=True))
+
+
+def write_npz(path: Path, folder: Path) -> Path:
+    source = load_source(str(folder), folder)
+    assert source.test is not None
+    arrays = {"x_train": source.train.images, "y_train": source.train.labels}
+    np.savez(path, **arrays, x_test=source.test.images[..., 0], y_test=source.test.labels[:, np.newaxis])
+    return path
+
+
+def test_tfds_idx_and_npz_give_the_same_digest_split_and_trained_weights(
+    served: tuple[Server, Path], tmp_path: Path, keras: ModuleType
+) -> None:
+    from trainer.trainer import Trainer
+
+    npz = write_npz(tmp_path / "data.npz", served[1])
+    loaded = [load(name, tmp_path / "data") for name in ("mnist", str(served[1]), str(npz))]
+    trained = []
+    for data in loaded:
+        keras.utils.set_random_seed(0)
+        images = keras.Input(data.input_shape)
+        model = keras.Model(images, keras.layers.Dense(10)(keras.layers.Flatten()(images)))
+        Trainer(model).fit(data.train, data.validation, epochs=2)
+        trained.append(b"".join(np.asarray(weight).tobytes() for weight in model.weights))
+    assert len({data.digest for data in loaded}) == 1
+    for part in ("train", "validation", "test"):
+        contents = [getattr(data, part).images.tobytes() + getattr(data, part).labels.tobytes() for data in loaded]
+        assert len(set(contents)) == 1
+    assert len(set(trained)) == 1
+
+
+def test_tfds_idx_and_npz_give_the_same_images_and_later_loads_need_no_network(
+    served: tuple[Server, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server, files = served
+    downloaded = load_source("mnist", tmp_path / "data")
+    server.stop()
+    prepared = load_source("mnist", tmp_path / "data")
+    others = [load_source(str(path), tmp_path) for path in (files, write_npz(tmp_path / "a.npz", files))]
+    for source in (prepared, *others):
+        assert in_any_order(source.train) == in_any_order(downloaded.train)
+        assert in_any_order(source.test) == in_any_order(downloaded.test)
+        assert source.class_names == tuple("0123456789")
+    assert (downloaded.name, len(downloaded.train)) == ("mnist", TRAIN)
+    assert capsys.readouterr().out == ""  # results go to stdout, TFDS's talk does not
+
+
+def test_a_version_may_be_named_and_auto_reads_what_is_prepared(served: tuple[Server, Path], tmp_path: Path) -> None:
+    load_source("mnist:3.0.1", tmp_path / "data")
+    served[0].stop()
+    source = load_source("auto", tmp_path / "data")
+    assert (source.name, source.notices) == ("mnist", ())
+
+
+def test_damaged_prepared_data_are_an_error_that_says_what_to_delete(
+    served: tuple[Server, Path], tmp_path: Path
+) -> None:
+    load_source("mnist", tmp_path / "data")
+    (records,) = (tmp_path / "data" / "mnist" / "3.0.1").glob("mnist-train.tfrecord*")
+    content = bytearray(records.read_bytes())
+    content[5000] ^= 0xFF
+    records.write_bytes(content)
+    with pytest.raises(DataError, match=r"'mnist' cannot be read: DataLossError.*delete .*mnist.3\.0\.1 and run again"):
+        load_source("auto", tmp_path / "data")
+
+
+def test_a_set_that_does_not_fit_in_memory_is_the_same_from_the_disk(
+    served: tuple[Server, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = load("mnist", tmp_path / "data")
+    monkeypatch.setattr("trainer.data.sources.memory.available", lambda: 0)
+    made = load("mnist", tmp_path / "data")
+    monkeypatch.setattr("trainer.data.sources.tfds._decode", None)
+    found = load("mnist", tmp_path / "data")
+    for data in (made, found):
+        assert isinstance(data.train.images, MappedImages)
+        assert data.digest == held.digest
+        np.testing.assert_array_equal(data.train.images, held.train.images)
+        np.testing.assert_array_equal(data.test.labels, held.test.labels)
+    assert "(new)" in made.notices[-1]
+    assert "(from an earlier run)" in found.notices[-1]
+
+
+def test_classes_without_any_image_are_left_out_with_a_notice(
+    small_mnist: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(write_idx(tmp_path / "files", classes=8))
+    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    source = load_source("mnist:3.0.1", tmp_path / "data")
+    server.stop()
+    assert source.class_names == tuple("01234567")
+    assert source.notices == ("mnist:3.0.1: 2 of 10 classes have no image and are left out",)
+    with pytest.raises(DataError, match="holds 8 classes of 28x28x1 images, not 10 of 28x28x1"):
+        load_source("mnist", tmp_path / "data")
+
+
+def test_a_download_that_fails_midway_is_told_and_leaves_nothing_prepared(
+    served: tuple[Server, Path], tmp_path: Path
+) -> None:
+    path = served[1] / "t10k-labels-idx1-ubyte.gz"
+    path.rename(path.with_suffix(".away"))
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match=r"TFDS cannot prepare 'mnist' in .*: DownloadError: .*404"):
+            load_source("mnist", tmp_path / "data")
+    path.with_suffix(".away").rename(path)
+    assert len(load_source("mnist", tmp_path / "data").train) == TRAIN
+
+
+def test_without_network_mnist_is_an_error_that_says_what_was_tried(offline: None, tmp_path: Path) -> None:
+    start = time.perf_counter()
+    with pytest.raises(UnavailableError) as caught:
+        load_source("mnist", tmp_path / "data")
+    assert time.perf_counter() - start < 5
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    for fragment in (
+        f"no IDX files in {tmp_path / 'data'} or {tmp_path / 'data' / 'mnist'}",
+        "'mnist' is not prepared in",
+        "cannot be downloaded from 127.0.0.1",
+        "refused",
+        "run once with a network",
+        "or put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte",
+    ):
+        assert fragment in message
+    assert not (tmp_path / "data").exists()
+
+
+def test_without_network_auto_takes_the_embedded_images_and_says_so(offline: None, tmp_path: Path) -> None:
+    source = load_source("auto", tmp_path / "data")
+    assert (source.name, len(source.train)) == ("mnist5k", 5000)
+    (notice,) = source.notices
+    assert notice.startswith("NOT THE FULL MNIST")
+    assert str(tmp_path / "data") in notice
+    assert "--data mnist says why" in notice
+
+
+def test_fashion_is_not_taken_from_mnist_files(offline: None, tmp_path: Path) -> None:
+    files = write_idx(tmp_path / "data")
+    assert load_source("mnist", files).name == "mnist"
+    with pytest.raises(UnavailableError, match=r"no IDX files in .*fashion_mnist, and TFDS set 'fashion_mnist'"):
+        load_source("fashion_mnist", files)
+
+
+def test_letters_stand_upright_and_have_their_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """EMNIST's files have rows and columns changed over, and numbers for classes."""
+    files = write_idx(tmp_path / "files", classes=26)
+    idx = load_source(str(files), tmp_path)
+    with zipfile.ZipFile(tmp_path / "files" / "gzip.zip", "w") as archive:
+        for split, name in (("train", "train"), ("t10k", "test")):
+            archive.write(files / f"{split}-images-idx3-ubyte.gz", f"gzip/emnist-letters-{name}-images-idx3-ubyte.gz")
+            labels = bytearray(gzip.decompress((files / f"{split}-labels-idx1-ubyte.gz").read_bytes()))
+            labels[8:] = (label + 1 for label in labels[8:])  # as in its files: A is 1
+            archive.writestr(f"gzip/emnist-letters-{name}-labels-idx1-ubyte.gz", gzip.compress(bytes(labels)))
+    server = Server(files)
+    monkeypatch.setattr(tfds_mnist.EMNIST, "URL", f"{server.url}gzip.zip")
+    letters = tfds_mnist.EMNIST.builder_configs["letters"]
+    monkeypatch.setattr(letters, "train_examples", TRAIN)
+    monkeypatch.setattr(letters, "test_examples", TEST)
+    source = load_source("emnist/letters", tmp_path / "data")
+    server.stop()
+    assert source.class_names == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    turned = ImageSet(idx.train.images.swapaxes(1, 2), idx.train.labels)
+    assert in_any_order(source.train) == in_any_order(turned)
+
+
+@pytest.mark.parametrize("configuration", ["byclass", "bymerge", "balanced", "letters", "digits", "mnist"])
+def test_every_class_of_emnist_has_a_character(configuration: str, tmp_path: Path) -> None:
+    declared = tfds.builder(f"emnist/{configuration}", data_dir=tmp_path).info.features["label"].names
+    named = emnist.named(configuration, declared)
+    assert len(named) == len(declared) == len(set(named))
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("imagenette", DataError, "images of different sizes, one size is needed"),
+        ("imdb_reviews", DataError, r"no image with a class label \(its features: text, label\)"),
+        ("resisc45", UnavailableError, "must be fetched by hand: put its files into .*downloads.manual"),
+        ("emnist/leters", UsageError, "unknown TFDS configuration of emnist 'leters'; did you mean 'letters'"),
+        ("mnist:9.9.9", DataError, "TFDS cannot open 'mnist:9.9.9'"),
+    ],
+)
+def test_sets_that_cannot_serve_are_refused_before_any_download(
+    name: str, error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.data.sources.tfds.unreachable", None)
+    monkeypatch.setattr("trainer.data.sources.tfds._prepare", None)
+    with pytest.raises(error, match=message) as caught:
+        load_source(name, tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_names_found_without_tfds_are_those_of_tfds() -> None:
+    known = set(tfds.core.registered.list_imported_builders())
+    assert image_sets() <= known
+    assert len(image_sets()) > 50
+    assert {"mnist", "fashion_mnist", "kmnist", "emnist", "cifar10", "svhn_cropped"} <= image_sets()
+    for name in ("mnist", "FashionMNIST", "OxfordIIITPet", "Cifar10_1", "TFFlowers", "So2sat"):
+        assert builder_name(name) == tfds.core.naming.camelcase_to_snakecase(name)
+
+
+def test_only_names_of_tfds_are_taken_for_its_names() -> None:
+    assert is_tfds("pneumonia_mnist")
+    assert not any(map(is_tfds, ("", "mnits", "../datasets", ".", "/mnist", "FashionMNIST")))
+
+
+def test_a_host_that_answers_is_reached_whatever_it_answers(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    assert unreachable(server.url) == ""
+    assert unreachable(server.url + "no-such-file") == ""
+    server.stop()
+    assert "refused" in unreachable(server.url)
+
+
+def test_a_host_in_trouble_is_out_of_reach(tmp_path: Path) -> None:
+    server = Server(tmp_path, Failing)
+    assert unreachable(server.url) == "answered 503"
+    server.stop()
+
+
+def test_a_host_that_does_not_answer_is_given_up_after_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+
+    def hang(*args: object, **kwargs: object) -> SimpleNamespace:
+        released.wait(20)
+        return SimpleNamespace(status_code=200)
+
+    monkeypatch.setattr("requests.head", hang)
+    start = time.perf_counter()
+    assert unreachable("http://127.0.0.1/", seconds=0.2) == "no answer within 0.2 s"
+    assert time.perf_counter() - start < 2
+    released.set()
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+@pytest.mark.skipif("INKWELL_MNIST" not in os.environ, reason="INKWELL_MNIST names no folder")
+def test_the_real_mnist_is_the_same_through_tfds_and_idx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Path(os.environ["INKWELL_MNIST"])
+    server = Server(files)
+    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    through_tfds = load_source("mnist", tmp_path)
+    server.stop()
+    direct = load_source("mnist", files)
+    assert in_any_order(through_tfds.train) == in_any_order(direct.train)
+    assert in_any_order(through_tfds.test) == in_any_order(direct.test)
+    assert through_tfds.validation == direct.validation == 5_000

@@ -1,0 +1,143 @@
+"""Does the ledger say where the time went, all of it and none of it twice?"""
+
+from __future__ import annotations
+
+import pytest
+from conftest import SILENT, Script, make_images
+
+from trainer import Plugin, Run
+from trainer.engine.ledger import Ledger, bottleneck
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_time_inside_another_is_counted_once(clock: Clock):
+    ledger = Ledger(clock=clock)
+    with ledger("loop"):
+        clock.now += 1
+        with ledger("steps"):
+            clock.now += 5
+        with ledger("checkpoints"):
+            clock.now += 2
+        clock.now += 1
+    assert ledger.rounded() == {"steps": 5.0, "checkpoints": 2.0, "loop": 2.0}
+    assert ledger.wall() == 9
+
+
+def test_what_has_no_name_is_the_rest(clock: Clock):
+    ledger = Ledger(started=90.0, clock=clock)
+    ledger.rest("imports")
+    with ledger("steps"):
+        clock.now += 4
+    ledger.move(1.5, "steps", "data_wait")
+    clock.now += 0.25
+    ledger.rest("other")
+    assert ledger.rounded() == {"imports": 10.0, "steps": 2.5, "data_wait": 1.5, "other": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        ({"steps": 90.0, "data_wait": 5.0}, ""),
+        ({"steps": 60.0, "data_wait": 40.0}, "input-bound: steps waited for their batches 40% of the time"),
+        ({"steps": 60.0, "plugins.mine": 30.0, "plugins.mlflow": 10.0}, "plugin-bound: mine took 30% of the time"),
+        ({"steps": 1.0, "data_wait": 1.0}, ""),  # who would mind a second?
+        ({"imports": 100.0, "steps": 1.0}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_held_training_up_is_said_plainly(seconds, said):
+    assert bottleneck(seconds) == said
+
+
+class Slow(Plugin):
+    """Takes 3 seconds of training."""
+
+    def on_epoch_end(self, run: Run) -> None:
+        import time
+
+        time.sleep(3)
+
+
+def test_a_slow_plugin_is_named(keras):
+    from trainer.trainer import Trainer
+
+    images = keras.Input((12, 12, 1))
+    model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
+    run = Trainer(model, plugins=[Slow()]).fit(make_images(100), make_images(20), make_images(20), epochs=1)
+    assert run.result["bottleneck"].startswith("plugin-bound: slow took ")
+    assert run.result["time"]["plugins.slow"] >= 3
+
+
+def test_a_slow_pipeline_is_named(keras):
+    import tensorflow as tf
+
+    from trainer.trainer import Trainer
+
+    def slow(image, label):
+        with tf.control_dependencies([tf.py_function(lambda: __import__("time").sleep(0.25), [], [])]):
+            return tf.identity(image), label
+
+    images = keras.Input((12, 12, 1))
+    model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
+    data = make_images(120)
+    stream = tf.data.Dataset.from_tensor_slices((data.images / 255.0, data.labels)).batch(10).map(slow)
+    run = Trainer(model).fit(stream, test=make_images(20), epochs=1)
+    assert run.result["bottleneck"].startswith("input-bound: steps waited for their batches ")
+    assert run.result["time"]["data_wait"] > 2.5
+
+
+def test_the_entries_of_a_run_sum_to_its_wall_time(keras):
+    from trainer.trainer import Trainer
+
+    images = keras.Input((12, 12, 1))
+    model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
+    result = Trainer(model).fit(make_images(200), make_images(20), make_images(20), epochs=2).result
+    assert sum(result["time"].values()) == pytest.approx(result["wall_seconds"], abs=0.02)
+    assert {"trace", "preflight", "steps", "data_wait", "validation", "test", "loop", "other"} <= set(result["time"])
+
+
+@pytest.mark.slow
+def test_deterministic_operations_forbid_the_clock_and_training_goes_on(script: Script, tiny):
+    done = script("fit.py", "--data", tiny, "--epochs", "1", "--run-dir", "run", "--deterministic", *SILENT)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_profile_traces_a_few_steps_and_says_how_to_look_at_them(script: Script, tmp_path, tiny):
+    done = script(
+        "fit.py", "--data", tiny, "--batch-size", "4", "--epochs", "1", "--run-dir", "run", "--profile", *SILENT
+    )
+    assert done.returncode == 0, done.stderr
+    assert "profile of steps 21 to 40 in " in done.stderr
+    assert "xprof --logdir" in done.stderr
+    (trace,) = (tmp_path / "run" / "profile").rglob("*.xplane.pb")
+    assert b"MatMul" in trace.read_bytes()
+
+
+def test_nothing_is_computed_of_a_batch_while_it_is_counted_as_waited_for(keras):
+    """Else a wide first layer would be taken for a slow pipeline."""
+    import tensorflow as tf
+
+    from trainer.engine.step import next_batch
+
+    spec = (tf.TensorSpec([2, 4], tf.float32), tf.TensorSpec([2], tf.int32))
+    traced = tf.function(lambda batches: next_batch(batches)[0], input_signature=[tf.data.IteratorSpec(spec)])
+    for used in traced.get_concrete_function().graph.structured_outputs:
+        given = used.op.inputs[0].op  # what the function returns is a copy
+        assert [op.type for op in given.control_inputs] == ["Timestamp"]
+        (end,) = given.control_inputs
+        assert "IteratorGetNext" in {op.type for op in end.control_inputs}

@@ -1,0 +1,195 @@
+"""Is a run that is resumed with something else refused, with the difference shown and nothing lost?"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SILENT, Done, make_images, run_script
+
+from trainer.errors import CheckpointError
+from trainer.runs.manifest import differences
+
+EPOCHS = 2
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def fit(folder: Path, *arguments: str) -> Done:
+    done = run_script(folder, "fit.py", "--data", "data.npz", *SILENT, *arguments)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
+    """A folder with data and `run`, a run of two epochs on them."""
+    folder = tmp_path_factory.mktemp("mismatch")
+    for name in ("data.npz", "other.npz"):
+        shutil.copy(tiny, folder / name)
+    done = fit(folder, "--model", "lenet", "--epochs", str(EPOCHS), "--run-dir", "run")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def folder(workshop: Path, tmp_path: Path) -> Path:
+    """A copy of `workshop`, to be changed."""
+    return Path(shutil.copytree(workshop, tmp_path / "folder"))
+
+
+def refusal(folder: Path, *arguments: str, status: int) -> str:
+    """Resume with other arguments; return why it is refused, in one line, after making sure that nothing changed."""
+    before = bytes_of(folder)
+    done = fit(folder, "--resume", "run", *arguments)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert bytes_of(folder) == before
+    *plan, last = done.stderr.splitlines()
+    assert not [line for line in plan if "error" in line or "warning" in line]
+    assert last.startswith("fit.py: error: ")
+    return last.removeprefix("fit.py: error: ")
+
+
+DIFFERENCES = {
+    ("--model", "mlp"): "model.name: lenet → mlp",
+    ("--model", "lenet:dropout=0.5"): "model.args.dropout: - → 0.5",
+    ("--data", "other.npz"): "data.name: data.npz → other.npz",
+    ("--optimizer", "sgd"): "optimizer.name: adam → sgd",
+    ("--lr", "0.01"): "optimizer.learning_rate: 0.002 → 0.01",
+    ("--batch-size", "64"): "data.batch_size: 128 → 64",
+    ("--seed", "1"): "training.seed: 0 → 1",
+    ("--augment", "none"): "data.augmentation: light → none",
+    ("--plugin", "early_stopping:patience=3"): "plugins.early_stopping.patience: 5 → 3",
+    ("--no-plugin", "early_stopping", "--lr", "1"): (
+        "optimizer.learning_rate: 0.002 → 1.0; "
+        "plugins.early_stopping.monitor: val_loss → -; plugins.early_stopping.patience: 5 → -"
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), DIFFERENCES.items(), ids=[" ".join(flags) for flags in DIFFERENCES])
+def test_another_configuration_is_refused_with_the_difference(workshop, arguments, said):
+    expected = f"run was started otherwise ({said}); --resume-anyway goes on as told now"
+    assert refusal(workshop, *arguments, status=2) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("--model", "mlp"),
+            r"checkpoint run/\S+ does not fit: it has \S+/kernel float32\[5, 5, 1, \d+\], .* needs \S+/kernel .*",
+        ),
+        (("--optimizer", "sgd"), r"checkpoint run/\S+ does not fit: it has adam/\S+ \S+, the model needs sgd/\S+ \S+"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_go_on_is_refused_even_if_it_is_told_to(workshop, arguments, said):
+    assert re.fullmatch(said, refusal(workshop, *arguments, "--epochs", "3", "--resume-anyway", status=1))
+
+
+def replace_data(folder: Path, count: int = 200) -> None:
+    """Put other images into the data file, under the same name."""
+    train, test = make_images(count, seed=2), make_images(40, seed=3)
+    parts = {"x_train": train.images, "y_train": train.labels, "x_test": test.images, "y_test": test.labels}
+    np.savez(folder / "data.npz", **parts)
+
+
+def test_data_that_changed_under_the_same_name_are_refused_with_both_digests(folder):
+    replace_data(folder)
+    said = refusal(folder, "--epochs", "3", status=1)
+    digests = re.fullmatch(
+        r"the run was trained on other data: data.npz (\w{12})…, now data.npz (\w{12})…; "
+        "--resume-anyway goes on with these",
+        said,
+    )
+    assert digests
+    assert digests[1] == json.loads((folder / "run" / "result.json").read_text())["data"]["digest"][:12]
+    assert digests[1] != digests[2]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_changed_data_if_it_is_told_to(folder):
+    replace_data(folder)
+    history = (folder / "run" / "history.jsonl").read_text()
+    done = fit(folder, "--resume", "run", "--epochs", "3", "--resume-anyway")
+    assert done.returncode == 0, done.stderr
+    after = (folder / "run" / "history.jsonl").read_text()
+    assert after.startswith(history)
+    assert json.loads(after.splitlines()[-1])["epoch"] == 3
+
+
+def test_changed_data_of_another_size_are_refused_even_if_it_is_told_to(folder):
+    replace_data(folder, count=400)
+    said = refusal(folder, "--epochs", "3", "--resume-anyway", status=1)
+    assert said == "the checkpoint's epochs have 2 steps, those of this run 3"
+
+
+def test_only_plugins_that_only_watch_may_have_other_arguments():
+    before, now = ({"plugins": {name: {"size": size} for name in ("plots", "plots_and_stops")}} for size in (1, 2))
+    assert differences(before, now) == ["plugins.plots_and_stops.size: 1 → 2"]
+
+
+# From Python
+
+
+def train(keras, folder: Path, width: int = 4, optimizer: str = "Adam", epochs: int = 1, **arguments: Any):
+    from plugins.checkpoint import Checkpoint
+    from trainer.trainer import Trainer
+
+    images = keras.Input((12, 12, 1))
+    x = keras.layers.Dense(width, activation="relu")(keras.layers.Flatten()(images))
+    model = keras.Model(images, keras.layers.Dense(4)(x))
+    chosen = getattr(keras.optimizers, optimizer)(1e-2)
+    trainer = Trainer(model, optimizer=chosen, plugins=[Checkpoint()], run_dir=folder, seed=arguments.pop("seed", 0))
+    before = weights(model)
+    try:
+        return trainer.fit(make_images(200), make_images(40, seed=1), epochs=epochs, **arguments)
+    except CheckpointError:
+        assert weights(model) == before, "the model was changed by a checkpoint that does not fit"
+        raise
+
+
+def weights(model) -> Sequence[bytes]:
+    return [np.asarray(variable).tobytes() for variable in model.variables]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"optimizer": "SGD"}, r"checkpoint \S+ does not fit: it has adam/\S+ \S+, the model needs sgd/\S+ \S+"),
+        ({"optimizer": "AdamW"}, r"checkpoint \S+ does not fit: it has adam/\S+ \S+, the model needs adam_w/\S+ \S+"),
+        (
+            {"width": 5},
+            r"checkpoint \S+ does not fit: "
+            r"it has dense/kernel float32\[144, 4\], the model needs dense/kernel float32\[144, 5\]",
+        ),
+        ({"seed": 1}, "the run was started with seed 0, now it is 1; --resume-anyway goes on with this"),
+        (
+            {"data": {"name": "new", "digest": "4567"}},
+            "the run was trained on other data: data without a name of no known content, now new 4567…; .*",
+        ),
+    ],
+    ids=repr,
+)
+def test_a_trainer_refuses_to_go_on_with_what_does_not_fit(keras, tmp_path, changes, said):
+    train(keras, tmp_path / "run")
+    before = bytes_of(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        train(keras, tmp_path / "run", epochs=2, going_on=True, **changes)
+    assert re.fullmatch(said, str(caught.value))
+    assert bytes_of(tmp_path) == before
+    assert train(keras, tmp_path / "run", epochs=2, going_on=True).status == "done"
+
+
+def test_a_trainer_goes_on_with_another_seed_if_it_is_told_to(keras, tmp_path):
+    train(keras, tmp_path / "run")
+    assert train(keras, tmp_path / "run", epochs=2, going_on=True, seed=1, anyway=True).status == "done"

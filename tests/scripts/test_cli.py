@@ -1,0 +1,423 @@
+"""Is a mistake on the command line one line that says what to do, told before anything is started?"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, SILENT, Done, make_images, run_script
+from PIL import Image
+
+import models  # noqa: F401  (fills the table of models)
+import plugins  # noqa: F401  (fills the table of plugins)
+from trainer import registry
+from trainer.checkpoint import STATE, Checkpoints
+from trainer.config.schema import Config, ModelConfig, OptimizerConfig, parse_spec
+from trainer.engine.ledger import Ledger
+from trainer.errors import UsageError
+from trainer.session import start
+
+HEAVY = ("tensorflow", "keras", "mlflow", "matplotlib", "pandas")
+BAN = f"""
+import sys
+
+class Ban:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {HEAVY}:
+            raise SystemExit(f"{{name}} was imported")
+
+sys.meta_path.insert(0, Ban())
+"""
+"""A sitecustomize that ends a process that imports what takes long."""
+
+MODULES = {
+    "misspelt": """
+from trainer import Plugin
+
+class Trace(Plugin):
+    def on_epoch_ended(self, run): ...
+""",
+    "first": """
+from trainer import Plugin
+from trainer.registry import plugins
+
+@plugins.register("trace")
+class First(Plugin):
+    "Follow the run."
+""",
+    "second": """
+from trainer import Plugin
+from trainer.registry import plugins
+
+@plugins.register("trace")
+class Second(Plugin): ...
+""",
+    "usurper": """
+from trainer.registry import models
+
+@models.register("lenet")
+def mine(input_shape, num_classes): ...
+""",
+    "namesake": """
+from trainer import Plugin
+from trainer.registry import plugins
+
+@plugins.register("classification")
+class Classification(Plugin): ...
+""",
+    "broken": "raise RuntimeError('the author was here\\nand there')",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the modules above and with data that end a run as soon as they are read."""
+    for name, text in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    (tmp_path / "unreadable.npz").write_bytes(b"no archive")
+    (tmp_path / "sitecustomize.py").write_text(BAN)
+    (tmp_path / "wrong.toml").write_text("[training]\nepoch = 3\n")
+    return tmp_path
+
+
+def light(folder: Path, name: str, *arguments: str) -> Done:
+    """Run a script that must not import TensorFlow."""
+    return run_script(folder, name, *arguments, env={"PYTHONPATH": str(folder)})
+
+
+def files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+def message(done: Done, status: int = 2) -> str:
+    """Return the one line on stderr of a script that refused to start."""
+    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1), done.stderr
+    script, _, said = done.stderr.strip().partition(": error: ")
+    assert script == Path(done.args[1]).name
+    return said
+
+
+def test_the_ban_on_tensorflow_works(folder):
+    done = subprocess.run(
+        [sys.executable, "-c", "import keras"],
+        env={"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (1, "keras was imported\n")
+
+
+QUICK = {
+    ("--model", "lenett"): "unknown model 'lenett'; did you mean 'lenet'? (known: lenet, lenet5, ",
+    ("--plugin", "progres"): "unknown plugin 'progres'; did you mean 'progress'? (known: ",
+    ("--data", "fashon_mnist"): "unknown data source 'fashon_mnist'; did you mean 'fashion_mnist'? (known: auto, ",
+    ("--task", "clasification"): "unknown task 'clasification'; did you mean 'classification'? (known: ",
+    ("--optimizer", "adm"): "unknown optimizer 'adm'; did you mean 'adam'? (known: adam, ",
+    ("--epoch", "3"): "unknown argument '--epoch'; did you mean '--epochs'? (see --help)",
+    ("--epoch=3",): "unknown argument '--epoch'; did you mean '--epochs'? (see --help)",
+    ("--config", "wrong.toml"): "wrong.toml: unknown key 'training.epoch'; did you mean 'epochs'? (known: ",
+    ("--set", "optimizer.learning_rat=1"): "--set: unknown key 'optimizer.learning_rat'; did you mean 'learning_rate'?",
+    ("--list", "model"): "argument --list: no such choice 'model'; did you mean 'models'? (choices: models, ",
+}
+"""What a user mistypes most, and what is said within half a second."""
+
+
+def best_of_three(folder: Path, *arguments: str) -> tuple[Done, float]:
+    """Return the outcome of `fit.py` and the shortest of up to three times; short enough once is enough."""
+    fastest = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        done = light(folder, "fit.py", *arguments)
+        fastest = min(fastest, time.perf_counter() - start)
+        if fastest < 0.5:
+            break
+    return done, fastest
+
+
+@pytest.mark.parametrize("arguments", QUICK, ids=" ".join)
+def test_a_wrong_name_is_told_in_half_a_second_with_the_nearest_right_one(folder, arguments):
+    before = files(folder)
+    data = () if "--data" in arguments else ("--data", "unreadable.npz")
+    done, seconds = best_of_three(folder, *data, *arguments)
+    assert message(done).startswith(QUICK[arguments])
+    assert files(folder) == before
+    assert seconds < 0.5
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), *(("--list", kind) for kind in ("models", "plugins", "data", "tasks"))]
+)
+def test_help_and_lists_answer_in_half_a_second_without_tensorflow(folder, arguments):
+    before = files(folder)
+    done, seconds = best_of_three(folder, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+    assert files(folder) == before
+    assert seconds < 0.5
+
+
+def test_every_list_names_what_is_there_with_a_word_about_it(folder):
+    lists = {"models": registry.models, "plugins": registry.plugins, "tasks": registry.tasks}
+    for kind, table in lists.items():
+        lines = light(folder, "fit.py", "--list", kind).stdout.splitlines()
+        listed = {name: text.strip() for name, _, text in (line.partition(" ") for line in lines)}
+        assert all(listed.values())
+        assert {entry.name for entry in table.entries()} <= set(listed)
+
+
+def test_what_a_module_registers_is_listed_with_import(folder):
+    done = light(folder, "fit.py", "--list", "plugins", "--import", "first")
+    assert "Follow the run." in next(line for line in done.stdout.splitlines() if line.startswith("trace "))
+
+
+def test_a_plugin_may_have_the_name_of_a_task(folder):
+    flags = ("--import", "namesake", "--plugin", "classification", "--print-config")
+    done = light(folder, "fit.py", "--data", "unreadable.npz", *flags)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "[plugins.classification]" in done.stdout
+
+
+WRONG = {
+    ("--import", "misspelt"): ("Trace.on_epoch_ended is not a hook; did you mean 'on_epoch_end'? (hooks: on_fit"),
+    ("--import", "first", "--import", "second"): (
+        "plugin name 'trace' is taken by first:First; choose another name for second:Second"
+    ),
+    ("--import", "usurper"): "model name 'lenet' is taken by models.lenet:lenet; choose another name for usurper:mine",
+    ("--import", "broken"): "--import broken: RuntimeError: the author was here",
+    ("--import", "nowhere"): "--import nowhere: ModuleNotFoundError: No module named 'nowhere'",
+    ("--augment", "lite"): "data.augmentation = 'lite': no such choice; did you mean 'light'? (choices: none, ",
+    ("--schedule", "cosin"): "optimizer.schedule = 'cosin': no such choice; did you mean 'cosine'? (choices: cosine, ",
+    ("--progress", "plane"): "plugin 'progress': mode='plane': no such choice; did you mean 'plain'? (choices: auto, ",
+    ("--plugin", "early_stopping:monitor=val_los"): (
+        "plugin 'early_stopping' monitors 'val_los', which is not logged; did you mean 'val_loss'? (logged: accuracy, "
+    ),
+    ("--plugin", "checkpoint:monitor=val_acuracy"): "plugin 'checkpoint' monitors 'val_acuracy', which is not logged; ",
+    ("--plugin", "early_stopping:pateince=3"): (
+        "plugin 'early_stopping' has no argument 'pateince'; did you mean 'patience'? it takes (monitor: str = "
+    ),
+    ("--plugin", "early_stopping:patience=many"): (
+        "plugin 'early_stopping': patience='many': must be a whole number; it takes (monitor: str = 'val_loss', "
+    ),
+    ("--plugin", "early_stopping:patience=0"): "plugin 'early_stopping': patience must be at least 1: 0",
+    ("--plugin", "early_stopping:patience"): "'early_stopping:patience': write NAME:key=value,key=value; cannot read ",
+    ("--task", "classification:label_smothing=0.1"): (
+        "task 'classification' has no argument 'label_smothing'; did you mean 'label_smoothing'? it takes ("
+    ),
+    ("--no-plugin", "mlfow"): "--no-plugin mlfow: not a plugin of this run; did you mean 'mlflow'? (",
+    ("--epochs", "three"): "argument --epochs: invalid int value: 'three' (see --help)",
+    ("--epochs",): "argument --epochs: expected one argument (see --help)",
+    ("--lr", "-1"): "optimizer.learning_rate = -1.0: must be greater than 0",
+    ("--max-time", "soon"): "training.max_time = 'soon': 'soon' is not a duration such as 90s, 10m or 1h30m",
+    ("--config", "none.toml"): "cannot read none.toml: No such file or directory",
+    ("--set", "training.epochs"): "--set training.epochs: write key=value, such as --set training.epochs=3",
+    ("--data", "images/mnist"): "--data images/mnist: no such file or folder",
+    ("--test-data", "fashon_mnist"): "unknown data source 'fashon_mnist'; did you mean 'fashion_mnist'? ",
+    ("--run-dir", "x" * 300): f"run directory {'x' * 300} cannot be made: File name too long; choose another with ",
+    ("lenet",): "unknown argument 'lenet' (see --help)",
+}
+"""What else a user gets wrong."""
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=lambda arguments: " ".join(arguments)[:50])
+def test_what_is_wrong_is_one_line_before_anything_is_read_or_written(folder, arguments):
+    before = files(folder)
+    data = () if "--data" in arguments else ("--data", "unreadable.npz")
+    assert message(light(folder, "fit.py", *data, *arguments)).startswith(WRONG[arguments])
+    assert files(folder) == before
+
+
+BUILDERS = {
+    "lenet:dropuot=0.2": "has no argument 'dropuot'; did you mean 'dropout'? it takes (dropout: float = 0.0)",
+    "lenet:dropout=abc": "dropout='abc': must be a number; it takes (dropout: float = 0.0)",
+    "lenet:dropout=2": "dropout=2: must be less than 1; it takes (dropout: float = 0.0)",
+    "lenet5:dropout=0.2": "has no argument 'dropout'; it takes no arguments",
+    "mlp:units=3": "units=3: must be a list; it takes (units: tuple[int, ...] = (512, 512), dropout: float = 0.2)",
+    "mlp:units=[0]": "units=[0]: must be greater than or equal to 1; it takes (units: ",
+}
+
+
+def test_a_wrong_argument_of_a_model_is_told_before_data_are_read(tmp_path):
+    (tmp_path / "unreadable.npz").write_bytes(b"no archive")
+    before = files(tmp_path)
+    specs = ("lenet:dropuot=0.2", "lenet:dropout=2")
+    with ThreadPoolExecutor(2) as pool:
+        runs = pool.map(lambda spec: run_script(tmp_path, "fit.py", "--data", "unreadable.npz", "--model", spec), specs)
+        said = [message(done).removeprefix("model 'lenet'").lstrip(": ") for done in runs]
+    assert said == [BUILDERS[spec] for spec in specs]
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("spec", BUILDERS)
+def test_arguments_of_our_models_are_checked_before_anything_is_built(keras, spec):
+    name, arguments = parse_spec(spec)
+    with pytest.raises(UsageError) as caught:
+        start(Config(model=ModelConfig(name=name, args=arguments)), Ledger())
+    assert str(caught.value).removeprefix(f"model {name!r}").lstrip(": ").startswith(BUILDERS[spec])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"wieght_decay": 1}, "has no argument 'wieght_decay'; did you mean 'weight_decay'? it takes beta_1, "),
+        ({"learning_rate": 1}, "has no argument 'learning_rate'; it takes beta_1, "),
+        ({"weight_decay": "lots"}, "weight_decay='lots': must be a number, true or false"),
+        ({"use_ema": True, "ema_momentum": 2}, "`ema_momentum` must be in the range [0, 1]. Received: ema_momentum=2"),
+    ],
+)
+def test_arguments_of_an_optimizer_are_checked_before_anything_is_built(keras, arguments, said):
+    with pytest.raises(UsageError) as caught:
+        start(Config(optimizer=OptimizerConfig(args=arguments)), Ledger())
+    assert str(caught.value).removeprefix("optimizer 'adam'").lstrip(": ").startswith(said)
+
+
+@pytest.mark.parametrize("name", ["fit.py", "evaluate.py", "predict.py"])
+def test_a_script_without_inkwell_says_what_to_run(tmp_path, name):
+    copied = tmp_path / name
+    shutil.copy(ROOT / "scripts" / name, copied)
+    command = [sys.executable, "-I", "-S", str(copied)]  # without site-packages
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        done.stderr == f"{name}: Inkwell is not installed (no models); run in its folder: python -m pip install -e .\n"
+    )
+
+
+def test_a_printed_configuration_gives_itself_when_it_is_read(folder):
+    flags = (
+        "--model",
+        "mlp:units=[3, 4]",
+        "--max-time",
+        "10m",
+        "--no-plugin",
+        "plots",
+        "--plugin",
+        "progress:mode=none",
+    )
+    printed = light(folder, "fit.py", "--data", "unreadable.npz", *flags, "--print-config")
+    assert (printed.returncode, printed.stderr) == (0, "")
+    (folder / "printed.toml").write_text(printed.stdout)
+    again = light(folder, "fit.py", "--config", "printed.toml", "--print-config")
+    assert (again.returncode, again.stdout) == (0, printed.stdout)
+
+
+# A run, and what is done with it
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
+    """A folder with a finished run, `runs/first`, of `fit.py`."""
+    folder = tmp_path_factory.mktemp("workshop")
+    flags = ("--data", str(tiny), "--epochs", "1", "--seed", "3", "--model", "lenet:dropout=0.1", *SILENT)
+    done = run_script(folder, "fit.py", *flags, "--run-dir", "runs/first")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def last_weights(run: Path) -> Sequence[np.ndarray]:
+    last = Checkpoints(run / "checkpoints").role("last")
+    assert last is not None
+    with np.load(last / STATE) as arrays:
+        return [arrays[name] for name in arrays.files]
+
+
+def test_the_configuration_of_a_run_gives_the_same_weights_again(workshop):
+    config = "runs/first/config.toml"
+    done = run_script(workshop, "fit.py", "--config", config, "--run-dir", "runs/again")
+    assert done.returncode == 0, done.stderr
+    first, again = last_weights(workshop / "runs" / "first"), last_weights(workshop / "runs" / "again")
+    assert len(first) == len(again) > 10
+    for ours, theirs in zip(first, again, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (workshop / config).read_bytes() == (workshop / "runs" / "again" / "config.toml").read_bytes()
+
+
+def test_evaluate_prints_the_test_numbers_of_the_newest_run(workshop):
+    done = run_script(workshop, "evaluate.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    numbers = {label.strip(): value for label, _, value in (line.partition("  ") for line in done.stdout.splitlines())}
+    newest = max(workshop.glob("runs/*/result.json"), key=lambda path: path.stat().st_mtime)
+    tested = json.loads(newest.read_text())["test"]
+    assert numbers["accuracy"].strip().startswith(f"{100 * tested['accuracy']:.2f} % (95 %: ")
+    assert numbers["loss"].strip() == f"{tested['loss']:.4f}"
+    assert done.stdout.splitlines()[-1].split()[0] == "3"  # the last of four classes
+
+
+def test_predict_reads_the_good_files_and_names_the_bad_ones(workshop):
+    images = make_images(4, seed=5)
+    for index in range(2):
+        Image.fromarray(images.images[index, :, :, 0]).save(workshop / f"good{index}.png")
+    (workshop / "bad.png").write_bytes(b"\x89PNG no more")
+    arguments = ("good0.png", "bad.png", "good1.png", "gone.png")
+    done = run_script(workshop, "predict.py", "--run", "runs/first", *arguments)
+    assert done.returncode == 1
+    printed = [line.split("  ") for line in done.stdout.splitlines()]
+    assert [name for name, _, _ in printed] == ["good0.png", "good1.png"]
+    assert all(digit in "0123" and percent.endswith(" %") for _, digit, percent in printed)
+    said = done.stderr.splitlines()
+    assert said[0].startswith("predict.py: bad.png: ")
+    assert said[1:] == ["predict.py: gone.png: No such file or directory"]
+
+
+@pytest.mark.parametrize("part", ["state.npz", "manifest.json", "SHA256SUMS"])
+@pytest.mark.parametrize(
+    "script", [("evaluate.py",), ("predict.py", "digit.png", "--run")], ids=lambda script: script[0]
+)
+def test_a_damaged_checkpoint_is_refused_and_named(workshop, tmp_path, script, part):
+    shutil.copytree(workshop / "runs" / "first", tmp_path / "run")
+    best = Checkpoints(tmp_path / "run" / "checkpoints").role("best")
+    assert best is not None
+    content = bytearray((best / part).read_bytes())
+    content[len(content) // 2] ^= 1
+    (best / part).write_bytes(content)
+    said = message(run_script(tmp_path, *script, "run"), status=1)
+    assert said.startswith(f"checkpoint {best.relative_to(tmp_path)} is damaged: ")
+
+
+def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
+    shutil.copytree(workshop / "runs" / "first", tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "best").write_text("epoch=0009-step=0000009\n")
+    said = message(run_script(tmp_path, "evaluate.py", "run"), status=1)
+    assert said.startswith("checkpoint run/checkpoints/epoch=0009-step=0000009 is gone or damaged")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("evaluate.py", "runs/none"), "runs/none is neither a run directory nor a checkpoint"),
+        (("evaluate.py",), "no finished run under runs; train one with scripts/fit.py, or name one"),
+        (
+            ("evaluate.py", "--runs", "others"),
+            "no finished run under others; train one with scripts/fit.py, or name one",
+        ),
+        (
+            ("evaluate.py", "--split", "tset"),
+            "argument --split: no such choice 'tset'; did you mean 'test'? (choices: ",
+        ),
+        (("evaluate.py", "--data", "minst"), "unknown data source 'minst'; did you mean 'mnist'? (known: "),
+        (("evaluate.py", "--rnus", "x"), "unknown argument '--rnus'; did you mean '--runs'? (see --help)"),
+        (("predict.py", "digit.png"), "no finished run under runs; train one with scripts/fit.py, or name one"),
+        (("predict.py", "digit.png", "--run", "x"), "x is neither a run directory nor a checkpoint"),
+        (("predict.py",), "the following arguments are required: FILE (see --help)"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_nothing_to_evaluate_or_predict_with_is_one_line(folder, arguments, said):
+    before = files(folder)
+    assert message(light(folder, *arguments)).startswith(said)
+    assert files(folder) == before
+
+
+def test_a_reader_that_leaves_early_is_no_error_to_look_at(folder):
+    command = f"{sys.executable} {ROOT / 'scripts' / 'fit.py'} --list plugins | true"
+    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""

@@ -1,0 +1,82 @@
+"""Optimizers and schedules by name."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from trainer.config.schema import OptimizerConfig
+from trainer.errors import UsageError, did_you_mean, first_line, unknown
+
+if TYPE_CHECKING:
+    import keras
+
+CLASSES = {
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "nadam": "Nadam",
+    "adamax": "Adamax",
+    "adagrad": "Adagrad",
+    "adadelta": "Adadelta",
+    "rmsprop": "RMSprop",
+    "sgd": "SGD",
+    "lion": "Lion",
+    "lamb": "Lamb",
+    "muon": "Muon",
+}
+"""Optimizer names and their Keras classes; a table, so that a wrong name is told without importing Keras."""
+
+RESERVED = ("learning_rate", "name", "kwargs")
+"""What the arguments of an optimizer cannot be: the first is a key of its own, the second is said by the class."""
+
+
+def check_optimizer(name: str) -> None:
+    """Refuse an unknown optimizer name.
+
+    Raises:
+        UsageError: With the nearest name.
+    """
+    if name not in CLASSES:
+        raise unknown("optimizer", name, CLASSES)
+
+
+def build_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Optimizer:
+    """Return the optimizer for a run of `steps` steps.
+
+    Raises:
+        UsageError: If the name is unknown or an argument does not fit.
+    """
+    import keras
+
+    check_optimizer(config.name)
+    cls = getattr(keras.optimizers, CLASSES[config.name])
+    _check_arguments(config, [name for name in inspect.signature(cls).parameters if name not in RESERVED])
+    try:
+        return cls(schedule(config, steps), **config.args)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"optimizer {config.name!r}: {first_line(error)}") from error
+
+
+def _check_arguments(config: OptimizerConfig, known: list[str]) -> None:
+    """Refuse what Keras would take and stumble over later: its optimizers do not look at the types of arguments."""
+    for name, value in config.args.items():
+        if name not in known:
+            near = did_you_mean(name, known) or ";"
+            raise UsageError(f"optimizer {config.name!r} has no argument {name!r}{near} it takes {', '.join(known)}")
+        if isinstance(value, str):
+            raise UsageError(f"optimizer {config.name!r}: {name}={value!r}: must be a number, true or false")
+
+
+def schedule(config: OptimizerConfig, steps: int) -> Any:
+    """Return the learning rate: a number if constant, else a Keras schedule over `steps` steps."""
+    import keras
+
+    if config.schedule == "constant":
+        return config.learning_rate
+    warm_up = max(1, round(config.warm_up * steps))
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate / 100,
+        warmup_target=config.learning_rate,
+        warmup_steps=warm_up,
+        decay_steps=max(1, steps - warm_up),
+    )

@@ -1,0 +1,82 @@
+"""What a run is going to do, for people: `--dry-run` prints it, the progress display begins with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from trainer.console.tables import count
+from trainer.plugin import Every, Plugin, overrides
+
+if TYPE_CHECKING:
+    from trainer.checkpoint import Checkpoint
+    from trainer.engine.learning_rate import LearningRate
+    from trainer.engine.loop import Course
+    from trainer.run import Run
+
+SAMPLES = 21
+"""Steps at which a schedule is looked at, evenly spread over the run."""
+
+
+def plan(
+    run: Run,
+    course: Course,
+    plugins: Sequence[Plugin],
+    rate: LearningRate,
+    space: str,
+    saved: Checkpoint | None,
+) -> list[tuple[str, str]]:
+    """Return what a run is going to do, as rows of label and text.
+
+    Args:
+        run: The run, before step 0.
+        course: What it goes through.
+        plugins: Its plugins, in order.
+        rate: Its learning rate.
+        space: What checkpoints need; see `trainer.engine.preflight.check_space`.
+        saved: The checkpoint that the run goes on from, if it is resumed.
+    """
+    assert run.model is not None
+    epochs = f"{count(run.epochs, 'epoch')} of {run.steps_per_epoch:,}"
+    rows = [
+        ("model", f"{run.model.name}, {run.model.count_params():,} parameters"),
+        ("steps", f"{run.steps:,} ({epochs})"),
+        ("learning rate", _rates(run, rate)),
+        ("validation", _validations(run, course)),
+        ("checkpoints", space),
+        ("plugins", ", ".join(map(_cadence, plugins)) or "none"),
+    ]
+    if run.data:
+        parts = {"train": "train", "validation": "validate", "test": "test"}
+        sizes = ", ".join(f"{run.data[part]:,} to {verb}" for part, verb in parts.items() if part in run.data)
+        rows.insert(1, ("data", f"{run.data.get('name')}: {sizes}"))
+    if course.max_time is not None:
+        rows.insert(2, ("time limit", f"{course.max_time:g} s"))
+    if saved is not None:
+        rows.insert(0, ("resumed", f"from step {saved.manifest['step']:,} in epoch {saved.manifest['epoch']}"))
+    return rows
+
+
+def _rates(run: Run, rate: LearningRate) -> str:
+    if rate.scaled is None:
+        return f"{rate.at(0):.3g}"
+    rates = [rate.at(round(i * (run.steps - 1) / (SAMPLES - 1))) for i in range(SAMPLES)]
+    return f"{rates[0]:.3g} first, {max(rates):.3g} at most, {rates[-1]:.3g} last"
+
+
+def _validations(run: Run, course: Course) -> str:
+    every = course.validate_every
+    if course.validation is None:
+        return "none"
+    if every.steps is not None:
+        times = -(-run.steps // every.steps)
+    elif every.epochs is not None:
+        times = -(-run.epochs // every.epochs)
+    else:
+        return f"{every}, and at the end"
+    return f"{every}, {count(times, 'time')} in all"
+
+
+def _cadence(plugin: Plugin) -> str:
+    looks = overrides(plugin, "on_step_end") and plugin.every != Every()
+    return f"{plugin.name} ({plugin.every})" if looks else plugin.name

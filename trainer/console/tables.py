@@ -1,0 +1,119 @@
+"""A run's result as a table of plain text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def result_table(result: Mapping[str, Any]) -> str:
+    """Return the lines that a person wants to see at the end of a run."""
+    data, best, skipped = result["data"], result["best"], result["skipped_steps"]
+    trained = f"{count(result['epochs'], 'epoch')}, {count(result['steps'], 'step')}"
+    rows = [
+        ("model", f"{result['model']}, {result['params']['count']:,} parameters"),
+        ("data", f"{data['name']}: {data['train']:,} to train, {data['val']:,} to validate, {data['test']:,} to test"),
+        ("trained", f"{trained}, {result['images_per_second']:,.0f} images/s"),
+        ("stopped", result["stop_reason"] or "as planned"),
+        *([("skipped", f"step {', '.join(map(str, skipped))}")] if skipped else []),
+        ("best", f"epoch {best['epoch']}, validation accuracy {_percent(best['val_accuracy'])}"),
+        *(("test " + label, value) for label, value in score_rows(result["test"])),
+        ("time", f"{result['train_seconds']:.1f} s of training, {result['wall_seconds']:.1f} s in all"),
+        ("spent on", _largest(result["time"])),
+        *([("held up", result["bottleneck"])] if result["bottleneck"] else []),
+    ]
+    return table(rows)
+
+
+def _largest(seconds: Mapping[str, float]) -> str:
+    """Return the five largest entries of a time ledger; a plugin goes by its name."""
+    entries = sorted(seconds.items(), key=lambda entry: -entry[1])[:5]
+    return ", ".join(f"{name.removeprefix('plugins.').replace('_', ' ')} {spent:.1f} s" for name, spent in entries)
+
+
+def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the rows about a set of labelled images; numbers that a task does not give are left out."""
+    names = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "ece": "ECE"}
+    rows = [(label, _percent(numbers[name])) for name, label in names.items() if name in numbers]
+    if "calibrated_ece" in numbers:
+        rows[-1] = "ECE", f"{_percent(numbers['ece'])}, calibrated {_percent(numbers['calibrated_ece'])}"
+    return [*rows, ("loss", f"{numbers['loss']:.4f}")] if "loss" in numbers else rows
+
+
+def count(number: int, thing: str) -> str:
+    """Return a number of things, in the singular or the plural."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def in_bytes(size: int) -> str:
+    """Return a size in decimal units, such as `1.2 MB`."""
+    unit = max(0, min(4, int(math.log10(max(size, 1)) // 3)))
+    return f"{size / 1000**unit:.{1 if unit else 0}f} {('bytes', 'kB', 'MB', 'GB', 'TB')[unit]}"
+
+
+def table(rows: list[tuple[str, str]]) -> str:
+    """Return rows of label and value, aligned."""
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def evaluation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the rows on how sure one may be of the numbers; see `trainer.evaluation.assessment.assess`."""
+    corrected, calibration = found["corrected"], found["calibration"]
+    doubts = "not for these images: MNIST's test set alone has a list of wrong labels"
+    if corrected:
+        doubts = f"{_share(corrected)}, without the {corrected['set_aside']} known wrong labels ({corrected['source']})"
+    kinds = [calibration[kind] for kind in ("as_they_are", "calibrated") if kind in calibration]
+    return [
+        ("accuracy", _share(found["accuracy"])),
+        ("corrected", doubts),
+        ("NLL", ", calibrated ".join(f"{kind['nll']:.4f}" for kind in kinds)),
+        ("Brier score", ", calibrated ".join(f"{kind['brier']:.4f}" for kind in kinds)),
+    ]
+
+
+def _share(share: Mapping[str, Any]) -> str:
+    wrong = share["images"] - share["right"]
+    return f"{_percent(share['value'])} (95 %: {_percent(share['low'])} to {_percent(share['high'])}), {wrong:,} wrong"
+
+
+def robustness_table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, Any]) -> str:
+    """Return the accuracy under each corruption of MNIST-C, a line each, and the means.
+
+    Args:
+        rows: What `trainer.evaluation.robustness.measure.corrupted` yields.
+        means: What `trainer.evaluation.robustness.measure.summary` says of them.
+    """
+    lines = [f"{'corruption':<16}  accuracy        95 % interval       ECE  in training"]
+    for row in rows:
+        interval = f"{_percent(row['low'])} to {_percent(row['high'])}"
+        lines.append(
+            f"{row['corruption']:<16}  {_percent(row['accuracy']):>8}  {interval:>19}  {_percent(row['ece']):>8}"
+            f"  {'its like' if row['trained_for'] else 'never seen'}"
+        )
+    for name, label in (("all", "mean"), ("trained_for", "mean, its like"), ("never_seen", "mean, never seen")):
+        lines.append(f"{label:<16}  {_percent(means[name]['mean']):>8}  {len(means[name]['names'])} corruptions")
+    return "\n".join(lines)
+
+
+def class_table(per_class: Sequence[Mapping[str, Any]]) -> str:
+    """Return precision, recall with its 95 % interval, and what a class is taken for, a line each.
+
+    Args:
+        per_class: As in `trainer.evaluation.assessment.assess`.
+    """
+    names = [str(scores["class"]) for scores in per_class]
+    width = max(5, *map(len, names))
+    lines = [f"{'class':<{width}}  images  precision    recall        95 % interval  most often taken for (times)"]
+    for name, scores in zip(names, per_class, strict=True):
+        interval = f"{_percent(scores['recall_low'])} to {_percent(scores['recall_high'])}"
+        numbers = f"{_percent(scores['precision']):>9}  {_percent(scores['recall']):>8}  {interval:>19}"
+        other = scores["taken_for"]
+        taken = f"  {names[other]} ({scores['taken_for_times']})" if other is not None else ""
+        lines.append(f"{name:<{width}}  {scores['images']:>6,}  {numbers}{taken}")
+    return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"

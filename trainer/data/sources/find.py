@@ -1,0 +1,127 @@
+"""What `--data` may name: a registered source, a path, or a TFDS set; resolved first, loaded later."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer.data.sources.tfds_names import image_sets, is_tfds
+from trainer.errors import DataError, UsageError, did_you_mean
+from trainer.registry import data_sources
+
+if TYPE_CHECKING:
+    from trainer.data.imageset import Source
+
+data_sources.table(
+    {
+        "auto": ("trainer.data.sources.mnist:auto", "MNIST if it is there or can be downloaded, otherwise mnist5k"),
+        "mnist": ("trainer.data.sources.mnist:mnist", "MNIST: 60,000 and 10,000 handwritten digits, or an error"),
+        "mnist5k": ("trainer.data.sources.embedded:mnist5k", "5,000 MNIST images that need no download"),
+        "fashion_mnist": ("trainer.data.sources.mnist:fashion_mnist", "Fashion-MNIST: clothes in the form of MNIST"),
+    }
+)
+
+
+def load_source(name: str, folder: Path, whole: bool = True) -> Source:
+    """Load what `--data` names: a registered source, else an existing path, else a TFDS set.
+
+    A path is a folder of IDX files, a folder of class folders with images, or an `.npz` file.
+
+    Args:
+        name: A name or a path.
+        folder: The data folder (`--data-dir`).
+        whole: Whether every class must have training images; not for data to evaluate on.
+
+    Raises:
+        UsageError: If it is none of them, or the registered source is not one.
+        DataError: If the data are absent or damaged, or the labels do not fit the classes.
+    """
+    load = _resolve(name, folder)
+
+    from trainer.data.imageset import Source
+    from trainer.data.sources.labels import check_source as check_labels
+
+    try:
+        source = load()
+    except OSError as error:  # a folder that may not be read, a disk that fails
+        raise DataError(f"data {name!r} cannot be read: {error}") from error
+    if not isinstance(source, Source):
+        raise UsageError(f"data source {name!r} returned {type(source).__name__}, not trainer.data.imageset.Source")
+    if whole:
+        check_labels(source)
+    return source
+
+
+def check_source(name: str, folder: Path) -> None:
+    """Resolve a name like `load_source`, but read no data and import neither TensorFlow nor TFDS.
+
+    Args:
+        name: A name or a path.
+        folder: The data folder.
+
+    Raises:
+        UsageError: If the name is unknown, or the path missing or neither a folder nor an `.npz` file.
+    """
+    _resolve(name, folder)
+
+
+def _resolve(name: str, folder: Path) -> Callable[[], object]:
+    """Return what loads the source; nothing of it is imported yet."""
+    if any(entry.name == name for entry in data_sources.entries()):
+        entry = data_sources.find(name)
+        return lambda: entry.resolve(data_sources.kind)(folder)
+    if path := _existing(name):
+        return partial(_load_path, path, folder)
+    if is_tfds(name):
+        return partial(_load_tfds, name, folder)
+    if _looks_like_path(name):
+        raise UsageError(f"--data {name}: no such file or folder")
+    raise _unknown(name)
+
+
+def _existing(name: str) -> Path | None:
+    try:
+        path = Path(name).expanduser()
+        if not name or not path.exists():
+            return None
+    except (OSError, RuntimeError) as error:  # no permission, a name too long, `~` of nobody
+        raise UsageError(f"--data {name}: {error}") from error
+    if not path.is_dir() and path.suffix != ".npz":
+        raise UsageError(f"--data {name}: neither a folder nor an .npz file")
+    return path
+
+
+def _load_path(path: Path, folder: Path) -> Source:
+    if path.is_file():
+        from trainer.data.sources.npz import load_npz
+
+        return load_npz(path)
+
+    from trainer.data.sources.idx import has_idx, load_idx
+
+    if has_idx(path):
+        return load_idx(path)
+
+    from trainer.data.sources.folder import load_folder
+
+    return load_folder(path, folder / "cache")
+
+
+def _load_tfds(name: str, folder: Path) -> Source:
+    from trainer.data.sources.tfds import load_tfds
+
+    return load_tfds(name, folder)
+
+
+def _looks_like_path(name: str) -> bool:
+    return name.endswith(".npz") or any(separator in name for separator in (os.sep, os.altsep) if separator)
+
+
+def _unknown(name: str) -> UsageError:
+    known = list(dict.fromkeys(entry.name for entry in data_sources.entries()))
+    suggestion = did_you_mean(name.lower(), [*known, *sorted(image_sets())])
+    choices = f"{', '.join(known)}, or any TFDS image-classification set, or a path"
+    return UsageError(f"unknown data source {name!r}{suggestion} (known: {choices})")

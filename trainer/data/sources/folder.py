@@ -1,0 +1,259 @@
+"""A folder with one sub-folder of images a class, or two such folders named `train` and `test`."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+
+from trainer.data.imageset import Source, validation_share
+from trainer.data.sources.cache import TAG, Cache
+from trainer.data.sources.decoding import Block, Plan, block_length
+from trainer.data.sources.image import SUFFIXES, Header, read_header, read_image
+from trainer.errors import DataError
+
+NAMED = 5  # how many skipped files a notice names
+
+
+@dataclass
+class _Split:
+    """The files of one split, in sorted order, and why some of them are left out."""
+
+    root: Path
+    paths: list[Path] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    skipped: dict[Path, str] = field(default_factory=dict)
+
+    def kept(self) -> list[int]:
+        return [i for i, path in enumerate(self.paths) if path not in self.skipped]
+
+
+def load_folder(root: Path, cache: Path) -> Source:
+    """Read `root/<class>/*` or `root/train/<class>/*` and, as test split, `root/test/<class>/*`.
+
+    Classes are sorted by name, those that are numbers by value. Images are gray if every file is stored
+    without colour, otherwise RGB. All must have one size: a few that have not, or that cannot be decoded, are
+    skipped with a notice. Hidden files and symbolic links are ignored.
+
+    Args:
+        root: The folder.
+        cache: Where images are put, decoded, if they do not fit in memory.
+
+    Raises:
+        DataError: If there are no class folders, one of them has no readable image, `test` has a class that
+            `train` has not, more than half of the images cannot be read or have not the most common size, or the
+            disk has no room for those that do not fit in memory.
+    """
+    train_root, test_root = _layout(root)
+    ignored: Counter[str] = Counter()
+    folders = _class_folders(train_root, ignored)
+    class_names = tuple(folder.name for folder in folders)
+    splits = {"train": _list(train_root, folders, class_names, ignored)}
+    if test_root is not None:
+        splits["test"] = _list(test_root, _class_folders(test_root, ignored), class_names, ignored)
+    decoded = Cache(cache, str(root), _identity(root, splits))
+    images, skipped = decoded.load(lambda: _plan(splits, class_names))
+    train, held = images["train"], images.get("test")
+    notices = (*_layout_notice(root, train_root), *_ignored_notice(root, ignored), *skipped)
+    return Source(str(root), train, held, class_names, validation_share(train, held), notices=notices)
+
+
+def _identity(root: Path, splits: Mapping[str, _Split]) -> list[Any]:
+    """Return what the decoded images depend on: the files, whether they have changed, and the decoder."""
+    files = []
+    for name, split in splits.items():
+        for path, label in zip(split.paths, split.labels, strict=True):
+            facts = path.stat()
+            files.append([name, label, str(path.relative_to(root)), facts.st_size, facts.st_mtime_ns])
+    return [str(root.resolve()), PIL.__version__, files]
+
+
+def _plan(splits: Mapping[str, _Split], class_names: tuple[str, ...]) -> Plan:
+    """Read all headers; return what there is to decode."""
+    with ThreadPoolExecutor() as pool:
+        headers = {name: _read_headers(split, pool) for name, split in splits.items()}
+    size = _common_size(splits["train"], headers["train"])
+    for name, split in splits.items():
+        _skip_other_sizes(split, headers[name], size)
+        _refuse_if_bare(split, class_names)
+    gray = all(headers[name][split.paths[i]].gray for name, split in splits.items() for i in split.kept())
+    shape = (*size, 1 if gray else 3)
+
+    def finish() -> list[str]:
+        for split in splits.values():
+            _refuse_if_bare(split, class_names)
+        return [notice for split in splits.values() for notice in _skip_notice(split)]
+
+    numbers = {name: len(split.kept()) for name, split in splits.items()}
+    return Plan(numbers, shape, lambda name: _decode(splits[name], shape), finish)
+
+
+def _layout(root: Path) -> tuple[Path, Path | None]:
+    """Return the folders that hold the class folders of train and test."""
+    train, test = root / "train", root / "test"
+    if not train.is_dir() or not _entries(train, Counter())[0]:  # a class may be called train
+        return root, None
+    return train, test if test.is_dir() else None
+
+
+def _entries(folder: Path, ignored: Counter[str]) -> tuple[list[Path], list[Path]]:
+    """Return a folder's sub-folders and image files; what is neither, and not hidden nor a cache, is counted."""
+    folders, files = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.name.startswith((".", "__MACOSX")):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if not (path / TAG).is_file():  # else our own cache, when what is read is the data folder itself
+                    folders.append(path)
+            elif entry.is_file(follow_symlinks=False) and path.suffix.lower() in SUFFIXES:
+                files.append(path)
+            else:
+                ignored["symbolic link" if entry.is_symlink() else f"{path.suffix or 'other'} file"] += 1
+    return folders, sorted(files)
+
+
+def _class_folders(root: Path, ignored: Counter[str]) -> list[Path]:
+    folders, loose = _entries(root, ignored)
+    if not folders:
+        hint = "images must lie in one sub-folder a class"
+        raise DataError(f"{root} holds neither IDX files nor class folders; {hint}")
+    ignored["image outside of the class folders"] += len(loose)
+    return sorted(folders, key=lambda path: _by_value(path.name))
+
+
+def _by_value(name: str) -> tuple[int, int, str]:
+    """Return a key that sorts numbers by value, before other names."""
+    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+
+
+def _list(root: Path, folders: list[Path], class_names: tuple[str, ...], ignored: Counter[str]) -> _Split:
+    split = _Split(root)
+    for folder in folders:
+        if folder.name not in class_names:
+            raise DataError(f"{folder}: there is no class {folder.name!r} in {root.parent / 'train'}")
+        deeper, files = _entries(folder, ignored)
+        ignored["folder inside a class folder"] += len(deeper)
+        if not files:
+            raise DataError(f"{folder} holds no image ({', '.join(SUFFIXES)}); fill or remove it")
+        split.paths += files
+        split.labels += [class_names.index(folder.name)] * len(files)
+    return split
+
+
+def _read_headers(split: _Split, pool: ThreadPoolExecutor) -> dict[Path, Header]:
+    """Return the headers of the files that have one; the others are skipped."""
+
+    def read(path: Path) -> Header | DataError:
+        try:
+            return read_header(path)
+        except DataError as error:
+            return error
+
+    found = {}
+    for path, result in zip(split.paths, pool.map(read, split.paths), strict=True):
+        if isinstance(result, Header):
+            found[path] = result
+        else:
+            split.skipped[path] = _reason(path, result)
+    return found
+
+
+def _common_size(train: _Split, headers: dict[Path, Header]) -> tuple[int, int]:
+    """Return height and width of most training images."""
+    if not headers:
+        first, reason = next(iter(train.skipped.items()))
+        raise DataError(f"{train.root}: no image can be read, beginning with {first}: {reason}")
+    sizes = Counter((header.height, header.width) for header in headers.values())
+    return sizes.most_common(1)[0][0]
+
+
+def _skip_other_sizes(split: _Split, headers: dict[Path, Header], size: tuple[int, int]) -> None:
+    for path, header in headers.items():
+        if (header.height, header.width) != size:
+            split.skipped[path] = f"{header.width}x{header.height} instead of {size[1]}x{size[0]}"
+
+
+def _refuse_if_bare(split: _Split, class_names: tuple[str, ...]) -> None:
+    """Raise if too many files are skipped for the rest to be what the user meant."""
+    files, left = len(split.paths), len(split.kept())
+    if 2 * left < files:
+        first = next(path for path in split.paths if path in split.skipped)
+        raise DataError(
+            f"{split.root}: only {left} of {files} images can be read and have one size; the first other one "
+            f"is {first} ({split.skipped[first]}); bring them all to one size"
+        )
+    for label in sorted(set(split.labels) - {split.labels[i] for i in split.kept()}):
+        first = next(path for path, k in zip(split.paths, split.labels, strict=True) if k == label)
+        raise DataError(
+            f"{split.root / class_names[label]} holds no usable image: {first.name}: {split.skipped[first]}"
+        )
+
+
+def _decode(split: _Split, shape: tuple[int, int, int]) -> Iterator[Block]:
+    """Yield the images that can be decoded; the others are added to the skipped ones.
+
+    Raises:
+        DataError: If none of them can.
+    """
+    wanted, length, decoded = split.kept(), block_length(shape), 0
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(wanted), length):
+            numbers = wanted[start : start + length]
+            images = np.empty((len(numbers), *shape), np.uint8)
+            good = np.array(list(pool.map(partial(_decode_one, split), numbers, images)))
+            labels = np.array([split.labels[i] for i in numbers], np.int32)
+            decoded += int(good.sum())
+            yield (images, labels) if good.all() else (images[good], labels[good])
+    if not decoded:
+        raise DataError(f"{split.root}: no image can be decoded, beginning with {split.paths[0]}")
+
+
+def _decode_one(split: _Split, number: int, into: np.ndarray) -> bool:
+    """Decode a file into an array, or say why it is skipped; return whether it is decoded."""
+    path, shape = split.paths[number], into.shape
+    try:
+        image = read_image(path, shape[2])
+    except DataError as error:
+        split.skipped[path] = _reason(path, error)
+        return False
+    if image.shape != shape:  # a file whose pixels contradict its header
+        split.skipped[path] = f"{image.shape[1]}x{image.shape[0]} instead of {shape[1]}x{shape[0]}"
+        return False
+    into[:] = image
+    return True
+
+
+def _layout_notice(root: Path, train_root: Path) -> list[str]:
+    """Say which folders beside `train` and `test` are not read."""
+    if train_root == root:
+        return []
+    others = sorted(path.name for path in _entries(root, Counter())[0] if path.name not in ("train", "test"))
+    return [f"{root}: only train and test are read, not {', '.join(others)}"] if others else []
+
+
+def _ignored_notice(root: Path, ignored: Counter[str]) -> list[str]:
+    """Say what else lies there and is not read: somebody may believe that it is."""
+    counted = ", ".join(f"{number} x {what}" for what, number in sorted(ignored.items()) if number)
+    return [f"{root}: ignored: {counted}"] if counted else []
+
+
+def _skip_notice(split: _Split) -> list[str]:
+    if not split.skipped:
+        return []
+    named = [f"{path.relative_to(split.root)} ({split.skipped[path]})" for path in split.paths if path in split.skipped]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return [f"{split.root}: {len(named)} of {len(split.paths)} images skipped: {', '.join(named[:NAMED])}{more}"]
+
+
+def _reason(path: Path, error: DataError) -> str:
+    return str(error).removeprefix(f"{path}: ")

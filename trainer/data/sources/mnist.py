@@ -1,0 +1,94 @@
+"""MNIST and Fashion-MNIST by name, and `auto`: MNIST if it can be had, otherwise `mnist5k`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from trainer.data.imageset import Source
+from trainer.data.sources.embedded import DIGITS, mnist5k
+from trainer.data.sources.idx import FILES, has_idx, load_idx
+from trainer.data.sources.tfds import UnavailableError, load_tfds
+from trainer.errors import DataError
+
+SHAPE = (28, 28, 1)
+CLOTHES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+
+
+def auto(folder: Path) -> Source:
+    """MNIST if it lies in the data folder or can be downloaded, otherwise `mnist5k` with a notice.
+
+    Damaged MNIST files are an error, not a reason to take something else.
+
+    Args:
+        folder: The data folder.
+
+    Raises:
+        DataError: If MNIST is there but damaged.
+    """
+    try:
+        return mnist(folder)
+    except UnavailableError:
+        source = mnist5k(folder)
+        notice = (
+            f"NOT THE FULL MNIST, only 5,000 of its images: it is not in {folder} and cannot be downloaded "
+            "(--data mnist says why)"
+        )
+        return replace(source, notices=(notice, *source.notices))
+
+
+def mnist(folder: Path) -> Source:
+    """MNIST from IDX files in the data folder or its `mnist/`, prepared there by TFDS, or downloaded by it.
+
+    Args:
+        folder: The data folder.
+
+    Raises:
+        UnavailableError: If it is in none of these places.
+        DataError: If its files are damaged or not MNIST.
+    """
+    return _digits_or_clothes("mnist", folder, [folder, folder / "mnist"], DIGITS)
+
+
+def fashion_mnist(folder: Path) -> Source:
+    """Fashion-MNIST from IDX files in the data folder's `fashion_mnist/`, or like MNIST through TFDS.
+
+    Its IDX files are named like MNIST's, so those directly in the data folder are not taken for it.
+
+    Args:
+        folder: The data folder.
+
+    Raises:
+        UnavailableError: If it is in none of these places.
+        DataError: If its files are damaged or not Fashion-MNIST.
+    """
+    return _digits_or_clothes("fashion_mnist", folder, [folder / "fashion_mnist"], CLOTHES)
+
+
+def _digits_or_clothes(name: str, folder: Path, places: list[Path], class_names: tuple[str, ...]) -> Source:
+    place = next(filter(has_idx, places), None)
+    if place is not None:
+        source = load_idx(place, name, class_names)
+        if source.test is None:
+            needed = " and ".join(file for (split, _), file in FILES.items() if split == "test")
+            raise DataError(f"{name}: {place} lacks the test split: {needed} (plain or .gz)")
+    else:
+        source = _from_tfds(name, folder, places)
+    if source.train.images.shape[1:] != SHAPE or len(source.class_names) != 10:
+        shape = "x".join(map(str, source.train.images.shape[1:]))
+        found = f"{len(source.class_names)} classes of {shape} images"
+        raise DataError(
+            f"{name}: {place or folder} holds {found}, not 10 of 28x28x1; give a path to use them as they are"
+        )
+    return source
+
+
+def _from_tfds(name: str, folder: Path, places: list[Path]) -> Source:
+    try:
+        return load_tfds(name, folder)
+    except UnavailableError as error:
+        looked = " or ".join(map(str, places))
+        hint = f"or put {', '.join(FILES.values())} (plain or .gz) into {places[-1]}"
+        raise UnavailableError(f"there are no IDX files in {looked}, and {error}, {hint}") from error

@@ -1,0 +1,106 @@
+"""An `.npz` file with `x_train`, `y_train` and, if there is a test split, `x_test` and `y_test`."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from trainer.data.imageset import ImageSet, Source, validation_share
+from trainer.data.sources.labels import as_labels, numbered_classes
+from trainer.data.sources.memory import refuse_if_too_large
+from trainer.errors import DataError
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+)
+"""What numpy and zipfile raise for damaged files."""
+
+
+def load_npz(path: Path) -> Source:
+    """Read images of whole numbers 0 to 255, `[N, H, W]` or `[N, H, W, C]`, and labels, `[N]` or `[N, 1]`.
+
+    Nothing in the file is unpickled, so a foreign file can be read without danger.
+
+    Raises:
+        DataError: If the file is damaged, an array is missing, or has another shape, dtype, range or length.
+    """
+    arrays = _read_arrays(path)
+    train = _split(path, arrays, "train")
+    if train is None:
+        found = ", ".join(arrays) or "nothing"
+        raise DataError(f"{path}: x_train and y_train are missing (found: {found})")
+    test = _split(path, arrays, "test")
+    return Source(str(path), train, test, numbered_classes(train.labels), validation=validation_share(train, test))
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    wanted = [f"{axis}_{split}" for split in ("train", "test") for axis in "xy"]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            refuse_if_too_large(sum(member.file_size for member in archive.infolist()), str(path))
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in wanted if name in file}
+        if foreign := [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]:
+            raise ValueError(f"{foreign[0]} is no array")
+        return arrays
+    except UNREADABLE as error:
+        if "allow_pickle" in str(error):
+            reason = "it holds pickled objects, which are not read because they could run code; save plain arrays"
+        else:
+            said = str(error).splitlines() or [type(error).__name__]
+            reason = f"not a readable .npz file ({said[0]})"
+        raise DataError(f"{path}: {reason}") from error
+
+
+def _split(path: Path, arrays: dict[str, np.ndarray], split: str) -> ImageSet | None:
+    """Return one split; None if neither of its arrays is there."""
+    x, y = f"x_{split}", f"y_{split}"
+    missing = [name for name in (x, y) if name not in arrays]
+    if len(missing) == 2:
+        return None
+    if missing:
+        raise DataError(f"{path}: {missing[0]} is missing")
+    try:
+        images, labels = _images(arrays[x], x), _labels(arrays[y], y)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+    if len(images) != len(labels):
+        raise DataError(f"{path}: {x} holds {len(images)} images, but {y} {len(labels)} labels")
+    return ImageSet(images, labels)
+
+
+def _images(values: np.ndarray, name: str) -> np.ndarray:
+    if not np.issubdtype(values.dtype, np.integer):
+        hint = f"; if they are 0 to 1: {name} = ({name} * 255).round().astype('uint8')"
+        raise ValueError(f"{name} is {values.dtype}; images must be whole numbers 0 to 255{hint}")
+    if values.ndim == 3:
+        values = values[..., np.newaxis]
+    if values.size == 0:
+        raise ValueError(f"{name} is empty")
+    if values.ndim != 4 or values.shape[-1] not in (1, 3):
+        hint = "images must be [N, H, W] or [N, H, W, C] with C 1 or 3"
+        raise ValueError(f"{name} has shape {values.shape}; {hint}")
+    if values.dtype != np.uint8 and (values.min() < 0 or values.max() > 255):
+        raise ValueError(f"{name} has values from {values.min()} to {values.max()}; images must be 0 to 255")
+    return values.astype(np.uint8, copy=False)
+
+
+def _labels(values: np.ndarray, name: str) -> np.ndarray:
+    if not np.issubdtype(values.dtype, np.integer):
+        raise ValueError(f"{name} is {values.dtype}; labels must be integers: {name} = {name}.astype('int32')")
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        hint = f"; if they are one-hot: {name} = {name}.argmax(axis=1)" if values.ndim == 2 else ""
+        raise ValueError(f"{name} has shape {values.shape}; labels must be [N] or [N, 1]{hint}")
+    return as_labels(values)

@@ -1,0 +1,226 @@
+"""Image-classification sets of tensorflow-datasets: prepared ones are read, others are downloaded once."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from trainer.data.imageset import ImageSet, Source, validation_share
+from trainer.data.sources import emnist
+from trainer.data.sources.cache import Cache
+from trainer.data.sources.decoding import Block, Plan, block_length
+from trainer.data.sources.reach import unreachable
+from trainer.errors import DataError, unknown
+
+BATCH = 1024
+MANY_HOSTS = 2  # how many hosts of a set are asked; each may take seconds
+
+
+class UnavailableError(DataError):
+    """Data that are not there and cannot be fetched: not damaged, just absent."""
+
+
+def load_tfds(name: str, folder: Path) -> Source:
+    """Read a TFDS set of images of one size, downloading and preparing it first if need be.
+
+    Args:
+        name: `name`, `name/configuration` or `name:version`.
+        folder: The data folder: prepared sets lie in it, downloads go to its `downloads/`, and decoded
+            images that do not fit in memory to its `cache/`.
+
+    Raises:
+        UsageError: If the set has no such configuration.
+        UnavailableError: If the set is not prepared and cannot be fetched.
+        DataError: If it does not hold images of one size with a class label or is damaged, or the disk has no room
+            for decoded images that do not fit in memory.
+    """
+    builder = _open(name, folder)
+    keys = _keys(builder, name)
+    if not _is_prepared(builder):
+        _refuse_if_out_of_reach(builder, name, folder)
+        _prepare(builder, name, folder)
+        builder = _open(name, folder)
+    return _read(builder, name, keys, folder / "cache")
+
+
+def _open(name: str, folder: Path) -> Any:
+    """Return TFDS's builder; it knows features and addresses without network."""
+    import tensorflow_datasets as tfds
+
+    base, _, configuration = name.partition(":")[0].partition("/")
+    with _said(name, folder):
+        known = list(tfds.builder_cls(base).builder_configs)
+    if configuration and configuration not in known:
+        raise unknown(f"TFDS configuration of {base}", configuration, known)
+    with _said(name, folder):
+        return tfds.builder(name, data_dir=folder)
+
+
+@contextlib.contextmanager
+def _said(name: str, folder: Path) -> Iterator[None]:
+    """Turn whatever TFDS raises into one line."""
+    try:
+        yield
+    except Exception as error:  # hundreds of builders raise what they like
+        raise DataError(f"TFDS cannot open {name!r} in {folder}: {_first_line(error)}") from error
+
+
+def _keys(builder: Any, name: str) -> tuple[str, str]:
+    """Return the names of the features that hold image and label."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    candidates: list[tuple[str, ...]] = [builder.info.supervised_keys or (), ("image", "label")]
+    for keys in candidates:
+        if len(keys) != 2 or not all(isinstance(key, str) and key in features for key in keys):
+            continue
+        image, label = features[keys[0]], features[keys[1]]
+        if isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel):
+            _check_image(image, name)
+            return keys[0], keys[1]
+    raise DataError(f"TFDS set {name!r} has no image with a class label (its features: {', '.join(features)})")
+
+
+def _check_image(image: Any, name: str) -> None:
+    if None in image.shape[:2]:
+        raise DataError(
+            f"TFDS set {name!r} has images of different sizes, one size is needed; write them, resized, to a "
+            "folder of class folders, and give its path"
+        )
+    if image.np_dtype != np.uint8 or image.shape[2] not in (1, 3):
+        found = f"{np.dtype(image.np_dtype)} images {image.shape}"
+        raise DataError(f"TFDS set {name!r} has {found}; uint8 [H, W, C] with C 1 or 3 is needed")
+
+
+def _is_prepared(builder: Any) -> bool:
+    return (Path(builder.data_path) / "dataset_info.json").is_file()
+
+
+def _refuse_if_out_of_reach(builder: Any, name: str, folder: Path) -> None:
+    by_hand = folder / "downloads" / "manual"
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not (by_hand.is_dir() and any(by_hand.iterdir())):
+        raise UnavailableError(f"TFDS set {name!r} must be fetched by hand: put its files into {by_hand} and run again")
+    reasons = {}
+    for host, address in list(_addresses(builder).items())[:MANY_HOSTS]:
+        reasons[host] = unreachable(address)
+        if not reasons[host]:
+            return
+    if reasons:
+        tried = " and ".join(f"{host} ({reason})" for host, reason in reasons.items())
+        raise UnavailableError(
+            f"TFDS set {name!r} is not prepared in {folder} and cannot be downloaded from {tried}; run once "
+            "with a network, or copy a prepared set there"
+        )
+
+
+def _addresses(builder: Any) -> dict[str, str]:
+    """Return one http(s) address a host, of those the builder downloads from."""
+    own = getattr(builder, "URL", None)
+    addresses = [own] if isinstance(own, str) else list(builder.url_infos or ())
+    found: dict[str, str] = {}
+    for address in addresses:
+        parts = urlsplit(address)
+        if parts.scheme in ("http", "https") and parts.hostname:
+            found.setdefault(parts.hostname, address)
+    return found
+
+
+def _prepare(builder: Any, name: str, folder: Path) -> None:
+    """Download and prepare a set; a second process that wants the same one waits and finds it prepared."""
+    from filelock import FileLock
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # TFDS prints; stdout belongs to results.
+        with FileLock(folder / f".{builder.name}.lock"), contextlib.redirect_stdout(sys.stderr):
+            builder.download_and_prepare()
+    except Exception as error:  # network, checksums, disk, and hundreds of builders
+        raise UnavailableError(f"TFDS cannot prepare {name!r} in {folder}: {_first_line(error)}") from error
+
+
+def _read(builder: Any, name: str, keys: tuple[str, str], cache: Path) -> Source:
+    import tensorflow as tf
+
+    info = builder.info
+    splits = {split: info.splits[split].num_examples for split in ("train", "test") if split in info.splits}
+    if "train" not in splits:
+        raise DataError(f"TFDS set {name!r} has no split 'train' (its splits: {', '.join(info.splits)})")
+    plan = Plan(splits, info.features[keys[0]].shape, lambda split: _decode(builder, split, splits[split], keys))
+    try:
+        images, notices = Cache(cache, name, _identity(builder, keys)).load(lambda: plan)
+    except (tf.errors.OpError, OSError, ValueError) as error:
+        hint = f"delete {builder.data_path} and run again"
+        raise DataError(f"TFDS set {name!r} cannot be read: {_first_line(error)}; {hint}") from error
+    train, test = images["train"], images.get("test")
+    if unused := [split for split in info.splits if split not in splits]:
+        notices = (f"{name}: splits of TFDS that are not used: {', '.join(unused)}", *notices)
+    class_names = _class_names(builder, keys)
+    source = Source(name, train, test, class_names, validation_share(train, test), notices=notices)
+    return _without_empty_classes(source)
+
+
+def _class_names(builder: Any, keys: tuple[str, str]) -> tuple[str, ...]:
+    declared = tuple(builder.info.features[keys[1]].names)
+    return emnist.named(builder.builder_config.name, declared) if builder.name == "emnist" else declared
+
+
+def _identity(builder: Any, keys: tuple[str, str]) -> list[Any]:
+    """Return what the decoded images depend on: the set, its files, whether they have changed, and the decoder."""
+    import tensorflow as tf
+
+    folder = Path(builder.data_path)
+    files = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(folder.iterdir())]
+    return [builder.info.full_name, str(folder.resolve()), keys, tf.__version__, files]
+
+
+def _decode(builder: Any, split: str, number: int, keys: tuple[str, str]) -> Iterator[Block]:
+    """Yield the images of a split.
+
+    Raises:
+        ValueError: If they are not as many as its description says.
+    """
+    import tensorflow_datasets as tfds
+
+    dataset = builder.as_dataset(split=split, read_config=tfds.ReadConfig(try_autocache=False))
+    length = min(BATCH, block_length(builder.info.features[keys[0]].shape))
+    pairs = dataset.map(lambda example: tuple(example[key] for key in keys)).batch(length)
+    found = 0
+    for images, labels in pairs.as_numpy_iterator():
+        found += len(labels)
+        yield emnist.upright(images) if builder.name == "emnist" else images, labels.astype(np.int32)
+    if found != number:
+        raise ValueError(f"split {split!r} holds {found} images, its description says {number}")
+
+
+def _without_empty_classes(source: Source) -> Source:
+    """Return the source without classes that no image of either split has; `emnist/letters` declares 11."""
+    splits = [source.train] if source.test is None else [source.train, source.test]
+    labels = np.concatenate([split.labels for split in splits])
+    count = len(source.class_names)
+    used = np.unique(labels)
+    if len(used) >= count or used.min() < 0 or used.max() >= count:
+        return source
+    number = np.full(count, -1, np.int32)
+    number[used] = np.arange(len(used))
+    train, *test = (ImageSet(split.images, number[split.labels]) for split in splits)
+    names = tuple(source.class_names[k] for k in used)
+    notice = f"{source.name}: {count - len(used)} of {count} classes have no image and are left out"
+    return replace(
+        source,
+        train=train,
+        test=test[0] if test else None,
+        class_names=names,
+        notices=(*source.notices, notice),
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

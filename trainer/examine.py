@@ -1,0 +1,104 @@
+"""A trained model, from its checkpoint, on images: what `scripts/evaluate.py` asks it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from trainer.data.augmentation.strength import strength
+from trainer.data.sources.reporting import Progress
+from trainer.errors import InkwellError, UsageError
+from trainer.evaluation.robustness.measure import corrupted, measurements, varied
+from trainer.evaluation.statistics import Comparison, compare
+from trainer.registry import tasks
+from trainer.runs.directory import CONFIG
+from trainer.runs.trained import Chosen, Trained, find_checkpoint, load_trained
+
+
+class Examination:
+    """A trained model and what it makes of images.
+
+    Args:
+        trained: The model.
+        chosen: The images.
+
+    Attributes:
+        numbers: What `Trainer.evaluate` returns.
+        predictions: What the model made of the images; None if its task does not classify.
+        title: What this is about, for headings.
+    """
+
+    def __init__(self, trained: Trained, chosen: Chosen) -> None:
+        from trainer.trainer import Trainer
+
+        self.trained, self.chosen = trained, chosen
+        task = tasks.build(trained.config.task.name, **trained.config.task.args)
+        self.trainer = Trainer(trained.model, task=task)
+        self.temperature = trained.temperature if trained.temperature != 1 else None
+        self.numbers, outputs = self.trainer.assess(chosen.images, self.temperature)
+        self.predictions = outputs if "per_class" in self.numbers else None
+        self.title = f"{trained.path.parent.parent.absolute().name}: {chosen.what}"
+
+    def compare(self, path: Path) -> Comparison:
+        """Compare this model with that of another run or checkpoint on the same images.
+
+        Raises:
+            UsageError: If the other model takes other images, has other classes or does not classify.
+        """
+        other = load_trained(path)
+        for key, what in (("input_shape", "takes other images"), ("class_names", "has other classes")):
+            if other.data[key] != self.trained.data[key]:
+                raise UsageError(f"--compare {path}: its model {what}: {other.data[key]}, not {self.trained.data[key]}")
+        theirs = Examination(other, self.chosen).predictions
+        if theirs is None or self.predictions is None:
+            raise UsageError(f"--compare {path}: both models must tell classes apart")
+        return compare(self.predictions.right, theirs.right)
+
+    def robustness(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the rows of `measure.corrupted` and `measure.varied`; progress goes to stderr."""
+        images, config = self.chosen.images, self.trained.config.data
+        progress = Progress("robustness", measurements(images) * len(images))
+        trained_with = strength(config.augmentation, config.augmentation_args)
+        found: tuple[list[dict[str, Any]], list[dict[str, Any]]] = [], []
+        rows = (
+            corrupted(self.trainer.predict, images, self.temperature, trained_with),
+            varied(self.trainer.predict, images, self.temperature),
+        )
+        for kept, measured in zip(found, rows, strict=True):
+            for row in measured:
+                kept.append(row)
+                progress.advance(len(images))
+        return found
+
+
+def report_folder(path: Path, chosen: Chosen, out: Path | None = None) -> Path:
+    """Make and return the folder for the report on a checkpoint and images.
+
+    That of the weights and images that the run was tested with is `report`; others get a folder of their own in it, so
+    that nothing is taken for what it is not.
+
+    Args:
+        path: The checkpoint.
+        chosen: The images.
+        out: The folder to take instead.
+
+    Raises:
+        UsageError: If the checkpoint lies in no run directory, and no folder is given.
+        InkwellError: If the folder cannot be made.
+    """
+    folder = out or _own_folder(path, chosen)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InkwellError(f"{folder} cannot be made: {error.strerror}; name another folder with --out") from error
+    return folder
+
+
+def _own_folder(path: Path, chosen: Chosen) -> Path:
+    run = path.parent.parent
+    if not (run / CONFIG).is_file():
+        raise UsageError(f"{path} lies in no run directory; name a folder for tables and pictures with --out")
+    weights = "" if find_checkpoint(run) == path else path.name
+    data = "" if chosen.own else re.sub(r"[^\w.]+", "-", chosen.what).strip("-.")
+    return run / "report" / weights / data

@@ -1,0 +1,1 @@
+"""How a training step is computed: as Keras does, with fused operations, or with convolutions as matrix products."""

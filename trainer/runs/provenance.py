@@ -1,0 +1,63 @@
+"""Where a run comes from: the command, the code, who started it. Read from files alone, in a millisecond."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from trainer.runs.result import versions
+
+
+def provenance() -> dict[str, Any]:
+    """Return the command line, the git commit of the script's folder (empty outside git), user and versions."""
+    return {
+        "command": without_password(shlex.join(sys.argv)),
+        "git_commit": git_commit(Path(sys.argv[0]).absolute().parent),
+        "user": _user(),
+        "versions": versions(),
+    }
+
+
+def without_password(text: str) -> str:
+    """Return `text` with the password of every URI in it (`scheme://user:password@host`) replaced by `***`."""
+    return re.sub(r"(://[^/@\s:]*):[^/@\s]*@", r"\1:***@", text)
+
+
+def git_commit(folder: Path) -> str:
+    """Return the commit that is checked out where `folder` lies, in hex; empty if that cannot be told."""
+    try:
+        for place in (folder, *folder.parents):
+            if (place / ".git").exists():
+                return _head(_git_folder(place / ".git"))
+    except (OSError, ValueError):  # not ours to repair
+        pass
+    return ""
+
+
+def _git_folder(git: Path) -> Path:
+    """Return the folder of a repository; in a linked work tree `.git` is a file that names it."""
+    return git if git.is_dir() else git.parent / git.read_text().removeprefix("gitdir:").strip()
+
+
+def _head(git: Path) -> str:
+    head = (git / "HEAD").read_text().strip()
+    if not head.startswith("ref: "):
+        return head
+    name = head.removeprefix("ref: ")
+    common = git / "commondir"  # where a linked work tree has its branches
+    shared = git / common.read_text().strip() if common.exists() else git
+    if (shared / name).exists():
+        return (shared / name).read_text().strip()
+    packed = (shared / "packed-refs").read_text().splitlines()
+    return next((line.partition(" ")[0] for line in packed if line.endswith(f" {name}")), "")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may have no name for its user
+        return ""

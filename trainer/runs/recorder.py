@@ -1,0 +1,226 @@
+"""Writes down what happens in a run, and keeps training going when the disk does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from trainer import checkpoint
+from trainer.checkpoint import Checkpoint, Checkpoints, Snapshot, step_of
+from trainer.errors import CheckpointError, TrainingFailed
+from trainer.run import Run
+from trainer.runs.directory import CHECKPOINTS, RESULT, RunDirectory
+from trainer.runs.manifest import Facts
+
+
+class Recorder:
+    """The engine's hand in the run directory; without one it keeps the history in memory and saves nothing.
+
+    Checkpoints are written by a worker while training goes on, one at a time. A write that fails in mid-run costs one
+    warning for its kind; `check_saved` and `finish` fail if the last checkpoint, the history or the result is not on
+    the disk.
+
+    Args:
+        run: The run to record.
+        path: The run directory, which `open` makes; None records in memory alone.
+    """
+
+    def __init__(self, run: Run, path: Path | None) -> None:
+        self.run, self.path = run, path
+        self.directory: RunDirectory | None = None
+        self.going_on = False
+        self._damaged: list[Path] = []
+        self._warned: set[str] = set()
+        self._unsaved = ""
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[bool] | None = None
+        self._roles: dict[str, int] = {}
+
+    def open(self, going_on: bool = False) -> None:
+        """Make the run directory, or open that of a run to go on with and set aside what is damaged in it.
+
+        Raises:
+            UsageError: If the directory exists, or its run is still alive.
+            InkwellError: If it cannot be made, read or written.
+        """
+        if self.path is None:
+            return
+        run, self.going_on = self.run, going_on
+        self.directory = RunDirectory.reopen(self.path) if going_on else RunDirectory.create(self.path)
+        run.notes = self.directory.notes() if going_on else {}
+        run.name, run.directory, run.write_notes = self.directory.path.name, self.directory.path, self.status
+        self._set_damaged_aside(self.directory)
+
+    def start(self, config: str) -> None:
+        """Write `config.toml`, whose text is `config`, and `run.json`; nothing was written before.
+
+        Raises:
+            InkwellError: If the disk is full or read-only.
+        """
+        if self.directory is not None:
+            self.directory.start(self.run, config, keep=self.going_on)
+
+    def newest(self) -> Checkpoint:
+        """Return the newest sound checkpoint to resume from; damaged ones are set aside by `open`, said aloud.
+
+        Raises:
+            CheckpointError: If there is none.
+        """
+        if self.path is None:
+            raise CheckpointError("a run without a directory cannot be resumed")
+        found = self._sound(Checkpoints(self.path / CHECKPOINTS).newest())
+        if found is None:
+            raise CheckpointError(f"run {self.path} has no sound checkpoint to resume from")
+        return found
+
+    def good(self, before: int) -> Checkpoint:
+        """Return the newest sound checkpoint whose numbers are finite, and point `last` to it; later ones are given up.
+
+        Args:
+            before: A step, counted from 1; a checkpoint from before it is preferred.
+
+        Raises:
+            CheckpointError: If there is none.
+        """
+        self.collect()
+        if self.directory is None:
+            raise CheckpointError("a run without a directory has no checkpoints")
+        saved = self.directory.checkpoints
+        paths = saved.by_step()
+        early = [path for path in paths if step_of(path) < before]
+        found = self._sound([*early, *(path for path in reversed(paths) if path not in early)], finite=True)
+        self._set_damaged_aside(self.directory)
+        if found is None:
+            raise CheckpointError(f"run {self.run.directory} has no sound checkpoint to go back to")
+        saved.go_back(found.path)
+        return found
+
+    def _sound(self, paths: Iterable[Path], finite: bool = False) -> Checkpoint | None:
+        """Return the first of `paths` that can be read and, if asked for, holds no NaN and nothing infinite."""
+        for path in paths:
+            try:
+                found = _read(path)
+            except CheckpointError as error:
+                self.run.warn(f"{error}; it is set aside and the one before it is used")
+                self._damaged.append(path)
+                continue
+            if not finite or checkpoint.is_finite(found):
+                return found
+        return None
+
+    def _set_damaged_aside(self, directory: RunDirectory) -> None:
+        while self._damaged:
+            directory.checkpoints.set_aside(self._damaged.pop())
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has a result."""
+        return self.directory is not None and (self.directory.path / RESULT).exists()
+
+    def cut_history(self, lines: int) -> None:
+        """Take the history back to its first `lines` lines.
+
+        Raises:
+            InkwellError: If there are fewer.
+        """
+        if self.directory is not None:
+            self.run.history = self.directory.cut_history(lines)
+
+    def status(self) -> None:
+        """Bring `run.json` up to date."""
+        self._try("run.json", lambda directory: directory.update(self.run))
+
+    def history(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """Append a line to the history: `kind` is `epoch`, `validation` or `recovery`."""
+        self._append([self._line(kind, self.run.step, facts)])
+
+    def batches(self, numbers: Mapping[int, Mapping[str, Any]]) -> None:
+        """Append a line of the kind `batch` for each step, counted from 1, with what was noted of its batch."""
+        if numbers:
+            self._append([self._line("batch", step, facts) for step, facts in numbers.items()])
+
+    def _line(self, kind: str, step: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+        return {"kind": kind, "epoch": self.run.epoch, "step": step, "time": round(time.time(), 3), **facts}
+
+    def _append(self, lines: list[dict[str, Any]]) -> None:
+        self.run.history += lines
+        self._try("history.jsonl", lambda directory: directory.append(lines))
+
+    def save(self, copy: Snapshot, roles: list[str], drops: list[str]) -> None:
+        """Have the worker write a checkpoint that `roles` will point to, and drop others; waits for the one before."""
+        self.collect()
+        self._unsaved = copy.name
+        self._roles = dict.fromkeys(roles, self.run.step)
+        self._writing = self._worker.submit(self._try, "checkpoint", lambda d: d.checkpoints.write(copy, roles, drops))
+
+    def collect(self) -> None:
+        """Wait for the checkpoint being written, and note where its roles point if it is on the disk."""
+        writing, self._writing = self._writing, None
+        if writing is not None and writing.result():
+            self.run.saved |= self._roles
+            self._unsaved = ""
+
+    def best(self) -> Checkpoint | None:
+        """Return the verified checkpoint that the role `best` points to, if there is one.
+
+        Raises:
+            CheckpointError: If it is damaged.
+        """
+        path = self.directory.checkpoints.role("best") if self.directory is not None else None
+        return _read(path) if path is not None else None
+
+    def check_saved(self) -> None:
+        """Refuse to call a run done whose last checkpoint is not on the disk.
+
+        Raises:
+            TrainingFailed: If the last save failed.
+        """
+        self.collect()
+        if self._unsaved:
+            raise TrainingFailed(f"the last checkpoint ({self._unsaved}) could not be written to {self.run.directory}")
+
+    def finish(self) -> None:
+        """Write `result.json`.
+
+        Raises:
+            InkwellError: If it, or history that was held back, cannot be written.
+        """
+        if self.directory is not None:
+            self.directory.finish(self.run.result)
+
+    def withdraw(self) -> None:
+        """Delete the result of a run that failed after it."""
+        if self.directory is not None:
+            (self.directory.path / RESULT).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Wait for the worker and end it."""
+        self._worker.shutdown()
+
+    def _try(self, what: str, write: Callable[[RunDirectory], object]) -> bool:
+        """Return whether `write` went through; if not, the user is told, once for each kind of file."""
+        if self.directory is None:
+            return True
+        try:
+            write(self.directory)
+        except OSError as error:
+            if what not in self._warned:
+                goes_on = "; training goes on" if self.run.status == "running" else ""
+                self.run.warn(f"{what} cannot be written at step {self.run.step}: {error.strerror}{goes_on}")
+            self._warned.add(what)
+            return False
+        return True
+
+
+def _read(path: Path) -> Checkpoint:
+    """Return a verified checkpoint that says of its run what a checkpoint must.
+
+    Raises:
+        CheckpointError: If it is damaged, or does not.
+    """
+    found = checkpoint.read(path)
+    checkpoint.conform(Facts, found.manifest, f"checkpoint {path}")
+    return found

@@ -1,0 +1,200 @@
+"""Runs as rows of a table, from their directories alone: what they are, how well they did, how they stand."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import operator
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.config.schema import parse_value, read_toml
+from trainer.errors import InkwellError, UsageError, did_you_mean
+from trainer.files import flatten
+from trainer.run import process_facts
+from trainer.runs.directory import CONFIG, HISTORY, RESULT, RUN, is_alive, read_json
+
+COLUMNS = ("name", "model", "data", "test_accuracy", "val_accuracy", "train_seconds", "status", "started")
+NO_RUNS = ("mlartifacts",)
+"""Folders that others keep among the runs: MLflow's files."""
+TAIL = 2**16
+"""Bytes at the end of a history in which the last validation is looked for."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run.
+
+    Attributes:
+        path: Its directory.
+        columns: A value for each of `COLUMNS`, None where there is none.
+        config: Its configuration, with keys such as `training.seed`.
+        result: What came out, with keys such as `test.ece`; empty while it is not done.
+    """
+
+    path: Path
+    columns: Mapping[str, Any]
+    config: Mapping[str, Any]
+    result: Mapping[str, Any]
+
+    def value(self, key: str) -> Any:
+        """Return a column, else a key of the configuration or the result, else None."""
+        return next((known[key] for known in (self.columns, self.config, self.result) if key in known), None)
+
+
+def find_runs(root: Path) -> tuple[list[Row], list[str]]:
+    """Return the runs in a folder, and a line about each folder there that is none or is damaged.
+
+    Raises:
+        UsageError: If the folder cannot be read.
+    """
+    try:
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise UsageError(f"{root} cannot be read: {error.strerror}") from error
+    rows, passed = [], []
+    for folder in folders:
+        if folder.name not in NO_RUNS:
+            try:
+                rows.append(read_run(folder))
+            except InkwellError as error:
+                passed.append(f"passed over: {error}")
+    return rows, passed
+
+
+def read_run(folder: Path) -> Row:
+    """Return the run in a folder.
+
+    Raises:
+        UsageError: If the folder holds no run, or a damaged `config.toml`.
+        InkwellError: If another of its files is damaged.
+    """
+    if not (folder / RUN).is_file():
+        raise UsageError(f"{folder} is not a run directory: it has no {RUN}")
+    facts = read_json(folder / RUN)
+    config = flatten(read_toml(folder / CONFIG)) if (folder / CONFIG).is_file() else {}
+    result = flatten(read_json(folder / RESULT)) if (folder / RESULT).is_file() else {}
+    values = {
+        "name": folder.absolute().name,
+        "model": result.get("model") or config.get("model.name"),
+        "data": result.get("data.name") or config.get("data.name"),
+        "test_accuracy": result.get("test.accuracy"),
+        "val_accuracy": result["best.val_accuracy"] if "best.val_accuracy" in result else _last_validation(folder),
+        "train_seconds": result.get("train_seconds"),
+        "status": _status(facts, bool(result)),
+        "started": facts.get("started"),
+    }
+    return Row(folder, values, config, result)
+
+
+def _status(facts: Mapping[str, Any], done: bool) -> str:
+    """Return the status that a run noted, `killed` if its process is gone, `elsewhere` if it runs on another host."""
+    status = str(facts.get("status"))
+    if status == "running" and not is_alive(facts):
+        return "killed" if facts.get("host") == process_facts()["host"] else "elsewhere"
+    return "no result" if status == "done" and not done else status
+
+
+def _last_validation(folder: Path) -> float | None:
+    """Return the last validation accuracy of a run that has no result."""
+    try:
+        with (folder / HISTORY).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    for line in reversed([line for line in lines if b'"val_accuracy"' in line]):
+        try:
+            return json.loads(line)["val_accuracy"]
+        except (ValueError, TypeError, KeyError):  # the first line may be cut, the last half written
+            continue
+    return None
+
+
+def sort(rows: Sequence[Row], key: str, reverse: bool = False) -> list[Row]:
+    """Return rows by a column or another key: the largest number and the newest first, texts from a to z.
+
+    Runs that have no such value come last.
+
+    Raises:
+        UsageError: If no run has the key.
+    """
+    _check_key(rows, key)
+    have = [row for row in rows if row.value(key) is not None]
+    descending = key == "started" or all(_is_number(row.value(key)) for row in have)
+    ordered = sorted(have, key=lambda row: _order(row.value(key)), reverse=descending != reverse)
+    return [*ordered, *(row for row in rows if row.value(key) is None)]
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    return (0, value) if _is_number(value) else (1, str(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    **{">=": operator.ge, "<=": operator.le, "!=": operator.ne},
+    **{"=": operator.eq, ">": operator.gt, "<": operator.lt},
+}
+
+
+def select(rows: Sequence[Row], conditions: Iterable[str]) -> list[Row]:
+    """Return the rows that meet all conditions.
+
+    Args:
+        rows: The runs.
+        conditions: `KEY=VALUE` or `KEY!=VALUE`, where a text may hold `*`, or for numbers `KEY>VALUE` and the like.
+
+    Raises:
+        UsageError: If a condition is not of that form, or no run has its key.
+    """
+    chosen = list(rows)
+    for condition in conditions:
+        match = re.fullmatch(r"([\w.]+)\s*(>=|<=|!=|=|>|<)\s*(.*)", condition)
+        if match is None:
+            raise UsageError(f"--filter {condition}: write KEY=VALUE, such as model=lenet, or KEY>VALUE")
+        key, sign, text = match.groups()
+        _check_key(rows, key)
+        wanted = parse_value(text)
+        if sign[0] in "<>" and not _is_number(wanted):
+            raise UsageError(f"--filter {condition}: {sign} needs a number, not {text!r}")
+        chosen = [row for row in chosen if _meets(row.value(key), sign, wanted)]
+    return chosen
+
+
+def _meets(value: Any, sign: str, wanted: Any) -> bool:
+    if value is None:
+        return False
+    if _is_number(value) and _is_number(wanted):
+        return COMPARISONS[sign](value, wanted)
+    if sign not in ("=", "!="):
+        return False
+    return fnmatch.fnmatchcase(str(value).lower(), str(wanted).lower()) == (sign == "=")
+
+
+def _check_key(rows: Sequence[Row], key: str) -> None:
+    known = dict.fromkeys([*COLUMNS, *(name for row in rows for name in (*row.config, *row.result))])
+    if rows and key not in known:
+        columns = ", ".join(COLUMNS)
+        near = did_you_mean(key, known)
+        raise UsageError(f"unknown key {key!r}{near} (known: {columns}, and those of config.toml and result.json)")
+
+
+def differences(one: Row, other: Row) -> list[tuple[str, Any, Any]]:
+    """Return in what the configurations and results of two runs differ: a key and the two values.
+
+    Lists such as the confusion matrix are left out, and where the run lies and what its time was spent on.
+    """
+    found = []
+    for kind, a, b in (("config", one.config, other.config), ("result", one.result, other.result)):
+        for key in dict.fromkeys([*a, *b]):
+            left, right = a.get(key), b.get(key)
+            if left != right and not isinstance(left or right, list) and not key.startswith(("run_dir", "time.")):
+                found.append((f"{kind}: {key}", left, right))
+    return found

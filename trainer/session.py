@@ -1,0 +1,188 @@
+"""From a configuration to a trainer and its data; the scripts' way in."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer import startup
+from trainer.config.optimizers import build_optimizer, check_optimizer
+from trainer.config.schema import Config, DataConfig
+from trainer.data import load
+from trainer.data.augmentation.strength import strength
+from trainer.data.sources.find import check_source, load_source
+from trainer.engine.ledger import Ledger
+from trainer.errors import UsageError, first_line
+from trainer.kernels.select import strategy_of
+from trainer.plugin import Every, Plugin, check_plugins
+from trainer.registry import models, plugins, tasks
+from trainer.run import Run, logger
+from trainer.tasks.task import Task, logged_names
+
+if TYPE_CHECKING:
+    import keras
+
+    from trainer.data.split import Data
+    from trainer.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a configuration names, built without data.
+
+    Attributes:
+        plugins: In their order.
+        task: What is learnt.
+    """
+
+    plugins: list[Plugin]
+    task: Task
+
+
+def check(config: Config) -> Parts:
+    """Resolve every name and argument that needs no data; unknown names are told before TensorFlow is imported.
+
+    Raises:
+        UsageError: If anything is unknown or does not fit together.
+    """
+    for module in config.imports:
+        import_user_module(module)
+    models.find(config.model.name)
+    check_optimizer(config.optimizer.name)
+    strength(config.data.augmentation, config.data.augmentation_args)
+    for name in (config.data.name, config.data.test):
+        if name is not None:
+            check_source(name, Path(config.data.folder))
+    for name in config.plugins:
+        plugins.find(name)
+    task: Task = tasks.build(config.task.name, **config.task.args)
+    built: list[Plugin] = [plugins.build(name, **args) for name, args in config.plugins.items()]
+    check_plugins(built, logged_names(task, validation=True))
+    return Parts(built, task)
+
+
+def import_user_module(module: str) -> None:
+    """Import a module that registers things, also from the working directory.
+
+    Raises:
+        UsageError: If it cannot be imported.
+    """
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # a script has its own folder there instead; last, so that nothing installed is hidden
+    try:
+        with startup.without_chatter():
+            import_module(module)
+    except UsageError:
+        raise
+    except Exception as error:  # a user's module may raise anything
+        raise UsageError(f"--import {module}: {type(error).__name__}: {first_line(error)}") from error
+
+
+def load_data(config: DataConfig, seed: int) -> Data:
+    """Load and split the data of a run.
+
+    Raises:
+        DataError: If they cannot be read, or test data from elsewhere do not fit the training data.
+    """
+    from trainer.data.split import with_test
+
+    data = load(config.name, config.folder, seed)
+    return data if config.test is None else with_test(data, load_source(config.test, Path(config.folder), whole=False))
+
+
+def build_model(config: Config, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """Build the model that a configuration names; TensorFlow must have been started.
+
+    Raises:
+        UsageError: If the builder refuses its arguments.
+    """
+    return models.build(config.model.name, input_shape, num_classes, **config.model.args)
+
+
+@dataclass
+class Session:
+    """A trainer with its data, ready to fit."""
+
+    config: Config
+    data: Data
+    trainer: Trainer
+
+    def fit(self, going_on: bool = False, anyway: bool = False, dry_run: bool = False, profile: bool = False) -> Run:
+        """Train and test as the configuration says, or only look whether that can be done; see `Trainer.fit`."""
+        from trainer.data.pipeline import InOrder, Shuffled
+
+        training, data = self.config.training, self.config.data
+        augmentation = strength(data.augmentation, data.augmentation_args)
+        steps = training.validate_every_steps
+        return self.trainer.fit(
+            Shuffled(self.data.train, data.batch_size, training.seed, augmentation),
+            InOrder(self.data.validation),
+            InOrder(self.data.test),
+            epochs=training.epochs,
+            steps=training.steps,
+            max_time=training.max_time,
+            validate_every=Every(steps=steps) if steps is not None else None,
+            population=self.data.train.evenly(training.norm_images) if training.norm_images else None,
+            data=self.data.facts(),
+            going_on=going_on,
+            anyway=anyway,
+            dry_run=dry_run,
+            profile=profile,
+            log_every=training.log_every_steps,
+        )
+
+
+def start(config: Config, ledger: Ledger) -> None:
+    """Start TensorFlow and check the arguments of model and optimizer; a second call costs next to nothing.
+
+    Raises:
+        UsageError: If an argument is wrong.
+    """
+    training = config.training
+    with ledger("imports"):
+        startup.start(training.seed, training.deterministic, training.dtype)
+    models.check(config.model.name, models.resolve(config.model.name), (28, 28, 1), 10, **config.model.args)
+    build_optimizer(config.optimizer, steps=1)
+
+
+def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Session:
+    """Start TensorFlow, load the data, build model and trainer.
+
+    Raises:
+        UsageError: If an argument of model or optimizer is wrong; told before data are read.
+        DataError: If the data cannot be read.
+    """
+    training = config.training
+    with ThreadPoolExecutor(1) as reader:  # much of importing and of reading is waiting
+        reading = reader.submit(load_data, config.data, training.seed)
+        start(config, ledger)
+        with ledger("imports"):
+            from trainer.trainer import Trainer
+        with ledger("data"):
+            data = reading.result()
+    for notice in data.notices:
+        logger.warning("%s", notice)
+    strategy = strategy_of(training.strategy, min(config.data.batch_size, len(data.train)))
+    with ledger("build"):
+        with strategy.scope():
+            model = build_model(config, data.input_shape, data.num_classes)
+            steps = training.steps or training.epochs * -(-len(data.train) // config.data.batch_size)
+            optimizer = build_optimizer(config.optimizer, steps)
+        trainer = Trainer(
+            model,
+            task=parts.task,
+            optimizer=optimizer,
+            strategy=strategy,
+            plugins=parts.plugins,
+            run_dir=run_dir,
+            config=config.to_dict(),
+            config_text=config.to_toml(),
+            seed=training.seed,
+            clip_norm=config.optimizer.clip_norm,
+            ledger=ledger,
+        )
+    return Session(config, data, trainer)

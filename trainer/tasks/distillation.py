@@ -1,0 +1,68 @@
+"""Distillation: a small model learns from what a trained one thinks of each image, besides its label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.errors import UsageError
+from trainer.registry import tasks
+from trainer.tasks.task import Batch, Classification
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+
+@tasks.register("distillation")
+class Distillation(Classification):
+    """Classes from logits, with the probabilities of a teacher as targets (Hinton et al. 2015, arXiv 1503.02531).
+
+    The loss of training is `weight` times the cross-entropy with the teacher's probabilities, both divided by the
+    temperature before the softmax and the whole multiplied with its square, plus `1 - weight` times that with the
+    labels. Validation and test know nothing of the teacher.
+
+    Args:
+        teacher: Run directory or checkpoint of the teacher; trained on images of the same shape and classes.
+        weight: From 0 to 1.
+        temperature: Above 0.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    def __init__(self, teacher: str, weight: float = 0.9, temperature: float = 3.0) -> None:
+        super().__init__()
+        if not 0 <= weight <= 1 or not temperature > 0:
+            raise ValueError(f"weight must be from 0 to 1 and temperature above 0: {weight}, {temperature}")
+        self.path, self.weight, self.softness = Path(teacher), weight, temperature
+        self._teacher: keras.Model | None = None
+
+    def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
+        """Load the teacher and compare it with the model.
+
+        Raises:
+            UsageError: If it is no run, or takes or gives something else.
+            CheckpointError: If its checkpoint is damaged.
+        """
+        super().check(model, spec, labels)
+        from trainer.runs.trained import load_model
+
+        self._teacher = load_model(self.path)
+        self._teacher.trainable = False
+        theirs, ours = ((m.input_shape[1:], m.output_shape[1:]) for m in (self._teacher, model))
+        if theirs != ours:
+            raise UsageError(f"teacher {self.path} makes {theirs[1]} of {theirs[0]}, the model {ours[1]} of {ours[0]}")
+
+    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+        """Return the loss and the logits, float32 `[N, K]`."""
+        loss, logits = super().forward(model, batch, training)
+        if not training:
+            return loss, logits
+        import tensorflow as tf
+
+        assert self._teacher is not None  # `check` comes before any training
+
+        soft = tf.nn.softmax(tf.stop_gradient(self._teacher(batch[0], training=False)) / self.softness)
+        distilled = tf.nn.softmax_cross_entropy_with_logits(soft, logits / self.softness)
+        return self.weight * self.softness**2 * tf.reduce_mean(distilled) + (1 - self.weight) * loss, logits

@@ -1,0 +1,174 @@
+"""A task says what is learnt: it turns a model and a batch into a loss and metrics, inside the compiled step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from trainer.errors import UsageError
+from trainer.registry import tasks
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+Batch = tuple[Any, ...]
+
+tasks.table(
+    {
+        "distillation": ("trainer.tasks.distillation:Distillation", "classes from logits, learnt from a teacher too"),
+    }
+)
+
+ENGINE_LOGS = ("learning_rate", "seconds", "images_per_second")
+"""What the engine logs for every epoch besides the task's numbers; the seconds are those of training steps."""
+
+
+class Task:
+    """Base class: override `forward`, and `metrics`, `update` and `names` to have more than the loss logged.
+
+    The counterpart of Lightning's `training_step`: distillation, mixup or an autoencoder is a task of a few lines.
+    Losses that the model adds to itself (regularisers) are added by the engine.
+
+    Attributes:
+        names: Names that the task logs for training, `loss` and those of `metrics`; with `val_` in front they stand for
+            validation.
+        reports: Whether `report` wants all outputs of an evaluation, which are then kept in memory.
+    """
+
+    names: ClassVar[Collection[str]] = ("loss",)
+    reports: ClassVar[bool] = False
+
+    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+        """Return the mean loss over the batch, a float32 scalar, and the outputs that `update` will see.
+
+        Runs inside a compiled function: use TensorFlow operations only.
+
+        Args:
+            model: The model; call it with `training=training`.
+            batch: What the pipeline yields, by default images float32 `[N, H, W, C]` in [0, 1] and labels int32 `[N]`.
+            training: False in evaluation.
+        """
+        raise NotImplementedError
+
+    def metrics(self) -> Mapping[str, keras.metrics.Metric]:
+        """Return new Keras metrics by name, besides the loss; called once for training and once for evaluation."""
+        return {}
+
+    def update(self, metrics: Mapping[str, keras.metrics.Metric], batch: Batch, outputs: Any) -> None:
+        """Update `metrics` with a batch and its outputs; runs inside the compiled function, after `forward`."""
+
+    def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
+        """Refuse data that the model cannot learn; called before step 0.
+
+        Args:
+            model: The model.
+            spec: `tf.TypeSpec` structure of a batch.
+            labels: All labels of the images in memory; None where data are streamed.
+
+        Raises:
+            UsageError: If they do not fit.
+        """
+
+    def temperature(self, outputs: np.ndarray, labels: np.ndarray) -> float | None:
+        """Return by what logits are to be divided for probabilities that mean what they say, if that makes sense.
+
+        Args:
+            outputs: What the model returns for the validation images, `[N, …]`.
+            labels: int32 `[N]`.
+        """
+        return None
+
+    def report(self, outputs: np.ndarray, labels: np.ndarray, temperature: float | None) -> dict[str, Any]:
+        """Return more numbers about a test set than its metrics, from all outputs of the model and all labels.
+
+        Args:
+            outputs: What the model returns, `[N, …]`.
+            labels: int32 `[N]`.
+            temperature: What `temperature` returned for validation images; None if nobody asked.
+        """
+        return {}
+
+
+@tasks.register("classification")
+class Classification(Task):
+    """Classes from logits, by sparse categorical cross-entropy.
+
+    Args:
+        label_smoothing: Share of the probability that is spread evenly over all classes, from 0 to below 1; it acts on
+            the training loss only (Szegedy et al. 2016, arXiv 1512.00567, section 7).
+
+    Raises:
+        ValueError: If `label_smoothing` is out of range.
+    """
+
+    names = ("loss", "accuracy")
+    reports = True
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be from 0 to below 1: {label_smoothing}")
+        self.label_smoothing = label_smoothing
+
+    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+        """Return the cross-entropy and the logits, float32 `[N, K]`."""
+        import keras
+
+        images, labels = batch
+        logits = model(images, training=training)
+        if self.label_smoothing and training:
+            targets = keras.ops.one_hot(labels, logits.shape[-1])
+            smooth = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
+            return smooth(targets, logits), logits
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits), logits
+
+    def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
+        """Compare the images with the model's input, and the labels with its outputs.
+
+        Raises:
+            UsageError: If shapes differ, the model does not give one number a class, or a label has no output.
+        """
+        if not isinstance(spec, tuple) or len(spec) != 2:
+            raise UsageError(f"classification learns from pairs of images and labels, a batch of these data is {spec}")
+        have, want = tuple(spec[0].shape[1:]), tuple(model.input_shape[1:])
+        if len(have) != len(want) or any(None not in (h, w) and h != w for h, w in zip(have, want, strict=True)):
+            raise UsageError(f"the model takes images of {want}, those to learn from have {have}")
+        if len(model.output_shape) != 2:
+            raise UsageError(f"classification needs logits [N, K], the model returns {model.output_shape}")
+        classes = model.output_shape[-1]
+        if labels is not None and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise UsageError(
+                f"labels go from {labels.min()} to {labels.max()}, the model has outputs for 0 to {classes - 1}"
+            )
+
+    def metrics(self) -> Mapping[str, keras.metrics.Metric]:
+        """Return the accuracy."""
+        import keras
+
+        return {"accuracy": keras.metrics.SparseCategoricalAccuracy(name="accuracy")}
+
+    def update(self, metrics: Mapping[str, keras.metrics.Metric], batch: Batch, outputs: Any) -> None:
+        """Count the images whose largest logit is that of their label."""
+        metrics["accuracy"].update_state(batch[1], outputs)
+
+    def temperature(self, outputs: np.ndarray, labels: np.ndarray) -> float | None:
+        """Return the temperature of the highest likelihood; see `trainer.tasks.temperature.fit_temperature`."""
+        from trainer.tasks.temperature import fit_temperature
+
+        return fit_temperature(outputs, labels)
+
+    def report(self, outputs: np.ndarray, labels: np.ndarray, temperature: float | None) -> dict[str, Any]:
+        """Return accuracy, precision, recall, F1, ECE, NLL, scores per class, and the confusion matrix.
+
+        With a temperature also `calibrated_ece` and `calibrated_nll`, of the logits divided by it.
+        """
+        from trainer.evaluation import calibration_report, classification_report
+
+        calibrated = calibration_report(outputs / temperature, labels, "calibrated_") if temperature else {}
+        return classification_report(outputs, labels) | calibrated
+
+
+def logged_names(task: Task, validation: bool) -> list[str]:
+    """Return the names that a run logs without its plugins' additions."""
+    phases = ("", "val_") if validation else ("",)
+    return [*(f"{phase}{name}" for phase in phases for name in task.names), *ENGINE_LOGS]
