@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,11 +221,14 @@ def main() -> int:
         doing = f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}"
         print(doing, file=sys.stderr, flush=True)
     session = assemble(config, parts, run_dir, ledger)
-    going_on = args.resume is not None
-    run = session.fit(going_on, args.resume_anyway, args.dry_run, args.profile)
+    trainer, data, arguments = session.trainer, session.data, session.arguments
+    resumed, anyway = args.resume is not None, args.resume_anyway
     if args.dry_run:
-        print_plan(run.plan, run_dir)
+        print_plan(trainer.plan(data, resumed=resumed, anyway=anyway, **arguments), run_dir)
         return 0
+    with suppress(KeyboardInterrupt):  # it is told below, with what was saved
+        _ = trainer.resume(data, anyway=anyway, **arguments) if resumed else trainer.fit(data, **arguments)
+    run = trainer.run
     if run.status == "interrupted" and run.signal is not None:
         saved = f"step {run.step} is saved; go on with --resume {run_dir}" if run.saved else "nothing was saved"
         print(f"fit.py: {run.stop_reason}; {saved}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The engine: loop, run, plugin contract, compiled steps, data, checkpoints, configuration, registries.
+"""The trainer: its verbs, the plugin contract, and below them engine, kernels, tasks, runs, data and configuration.
 
 Names are imported when they are used, so that a plugin's tests and `--help` do not load TensorFlow.
 """
@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 from trainer.startup import configure
 
 if TYPE_CHECKING:
+    from trainer.engine.durations import Durations
+    from trainer.evaluator import Evaluator
     from trainer.plugin import Every, Plugin
     from trainer.run import Run
     from trainer.tasks.task import Task
     from trainer.trainer import Trainer
 
 _HOMES = {
+    "Durations": "trainer.engine.durations",
+    "Evaluator": "trainer.evaluator",
     "Every": "trainer.plugin",
     "Plugin": "trainer.plugin",
     "Run": "trainer.run",
@@ -24,7 +28,7 @@ _HOMES = {
 
 configure()  # before anything imports Keras
 
-__all__ = ["Every", "Plugin", "Run", "Task", "Trainer"]
+__all__ = ["Durations", "Evaluator", "Every", "Plugin", "Run", "Task", "Trainer"]
 
 
 def __getattr__(name: str) -> Any:

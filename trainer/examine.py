@@ -24,19 +24,20 @@ class Examination:
         chosen: The images.
 
     Attributes:
-        numbers: What `Trainer.evaluate` returns.
+        numbers: What `Evaluator.evaluate` returns.
         predictions: What the model made of the images; None if its task does not classify.
         title: What this is about, for headings.
     """
 
     def __init__(self, trained: Trained, chosen: Chosen) -> None:
-        from trainer.trainer import Trainer
+        from trainer.data.given import evaluation_data
+        from trainer.evaluator import Evaluator
 
         self.trained, self.chosen = trained, chosen
         task = tasks.build(trained.config.task.name, **trained.config.task.args)
-        self.trainer = Trainer(trained.model, task=task)
+        self.evaluator = Evaluator(trained.model, task)
         self.temperature = trained.temperature if trained.temperature != 1 else None
-        self.numbers, outputs = self.trainer.assess(chosen.images, self.temperature)
+        self.numbers, outputs = self.evaluator.assess(evaluation_data(chosen.images), self.temperature)
         self.predictions = outputs if "per_class" in self.numbers else None
         self.title = f"{trained.path.parent.parent.absolute().name}: {chosen.what}"
 
@@ -62,8 +63,8 @@ class Examination:
         trained_with = strength(config.augmentation, config.augmentation_args)
         found: tuple[list[dict[str, Any]], list[dict[str, Any]]] = [], []
         rows = (
-            corrupted(self.trainer.predict, images, self.temperature, trained_with),
-            varied(self.trainer.predict, images, self.temperature),
+            corrupted(self.evaluator.predict, images, self.temperature, trained_with),
+            varied(self.evaluator.predict, images, self.temperature),
         )
         for kept, measured in zip(found, rows, strict=True):
             for row in measured:

@@ -9,23 +9,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from trainer.result import Result
+
 if TYPE_CHECKING:
     import keras
 
+    from trainer.data.imageset import ImageSet
     from trainer.evaluation.predictions import Predictions
 
 logger = logging.getLogger("trainer")
 
+ENGINE_LOGS = ("learning_rate", "seconds", "images_per_second")
+"""What the engine logs for every epoch besides the task's numbers; the seconds are those of training steps."""
+
 Status = Literal["running", "done", "failed", "interrupted"]
-
-
-def _nothing_read() -> dict[str, float]:
-    return {}
 
 
 @dataclass(frozen=True)
 class Rewind:
-    """A request to go back to a checkpoint, and to go on from there otherwise.
+    """A request to go back to a checkpoint, and to continue from there otherwise.
 
     Attributes:
         reason: Why, for people.
@@ -39,10 +41,74 @@ class Rewind:
 
 
 @dataclass
-class Run:
+class Counters:
+    """How far a run is: what a checkpoint keeps of it, and a resumed run takes back.
+
+    Attributes:
+        epoch: 1-based number of the epoch in progress or just ended; 0 before the first.
+        step: Optimizer steps done so far, over the whole run.
+        images: Training images seen in the epochs that have ended.
+        seconds: Wall seconds of training, from after compilation to the last span.
+        epoch_seconds: Wall seconds that the steps of the epoch in progress took.
+        step_seconds: The same for the whole run.
+        validated: The step after which the validation data were last evaluated.
+        unfinished: Whether validation or the end of the epoch, due after the last step, are still to come.
+        recoveries: The requests to go back that were met, oldest first.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    step_seconds: float = 0.0
+    validated: int = 0
+    unfinished: bool = False
+    recoveries: list[Rewind] = field(default_factory=list)
+
+
+@dataclass
+class Inbox:
+    """What a run was asked for and the engine has not met yet.
+
+    Attributes:
+        saves: Roles asked for with `save`.
+        drops: Roles given up with `drop`.
+        rewinding: The request to go back, if there is one.
+        failed: Whether the run is to end by `fail`.
+        signal: Number of the signal that ends the run, if one does.
+    """
+
+    saves: list[str] = field(default_factory=list)
+    drops: list[str] = field(default_factory=list)
+    rewinding: Rewind | None = None
+    failed: bool = False
+    signal: int | None = None
+
+
+@dataclass
+class Notebook:
+    """What plugins keep in `run.json`, and how it gets there.
+
+    Attributes:
+        notes: Values by key.
+        write: Writes `run.json`; None while nothing is written.
+    """
+
+    notes: dict[str, Any] = field(default_factory=dict)
+    write: Callable[[], None] | None = None
+
+
+def _nothing_read() -> dict[str, float]:
+    return {}
+
+
+@dataclass
+class Run(Counters):
     """Everything that a plugin may read; `stop`, `fail`, `rewind`, `save`, `log` and `warn` are what it may ask for.
 
     A test makes one by hand (`Run(epoch=3, logs={"val_loss": 0.1})`) and calls a hook with it: no TensorFlow needed.
+    The attributes of `Counters` are among those that may be read.
 
     Attributes:
         name: Name of the run, that of its directory.
@@ -51,42 +117,30 @@ class Run:
         seed: The seed of data order and augmentation; `fit.py` seeds initial weights and dropout with it too.
         model: The model in training; its weights change under the reader.
         optimizer: The optimizer; `run.learning_rate` reads its schedule.
-        data: Facts about the data: name, digest, sizes of the splits, class names.
+        data: What is known of the data: name, digest, sizes of the splits, class names.
+        training_data: The training images as they are, before any augmentation; None where data are streamed.
         epochs: Planned number of epochs.
         steps: Planned number of optimizer steps over the whole run.
-        steps_per_epoch: Optimizer steps in one epoch, the short last batch included.
-        epoch: 1-based number of the epoch in progress or just ended; 0 before the first.
-        step: Optimizer steps done so far, over the whole run.
-        validated: The step after which validation data were last looked at.
+        steps_per_epoch: Optimizer steps per epoch, the short last batch included.
         validation_step: Batches done in the validation in progress.
-        validation_steps: Batches of one validation; 0 without validation data.
-        seconds: Wall seconds of training, from after compilation to the last span.
-        started: Reading of `time.perf_counter` at their beginning.
-        epoch_seconds: Wall seconds that the steps of the epoch in progress took.
-        step_seconds: The same for the whole run.
-        unfinished: Whether validation or the end of the epoch, due after the last step, are still to come.
-        images: Training images seen in the epochs that have ended.
+        validation_steps: Batches per validation; 0 without validation data.
         loss: Loss of the last step, a scalar tensor; `float(run.loss)` waits for the device. None before the first.
         losses: Losses of the steps of the last span, a float32 tensor `[n]` whose last is that of `step`; empty if that
             was skipped. A plugin that is to see all of them has `every = Every()`.
         gradient_norms: Global norms of the gradients of these steps, before they were clipped, a float32 tensor `[n]`;
             empty unless a plugin has `gradient_norms` set.
-        recoveries: The requests to go back that were met, oldest first.
         logs: Numbers of the latest epoch and validation, plain floats.
-        history: One mapping for each line of `history.jsonl`, oldest first.
-        result: What `result.json` will hold; empty until the test data were evaluated.
+        history: One mapping per line of `history.jsonl`, oldest first.
+        result: What came out; empty until the test data were evaluated.
         predictions: What the model made of the test images, if the task reports about that; not kept anywhere.
-        status: How the run stands.
+        status: `running`, then `done`, `failed` or `interrupted`.
         stop_reason: The first reason given to `fail`, else to `stop`; empty while nobody asked.
         error: The exception that ended the run, if one did.
-        failed: Whether the run was ended by `fail`.
-        rewinding: The request to go back that is about to be met, if there is one.
-        signal: Number of the signal that ended the run, if one did.
-        saves: Roles asked for with `save` and not yet written.
-        drops: Roles given up with `drop`.
         saved: The step of the checkpoint that each role was last pointed to.
-        notes: What plugins keep in `run.json`, by key (`note`).
         plan: What the run is going to do, as rows of label and text; see `trainer.console.plan`.
+        inbox: What was asked for and is not met yet; the engine's to read.
+        notebook: What plugins keep in `run.json` (`note`); the engine's to write.
+        read_metrics: Reads the training metrics (`metrics`); the engine's to set.
     """
 
     name: str = ""
@@ -96,41 +150,27 @@ class Run:
     model: keras.Model | None = None
     optimizer: Any = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    training_data: ImageSet | None = field(default=None, repr=False)
     epochs: int = 1
     steps: int = 0
     steps_per_epoch: int = 0
-    epoch: int = 0
-    step: int = 0
-    validated: int = 0
     validation_step: int = 0
     validation_steps: int = 0
-    seconds: float = 0.0
-    started: float = 0.0
-    epoch_seconds: float = 0.0
-    step_seconds: float = 0.0
-    images: int = 0
-    unfinished: bool = False
     loss: Any = None
     losses: Any = ()
     gradient_norms: Any = ()
-    recoveries: list[Rewind] = field(default_factory=list)
     logs: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
-    result: dict[str, Any] = field(default_factory=dict)
+    result: Result = field(default_factory=Result)
     predictions: Predictions | None = field(default=None, repr=False)
     status: Status = "running"
     stop_reason: str = ""
     error: BaseException | None = None
-    failed: bool = False
-    rewinding: Rewind | None = None
-    signal: int | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
-    plan: list[tuple[str, str]] = field(default_factory=list)
-    read_metrics: Callable[[], dict[str, float]] = field(default=_nothing_read, repr=False)
-    write_notes: Callable[[], None] | None = field(default=None, repr=False)
-    saves: list[str] = field(default_factory=list, repr=False)
-    drops: list[str] = field(default_factory=list, repr=False)
     saved: dict[str, int] = field(default_factory=dict, repr=False)
+    plan: list[tuple[str, str]] = field(default_factory=list)
+    inbox: Inbox = field(default_factory=Inbox, repr=False)
+    notebook: Notebook = field(default_factory=Notebook, repr=False)
+    read_metrics: Callable[[], dict[str, float]] = field(default=_nothing_read, repr=False)
 
     @property
     def epoch_ended(self) -> bool:
@@ -140,7 +180,17 @@ class Run:
     @property
     def broken_off(self) -> bool:
         """Whether training must end or turn back at once: by a signal, a failure or a rewind, not by a plan."""
-        return self.signal is not None or self.failed or self.rewinding is not None
+        return self.inbox.signal is not None or self.inbox.failed or self.inbox.rewinding is not None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run is ended by `fail`."""
+        return self.inbox.failed
+
+    @property
+    def signal(self) -> int | None:
+        """Number of the signal that ended the run, if one did."""
+        return self.inbox.signal
 
     @property
     def skipped(self) -> list[int]:
@@ -174,11 +224,11 @@ class Run:
 
         A failure outweighs a request to stop; the first failure's reason is kept.
         """
-        if not self.failed:
-            self.failed, self.stop_reason = True, reason
+        if not self.inbox.failed:
+            self.inbox.failed, self.stop_reason = True, reason
 
     def rewind(self, reason: str, skip: Iterable[int], factor: float = 1.0) -> None:
-        """Ask to go back to the last good checkpoint and to go on from there without some batches.
+        """Ask to go back to the last good checkpoint and to continue from there without some batches.
 
         Good is one whose numbers are all finite and, if there is one, that was saved before the first step of `skip`.
         What came after it is taken back, the plugins' states and the history too. What happens from then on does not
@@ -190,18 +240,18 @@ class Run:
             skip: Steps whose batches are left out from now on, counted from 1, at least one; they count as steps.
             factor: What the learning rate is multiplied with, from the first of these steps on.
         """
-        self.rewinding = self.rewinding or Rewind(reason, tuple(sorted(skip)), factor)
+        self.inbox.rewinding = self.inbox.rewinding or Rewind(reason, tuple(sorted(skip)), factor)
 
     def save(self, *roles: str) -> None:
         """Ask for a checkpoint after this moment's hooks; every role (`"best"`, `"last"`) will point to it.
 
         A checkpoint that no role points to any more is deleted.
         """
-        self.saves.extend(role for role in roles if role not in self.saves)
+        self.inbox.saves.extend(role for role in roles if role not in self.inbox.saves)
 
     def drop(self, *roles: str) -> None:
         """Give up roles with the next save; a checkpoint that no role points to any more is deleted."""
-        self.drops.extend(roles)
+        self.inbox.drops.extend(roles)
 
     def log(self, name: str, value: float) -> None:
         """Add a number to `logs` and so to the history line of this epoch; list its name in the plugin's `logs`."""
@@ -209,9 +259,9 @@ class Run:
 
     def note(self, key: str, value: Any) -> None:
         """Keep a value that JSON can hold under `key` of `run.json`, at once; the key is the plugin's name."""
-        self.notes[key] = value
-        if self.write_notes is not None:
-            self.write_notes()
+        self.notebook.notes[key] = value
+        if self.notebook.write is not None:
+            self.notebook.write()
 
     def say(self, message: str) -> None:
         """Tell the user something good to know, on one line."""

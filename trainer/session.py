@@ -15,19 +15,19 @@ from trainer.config.schema import Config, DataConfig
 from trainer.data import load
 from trainer.data.augmentation.strength import strength
 from trainer.data.sources.find import check_source, load_source
+from trainer.engine.durations import Durations
 from trainer.engine.ledger import Ledger
 from trainer.errors import UsageError, first_line
-from trainer.kernels.select import strategy_of
 from trainer.plugin import Every, Plugin, check_plugins
 from trainer.registry import models, plugins, tasks
-from trainer.run import Run, logger
+from trainer.run import logger
 from trainer.tasks.task import Task, logged_names
 
 if TYPE_CHECKING:
     import keras
 
     from trainer.data.split import Data
-    from trainer.trainer import Trainer
+    from trainer.trainer import FitArguments, Trainer
 
 
 @dataclass(frozen=True)
@@ -111,29 +111,19 @@ class Session:
     data: Data
     trainer: Trainer
 
-    def fit(self, going_on: bool = False, anyway: bool = False, dry_run: bool = False, profile: bool = False) -> Run:
-        """Train and test as the configuration says, or only look whether that can be done; see `Trainer.fit`."""
-        from trainer.data.pipeline import InOrder, Shuffled
-
-        training, data = self.config.training, self.config.data
-        augmentation = strength(data.augmentation, data.augmentation_args)
+    @property
+    def arguments(self) -> FitArguments:
+        """What `Trainer.fit`, `resume` and `plan` are given besides the data."""
+        training = self.config.training
         steps = training.validate_every_steps
-        return self.trainer.fit(
-            Shuffled(self.data.train, data.batch_size, training.seed, augmentation),
-            InOrder(self.data.validation),
-            InOrder(self.data.test),
-            epochs=training.epochs,
+        durations = Durations(
+            epochs=None if training.steps is not None else training.epochs,
             steps=training.steps,
             max_time=training.max_time,
-            validate_every=Every(steps=steps) if steps is not None else None,
-            population=self.data.train.evenly(training.norm_images) if training.norm_images else None,
-            data=self.data.facts(),
-            going_on=going_on,
-            anyway=anyway,
-            dry_run=dry_run,
-            profile=profile,
+            validate_every=Every(steps=steps) if steps is not None else Every(epochs=1),
             log_every=training.log_every_steps,
         )
+        return {"batch_size": self.config.data.batch_size, "durations": durations}
 
 
 def start(config: Config, ledger: Ledger) -> None:
@@ -166,23 +156,21 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
             data = reading.result()
     for notice in data.notices:
         logger.warning("%s", notice)
-    strategy = strategy_of(training.strategy, min(config.data.batch_size, len(data.train)))
     with ledger("build"):
-        with strategy.scope():
-            model = build_model(config, data.input_shape, data.num_classes)
-            steps = training.steps or training.epochs * -(-len(data.train) // config.data.batch_size)
-            optimizer = build_optimizer(config.optimizer, steps)
+        model = build_model(config, data.input_shape, data.num_classes)
+        steps = training.steps or training.epochs * -(-len(data.train) // config.data.batch_size)
         trainer = Trainer(
             model,
             task=parts.task,
-            optimizer=optimizer,
-            strategy=strategy,
+            optimizer=build_optimizer(config.optimizer, steps),
             plugins=parts.plugins,
             run_dir=run_dir,
-            config=config.to_dict(),
-            config_text=config.to_toml(),
+            augmentation=strength(config.data.augmentation, config.data.augmentation_args) or "none",
             seed=training.seed,
             clip_norm=config.optimizer.clip_norm,
+            kernels=training.strategy,
+            config=config.to_dict(),
+            config_text=config.to_toml(),
             ledger=ledger,
         )
     return Session(config, data, trainer)

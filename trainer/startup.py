@@ -67,6 +67,17 @@ def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> Non
         tf.config.experimental.enable_op_determinism()
 
 
+def clock_is_allowed() -> bool:
+    """Return whether TensorFlow may read a clock inside a function: under op determinism it refuses to."""
+    import tensorflow as tf
+
+    try:
+        tf.timestamp()
+    except tf.errors.OpError:
+        return False
+    return True
+
+
 def facts() -> dict[str, object]:
     """Return what decides how fast TensorFlow is here: oneDNN (on, off, or what it chose itself), threads, cores.
 

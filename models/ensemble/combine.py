@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from trainer import checkpoint
 from trainer.config.schema import Config, ModelConfig, OptimizerConfig, TaskConfig
 from trainer.errors import UsageError
+from trainer.result import Result, Scores
 from trainer.run import Run
 from trainer.runs import manifest
 from trainer.runs.directory import check_free
@@ -66,7 +67,7 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
         recorder.save(saved, ["best", "last"], [])
         recorder.check_saved()
         run.result = make_result(run, recorder.best(), tested, 0.0, "none", temperature)
-        run.result["wall_seconds"] = time.perf_counter() - started
+        run.result = Result({**run.result, "wall_seconds": time.perf_counter() - started})
         run.status = "done"
         recorder.finish()
         recorder.status()
@@ -109,19 +110,17 @@ def _configuration(members: Sequence[Trained], nets: Sequence[_Net], shift: int)
     )
 
 
-def _test(run: Run, data: Data, unseen: bool) -> tuple[float | None, dict[str, Any]]:
+def _test(run: Run, data: Data, unseen: bool) -> tuple[float | None, Scores]:
     """Validate and fit the temperature, if the validation images are `unseen`; look at the test images once.
 
     Returns:
         The temperature, and the numbers on the test images.
     """
-    from trainer.data.pipeline import InOrder
-    from trainer.trainer import Trainer
+    from trainer.evaluator import Evaluator
 
-    trainer, temperature = Trainer(run.model), None
+    evaluator, temperature = Evaluator(run.model), None
     if unseen:
-        validation = InOrder(data.validation)
-        numbers = trainer.evaluate(validation)
+        numbers = evaluator.evaluate(data.validation)
         run.logs = {f"val_{name}": numbers[name] for name in ("loss", "accuracy")}
-        temperature = trainer.temperature(validation)
-    return temperature, trainer.evaluate(InOrder(data.test), temperature)
+        temperature = evaluator.temperature(data.validation)
+    return temperature, evaluator.evaluate(data.test, temperature=temperature)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.errors import UsageError
 from trainer.registry import tasks
-from trainer.tasks.task import Batch, Classification
+from trainer.tasks.classification import Classification
+from trainer.tasks.task import Batch
 
 if TYPE_CHECKING:
     import keras

@@ -11,7 +11,8 @@ import numpy as np
 from trainer.checkpoint import Checkpoints, Snapshot, read
 from trainer.errors import InkwellError
 from trainer.runs.directory import HISTORY
-from trainer.tasks.task import Classification, logged_names
+from trainer.tasks.classification import Classification
+from trainer.tasks.task import logged_names
 
 from . import STOP_AT
 from .images import Images, prepare

@@ -84,17 +84,17 @@ def test_digest_splits_and_images_are_the_same_as_in_memory(both: tuple[Data, Da
 
 
 def test_batches_are_the_same_as_in_memory_from_any_step_on(keras: ModuleType, both: tuple[Data, Data]) -> None:
-    from trainer.data.pipeline import InOrder, Shuffled
+    from trainer.data.pipeline import EvaluationArray, TrainingArray
 
-    held, mapped = ([*Shuffled(data.train, 32, 0, "strong").batches().take(12)] for data in both)
-    resumed = [*Shuffled(both[1].train, 32, 0, "strong").batches(5).take(7)]
-    looked = [[*InOrder(data.validation, 4).batches()] for data in both]
+    held, mapped = ([*TrainingArray(data.train, 32, 0, "strong").batches().take(12)] for data in both)
+    resumed = [*TrainingArray(both[1].train, 32, 0, "strong").batches(5).take(7)]
+    looked = [[*EvaluationArray(data.validation, 4).batches()] for data in both]
     for ours, theirs in ((mapped, held), (resumed, held[5:]), *([looked] * 2)):
         assert len(ours) == len(theirs)
         for (images, labels), (expected, numbers) in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(images, expected)
             np.testing.assert_array_equal(labels, numbers)
-    assert Shuffled(both[1].train, 32).peek()[0].shape == (32, 12, 12, 1)
+    assert TrainingArray(both[1].train, 32).peek()[0].shape == (32, 12, 12, 1)
 
 
 def test_trained_weights_are_the_same_as_from_memory(keras: ModuleType, both: tuple[Data, Data]) -> None:
@@ -105,7 +105,7 @@ def test_trained_weights_are_the_same_as_from_memory(keras: ModuleType, both: tu
         keras.utils.set_random_seed(0)
         images = keras.Input(data.input_shape)
         model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
-        run = Trainer(model).fit(data.train, data.validation, data.test, epochs=2)
+        run = Trainer(model, plugins=[]).fit(data, epochs=2)
         trained.append((b"".join(np.asarray(weight).tobytes() for weight in model.weights), run.result["test"]))
     assert trained[0] == trained[1]
 
@@ -308,7 +308,7 @@ startup.start(0)
 from trainer.data.sources.cache import Cache
 from trainer.data.sources.decoding import Plan
 from trainer.data.imageset import ImageSet, Source
-from trainer.data.pipeline import InOrder, Shuffled
+from trainer.data.pipeline import EvaluationArray, TrainingArray
 from trainer.data.split import split
 
 def anonymous():
@@ -321,8 +321,8 @@ def blocks(name):
         yield random.integers(0, 256, (4000, 32, 32, 3), np.uint8), np.arange(4000, dtype=np.int32) % 4
 
 def read(data):
-    steps = Shuffled(data, 128, 0, "none").batches().take(-(-len(data) // 128))
-    return sum(len(labels) for pipeline in (steps, InOrder(data).batches()) for _, labels in pipeline)
+    steps = TrainingArray(data, 128, 0, "none").batches().take(-(-len(data) // 128))
+    return sum(len(labels) for pipeline in (steps, EvaluationArray(data).batches()) for _, labels in pipeline)
 
 read(ImageSet(*next(blocks("warm up"))))
 before = anonymous()

@@ -81,10 +81,10 @@ def test_canonical_order_is_a_permutation():
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_augmented_images_keep_shape_dtype_and_range(keras, augmentation, channels):
-    from trainer.data.pipeline import Shuffled
+    from trainer.data.pipeline import TrainingArray
 
     data = make_images(20, side=16, channels=channels)
-    pipeline = Shuffled(data, batch_size=16, augmentation=augmentation)
+    pipeline = TrainingArray(data, batch_size=16, augmentation=augmentation)
     images, labels = next(iter(pipeline.batches()))
     assert images.shape == (16, 16, 16, channels)
     assert images.dtype == "float32"
@@ -94,10 +94,10 @@ def test_augmented_images_keep_shape_dtype_and_range(keras, augmentation, channe
 
 
 def test_no_augmentation_is_the_images_themselves(keras):
-    from trainer.data.pipeline import Shuffled
+    from trainer.data.pipeline import TrainingArray
 
     data = make_images(20)
-    pipeline = Shuffled(data, batch_size=20, augmentation="none")
+    pipeline = TrainingArray(data, batch_size=20, augmentation="none")
     images, _ = next(iter(pipeline.batches()))
     expected = data.images[np.asarray(pipeline.order(0))] / np.float32(255)
     np.testing.assert_array_equal(images, expected)
@@ -144,16 +144,16 @@ def test_each_change_stays_within_its_documented_range(keras):
 
 
 def test_wrong_arguments_of_a_pipeline_are_told(keras):
-    from trainer.data.pipeline import Shuffled, Streamed
+    from trainer.data.pipeline import TrainingArray, TrainingStream
 
     with pytest.raises(UsageError, match="batch size must be at least 1: 0"):
-        Shuffled(make_images(20), batch_size=0)
+        TrainingArray(make_images(20), batch_size=0)
     with pytest.raises(UsageError, match="unknown augmentation 'lite'; did you mean 'light'"):
-        Shuffled(make_images(20), augmentation="lite")
+        TrainingArray(make_images(20), augmentation="lite")
     import tensorflow as tf
 
     with pytest.raises(UsageError, match="does not know its number of batches"):
-        Streamed(tf.data.Dataset.range(3).repeat())
+        TrainingStream(tf.data.Dataset.range(3).repeat())
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_tfds_idx_and_npz_give_the_same_digest_split_and_trained_weights(
         keras.utils.set_random_seed(0)
         images = keras.Input(data.input_shape)
         model = keras.Model(images, keras.layers.Dense(10)(keras.layers.Flatten()(images)))
-        Trainer(model).fit(data.train, data.validation, epochs=2)
+        Trainer(model, plugins=[]).fit(data.train, validation_data=data.validation, epochs=2)
         trained.append(b"".join(np.asarray(weight).tobytes() for weight in model.weights))
     assert len({data.digest for data in loaded}) == 1
     for part in ("train", "validation", "test"):

@@ -77,7 +77,9 @@ def test_a_slow_plugin_is_named(keras):
 
     images = keras.Input((12, 12, 1))
     model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
-    run = Trainer(model, plugins=[Slow()]).fit(make_images(100), make_images(20), make_images(20), epochs=1)
+    run = Trainer(model, plugins=[Slow()]).fit(
+        make_images(100), validation_data=make_images(20), test_data=make_images(20), epochs=1
+    )
     assert run.result["bottleneck"].startswith("plugin-bound: slow took ")
     assert run.result["time"]["plugins.slow"] >= 3
 
@@ -95,7 +97,7 @@ def test_a_slow_pipeline_is_named(keras):
     model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
     data = make_images(120)
     stream = tf.data.Dataset.from_tensor_slices((data.images / 255.0, data.labels)).batch(10).map(slow)
-    run = Trainer(model).fit(stream, test=make_images(20), epochs=1)
+    run = Trainer(model, plugins=[]).fit(stream, test_data=make_images(20), epochs=1)
     assert run.result["bottleneck"].startswith("input-bound: steps waited for their batches ")
     assert run.result["time"]["data_wait"] > 2.5
 
@@ -105,7 +107,9 @@ def test_the_entries_of_a_run_sum_to_its_wall_time(keras):
 
     images = keras.Input((12, 12, 1))
     model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
-    result = Trainer(model).fit(make_images(200), make_images(20), make_images(20), epochs=2).result
+    trainer = Trainer(model, plugins=[])
+    held_out = {"validation_data": make_images(20), "test_data": make_images(20)}
+    result = trainer.fit(make_images(200), **held_out, epochs=2).result
     assert sum(result["time"].values()) == pytest.approx(result["wall_seconds"], abs=0.02)
     assert {"trace", "preflight", "steps", "data_wait", "validation", "test", "loop", "other"} <= set(result["time"])
 

@@ -149,10 +149,11 @@ def train(keras, folder: Path, width: int = 4, optimizer: str = "Adam", epochs: 
     x = keras.layers.Dense(width, activation="relu")(keras.layers.Flatten()(images))
     model = keras.Model(images, keras.layers.Dense(4)(x))
     chosen = getattr(keras.optimizers, optimizer)(1e-2)
-    trainer = Trainer(model, optimizer=chosen, plugins=[Checkpoint()], run_dir=folder, seed=arguments.pop("seed", 0))
-    before = weights(model)
+    known = {"seed": arguments.pop("seed", 0), "data": arguments.pop("data", None)}
+    trainer = Trainer(model, optimizer=chosen, plugins=[Checkpoint()], run_dir=folder, **known)
+    before, verb = weights(model), trainer.resume if arguments.pop("resumed", False) else trainer.fit
     try:
-        return trainer.fit(make_images(200), make_images(40, seed=1), epochs=epochs, **arguments)
+        return verb(make_images(200), validation_data=make_images(40, seed=1), epochs=epochs, **arguments)
     except CheckpointError:
         assert weights(model) == before, "the model was changed by a checkpoint that does not fit"
         raise
@@ -184,12 +185,12 @@ def test_a_trainer_refuses_to_go_on_with_what_does_not_fit(keras, tmp_path, chan
     train(keras, tmp_path / "run")
     before = bytes_of(tmp_path)
     with pytest.raises(CheckpointError) as caught:
-        train(keras, tmp_path / "run", epochs=2, going_on=True, **changes)
+        train(keras, tmp_path / "run", epochs=2, resumed=True, **changes)
     assert re.fullmatch(said, str(caught.value))
     assert bytes_of(tmp_path) == before
-    assert train(keras, tmp_path / "run", epochs=2, going_on=True).status == "done"
+    assert train(keras, tmp_path / "run", epochs=2, resumed=True).status == "done"
 
 
 def test_a_trainer_goes_on_with_another_seed_if_it_is_told_to(keras, tmp_path):
     train(keras, tmp_path / "run")
-    assert train(keras, tmp_path / "run", epochs=2, going_on=True, seed=1, anyway=True).status == "done"
+    assert train(keras, tmp_path / "run", epochs=2, resumed=True, seed=1, anyway=True).status == "done"

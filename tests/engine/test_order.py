@@ -8,7 +8,7 @@ import signal
 import pytest
 from conftest import make_images
 
-from trainer import Every, Plugin, Run
+from trainer import Durations, Every, Plugin, Run
 from trainer.errors import PluginError, TrainingFailed, UsageError
 from trainer.plugin import HOOKS
 
@@ -45,16 +45,27 @@ class Watcher(Recorder):
     observer = True
 
 
-def fit(keras, plugins, run_dir=None, **arguments) -> Run:
-    from trainer.data.pipeline import Shuffled
+def trainer(keras, plugins, run_dir=None):
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
     images = keras.Input((12, 12, 1))
     model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
-    trainer = Trainer(model, plugins=plugins, run_dir=run_dir)
-    train = Shuffled(make_images(100), batch_size=25, augmentation="none")
-    return trainer.fit(train, make_images(20, seed=1), make_images(20, seed=2), **{"epochs": 2, **arguments})
+    return Trainer(model, plugins=plugins, run_dir=run_dir)
+
+
+def fit(keras, plugins, run_dir=None, **arguments) -> Run:
+    return train(trainer(keras, plugins, run_dir), **arguments)
+
+
+def train(trainer, **arguments) -> Run:
+    from trainer.data.pipeline import TrainingArray
+
+    train = TrainingArray(make_images(100), batch_size=25, augmentation="none")
+    if "steps" not in arguments:
+        arguments = {"epochs": 2, **arguments}
+    validation, test = make_images(20, seed=1), make_images(20, seed=2)
+    return trainer.fit(train, validation_data=validation, test_data=test, durations=Durations(**arguments))
 
 
 def without(events: list[str], *hooks: str) -> list[str]:
@@ -230,24 +241,24 @@ def test_a_stop_before_the_first_step_trains_nothing(keras, hook):
 
 def test_a_trainer_used_twice_remembers_nothing_of_the_first_run(keras):
     from plugins.early_stopping import EarlyStopping
-    from trainer.data.pipeline import Shuffled
+    from trainer.data.pipeline import TrainingArray
     from trainer.trainer import Trainer
 
     images = keras.Input((12, 12, 1))
     model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
     plugin = EarlyStopping()
     trainer = Trainer(model, plugins=[plugin])
-    train = Shuffled(make_images(100), batch_size=25, augmentation="none")
-    trainer.fit(train, make_images(20, seed=1), epochs=1)
+    train = TrainingArray(make_images(100), batch_size=25, augmentation="none")
+    trainer.fit(train, validation_data=make_images(20, seed=1), epochs=1)
     first = plugin.best.value
     plugin.best.value = 0.0
-    trainer.fit(train, make_images(20, seed=1), epochs=1)
+    trainer.fit(train, validation_data=make_images(20, seed=1), epochs=1)
     assert 0 < plugin.best.value < first
 
 
 @pytest.mark.parametrize("arguments", [{"epochs": 0}, {"steps": 0}, {"steps": -1}])
 def test_nothing_to_train_is_told(keras, arguments):
-    with pytest.raises(UsageError, match="there is nothing to train"):
+    with pytest.raises(UsageError, match=r"(epochs|steps) must be greater than 0: "):
         fit(keras, [], **arguments)
 
 
@@ -279,7 +290,10 @@ class Interrupter(Plugin):
 def test_ctrl_c_saves_the_step_reached_and_skips_the_test_data(keras, tmp_path):
     events: list[str] = []
     before = signal.getsignal(signal.SIGINT)
-    run = fit(keras, [Interrupter(6), Recorder(events)], run_dir=tmp_path / "run")
+    interrupted = trainer(keras, [Interrupter(6), Recorder(events)], run_dir=tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt, match=r"stopped by Ctrl-C"):
+        train(interrupted)
+    run = interrupted.run
     assert (run.status, run.signal, run.stop_reason) == ("interrupted", signal.SIGINT, "stopped by Ctrl-C")
     assert without(events)[-2:] == ["on_step_end 2/6", "on_fit_end 2/6"]
     assert (tmp_path / "run" / "checkpoints" / "last").read_text() == "epoch=0002-step=0000006-unfinished\n"

@@ -24,9 +24,9 @@ def build(keras, seed: int = 0):
 
 
 def pipeline(seed: int = 0):
-    from trainer.data.pipeline import Shuffled
+    from trainer.data.pipeline import TrainingArray
 
-    return Shuffled(make_images(200), batch_size=32, seed=seed, augmentation="strong")
+    return TrainingArray(make_images(200), batch_size=32, seed=seed, augmentation="strong")
 
 
 def state(model, optimizer) -> list[np.ndarray]:
@@ -51,8 +51,8 @@ def fit(keras, seed: int = 0, look: int = 1, **arguments):
     from trainer.trainer import Trainer
 
     model, optimizer = build(keras, seed), keras.optimizers.Adam(1e-2)
-    trainer = Trainer(model, optimizer=optimizer, plugins=[Looker(look)], **arguments)
-    run = trainer.fit(pipeline(seed), make_images(50, seed=1), epochs=2)
+    trainer = Trainer(model, optimizer=optimizer, plugins=[Looker(look)], kernels="keras", **arguments)
+    run = trainer.fit(pipeline(seed), validation_data=make_images(50, seed=1), epochs=2)
     return trainer, run
 
 
@@ -75,7 +75,8 @@ def test_averages_of_weights_and_scaled_losses_come_out_as_in_model_fit(keras, a
 
     batches = pipeline()
     ours, optimizer = build(keras), keras.optimizers.Adam(1e-2, **arguments)
-    Trainer(ours, optimizer=optimizer).fit(batches, make_images(50, seed=1), epochs=2)
+    trainer = Trainer(ours, optimizer=optimizer, kernels="keras", plugins=[])
+    trainer.fit(batches, validation_data=make_images(50, seed=1), epochs=2)
     theirs, optimizer = build(keras), keras.optimizers.Adam(1e-2, **arguments)
     theirs.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     per_epoch = batches.steps_per_epoch
@@ -108,8 +109,8 @@ def test_one_seed_gives_the_same_bits_twice_and_another_seed_does_not(keras):
 def test_training_and_evaluation_are_traced_once_with_a_short_last_batch(keras):
     trainer, _ = fit(keras, look=3)
     trainer.evaluate(make_images(70, seed=2))
-    assert trainer.engine.loop.training.span().experimental_get_tracing_count() == 1
-    assert trainer.evaluation.next.experimental_get_tracing_count() == 1
+    assert trainer.loop.training.span().experimental_get_tracing_count() == 1
+    assert trainer.evaluator.step.next.experimental_get_tracing_count() == 1
 
 
 def test_a_global_norm_is_clipped_after_the_gradients_are_put_together(keras):

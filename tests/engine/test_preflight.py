@@ -11,7 +11,7 @@ import pytest
 from conftest import SILENT, Script, make_images
 
 from plugins.checkpoint import Checkpoint
-from trainer import Every, Plugin, Run
+from trainer import Durations, Every, Plugin, Run
 from trainer.data.imageset import ImageSet
 from trainer.errors import DataError, UsageError
 
@@ -74,13 +74,13 @@ def test_a_dry_run_of_a_resume_says_from_where_and_touches_nothing(script: Scrip
 
 def test_a_run_after_a_dry_run_is_the_same_run(keras):
     first, second = trainer(keras), trainer(keras)
-    plan = first.fit(make_images(100), make_images(20), epochs=2, dry_run=True).plan
+    plan = first.plan(make_images(100), validation_data=make_images(20), epochs=2)
     assert ("steps", "2 (2 epochs of 1)") in plan
     weights = []
     for each in (first, trainer(keras)):
         keras.utils.set_random_seed(1)
         each.model.set_weights(second.model.get_weights())
-        each.fit(make_images(100), make_images(20), epochs=2)
+        each.fit(make_images(100), validation_data=make_images(20), epochs=2)
         weights.append([np.asarray(weight) for weight in each.model.trainable_variables])
     assert all((a == b).all() for a, b in zip(*weights, strict=True))
 
@@ -105,7 +105,7 @@ def test_data_that_do_not_fit_the_model_are_refused_in_words(keras, tmp_path, ar
 
 def test_labels_of_validation_data_are_looked_at_too(keras):
     with pytest.raises(UsageError, match="labels go from 0 to 5, the model has outputs for 0 to 3"):
-        trainer(keras).fit(make_images(40), make_images(40, classes=6), epochs=1)
+        trainer(keras).fit(make_images(40), validation_data=make_images(40, classes=6), epochs=1)
 
 
 def test_a_stream_of_other_shapes_is_refused_without_reading_it(keras):
@@ -133,12 +133,10 @@ def test_a_loss_that_is_lost_before_training_is_told_before_training(keras, tmp_
 
 def test_a_schedule_that_ends_before_the_run_is_told(keras, caplog):
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, 50)
-    trainer(keras, rate=schedule).fit(make_images(128), epochs=100, dry_run=True)
+    trainer(keras, rate=schedule).plan(make_images(128), epochs=100)
     assert "the learning rate of step 90 of 100 is 0; is its schedule as long as the run?" in caplog.text
     caplog.clear()
-    trainer(keras, rate=keras.optimizers.schedules.CosineDecay(1e-2, 100)).fit(
-        make_images(128), epochs=100, dry_run=True
-    )
+    trainer(keras, rate=keras.optimizers.schedules.CosineDecay(1e-2, 100)).plan(make_images(128), epochs=100)
     assert caplog.text == ""
 
 
@@ -151,14 +149,14 @@ class Watcher(Plugin):
 
 def test_the_plan_says_when_validation_and_plugins_come(keras):
     def plan(*plugins: Plugin, **arguments: Any) -> dict[str, str]:
-        return dict(trainer(keras, *plugins).fit(make_images(200), dry_run=True, **arguments).plan)
+        return dict(trainer(keras, *plugins).plan(make_images(200), **arguments))
 
     images = make_images(20)
     assert plan(epochs=3)["validation"] == "none"
-    assert (
-        plan(validation=images, steps=5, validate_every=Every(steps=2))["validation"] == "every 2 steps, 3 times in all"
-    )
-    assert plan(validation=images, validate_every=Every(seconds=60))["validation"] == "every 60 seconds, and at the end"
+    often = plan(validation_data=images, durations=Durations(steps=5, validate_every=Every(steps=2)))
+    assert often["validation"] == "every 2 steps, 3 times in all"
+    rarely = plan(validation_data=images, durations=Durations(validate_every=Every(seconds=60)))
+    assert rarely["validation"] == "every 60 seconds, and at the end"
     assert plan()["plugins"] == "none"
     assert plan(Checkpoint("loss", every_steps=9), Watcher())["plugins"] == "checkpoint (every 9 steps), watcher"
     assert plan(Checkpoint("loss"))["checkpoints"] == "none"  # without a run directory

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from trainer import Every, Run
-from trainer.engine.spans import Due, Pace, steps_to_next
+from trainer.engine.clock import Due, Moment
+from trainer.engine.spans import Pace, steps_to_next
 from trainer.run import Rewind
 
 
@@ -49,17 +50,21 @@ def test_pace_is_at_least_one_step():
 
 def test_due_by_seconds_counts_from_the_last_time_it_was():
     due = Due(Every(seconds=2), now=0.0)
-    assert [due(1, 1, False, now) for now in (1.0, 2.5, 3.0, 4.5)] == [False, True, False, True]
+    assert [due(Moment(1, 1, False, now)) for now in (1.0, 2.5, 3.0, 4.5)] == [False, True, False, True]
 
 
 def test_due_by_epochs_is_at_the_end_of_an_epoch():
     due = Due(Every(epochs=2), now=0.0)
-    assert [due(0, epoch, ended, 0.0) for epoch, ended in ((1, True), (2, False), (2, True))] == [False, False, True]
+    assert [due(Moment(0, epoch, ended, 0.0)) for epoch, ended in ((1, True), (2, False), (2, True))] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_without_a_number_it_is_due_at_the_end_of_every_span():
     due = Due(Every(), now=0.0)
-    assert [due(step, 1, False, 0.0) for step in (1, 2, 7)] == [True, True, True]
+    assert [due(Moment(step, 1, False, 0.0)) for step in (1, 2, 7)] == [True, True, True]
     assert str(Every()) == "every span"
 
 

@@ -51,7 +51,7 @@ def test_large_logits_do_not_overflow():
 
 @pytest.mark.parametrize("batch_size", [7, 64, 200])
 def test_a_short_last_batch_weighs_what_it_is(keras, batch_size):
-    from trainer.data.pipeline import InOrder
+    from trainer.data.pipeline import EvaluationArray
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
@@ -60,7 +60,7 @@ def test_a_short_last_batch_weighs_what_it_is(keras, batch_size):
     data = make_images(150)
     logits = trainer.predict(data.images)
     expected = classification_report(logits, data.labels)
-    numbers = trainer.evaluate(InOrder(data, batch_size=batch_size))
+    numbers = trainer.evaluate(EvaluationArray(data, batch_size=batch_size))
     for name in ("nll", "accuracy", "ece"):
         assert numbers[name] == pytest.approx(expected[name], abs=1e-6)
     assert numbers["loss"] == pytest.approx(expected["nll"], abs=1e-6)
@@ -121,7 +121,7 @@ def test_a_run_keeps_what_it_made_of_the_test_images(keras):
     images = keras.Input((12, 12, 1))
     trainer = Trainer(keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images))))
     test = make_images(30, seed=1)
-    run = trainer.fit(make_images(60), make_images(20, seed=2), test, epochs=1)
+    run = trainer.fit(make_images(60), validation_data=make_images(20, seed=2), test_data=test, epochs=1)
     assert run.predictions.images is test.images
     assert (run.predictions.labels == test.labels).all()
     assert run.predictions.logits == pytest.approx(trainer.predict(test.images), abs=1e-5)

@@ -7,14 +7,14 @@ import pytest
 from conftest import Losses, make_images, small_net
 
 
-def trained(keras, strategy, optimizer):
-    from trainer.data.pipeline import Shuffled
+def trained(keras, kernels, optimizer):
+    from trainer.data.pipeline import TrainingArray
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
     watch, model = Losses(), small_net(keras)
-    trainer = Trainer(model, optimizer=optimizer, strategy=strategy, plugins=[watch], clip_norm=1.0)
-    trainer.fit(Shuffled(make_images(150), 32, 0, "light"), epochs=3)
+    trainer = Trainer(model, optimizer=optimizer, kernels=kernels, plugins=[watch], clip_norm=1.0)
+    trainer.fit(TrainingArray(make_images(150), 32, 0, "light"), epochs=3)
     return watch.losses, [np.asarray(variable) for variable in (*model.variables, *optimizer.variables)]
 
 
@@ -29,13 +29,13 @@ def trained(keras, strategy, optimizer):
     ids=["plain", "betas", "ema", "decay"],
 )
 def test_losses_weights_and_moments_are_those_of_keras(keras, name, arguments):
-    from trainer.kernels.select import Fused, SingleDevice
+    from trainer.kernels.select import Fused, Kernels
 
     def optimizer():
         rate = keras.optimizers.schedules.CosineDecay(1e-2, 20)
         return getattr(keras.optimizers, name)(rate, **arguments)
 
-    ours, theirs = (trained(keras, strategy, optimizer()) for strategy in (Fused(), SingleDevice()))
+    ours, theirs = (trained(keras, kernels, optimizer()) for kernels in (Fused(), Kernels()))
     assert any((a != b).any() for a, b in zip(ours[1], theirs[1], strict=True))  # it is another operation
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-4)
     for a, b in zip(ours[1], theirs[1], strict=True):

@@ -1,4 +1,4 @@
-"""Does the strategy `blocks` compute what Keras computes, and does it leave the model as it is?"""
+"""Do the kernels `blocks` compute what Keras computes, and do they leave the model as it is?"""
 
 from __future__ import annotations
 
@@ -143,34 +143,34 @@ def blocks(batch_size: int | None = 32):
     return Blocks(batch_size)
 
 
-def fit(keras, model, strategy, *plugins: Plugin, images: int = 200, epochs: int = 4, optimizer=None, **arguments):
+def fit(keras, model, kernels, *plugins: Plugin, images: int = 200, epochs: int = 4, optimizer=None, **arguments):
     """Train on batches of 32, of which an epoch's last may be short; return the trainer and the run."""
-    from trainer.data.pipeline import Shuffled
+    from trainer.data.pipeline import TrainingArray
     from trainer.trainer import Trainer
 
-    going_on = arguments.pop("going_on", False)
+    resumed = arguments.pop("resumed", False)
     optimizer = optimizer or keras.optimizers.Adam(1e-2)
-    trainer = Trainer(model, optimizer=optimizer, strategy=strategy, plugins=plugins, **arguments)
-    train = Shuffled(make_images(images), 32, 0, "strong")
-    return trainer, trainer.fit(train, epochs=epochs, going_on=going_on)
+    trainer = Trainer(model, optimizer=optimizer, kernels=kernels or "keras", plugins=plugins, **arguments)
+    train = TrainingArray(make_images(images), 32, 0, "strong")
+    return trainer, (trainer.resume if resumed else trainer.fit)(train, epochs=epochs)
 
 
 def state(trainer) -> bytes:
-    return b"".join(np.asarray(variable).tobytes() for variable in trainer.engine.loop.variables)
+    return b"".join(np.asarray(variable).tobytes() for variable in trainer.loop.variables)
 
 
 def assert_trained_alike(keras, build, optimizer=lambda keras: None, **arguments: Any) -> None:
-    """Train with both strategies; short batches are among the steps."""
+    """Train with both kernels; short batches are among the steps."""
     watched, trainers = (Losses(), Losses()), []
-    for strategy, losses in zip((None, blocks()), watched, strict=True):
-        trainers.append(fit(keras, build(), strategy, losses, optimizer=optimizer(keras), **arguments)[0])
+    for kernels, losses in zip((None, blocks()), watched, strict=True):
+        trainers.append(fit(keras, build(), kernels, losses, optimizer=optimizer(keras), **arguments)[0])
     np.testing.assert_allclose(watched[1].losses, watched[0].losses, rtol=1e-4)
     for ours, theirs in zip(trainers[1].model.variables, trainers[0].model.variables, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.slow
-def test_lenet_learns_the_same_with_both_strategies(keras):
+def test_lenet_learns_the_same_with_both_kernels(keras):
     from models.lenet import lenet
 
     def build():
@@ -192,7 +192,7 @@ def test_penalties_count_once_and_the_norm_is_clipped_over_the_whole_batch(keras
 
 
 def test_labels_are_smoothed_as_they_are_otherwise(keras):
-    from trainer.tasks.task import Classification
+    from trainer.tasks.classification import Classification
 
     assert_trained_alike(keras, lambda: small(keras), lambda keras: keras.optimizers.SGD(0.1), task=Classification(0.1))
 
@@ -206,17 +206,17 @@ def test_any_size_of_batch_is_computed_right(keras, size):
     import tensorflow as tf
 
     from trainer.engine.step import TrainStep
-    from trainer.kernels.select import SingleDevice
-    from trainer.tasks.task import Classification
+    from trainer.kernels.select import Kernels
+    from trainer.kernels.strategy import Strategy
+    from trainer.tasks.classification import Classification
 
     data = make_images(size or 20)
     pair = data.images.astype(np.float32) / 255, data.labels
     batches = tf.data.Dataset.from_tensor_slices(pair).batch(32)
     told = []
-    for strategy in (SingleDevice(), blocks(size)):
-        step = TrainStep(
-            small(keras), Classification(), keras.optimizers.SGD(0.1), batches.element_spec, strategy, norms=True
-        )
+    for kernels in (Kernels(), blocks(size)):
+        optimizer, spec = keras.optimizers.SGD(0.1), batches.element_spec
+        step = TrainStep(small(keras), Classification(), optimizer, spec, kernels, Strategy(), norms=True)
         span = step.span()(iter(batches), tf.constant(1))
         told.append([float(span.losses[0]), float(span.norms[0]), *step.meter.read().values(), step.meter.images])
     np.testing.assert_allclose(told[1], told[0], rtol=1e-5)
@@ -231,13 +231,13 @@ def test_a_short_last_batch_is_not_compiled_by_xla(keras):
         tried.append("compiled" if tf.compat.v1.get_default_graph().name.startswith("look") else "plain")
         return tf.reduce_mean(batch[0]), batch[0], [tf.reduce_sum(batch[0])]
 
-    from trainer.tasks.task import Classification
+    from trainer.tasks.classification import Classification
 
     model, task = small(keras), Classification()
 
     @tf.function(input_signature=[tf.TensorSpec([None, 12, 12, 1])], autograph=False)
     def step(images):
-        return blocks(8).run_training(look, (images, tf.range(tf.shape(images)[0])), model, task)
+        return blocks(8).wrap(look, model, task)((images, tf.range(tf.shape(images)[0])))
 
     for size in (8, 5):
         loss, outputs, (gradient,) = step(tf.ones([size, 12, 12, 1]))
@@ -285,14 +285,14 @@ def test_dropout_draws_once_a_step_and_the_same_in_every_run(keras):
 def test_a_resumed_run_gives_the_same_bits(keras, tmp_path, dropout):
     from plugins.checkpoint import Checkpoint
 
-    def run(folder: Path, *plugins: Plugin, going_on: bool = False):
+    def run(folder: Path, *plugins: Plugin, resumed: bool = False):
         model = small(keras, dropout=dropout)
-        return fit(keras, model, blocks(), Checkpoint(monitor="loss"), *plugins, run_dir=folder, going_on=going_on)
+        return fit(keras, model, blocks(), Checkpoint(monitor="loss"), *plugins, run_dir=folder, resumed=resumed)
 
     whole, _ = run(tmp_path / "whole")
     _, stopped = run(tmp_path / "run", Stop(10))
     assert (stopped.status, stopped.step) == ("interrupted", 10)
-    resumed, _ = run(tmp_path / "run", going_on=True)
+    resumed, _ = run(tmp_path / "run", resumed=True)
     assert state(resumed) == state(whole)
 
 
@@ -327,8 +327,8 @@ def test_a_layer_in_the_way_is_named(keras, layer, said):
     name, *arguments, more = layer
     with pytest.raises(UsageError) as caught:
         substitution(model_of(keras, getattr(keras.layers, name)(*arguments, **more, name="it")))
-    assert str(caught.value).startswith(f"strategy 'blocks' is not made for this model: {said}")
-    assert str(caught.value).endswith("; strategy 'single' trains it")
+    assert str(caught.value).startswith(f"kernels 'blocks' are not made for this model: {said}")
+    assert str(caught.value).endswith("; kernels 'keras' train it")
     assert "\n" not in str(caught.value)
 
 
@@ -352,13 +352,13 @@ def test_models_of_other_forms_are_refused(keras):
 
 
 def test_a_task_of_ones_own_is_refused_before_anything_is_written(keras, tmp_path):
-    from trainer.tasks.task import Classification
+    from trainer.tasks.classification import Classification
 
     class Own(Classification):
         def forward(self, *args, **kwargs):
             return super().forward(*args, **kwargs)
 
-    with pytest.raises(UsageError, match=r"^strategy 'blocks' is made for classification, not for the task Own$"):
+    with pytest.raises(UsageError, match=r"^kernels 'blocks' are made for classification, not for the task Own$"):
         fit(keras, small(keras), blocks(), task=Own(), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -392,41 +392,43 @@ FLAGS = ("--epochs", "2", "--batch-size", "64", *SILENT)
 
 
 @pytest.mark.slow
-def test_fit_trains_and_a_resume_with_another_strategy_is_refused(script: Script, tiny: Path):
+def test_fit_trains_and_a_resume_with_other_kernels_is_refused(script: Script, tiny: Path):
     run = ("--data", tiny, *FLAGS, "--model", "lenet")
-    done = script("fit.py", *run, "--strategy", "blocks", "--run-dir", "run")
+    done = script("fit.py", *run, "--kernels", "blocks", "--run-dir", "run")
     assert done.returncode == 0, done.stderr
     assert "warn" not in done.stderr.lower()
-    other = script("fit.py", "--resume", "run", "--epochs", "4", "--strategy", "single")
+    other = script("fit.py", "--resume", "run", "--epochs", "4", "--kernels", "keras")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
-    assert "training.strategy: blocks → single" in other.stderr
+    assert "training.kernels: blocks → keras" in other.stderr
 
 
-def test_fit_refuses_a_misspelt_strategy_and_a_model_without_convolutions(script: Script, tmp_path: Path, tiny: Path):
-    misspelt = script("fit.py", "--data", tiny, "--strategy", "blokcs")
+def test_fit_refuses_a_misspelt_name_of_kernels_and_a_model_without_convolutions(
+    script: Script, tmp_path: Path, tiny: Path
+):
+    misspelt = script("fit.py", "--data", tiny, "--kernels", "blokcs")
     assert misspelt.returncode == 2
-    assert "training.strategy = 'blokcs': no such choice; did you mean 'blocks'?" in misspelt.stderr
-    dense = script("fit.py", "--data", tiny, *FLAGS, "--model", "mlp", "--strategy", "blocks", "--run-dir", "run")
+    assert "training.kernels = 'blokcs': no such choice; did you mean 'blocks'?" in misspelt.stderr
+    dense = script("fit.py", "--data", tiny, *FLAGS, "--model", "mlp", "--kernels", "blocks", "--run-dir", "run")
     assert dense.returncode == 2
-    said = "strategy 'blocks' is not made for this model: it has no convolution; strategy 'single' trains it"
+    said = "kernels 'blocks' are not made for this model: it has no convolution; kernels 'keras' train it"
     assert dense.stderr.splitlines()[-1] == f"fit.py: error: {said}"
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
 def test_fit_warns_of_a_model_that_gets_slower(script: Script, tiny: Path):
-    done = script("fit.py", "--data", tiny, *FLAGS, "--model", "simple_cnn", "--strategy", "blocks", "--run-dir", "run")
+    done = script("fit.py", "--data", tiny, *FLAGS, "--model", "simple_cnn", "--kernels", "blocks", "--run-dir", "run")
     assert done.returncode == 0, done.stderr
-    assert "layer 'conv2' is so wide that strategy 'blocks' makes training slower" in done.stderr
+    assert "layer 'conv2' is so wide that kernels 'blocks' make training slower" in done.stderr
 
 
 @pytest.mark.slow
-def test_at_first_the_automatic_strategy_gives_the_bits_of_the_fused_one(keras):
-    from trainer.kernels.select import Automatic, Fused
+def test_at_first_auto_gives_the_bits_of_fused(keras):
+    from trainer.kernels.select import Auto, Fused
 
     watched = [Losses() for _ in range(3)]
-    for strategy, losses in zip((Fused(), Automatic(32, head_start=10), blocks()), watched, strict=True):
-        fit(keras, small(keras), strategy, losses, images=160, epochs=4)
+    for kernels, losses in zip((Fused(), Auto(32, head_start=10), blocks()), watched, strict=True):
+        fit(keras, small(keras), kernels, losses, images=160, epochs=4)
     fused, automatic, compiled = (losses.losses for losses in watched)
     assert automatic[:10] == fused[:10] != compiled[:10]
     assert automatic[10:] != fused[10:]
@@ -436,22 +438,22 @@ def test_at_first_the_automatic_strategy_gives_the_bits_of_the_fused_one(keras):
 @pytest.mark.slow
 def test_a_run_resumed_on_either_side_of_the_change_gives_the_same_bits(keras, tmp_path):
     from plugins.checkpoint import Checkpoint
-    from trainer.kernels.select import Automatic
+    from trainer.kernels.select import Auto
 
-    def run(folder: Path, *plugins: Plugin, going_on: bool = False):
-        checkpoint, strategy = Checkpoint(monitor="loss"), Automatic(32, head_start=10)
-        return fit(keras, small(keras), strategy, checkpoint, *plugins, run_dir=folder, going_on=going_on)[0]
+    def run(folder: Path, *plugins: Plugin, resumed: bool = False):
+        checkpoint, kernels = Checkpoint(monitor="loss"), Auto(32, head_start=10)
+        return fit(keras, small(keras), kernels, checkpoint, *plugins, run_dir=folder, resumed=resumed)[0]
 
     whole = state(run(tmp_path / "whole"))
     for step in (6, 17):
         folder = tmp_path / str(step)
         run(folder, Stop(step))
-        assert state(run(folder, going_on=True)) == whole
+        assert state(run(folder, resumed=True)) == whole
 
 
 def test_blocks_are_chosen_by_themselves_only_where_the_gain_was_measured(keras):
-    from trainer.kernels.select import Automatic
-    from trainer.tasks.task import Classification
+    from trainer.kernels.select import Auto
+    from trainer.tasks.classification import Classification
 
     class Twice(Classification):
         def forward(self, model, batch, training):
@@ -459,8 +461,8 @@ def test_blocks_are_chosen_by_themselves_only_where_the_gain_was_measured(keras)
             return 2 * loss, outputs
 
     def chosen(model, **arguments) -> str:
-        _, run = fit(keras, model, Automatic(32, head_start=3), images=160, epochs=1, **arguments)
-        return run.result["backend"]["strategy"]
+        _, run = fit(keras, model, Auto(32, head_start=3), images=160, epochs=1, **arguments)
+        return run.result["backend"]["kernels"]
 
     layers, images = keras.layers, keras.Input((12, 12, 1))
     wide = layers.Conv2D(8, 3)(layers.Conv2D(32, 3)(images))

@@ -16,21 +16,21 @@ def normalised(keras, **arguments):
     return keras.Model(images, layers.Dense(4)(layers.Flatten()(nested(x))))
 
 
-def trained(keras, strategy, **arguments):
-    from trainer.data.pipeline import Shuffled
+def trained(keras, kernels, **arguments):
+    from trainer.data.pipeline import TrainingArray
     from trainer.trainer import Trainer
 
     watch, model = Losses(), normalised(keras, **arguments)
     optimizer = keras.optimizers.SGD(0.05)
-    trainer = Trainer(model, optimizer=optimizer, strategy=strategy, plugins=[watch])
-    trainer.fit(Shuffled(make_images(150), 32, 0, "strong"), epochs=2)
+    trainer = Trainer(model, optimizer=optimizer, kernels=kernels, plugins=[watch])
+    trainer.fit(TrainingArray(make_images(150), 32, 0, "strong"), epochs=2)
     return watch.losses, model
 
 
 def test_losses_weights_and_moving_averages_are_those_of_keras(keras):
-    from trainer.kernels.select import Fused, SingleDevice
+    from trainer.kernels.select import Fused, Kernels
 
-    ours, theirs = (trained(keras, strategy) for strategy in (Fused(), SingleDevice()))
+    ours, theirs = (trained(keras, kernels) for kernels in (Fused(), Kernels()))
     assert ours[0] != theirs[0]  # it is another operation
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-4)
     for a, b in zip(ours[1].variables, theirs[1].variables, strict=True):
@@ -42,10 +42,10 @@ def test_losses_weights_and_moving_averages_are_those_of_keras(keras):
 )
 def test_what_the_operation_cannot_do_is_left_to_keras(keras, arguments):
     from trainer.kernels.normalisation import fused_normalisations
-    from trainer.kernels.select import Fused, SingleDevice
+    from trainer.kernels.select import Fused, Kernels
 
     assert len(fused_normalisations(normalised(keras))) == 2
-    ours, theirs = (trained(keras, strategy, **arguments) for strategy in (Fused(), SingleDevice()))
+    ours, theirs = (trained(keras, kernels, **arguments) for kernels in (Fused(), Kernels()))
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-4)
 
 

@@ -113,7 +113,7 @@ def test_members_learn_each_for_itself(keras):
     import tensorflow as tf
 
     from models.ensemble.task import Members
-    from trainer.tasks.task import Classification
+    from trainer.tasks.classification import Classification
 
     keras.utils.set_random_seed(0)
     member = {"name": "mlp", "args": {"units": [8], "dropout": 0.0}}

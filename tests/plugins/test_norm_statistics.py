@@ -11,7 +11,7 @@ from conftest import SILENT, Script, make_images
 
 import models  # noqa: F401  (fills the table)
 from plugins.norm_statistics import Population
-from trainer.data.pipeline import InOrder
+from trainer.data.pipeline import EvaluationArray
 from trainer.errors import UsageError
 from trainer.plugin import Plugin
 from trainer.registry import models as registry
@@ -32,7 +32,7 @@ def net(keras: ModuleType, **arguments: object):
 
 def test_the_statistics_are_those_of_all_the_images(keras: ModuleType) -> None:
     model, data = net(keras), make_images(90)
-    Population(model, InOrder(data, batch_size=90)).measure()
+    Population(model, EvaluationArray(data, batch_size=90)).measure()
     first = model.get_layer("first")
     given = np.asarray(model.layers[1](data.images / np.float32(255)))
     np.testing.assert_allclose(first.moving_mean, given.mean((0, 1, 2)), rtol=1e-4)
@@ -44,7 +44,7 @@ def test_the_statistics_are_those_of_all_the_images(keras: ModuleType) -> None:
     np.testing.assert_allclose(model.get_layer("second").moving_variance, given.var(0), rtol=1e-3)
 
     whole = np.asarray(first.moving_variance)
-    Population(model, InOrder(data, batch_size=40)).measure()  # 40, 40 and 10 images
+    Population(model, EvaluationArray(data, batch_size=40)).measure()  # 40, 40 and 10 images
     np.testing.assert_allclose(first.moving_variance, whole, rtol=1e-4)
 
 
@@ -53,7 +53,7 @@ def test_a_batch_that_is_normalised_by_itself_is_so_afterwards(keras: ModuleType
     model, data = net(keras, **arguments), make_images(60)
     for weight in model.get_layer("first").trainable_weights:
         weight.assign(np.random.default_rng(0).uniform(0.5, 2, weight.shape))
-    population = Population(model, InOrder(data, batch_size=60))
+    population = Population(model, EvaluationArray(data, batch_size=60))
     population.measure()
     second = keras.Model(model.input, model.get_layer("second").input)
     given = np.asarray(second(data.images / np.float32(255), training=False))
@@ -65,7 +65,7 @@ def test_a_layer_that_is_used_twice_has_the_statistics_of_both_uses(keras: Modul
     flat = keras.layers.Flatten()
     both = keras.layers.Concatenate()([flat(shared(images)), flat(shared(keras.layers.Rescaling(3.0)(images)))])
     data = make_images(50)
-    Population(keras.Model(images, keras.layers.Dense(4)(both)), InOrder(data)).measure()
+    Population(keras.Model(images, keras.layers.Dense(4)(both)), EvaluationArray(data)).measure()
     given = np.concatenate([data.images / 255, 3 * (data.images / 255)])
     np.testing.assert_allclose(shared.moving_mean, [given.mean()], rtol=1e-4)
     np.testing.assert_allclose(shared.moving_variance, [given.var()], rtol=1e-4)
@@ -105,7 +105,7 @@ def test_averages_of_weights_have_statistics_of_their_own(keras: ModuleType) -> 
     optimizer = keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9)
     Trainer(model, optimizer=optimizer).fit(train, validation, epochs=2, population=train)
     kept = [np.asarray(model.get_layer("first").moving_mean), np.asarray(model.get_layer("second").moving_mean)]
-    Population(model, InOrder(train)).measure()
+    Population(model, EvaluationArray(train)).measure()
     np.testing.assert_array_equal(model.get_layer("first").moving_mean, kept[0])
     np.testing.assert_array_equal(model.get_layer("second").moving_mean, kept[1])
 

@@ -58,9 +58,9 @@ def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
-def fit(keras, folder: Path, images, plugin: Plugin, *others: Plugin, **arguments: Any):
+def fit(keras, folder: Path, images, plugin: Plugin, *others: Plugin, resumed: bool = False):
     """Train a small model, with dropout and momentum to remember, with a plugin and `checkpoint`."""
-    from trainer.data.pipeline import Shuffled
+    from trainer.data.pipeline import TrainingArray
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
@@ -70,8 +70,10 @@ def fit(keras, folder: Path, images, plugin: Plugin, *others: Plugin, **argument
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
     saving = [] if plugin.name == "checkpoint" else [registry.build("checkpoint")]
     trainer = Trainer(model, optimizer=optimizer, plugins=[plugin, *saving, *others], run_dir=folder)
-    train = Shuffled(images.take(np.arange(160)), batch_size=24)  # seven batches, the last a short one
-    run = trainer.fit(train, images.take(np.arange(160, 200)), make_images(20, seed=2), epochs=5, **arguments)
+    train = TrainingArray(images.take(np.arange(160)), batch_size=24)  # seven batches, the last a short one
+    held_out = {"validation_data": images.take(np.arange(160, 200)), "test_data": make_images(20, seed=2)}
+    verb = trainer.resume if resumed else trainer.fit
+    run = verb(train, **held_out, epochs=5)
     return run, [np.asarray(variable).tobytes() for variable in [*model.variables, *optimizer.variables]]
 
 
@@ -112,7 +114,7 @@ def test_an_interruption_in_mid_epoch_changes_nothing(keras, tmp_path, images, n
     whole, weights = fit(keras, tmp_path / "whole", images, whole_plugin)
     stopped, _ = fit(keras, tmp_path / "run", images, stopped_plugin, Interruption())
     assert (stopped.status, stopped.step, stopped.epoch) == ("interrupted", 10, 2)
-    run, resumed_weights = fit(keras, tmp_path / "run", images, resumed_plugin, going_on=True)
+    run, resumed_weights = fit(keras, tmp_path / "run", images, resumed_plugin, resumed=True)
     assert run.status == whole.status == "done"
     assert resumed_weights == weights
     assert alike(run.history) == alike(whole.history)
@@ -131,8 +133,8 @@ def live(plugin: Plugin, done: int = 0, run: Run | None = None) -> Run:
         run.losses, run.read_metrics = [value], lambda: run.logs
         for hook in (plugin.on_step_end, plugin.on_validation_end, plugin.on_epoch_end):
             hook(run)
-        run.saved |= dict.fromkeys(run.saves, run.step)
-        run.saves = []
+        run.saved |= dict.fromkeys(run.inbox.saves, run.step)
+        run.inbox.saves = []
     return run
 
 

@@ -89,10 +89,10 @@ def saved(plugin: Checkpoint, values: list[float], refused: tuple[int, ...] = ()
         plugin.on_step_end(run)
         plugin.on_validation_end(run)
         plugin.on_epoch_end(run)
-        roles.append(run.saves)
+        roles.append(run.inbox.saves)
         if run.step not in refused:
-            run.saved |= dict.fromkeys(run.saves, run.step)
-        run.saves = []
+            run.saved |= dict.fromkeys(run.inbox.saves, run.step)
+        run.inbox.saves = []
     return roles
 
 

@@ -28,9 +28,9 @@ def pipeline(bad: dict[int, float]):
     """Return training batches, of which those of the steps in `bad`, counted from 1, are multiplied with a number."""
     import tensorflow as tf
 
-    from trainer.data.pipeline import Shuffled
+    from trainer.data.pipeline import TrainingArray
 
-    class Spoilt(Shuffled):
+    class Spoilt(TrainingArray):
         def batch(self, indices, step):
             images, labels = super().batch(indices, step)
             table = tf.constant(list(bad) or [0], tf.int64)
@@ -41,16 +41,25 @@ def pipeline(bad: dict[int, float]):
     return Spoilt(make_images(200), 32, 0, "light")
 
 
-def fit(keras, folder: Path | None, *plugins: Plugin, bad: dict[int, float] | None = None, **arguments: Any):
+def fit(
+    keras,
+    folder: Path | None,
+    *plugins: Plugin,
+    bad: dict[int, float] | None = None,
+    rate: Any = None,
+    epochs: int = 4,
+    resumed: bool = False,
+):
     """Train with everything in play; return the trainer and the run."""
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
     model = small_net(keras)
-    rate = arguments.pop("rate", None) or keras.optimizers.schedules.CosineDecay(1e-2, 100)
+    rate = rate or keras.optimizers.schedules.CosineDecay(1e-2, 100)
     trainer = Trainer(model, optimizer=keras.optimizers.Adam(rate), plugins=list(plugins), run_dir=folder)
-    validation = make_images(60, seed=1)
-    run = trainer.fit(pipeline(bad or {}), validation, make_images(40, seed=2), **{"epochs": 4, **arguments})
+    verb = trainer.resume if resumed else trainer.fit
+    data = {"validation_data": make_images(60, seed=1), "test_data": make_images(40, seed=2)}
+    run = verb(pipeline(bad or {}), **data, epochs=epochs)
     return trainer, run
 
 
@@ -88,7 +97,7 @@ def test_a_batch_of_nan_pixels_is_skipped_and_the_run_finishes(keras, tmp_path, 
     ]
     assert run.result["skipped_steps"] == [17]
     assert run.result["test"]["accuracy"] > 0.9
-    assert all(np.isfinite(np.asarray(v)).all() for v in trainer.engine.loop.variables)
+    assert all(np.isfinite(np.asarray(v)).all() for v in trainer.loop.variables)
 
 
 def test_what_is_skipped_is_exactly_the_batch(keras, tmp_path):
@@ -119,7 +128,7 @@ def test_the_learning_rate_stays_lower_also_after_a_resume(keras, tmp_path, rate
         rate=rate,
     )
     _, run = fit(
-        keras, tmp_path / "run", Checkpoint(), Recovery(factor=0.25), bad={3: math.inf}, rate=rate, going_on=True
+        keras, tmp_path / "run", Checkpoint(), Recovery(factor=0.25), bad={3: math.inf}, rate=rate, resumed=True
     )
     _, whole = fit(keras, tmp_path / "whole", Checkpoint(), rate=rate)
     for have, full in zip([line for line in run.history if line["kind"] == "epoch"], whole.history, strict=True):
@@ -134,7 +143,7 @@ def test_a_recovered_run_that_is_stopped_goes_on_as_if_it_had_not_been(keras, tm
     whole, expected = fit(keras, tmp_path / "whole", Checkpoint(), EarlyStopping(), Recovery(), bad=bad)
     _, stopped = fit(keras, tmp_path / "run", Checkpoint(), EarlyStopping(), Recovery(), Killer(step, hook), bad=bad)
     assert stopped.status == "interrupted"
-    trainer, run = fit(keras, tmp_path / "run", Checkpoint(), EarlyStopping(), Recovery(), bad=bad, going_on=True)
+    trainer, run = fit(keras, tmp_path / "run", Checkpoint(), EarlyStopping(), Recovery(), bad=bad, resumed=True)
     assert state(trainer) == state(whole)
     assert timeless(run.history) == timeless(expected.history)
     assert timeless(run.result) == timeless(expected.result)
@@ -152,7 +161,7 @@ def test_a_signal_in_the_moment_of_a_recovery_saves_what_is_good(keras, tmp_path
     bad = {17: math.nan}
     _, stopped = fit(keras, tmp_path / "run", Signal(), Checkpoint(), Recovery(), bad=bad)
     assert (stopped.status, stopped.step, stopped.stop_reason) == ("interrupted", 14, "stopped by SIGTERM")
-    trainer, run = fit(keras, tmp_path / "run", Checkpoint(), Recovery(), bad=bad, going_on=True)
+    trainer, run = fit(keras, tmp_path / "run", Checkpoint(), Recovery(), bad=bad, resumed=True)
     whole, expected = fit(keras, tmp_path / "whole", Checkpoint(), Recovery(), bad=bad)
     assert state(trainer) == state(whole)
     assert timeless(run.history) == timeless(expected.history)

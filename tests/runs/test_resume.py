@@ -48,24 +48,24 @@ class Killer(Plugin):
         self._maybe(run, "on_epoch_end")
 
 
-def fit(keras, folder: Path, *plugins: Plugin, epochs: int = 4, going_on: bool = False, **arguments: Any):
+def fit(keras, folder: Path, *plugins: Plugin, epochs: int = 4, resumed: bool = False, data=None, **arguments: Any):
     """Train with everything in play that a resume can forget; return the trainer and the run."""
     from plugins.checkpoint import Checkpoint
     from plugins.early_stopping import EarlyStopping
-    from trainer.data.pipeline import InOrder, Shuffled
+    from plugins.norm_statistics import NormStatistics
+    from trainer.data.pipeline import EvaluationArray, TrainingArray
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
     model = small_net(keras)
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, 100)
     optimizer = keras.optimizers.Adam(schedule, use_ema=True)
-    trainer = Trainer(model, optimizer=optimizer, plugins=[EarlyStopping(), Checkpoint(), *plugins], run_dir=folder)
+    own = [EarlyStopping(), Checkpoint(), NormStatistics(50)]
+    trainer = Trainer(model, optimizer=optimizer, plugins=[*own, *plugins], run_dir=folder, data=data or DATA)
     images = make_images(200)
-    train, validation = Shuffled(images, 32, 0, "strong"), InOrder(make_images(60, seed=1), 20)
-    common = {"population": images.evenly(50), "data": DATA}
-    run = trainer.fit(
-        train, validation, make_images(40, seed=2), epochs=epochs, going_on=going_on, **{**common, **arguments}
-    )
+    train, validation = TrainingArray(images, 32, 0, "strong"), EvaluationArray(make_images(60, seed=1), 20)
+    verb = trainer.resume if resumed else trainer.fit
+    run = verb(train, validation_data=validation, test_data=make_images(40, seed=2), epochs=epochs, **arguments)
     return trainer, run
 
 
@@ -73,7 +73,7 @@ DATA = {"name": "made", "digest": "0123"}
 
 
 def state(trainer) -> bytes:
-    return b"".join(np.asarray(variable).tobytes() for variable in trainer.engine.loop.variables)
+    return b"".join(np.asarray(variable).tobytes() for variable in trainer.loop.variables)
 
 
 def timeless(value: Any) -> Any:
@@ -105,7 +105,7 @@ def uninterrupted(keras, tmp_path_factory):
 def test_a_run_that_was_stopped_anywhere_ends_as_if_it_had_not_been(keras, uninterrupted, tmp_path, step, hook):
     _, stopped = fit(keras, tmp_path / "run", Killer(step, hook))
     assert (stopped.status, stopped.step) == ("interrupted", step)
-    trainer, run = fit(keras, tmp_path / "run", going_on=True)
+    trainer, run = fit(keras, tmp_path / "run", resumed=True)
     weights, whole = uninterrupted
     assert state(trainer) == weights
     assert timeless(run.history) == timeless(whole.history)
@@ -116,7 +116,7 @@ def test_a_run_that_was_stopped_anywhere_ends_as_if_it_had_not_been(keras, unint
 
 def test_a_finished_run_can_be_asked_for_more_epochs(keras, tmp_path):
     fit(keras, tmp_path / "run", epochs=2)
-    trainer, run = fit(keras, tmp_path / "run", epochs=4, going_on=True)
+    trainer, run = fit(keras, tmp_path / "run", epochs=4, resumed=True)
     whole, expected = fit(keras, tmp_path / "other", epochs=4)
     assert state(trainer) == state(whole)
     assert timeless(run.history) == timeless(expected.history)
@@ -128,7 +128,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(keras, uni
     content = bytearray((last / "state.npz").read_bytes())
     content[len(content) // 2] ^= 1
     (last / "state.npz").write_bytes(content)
-    trainer, run = fit(keras, tmp_path / "run", going_on=True)
+    trainer, run = fit(keras, tmp_path / "run", resumed=True)
     assert "it is set aside and the one before it is used" in caplog.text
     assert last.with_name(f"damaged-{last.name}").is_dir()
     assert state(trainer) == uninterrupted[0]
@@ -140,16 +140,16 @@ def test_without_a_sound_checkpoint_nothing_is_resumed(keras, tmp_path):
     for path in (tmp_path / "run" / "checkpoints").glob("*/manifest.json"):
         path.write_text("{}")
     with pytest.raises(CheckpointError, match="has no sound checkpoint to resume from"):
-        fit(keras, tmp_path / "run", going_on=True)
+        fit(keras, tmp_path / "run", resumed=True)
 
 
 def test_other_data_are_refused_unless_asked_for(keras, tmp_path):
     fit(keras, tmp_path / "run", Killer(3, "on_step_end"))
     other = {"name": "other", "digest": "4567"}
     with pytest.raises(CheckpointError, match=r"trained on other data: made 0123…, now other 4567…; --resume-anyway"):
-        fit(keras, tmp_path / "run", going_on=True, data=other)
+        fit(keras, tmp_path / "run", resumed=True, data=other)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
-    assert fit(keras, tmp_path / "run", going_on=True, data=other, anyway=True)[1].status == "done"
+    assert fit(keras, tmp_path / "run", resumed=True, data=other, anyway=True)[1].status == "done"
 
 
 def test_a_run_that_is_alive_is_left_alone(keras, tmp_path):
@@ -160,7 +160,7 @@ def test_a_run_that_is_alive_is_left_alone(keras, tmp_path):
         facts |= {"status": "running", "pid": sleeper.pid}
         (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
         with pytest.raises(UsageError, match=f"is still running as process {sleeper.pid}"):
-            fit(keras, tmp_path / "run", going_on=True)
+            fit(keras, tmp_path / "run", resumed=True)
     finally:
         sleeper.communicate(b"\n", timeout=30)
 
@@ -183,7 +183,7 @@ def test_a_file_named_stop_ends_a_run_that_can_be_resumed(keras, uninterrupted, 
     _, run = fit(keras, tmp_path / "run", Stopper())
     assert (run.status, run.stop_reason) == ("interrupted", "stopped by the file STOP")
     assert not (tmp_path / "run" / "STOP").exists()
-    trainer, _ = fit(keras, tmp_path / "run", going_on=True)
+    trainer, _ = fit(keras, tmp_path / "run", resumed=True)
     assert state(trainer) == uninterrupted[0]
 
 
@@ -202,7 +202,7 @@ def test_an_exception_leaves_a_checkpoint_to_resume_from(keras, uninterrupted, t
         fit(keras, tmp_path / "run", Breaker())
     last = tmp_path / "run" / "checkpoints" / (tmp_path / "run" / "checkpoints" / "last").read_text().strip()
     assert checkpoint.read(last).manifest["step"] == 10
-    trainer, _ = fit(keras, tmp_path / "run", going_on=True)
+    trainer, _ = fit(keras, tmp_path / "run", resumed=True)
     assert state(trainer) == uninterrupted[0]
 
 

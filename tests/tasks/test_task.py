@@ -6,7 +6,7 @@ import numpy as np
 from conftest import make_images
 
 from trainer import Task
-from trainer.tasks.task import Classification
+from trainer.tasks.classification import Classification
 
 
 class Reconstruction(Task):
@@ -43,12 +43,13 @@ def dense(keras, outputs: int):
 
 
 def train(keras, model, task, epochs: int):
-    from trainer.data.pipeline import Shuffled
+    from trainer.data.pipeline import TrainingArray
     from trainer.trainer import Trainer
 
-    trainer = Trainer(model, task=task, optimizer=keras.optimizers.Adam(1e-2))
-    batches = Shuffled(make_images(200), batch_size=50, augmentation="none")
-    return trainer.fit(batches, make_images(40, seed=1), make_images(40, seed=2), epochs=epochs)
+    trainer = Trainer(model, task=task, optimizer=keras.optimizers.Adam(1e-2), plugins=[])
+    batches = TrainingArray(make_images(200), batch_size=50, augmentation="none")
+    held_out = {"validation_data": make_images(40, seed=1), "test_data": make_images(40, seed=2)}
+    return trainer.fit(batches, **held_out, epochs=epochs)
 
 
 def test_an_autoencoder_learns_to_rebuild_images(keras):
@@ -85,5 +86,5 @@ def test_a_plain_tf_data_dataset_can_be_trained_on(keras):
 
     images = make_images(100)
     batches = tf.data.Dataset.from_tensor_slices((images.images / np.float32(255), images.labels)).batch(30)
-    run = Trainer(keras.Model(*dense(keras, 4))).fit(batches, epochs=2)
+    run = Trainer(keras.Model(*dense(keras, 4)), plugins=[]).fit(batches, epochs=2)
     assert (run.step, run.steps_per_epoch) == (8, 4)

@@ -50,8 +50,8 @@ def plan(
         parts = {"train": "train", "validation": "validate", "test": "test"}
         sizes = ", ".join(f"{run.data[part]:,} to {verb}" for part, verb in parts.items() if part in run.data)
         rows.insert(1, ("data", f"{run.data.get('name')}: {sizes}"))
-    if course.max_time is not None:
-        rows.insert(2, ("time limit", f"{course.max_time:g} s"))
+    if course.durations.max_time is not None:
+        rows.insert(2, ("time limit", f"{course.durations.max_time:g} s"))
     if saved is not None:
         rows.insert(0, ("resumed", f"from step {saved.manifest['step']:,} in epoch {saved.manifest['epoch']}"))
     return rows
@@ -65,7 +65,7 @@ def _rates(run: Run, rate: LearningRate) -> str:
 
 
 def _validations(run: Run, course: Course) -> str:
-    every = course.validate_every
+    every = course.durations.validate_every
     if course.validation is None:
         return "none"
     if every.steps is not None:

@@ -18,9 +18,11 @@ class ImageSet:
     """Labelled images of one size.
 
     Args:
-        images: uint8 `[N, H, W, C]`, 0 to 255, N at least 1, C 1 or 3; an array, or for a large set `MappedImages`; an
-            array of more than 64 MB becomes one, and so does an `np.memmap`, which stays on disk.
+        images: `[N, H, W, C]`, N at least 1, C 1 or 3: uint8 from 0 to 255, or float32 from 0 to 1; an array, or for a
+            large set of uint8 `MappedImages`; an array of more than 64 MB becomes one, and so does an `np.memmap`,
+            which stays on disk.
         labels: int32 `[N]`, 0-based class numbers.
+        loaded: Whether `trainer.data.load` made it: then training augments it lightly by default.
 
     Raises:
         DataError: If shapes, dtypes or lengths are not as above.
@@ -28,14 +30,16 @@ class ImageSet:
 
     images: np.ndarray | MappedImages
     labels: np.ndarray
+    loaded: bool = False
 
     def __post_init__(self) -> None:
         on_disk = isinstance(self.images, np.memmap)
-        if isinstance(self.images, np.ndarray) and (on_disk or self.images.nbytes > LARGE):
+        whole = self.images.dtype == np.uint8
+        if whole and isinstance(self.images, np.ndarray) and (on_disk or self.images.nbytes > LARGE):
             object.__setattr__(self, "images", MappedImages(self.images))
-        if self.images.dtype != np.uint8 or self.images.ndim != 4 or 0 in self.images.shape:
+        if not (whole or self.images.dtype == np.float32) or self.images.ndim != 4 or 0 in self.images.shape:
             found = f"{self.images.dtype} {self.images.shape}"
-            raise DataError(f"images must be uint8 [N, H, W, C] with no empty axis: {found}")
+            raise DataError(f"images must be uint8 or float32 [N, H, W, C] with no empty axis: {found}")
         if self.images.shape[3] not in (1, 3):
             raise DataError(f"images must have 1 or 3 channels: {self.images.shape}")
         if self.labels.dtype != np.int32 or self.labels.ndim != 1:
@@ -49,7 +53,7 @@ class ImageSet:
     def take(self, indices: np.ndarray) -> ImageSet:
         """Return the images and labels at `indices`, int `[M]`, in that order."""
         images = self.images.at(indices) if isinstance(self.images, MappedImages) else self.images[indices]
-        return ImageSet(images, self.labels[indices])
+        return ImageSet(images, self.labels[indices], self.loaded)
 
     def evenly(self, count: int) -> ImageSet:
         """Return `count` of the images, or all if there are fewer, at even distances."""

@@ -28,7 +28,7 @@ KEPT_BYTES = 64_000_000
 WORKERS = 2
 
 
-class TrainPipeline(Protocol):
+class TrainingPipeline(Protocol):
     """What `Trainer.fit` trains on: endless batches that can start at any step.
 
     Attributes:
@@ -51,7 +51,7 @@ class TrainPipeline(Protocol):
 
 
 class EvaluationPipeline(Protocol):
-    """What is evaluated: the same batches in the same order every time; attributes as in `TrainPipeline`."""
+    """What is evaluated: the same batches in the same order every time; attributes as in `TrainingPipeline`."""
 
     steps: int
     spec: Any
@@ -62,7 +62,7 @@ class EvaluationPipeline(Protocol):
         ...
 
 
-class Shuffled:
+class TrainingArray:
     """Training batches from images in memory or on disk: shuffled anew each epoch, augmented, scaled to [0, 1].
 
     The order of epoch e is a stateless permutation by (seed, e), the augmentation of global step s is keyed by
@@ -71,7 +71,7 @@ class Shuffled:
 
     Args:
         data: The images.
-        batch_size: Images a batch, at least 1.
+        batch_size: Images per batch, at least 1.
         seed: From 0 to 2⁶³ - 1.
         augmentation: How far the random changes go: `none`, `light`, `strong` or values of one's own.
 
@@ -84,7 +84,7 @@ class Shuffled:
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch size must be at least 1: {batch_size}")
-        self.images, self.labels = _held(data), tf.constant(data.labels)
+        self.data, self.images, self.labels = data, _held(data), tf.constant(data.labels)
         self.batch_size, self.seed = batch_size, seed
         self.strength = strength(augmentation) if isinstance(augmentation, str) else augmentation
         self.steps_per_epoch = -(-len(data) // batch_size)
@@ -108,7 +108,7 @@ class Shuffled:
     def peek(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the images and labels of the first batch as they are before they are changed."""
         first = self.order(tf.constant(0))[: self.batch_size]
-        return tf.cast(_gather(self.images, first), tf.float32) / 255.0, tf.gather(self.labels, first)
+        return scaled(_gather(self.images, first)), tf.gather(self.labels, first)
 
     def order(self, epoch: tf.Tensor) -> tf.Tensor:
         """Return the order of the images in a 0-based epoch, int32 `[N]`."""
@@ -125,12 +125,12 @@ class Shuffled:
         return augment(gathered, seed, self.strength)[:count], tf.gather(self.labels, indices)
 
 
-class InOrder:
-    """Evaluation batches from images in memory or on disk, in order, scaled to [0, 1]; batches as in `Shuffled`.
+class EvaluationArray:
+    """Evaluation batches from images in memory or on disk, in order, scaled to [0, 1]; batches as in `TrainingArray`.
 
     Args:
         data: The images.
-        batch_size: Images a batch, at least 1; it does not change the result beyond rounding. Default: 500, fewer if
+        batch_size: Images per batch, at least 1; it does not change the result beyond rounding. Default: 500, fewer if
             the images are large.
     """
 
@@ -153,7 +153,7 @@ class InOrder:
 
             def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 indices = tf.range(start, tf.minimum(start + self.batch_size, count))
-                return tf.cast(_gather(images, indices), tf.float32) / 255.0, tf.gather(labels, indices)
+                return scaled(_gather(images, indices)), tf.gather(labels, indices)
 
             batches = tf.data.Dataset.range(0, count, self.batch_size).map(batch)
             kept = batches.cache() if self._keep else batches
@@ -161,11 +161,11 @@ class InOrder:
         return self._batches
 
 
-class Streamed:
+class TrainingStream:
     """Training batches from any finite `tf.data.Dataset` of a known number of batches.
 
-    Weaker than `Shuffled`: the order is the dataset's own (if it reshuffles, a resumed run sees another order), and
-    starting at a step reads and drops the batches before it.
+    Weaker than `TrainingArray`: the order is the dataset's own (if it reshuffles, a resumed run sees another order),
+    and starting at a step reads and drops the batches before it.
 
     Args:
         batches: Yields batches.
@@ -178,7 +178,7 @@ class Streamed:
     def __init__(self, batches: tf.data.Dataset, steps_per_epoch: int | None = None) -> None:
         known = int(batches.cardinality())
         if steps_per_epoch is None and known < 1:
-            raise UsageError("the dataset does not know its number of batches; give Streamed its steps_per_epoch")
+            raise UsageError("cannot train: the dataset does not know its number of batches; give steps_per_epoch")
         self.dataset, self.known, self.labels = batches, known, None
         self.steps_per_epoch = steps_per_epoch or known
         self.spec = batches.element_spec
@@ -191,30 +191,37 @@ class Streamed:
         """Return None: a look would move on what the dataset's shuffling and its source remember."""
 
 
-class Fixed:
+class EvaluationStream:
     """Evaluation batches from any finite `tf.data.Dataset` that gives the same batches every time.
 
     Args:
-        batches: Yields batches; knows its number of them.
+        batches: Yields batches.
+        steps: Number of batches to take; needed only if the dataset does not know its own.
 
     Raises:
         UsageError: If the number of batches is unknown or infinite.
     """
 
-    def __init__(self, batches: tf.data.Dataset) -> None:
-        self.steps = int(batches.cardinality())
-        if self.steps < 1:
-            raise UsageError("the dataset to evaluate on does not know its number of batches")
+    def __init__(self, batches: tf.data.Dataset, steps: int | None = None) -> None:
+        known = int(batches.cardinality())
+        if steps is None and known < 1:
+            raise UsageError("cannot evaluate: the dataset does not know its number of batches; give validation_steps")
+        self.steps = steps or known
         self.dataset, self.spec, self.labels = batches, batches.element_spec, None
 
     def batches(self) -> tf.data.Dataset:
         """Return all batches, once."""
-        return self.dataset
+        return self.dataset.take(self.steps)
 
 
 def batch_spec(data: ImageSet) -> tuple[tf.TensorSpec, tf.TensorSpec]:
     """Return the spec of a batch of `data`: float32 images and int32 labels, the number of them left open."""
     return tf.TensorSpec([None, *data.images.shape[1:]], tf.float32), tf.TensorSpec([None], tf.int32)
+
+
+def scaled(images: tf.Tensor) -> tf.Tensor:
+    """Return images as float32 from 0 to 1: uint8 divided by 255, floats as they are."""
+    return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else tf.cast(images, tf.float32)
 
 
 def _held(data: ImageSet) -> tf.Tensor | MappedImages:
@@ -223,7 +230,7 @@ def _held(data: ImageSet) -> tf.Tensor | MappedImages:
 
 
 def _gather(images: tf.Tensor | MappedImages, indices: tf.Tensor) -> tf.Tensor:
-    """Return the images at `indices`, uint8 `[B, H, W, C]`."""
+    """Return the images at `indices`, `[B, H, W, C]`, of their own dtype."""
     if not isinstance(images, MappedImages):
         return tf.gather(images, indices)
     # Stateless, so that tf.data may run it in parallel under deterministic operations too.

@@ -87,7 +87,7 @@ def split(source: Source, seed: int) -> Data:
         test, train = stratified(train, source.held_out, np.random.default_rng(HELD_OUT_SEED))
     validation, train = stratified(train, source.validation, np.random.default_rng([seed, 1]))
     digest = _digest(source, train_hash, test_hash)
-    return Data(source.name, train, validation, test, source.class_names, digest, source.notices)
+    return Data(source.name, replace(train, loaded=True), validation, test, source.class_names, digest, source.notices)
 
 
 def content_digest(source: Source) -> str:

@@ -1,4 +1,4 @@
-"""The loop: spans of steps, and what happens between them. `Loop._train` is all of it on a screen."""
+"""The loop: spans of steps, and what happens between them. `Loop.train` is all of it on a screen."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from plugins.norm_statistics import Population
-from plugins.profiler import Profiler
 from trainer import checkpoint
-from trainer.data.pipeline import EvaluationPipeline, TrainPipeline
+from trainer.data.pipeline import EvaluationPipeline, TrainingPipeline
+from trainer.engine.clock import Due, Moment
+from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
 from trainer.engine.learning_rate import LearningRate
 from trainer.engine.ledger import Ledger
 from trainer.engine.signals import look_outside
-from trainer.engine.spans import SPAN_SECONDS, Due, Pace, steps_to_next
+from trainer.engine.spans import SPAN_SECONDS, Pace, steps_to_next
 from trainer.engine.step import EvaluationStep, TrainStep
 from trainer.plugin import Every, Plugin, overrides
-from trainer.run import Rewind, Run
+from trainer.run import ENGINE_LOGS, Rewind, Run
 from trainer.runs import manifest
 from trainer.runs.recorder import Recorder
-from trainer.tasks.task import ENGINE_LOGS
 
 
 @dataclass(frozen=True)
@@ -36,20 +35,32 @@ class Course:
     Attributes:
         train: What to learn from.
         validation: What to validate on, if anything.
-        validate_every: When, besides the end of the run.
-        population: What the statistics of batch normalisation are measured on before, if anything.
-        max_time: Wall seconds after which training ends at the next span.
-        profile: Whether a few steps are traced by TensorFlow's profiler.
-        log_every: Steps from one line of a batch in the history to the next.
+        durations: How long, and how often to look.
     """
 
-    train: TrainPipeline
+    train: TrainingPipeline
     validation: EvaluationPipeline | None
-    validate_every: Every
-    population: Population | None = None
-    max_time: float | None = None
-    profile: bool = False
-    log_every: int = 50
+    durations: Durations
+
+
+class Looks:
+    """Who wants to look when, from now on.
+
+    Args:
+        durations: When to validate.
+        plugins: Those of the run.
+    """
+
+    def __init__(self, durations: Durations, plugins: Sequence[Plugin]) -> None:
+        now = time.perf_counter()
+        self.validation = Due(durations.validate_every, now)
+        self.listeners = [(p, Due(p.every, now)) for p in plugins if overrides(p, "on_step_end")]
+        self.cadences = [durations.validate_every, *(due.every for _, due in self.listeners)]
+        self.pace = Pace()
+
+    def at(self, moment: Moment) -> list[Plugin]:
+        """Return the plugins whose `on_step_end` is due at a moment."""
+        return [plugin for plugin, due in self.listeners if due(moment)]
 
 
 @dataclass
@@ -58,24 +69,27 @@ class Loop:
 
     Attributes:
         run: The run.
+        course: What it goes through.
         training: The compiled span of training steps.
         evaluation: The compiled evaluation of a batch.
         rate: The learning rate.
         hooks: The plugins.
         recorder: Writes history and checkpoints.
         ledger: Where time goes.
-        profiler: Traces a few steps, if asked to.
+        batches: The training batches from the next step on; see `start`.
+        started: Clock reading from which the seconds of the run count.
     """
 
     run: Run
+    course: Course
     training: TrainStep
     evaluation: EvaluationStep
     rate: LearningRate
     hooks: Hooks
     recorder: Recorder
     ledger: Ledger
-    profiler: Profiler = field(default_factory=lambda: Profiler(None))
     batches: Iterator[Any] = field(init=False)
+    started: float = 0.0
 
     @property
     def variables(self) -> list[Any]:
@@ -83,95 +97,86 @@ class Loop:
         model, optimizer = self.training.model, self.training.optimizer
         return [*model.variables, *optimizer.variables, *self.training.meter.variables, *self.rate.variables]
 
-    def start(self, course: Course, step: int) -> None:
+    def start(self, step: int) -> None:
         """Have batches made from global step `step` (0-based) on, and compile that step meanwhile."""
         with self.ledger("data"):
-            self.batches = iter(course.train.batches(step))
+            self.batches = iter(self.course.train.batches(step))
         with self.ledger("trace"):
             self.training.span(step + 1)
 
-    def train(self, course: Course) -> None:
-        """Train until the plan, a plugin or the outside ends it, going back to a checkpoint when a plugin asks.
-
-        `start` was called with the run's step.
-        """
-        run = self.run
-        if course.profile and run.directory is not None:
-            self.profiler = Profiler(run.directory / "profile")
-        with self.ledger("loop"):
-            self._save()  # what plugins asked for in on_fit_start
-            self._train(course)
-            while run.rewinding is not None:
+    def train(self) -> None:
+        """Train until the plan, a plugin or the outside ends it; `start` was called with the run's step."""
+        run, looks = self.run, Looks(self.course.durations, self.hooks.plugins)
+        self._save()  # what plugins asked for in on_fit_start
+        while self._continues():
+            if run.inbox.rewinding is not None:
                 self._rewind()
-                self.start(course, run.step)
-                self._train(course)
-            if run.signal is not None:
-                run.save("last")
-            self._save()
+                looks = Looks(self.course.durations, self.hooks.plugins)
+            elif not run.unfinished and self._is_over():  # the last epoch had no validation
+                self._validate()
+                self._settle()
+            elif not run.unfinished and run.epoch <= run.step // run.steps_per_epoch:
+                self._begin_epoch()
+            else:
+                if not run.unfinished:
+                    self._advance(looks)
+                    self.hooks.call(Plugin.on_step_end, looks.at(Moment.of(run)))
+                    self._look_at_limits()
+                run.unfinished = True
+                if looks.validation(Moment.of(run)) or self._is_over():
+                    self._validate()
+                self._settle()
+                if not run.broken_off:
+                    self._save()
+        if run.inbox.signal is not None:
+            run.save("last")
+        self._save()
 
-    def _train(self, course: Course) -> None:
-        run, now = self.run, time.perf_counter()
-        validation, max_time = course.validation, course.max_time
-        validation_due = Due(course.validate_every, now)
-        listeners = [(p, Due(p.every, now)) for p in self.hooks.plugins if overrides(p, "on_step_end")]
-        cadences = [course.validate_every, *(due.every for _, due in listeners)]
-        pace = Pace()
-        while not run.broken_off and (run.unfinished or (run.step < run.steps and not run.stop_reason)):
-            if not run.unfinished:
-                if run.epoch <= run.step // run.steps_per_epoch:
-                    self._begin_epoch()
-                if run.stop_reason:
-                    break
-                self._advance(steps_to_next(run, cadences, self._limit(pace)), pace, course.log_every)
-                moment = run.step, run.epoch, run.epoch_ended, time.perf_counter()
-                self.hooks.call(Plugin.on_step_end, [plugin for plugin, due in listeners if due(*moment)])
-                if max_time is not None and run.seconds >= max_time and run.step < run.steps:
-                    run.stop(f"the time limit of {max_time:g} s was reached")
-                look_outside(run)
-            run.unfinished = True
-            moment = run.step, run.epoch, run.epoch_ended, time.perf_counter()
-            wanted = validation_due(*moment) or run.step == run.steps or bool(run.stop_reason)
-            if validation is not None and wanted and run.validated != run.step:
-                self._validate(validation, course.population)
-            self._settle()
-            if not run.broken_off:
-                self._save()
-        if validation is not None and run.validated != run.step:
-            self._validate(
-                validation, course.population
-            )  # a plugin stopped training at the end of an epoch that had none
-            self._settle()
+    def _is_over(self) -> bool:
+        """Return whether no step is left to do: all are done, or somebody asked to stop."""
+        return self.run.step == self.run.steps or bool(self.run.stop_reason)
 
-    def _limit(self, pace: Pace) -> int:
-        """Return how many steps the next span may have at most: all of them are computed in the same way."""
-        limit = self.profiler.limit(self.run) or pace.limit
-        left = self.training.strategy.head_start - self.run.step
-        return min(limit, left) if left > 0 else limit
+    def _continues(self) -> bool:
+        """Return whether anything is left to do: steps, what is due after the last of them, or going back."""
+        run = self.run
+        if run.broken_off:
+            return run.inbox.rewinding is not None
+        owed = self.course.validation is not None and run.validated != run.step
+        return run.unfinished or owed or not self._is_over()
 
-    def _advance(self, count: int, pace: Pace, log_every: int) -> None:
-        """Run `count` steps as one call of one compiled function, or leave out one that is to be skipped."""
+    def _look_at_limits(self) -> None:
+        """Stop a run whose time is up, or that is told to stop from outside."""
+        run, limit = self.run, self.course.durations.max_time
+        if limit is not None and run.seconds >= limit and run.step < run.steps:
+            run.stop(f"the time limit of {limit:g} s was reached")
+        look_outside(run)
+
+    def _advance(self, looks: Looks) -> None:
+        """Run the steps until somebody wants to look as one compiled call, or leave out one that is to be skipped."""
         run = self.run
         if run.step + 1 in run.skipped:
             self._skip()
         else:
-            self._span(count, pace)
-            self._log_batches(log_every)
-        run.seconds = time.perf_counter() - run.started
+            count = steps_to_next(run, looks.cadences, self._limit(looks.pace))
+            with self.ledger("trace"):
+                train = self.training.span(run.step + 1)
+            start = time.perf_counter()
+            with self.ledger("steps"):
+                run.losses, run.gradient_norms, waited = train(self.batches, tf.constant(count))
+                run.loss = run.losses[-1]
+            self.ledger.move(float(waited), "steps", "data_wait")
+            spent = time.perf_counter() - start
+            looks.pace.measured(count, spent)
+            run.step += count
+            run.epoch_seconds += spent
+            run.step_seconds += spent
+            self._log_batches(self.course.durations.log_every)
+        run.seconds = time.perf_counter() - self.started
 
-    def _span(self, count: int, pace: Pace) -> None:
-        run = self.run
-        with self.ledger("trace"):
-            train = self.training.span(run.step + 1)
-        start = time.perf_counter()
-        with self.ledger("steps"), self.profiler.watching(run, count):
-            run.losses, run.gradient_norms, waited = train(self.batches, tf.constant(count))
-            run.loss = run.losses[-1]
-        self.ledger.move(float(waited), "steps", "data_wait")
-        spent = time.perf_counter() - start
-        pace.measured(count, spent)
-        run.step += count
-        run.epoch_seconds += spent
-        run.step_seconds += spent
+    def _limit(self, pace: Pace) -> int:
+        """Return how many steps the next span may have at most: the same kernels compute all of them."""
+        left = self.training.kernels.head_start - self.run.step
+        return min(pace.limit, left) if left > 0 else pace.limit
 
     def _log_batches(self, every: int) -> None:
         """Write down each step of the span that just ended that `every` divides; a span is not cut short for it."""
@@ -230,38 +235,39 @@ class Loop:
         fresh = run.validated == run.step  # numbers of a validation earlier in the epoch have a line of their own
         self.recorder.history("epoch", {k: v for k, v in run.logs.items() if fresh or not k.startswith("val_")})
 
-    def _validate(self, validation: EvaluationPipeline, population: Population | None) -> None:
-        """Evaluate on validation data, unless told to stop; the metrics of the epoch in progress stay as they are."""
-        run = self.run
-        if run.broken_off:
+    def _validate(self) -> None:
+        """Evaluate on the validation data, unless that is done or the run is told to stop.
+
+        The metrics of the epoch in progress stay as they are. The hooks see the weights that are validated, which are
+        the averages of the trained ones where the optimizer keeps them.
+        """
+        run, validation = self.run, self.course.validation
+        if validation is None or run.validated == run.step or run.broken_off:
             return
         self.recorder.collect()
-        self.hooks.call(Plugin.on_validation_start)
-        self.evaluation.meter.reset()
-        due = Due(Every(seconds=SPAN_SECONDS), time.perf_counter())
-        batches = iter(validation.batches())
         with averages(self.training.model, self.training.optimizer):
-            if population is not None:
-                with self.ledger("validation"):
-                    population.measure()
+            self.hooks.call(Plugin.on_validation_start)
+            self.evaluation.meter.reset()
+            due = Due(Every(seconds=SPAN_SECONDS), time.perf_counter())
+            batches = iter(validation.batches())
             for run.validation_step in range(1, validation.steps + 1):
                 if run.broken_off:
                     return
                 with self.ledger("validation"):
                     self.evaluation.next(batches)
-                if due(run.validation_step, run.epoch, False, time.perf_counter()):
+                if due(Moment.of(run)):
                     self.hooks.call(Plugin.on_validation_step)
                 look_outside(run)
-        run.logs |= {f"val_{name}": value for name, value in self.evaluation.meter.read().items()}
-        run.validated = run.step
-        self.hooks.call(Plugin.on_validation_end)
+            run.logs |= {f"val_{name}": value for name, value in self.evaluation.meter.read().items()}
+            run.validated = run.step
+            self.hooks.call(Plugin.on_validation_end)
 
     def _save(self) -> None:
         """Save what plugins asked for, after all of them had their turn."""
         run = self.run
-        roles, run.saves = run.saves, []
-        drops, run.drops = run.drops, []
-        if roles and run.directory is not None and not run.failed:
+        roles, run.inbox.saves = run.inbox.saves, []
+        drops, run.inbox.drops = run.inbox.drops, []
+        if roles and self.recorder.keeps(roles) and not run.failed:
             with self.ledger("checkpoints"):
                 name = f"epoch={run.epoch:04d}-step={run.step:07d}{'-unfinished' if run.unfinished else ''}"
                 state = checkpoint.snapshot(name, self.variables, manifest.facts(run, self.hooks.states()))
@@ -269,25 +275,26 @@ class Loop:
 
     def save_after_exception(self) -> None:
         """Save what plugins asked for, if the variables are those of `run.step`, and wait until it is written."""
-        if self.run.saves and int(self.training.optimizer.iterations) == self.run.step > 0:
+        if self.run.inbox.saves and int(self.training.optimizer.iterations) == self.run.step > 0:
             self._save()
             self.recorder.collect()
 
     def _rewind(self) -> None:
         """Go back to a good checkpoint as a plugin asked, and save at once what is different from then on."""
-        run, asked = self.run, self.run.rewinding
+        run, asked = self.run, self.run.inbox.rewinding
         assert asked is not None
         recoveries, ended = [*run.recoveries, asked], run.stop_reason if run.signal is not None else ""
         with self.ledger("checkpoints"):
             self.take_up(self.recorder.good(before=asked.skip[0]))
-        run.recoveries = recoveries
-        run.rewinding, run.failed, run.stop_reason = None, False, ended
-        run.saves, run.drops = ["last"], []
+        run.recoveries, run.stop_reason = recoveries, ended
+        run.inbox.rewinding, run.inbox.failed = None, False
+        run.inbox.saves, run.inbox.drops = ["last"], []
         if asked.skip[0] <= run.step:  # there is no earlier checkpoint, so that it is too late for the step itself
             self._take_effect(asked)
         self._save()
         slower = f", at {asked.factor:g} times the learning rate" if asked.factor != 1 else ""
-        run.warn(f"{asked.reason}: back to step {run.step}, to go on without {in_words(asked.skip)}{slower}")
+        run.warn(f"{asked.reason}: back to step {run.step}, to continue without {in_words(asked.skip)}{slower}")
+        self.start(run.step)
 
     def take_up(self, saved: checkpoint.Checkpoint, done: bool = False) -> None:
         """Set everything as a checkpoint has it, and cut the history back to it.

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.console.tables import in_bytes
-from trainer.errors import DataError, InkwellError
+from trainer.errors import DataError, InkwellError, UsageError
 from trainer.plugin import Plugin
 from trainer.runs.directory import check_ended, check_free
 
@@ -40,8 +40,21 @@ def check_data(task: Task, model: keras.Model, course: Course) -> None:
             task.check(model, pipeline.spec, labels)
 
 
-def check_directory(path: Path | None, going_on: bool) -> None:
-    """Look whether the run directory can be made, or gone on with.
+def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuse an optimizer whose updates are not one per step.
+
+    Raises:
+        UsageError: If it accumulates gradients: what is saved, clipped or recovered from would lie between two updates.
+    """
+    if optimizer.gradient_accumulation_steps:
+        raise UsageError(
+            f"cannot train with gradient_accumulation_steps={optimizer.gradient_accumulation_steps}: checkpoints, "
+            "clip_norm and the plugin recovery need one update per step; leave it out and use a larger batch size"
+        )
+
+
+def check_directory(path: Path | None, resumed: bool) -> None:
+    """Look whether the run directory can be made, or its run resumed.
 
     Raises:
         UsageError: If it exists, or its run is still alive.
@@ -49,7 +62,7 @@ def check_directory(path: Path | None, going_on: bool) -> None:
     """
     if path is None:
         return
-    if going_on:
+    if resumed:
         check_ended(path)
     else:
         check_free(path)

@@ -40,7 +40,7 @@ def listening(run: Run) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in numbers}
 
     def stop(number: int, frame: FrameType | None) -> None:
-        run.signal = number
+        run.inbox.signal = number
         run.stop(STOPPING[signal.Signals(number)])
         for each in STOPPING:
             signal.signal(each, before[each])
@@ -61,5 +61,5 @@ def look_outside(run: Run) -> None:
     """Stop a run in whose directory lies a file named STOP; the file is deleted, so that the run can be resumed."""
     if run.directory is not None and (run.directory / STOP).exists():
         (run.directory / STOP).unlink()
-        run.signal = signal.SIGTERM
+        run.inbox.signal = signal.SIGTERM
         run.stop(STOP_REASON)

@@ -42,27 +42,3 @@ def steps_to_next(run: Run, cadences: Iterable[Every], limit: int) -> int:
     ends += [every.steps - run.step % every.steps for every in cadences if every.steps is not None]
     ends += [step - 1 - run.step for step in run.skipped if step > run.step + 1]
     return min(ends)
-
-
-class Due:
-    """Answers, at the end of a span, whether a cadence has come up.
-
-    Args:
-        every: The cadence.
-        now: Clock reading at the start, in seconds.
-    """
-
-    def __init__(self, every: Every, now: float) -> None:
-        self.every = every
-        self._last = now
-
-    def __call__(self, step: int, epoch: int, epoch_ended: bool, now: float) -> bool:
-        """Return whether the cadence is due after `step` steps, in the 1-based `epoch`, at clock reading `now`."""
-        if self.every.steps is not None:
-            return step % self.every.steps == 0
-        if self.every.epochs is not None:
-            return epoch_ended and epoch % self.every.epochs == 0
-        if self.every.seconds is not None and now - self._last < self.every.seconds:
-            return False
-        self._last = now
-        return True

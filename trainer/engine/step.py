@@ -10,7 +10,9 @@ import keras
 import tensorflow as tf
 
 from trainer.errors import UsageError
-from trainer.kernels.select import SingleDevice
+from trainer.kernels.select import Gradients, Kernels
+from trainer.kernels.strategy import Strategy
+from trainer.startup import clock_is_allowed
 from trainer.tasks.task import Batch, Task
 
 
@@ -86,23 +88,15 @@ def next_batch(batches: Any, timed: bool = True) -> tuple[Batch, tf.Tensor]:
         return tf.nest.map_structure(tf.identity, batch), end - begin
 
 
-def clock_is_allowed() -> bool:
-    """Return whether TensorFlow may look at a clock: under op determinism it refuses to."""
-    try:
-        tf.timestamp()
-    except tf.errors.OpError:
-        return False
-    return True
-
-
 class TrainStep:
-    """Training steps: what a replica does (`_replica`) is kept apart from what happens across them (`_update`).
+    """Training steps: what a replica does (`_gradients`) is kept apart from what happens across them (`_update`).
 
     Args:
         model: A built model; its variables exist.
         task: What is learnt.
         optimizer: Updates the model's trainable variables; its own variables are made here.
         spec: `tf.TypeSpec` structure of a batch, as in `dataset.element_spec`.
+        kernels: How a step is computed.
         strategy: Where variables live.
         clip_norm: Largest global norm of the gradients of a whole batch; None leaves them as they are. Clipping happens
             here, after aggregation, because Keras optimizers clip before it.
@@ -115,39 +109,41 @@ class TrainStep:
         task: Task,
         optimizer: keras.optimizers.Optimizer,
         spec: Any,
-        strategy: SingleDevice,
+        kernels: Kernels,
+        strategy: Strategy,
         clip_norm: float | None = None,
         norms: bool = False,
     ) -> None:
         self.model, self.task, self.optimizer = model, task, optimizer
-        self.strategy, self.clip_norm, self.norms = strategy, clip_norm, norms
+        self.kernels, self.strategy, self.clip_norm, self.norms = kernels, strategy, clip_norm, norms
         self.timed = clock_is_allowed()
         with strategy.scope():
             self.meter = Meter(task)
             self.meter.check()
             optimizer.build(model.trainable_variables)
         self._signature = [tf.data.IteratorSpec(spec), tf.TensorSpec([], tf.int32)]
-        self._traced: dict[SingleDevice, Any] = {}
+        self._traced: dict[Kernels, Any] = {}
 
     def span(self, first: int = 1) -> Callable[[Any, Any], Span]:
-        """Return the function that trains on batches from an iterator, so many of them, `first` being the first step.
+        """Return the function that trains on a number of batches from an iterator, `first` being the first step.
 
-        It is traced when it is first asked for. Before and after a step at which the strategy changes it is another.
+        It is traced when it is first asked for. Other kernels from some step on are another function.
         """
-        strategy = self.strategy.at(first, self.model, self.task)
-        if strategy not in self._traced:
-            function = partial(self._span, strategy)
-            self._traced[strategy] = tf.function(function, input_signature=self._signature, autograph=False)
-            self._traced[strategy].get_concrete_function()
-        return self._traced[strategy]
+        kernels = self.kernels.at(first, self.model, self.task)
+        if kernels not in self._traced:
+            function = partial(self._span, kernels)
+            self._traced[kernels] = tf.function(function, input_signature=self._signature, autograph=False)
+            self._traced[kernels].get_concrete_function()
+        return self._traced[kernels]
 
-    def _span(self, strategy: SingleDevice, batches: Any, count: tf.Tensor) -> Span:
+    def _span(self, kernels: Kernels, batches: Any, count: tf.Tensor) -> Span:
         """Take `count` batches and train on each."""
+        gradients_of = self.strategy.replicated(kernels.wrap(self._gradients, self.model, self.task))
 
         def body(done: tf.Tensor, losses: tf.TensorArray, norms: tf.TensorArray, waited: tf.Tensor) -> tuple[Any, ...]:
             batch, seconds = next_batch(batches, self.timed)
-            loss, outputs, gradients = strategy.run_training(self._replica, batch, self.model, self.task)
-            norm = self._update(strategy, gradients)
+            loss, outputs, gradients = gradients_of(batch)
+            norm = self._update(kernels, gradients)
             self.meter.update(batch, loss, outputs)
             return (
                 done + 1,
@@ -163,22 +159,25 @@ class TrainStep:
         _, losses, norms, waited = tf.while_loop(lambda done, *_: done < count, body, start, parallel_iterations=1)
         return Span(losses.stack(), norms.stack(), waited)
 
-    def _replica(self, batch: Batch) -> tuple[tf.Tensor, Any, list[tf.Tensor]]:
+    def _gradients(self, batch: Batch) -> Gradients:
+        """Return the loss, the outputs and the gradients of one replica's share of a batch."""
         with tf.GradientTape() as tape:
             loss, outputs = self.task.forward(self.model, batch, training=True)
             loss = with_regularisers(loss, self.model)
             scaled = self.optimizer.scale_loss(loss)
         return loss, outputs, tape.gradient(scaled, self.model.trainable_variables)
 
-    def _update(self, strategy: SingleDevice, gradients: list[tf.Tensor]) -> tf.Tensor | None:
-        """Apply the gradients; return their global norm if anybody needs it."""
-        gradients, norm = list(strategy.mean_gradients(gradients)), None
+    def _update(self, kernels: Kernels, gradients: list[tf.Tensor]) -> tf.Tensor | None:
+        """Apply the gradients; return their global norm, if it is needed; a scale of the loss is taken out of it."""
+        gradients, norm = list(self.strategy.mean_gradients(gradients)), None
+        scale = loss_scale(self.optimizer)
         if self.norms or self.clip_norm is not None:
             norm = tf.linalg.global_norm(gradients)
         if self.clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)
-        strategy.apply(self.optimizer, gradients, self.model.trainable_variables)
-        return norm
+            limit = self.clip_norm if scale is None else self.clip_norm * scale
+            gradients, _ = tf.clip_by_global_norm(gradients, limit, use_norm=norm)
+        kernels.apply(self.optimizer, gradients, self.model.trainable_variables)
+        return norm if norm is None or scale is None else norm / scale
 
 
 class EvaluationStep:
@@ -190,7 +189,7 @@ class EvaluationStep:
         strategy: Where variables live.
     """
 
-    def __init__(self, model: keras.Model, task: Task, strategy: SingleDevice) -> None:
+    def __init__(self, model: keras.Model, task: Task, strategy: Strategy) -> None:
         self.model, self.task, self.strategy = model, task, strategy
         with strategy.scope():
             self.meter = Meter(task)
@@ -201,13 +200,23 @@ class EvaluationStep:
     def _next(self, batches: Any) -> tuple[Batch, Any]:
         """Take a batch and add it to the meter; return it and the model's outputs."""
         batch = batches.get_next()
-        loss, outputs = self.strategy.run(self._replica, batch)
+        loss, outputs = self.strategy.replicated(self._outputs)(batch)
         self.meter.update(batch, loss, outputs)
         return batch, outputs
 
-    def _replica(self, batch: Batch) -> tuple[tf.Tensor, Any]:
+    def _outputs(self, batch: Batch) -> tuple[tf.Tensor, Any]:
         loss, outputs = self.task.forward(self.model, batch, training=False)
         return with_regularisers(loss, self.model), outputs
+
+
+def loss_scale(optimizer: keras.optimizers.Optimizer) -> Any:
+    """Return the factor by which an optimizer scales the loss, a number or a float32 scalar; None if it does not.
+
+    What an optimizer is given are gradients of the scaled loss: it divides them itself when it applies them.
+    """
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return tf.convert_to_tensor(optimizer.dynamic_scale)
+    return optimizer.loss_scale_factor
 
 
 def with_regularisers(loss: tf.Tensor, model: keras.Model) -> tf.Tensor:

@@ -47,8 +47,8 @@ class Original:
     @classmethod
     def on(cls, trained: Trained, data: str, shown: np.ndarray, images: np.ndarray) -> Original:
         """Return a trained model with images that are given; see `of`."""
-        from trainer.trainer import Trainer
+        from trainer.evaluator import Evaluator
 
         served = Served.of(trained, shown)
-        logits = Trainer(trained.model).predict(images)
+        logits = Evaluator(trained.model).predict(images)
         return cls(served, data, images, np.exp(log_softmax(logits / trained.temperature)))

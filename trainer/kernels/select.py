@@ -1,69 +1,64 @@
-"""Where variables are made, how a training step is computed, and how replicas' results are put together."""
+"""How a training step is computed: by Keras, by fused operations, or by convolutions as matrix products."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from trainer.errors import UsageError
-from trainer.run import logger
-from trainer.tasks.task import Batch, Classification, Task
+from trainer.errors import UsageError, unknown
+from trainer.startup import clock_is_allowed
+from trainer.tasks.classification import Classification
+from trainer.tasks.task import Batch, Task
 
 if TYPE_CHECKING:
     import keras
 
+logger = logging.getLogger("trainer")
+
 Gradients = tuple[Any, Any, list[Any]]
-"""What a replica gives of a training batch: the loss, the outputs, the gradient of each trainable variable."""
+"""What a replica makes of a training batch: the loss, the outputs, the gradient of each trainable variable."""
+
+Replica = Callable[[Batch], Gradients]
+"""What a replica does with its share of a batch."""
 
 PARTS = (4, 3, 2)
 """Parts of a batch that `Blocks` computes side by side, the first by which it can be divided; measured on two cores."""
 
 HEAD_START = 2000
-"""Steps before `Automatic` goes over to `Blocks`: tracing and compiling it takes 3 s, which longer runs earn back."""
+"""Steps before `Auto` switches to `Blocks`: tracing and compiling it takes 3 s, which longer runs earn back."""
 
 
-class SingleDevice:
-    """One replica on one device: nothing is split, nothing needs to be summed.
-
-    A strategy for several devices offers the same, each over `tf.distribute`.
+class Kernels:
+    """Keras's own operations: each step is computed as `Model.fit` computes it, bit for bit.
 
     Attributes:
-        head_start: Steps after which `at` gives another strategy; 0: it never does.
+        head_start: Steps after which `at` returns other kernels; 0: it never does.
     """
 
     head_start = 0
 
     def __str__(self) -> str:
-        return "single"
+        return "keras"
 
-    def scope(self) -> AbstractContextManager[Any]:
-        """Return the context in which model, optimizer and metrics make their variables."""
-        return nullcontext()
-
-    def at(self, step: int, model: keras.Model, task: Task) -> SingleDevice:
-        """Return the strategy by which `step`, counted from 1, is computed."""
+    def at(self, step: int, model: keras.Model, task: Task) -> Kernels:
+        """Return the kernels that compute `step`, counted from 1."""
         return self
 
-    def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call `function` once for each replica; it sees one replica's share of a batch."""
-        return function(*args)
+    def wrap(self, function: Replica, model: keras.Model, task: Task) -> Replica:
+        """Return what computes the same as `function`, the forward and backward pass of `model` on a batch.
 
-    def run_training(self, function: Callable[[Batch], Gradients], batch: Batch, model: keras.Model, task: Task) -> Any:
-        """Call `function`, the forward and backward pass of `model`, as `run` does; called while a step is traced."""
-        return self.run(function, batch)
-
-    def mean_gradients(self, gradients: Sequence[Any]) -> Sequence[Any]:
-        """Return the gradients of the whole batch from those of the replicas."""
-        return gradients
+        What is returned is called while a step is traced.
+        """
+        return function
 
     def apply(self, optimizer: keras.optimizers.Optimizer, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
         """Have the optimizer update the variables; called while a step is traced."""
         optimizer.apply(gradients, variables)
 
 
-class Fused(SingleDevice):
-    """`SingleDevice` with one operation where Keras has many, the same to rounding.
+class Fused(Kernels):
+    """One operation where Keras has many, the same to rounding.
 
     That holds for batch normalisation (`kernels.normalisation`) and for Adam's update of a variable (`kernels.adam`).
     """
@@ -71,13 +66,16 @@ class Fused(SingleDevice):
     def __str__(self) -> str:
         return "fused"
 
-    def run_training(self, function: Callable[[Batch], Gradients], batch: Batch, model: keras.Model, task: Task) -> Any:
-        """Call `function` while the model's batch normalisations are substituted."""
+    def wrap(self, function: Replica, model: keras.Model, task: Task) -> Replica:
+        """Return `function` with the model's batch normalisations substituted."""
         from trainer.kernels.normalisation import fused_normalisations
         from trainer.kernels.substitution import substituted
 
-        with substituted(fused_normalisations(model)):
-            return self.run(function, batch)
+        def fused(batch: Batch) -> Gradients:
+            with substituted(fused_normalisations(model)):
+                return function(batch)
+
+        return fused
 
     def apply(self, optimizer: keras.optimizers.Optimizer, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
         """Have the optimizer update the variables, Adam each by one operation."""
@@ -88,15 +86,15 @@ class Fused(SingleDevice):
 
 
 class Blocks(Fused):
-    """One CPU, training compiled by XLA with convolutions and pooling as products of matrices (`kernels.convolution`).
+    """Training compiled by XLA on a CPU, with convolutions and pooling as matrix products (`kernels.convolution`).
 
     The same numbers to rounding, faster for narrow convolutions. The model stays as it is: its layers compute other
     operations only while the training step is traced. If every layer treats each image by itself, parts of a batch are
     computed side by side.
 
     Args:
-        batch_size: Images in all batches but an epoch's last, which is computed as `SingleDevice` does rather than
-            compiled for itself, for seconds. None: each size that occurs is compiled when it first does, as a whole.
+        batch_size: Images in all batches but the last of an epoch, which Keras computes, since compiling a second size
+            takes seconds. None: each size that occurs is compiled when it first does, as a whole.
     """
 
     def __init__(self, batch_size: int | None = None) -> None:
@@ -105,49 +103,56 @@ class Blocks(Fused):
     def __str__(self) -> str:
         return "blocks"
 
-    def run_training(self, function: Callable[[Batch], Gradients], batch: Batch, model: keras.Model, task: Task) -> Any:
-        """Call `function` on the parts of the batch while the model's convolutions are substituted.
+    def wrap(self, function: Replica, model: keras.Model, task: Task) -> Replica:
+        """Return `function` on the parts of a batch, with the model's convolutions substituted.
 
         Raises:
-            UsageError: If a layer of the model or the task is none that this is made for.
+            UsageError: If the kernels are not made for a layer of the model, or for the task.
         """
         import tensorflow as tf
 
         from trainer.kernels.substitution import substituted, substitution
 
-        if type(task).forward is not Classification.forward:  # it may draw at random, or let images meet
-            raise UsageError(f"strategy 'blocks' is made for classification, not for the task {type(task).__name__}")
+        if not is_plain(task):
+            raise UsageError(f"kernels 'blocks' are made for classification, not for the task {type(task).__name__}")
         instead = substitution(model)
         for name in instead.wide:
-            logger.warning("layer %r is so wide that strategy 'blocks' makes training slower; leave it out", name)
+            logger.warning("layer %r is so wide that kernels 'blocks' make training slower; leave them out", name)
         compiled = tf.function(function, jit_compile=True, autograph=False)
-        size = batch[0].shape[0] or self.batch_size
-        if size is None:
+
+        def whole(batch: Batch) -> Gradients:
             with substituted(instead.calls):
                 return compiled(batch)
-        parts = next((n for n in PARTS if size % n == 0), 1) if instead.separable else 1
 
-        def in_parts() -> Gradients:
+        def in_parts(batch: Batch, parts: int) -> Gradients:
             # No tf.ensure_shape: Grappler takes what it promises for true of the other branch's batches as well.
             shares = zip(*(tf.split(tensor, parts) for tensor in batch), strict=True)
             with substituted(instead.calls):
                 return _together([compiled(share) for share in shares])
 
-        return tf.cond(tf.equal(tf.shape(batch[0])[0], size), in_parts, lambda: function(batch))
+        def blocks(batch: Batch) -> Gradients:
+            size = batch[0].shape[0] or self.batch_size
+            if size is None:
+                return whole(batch)
+            parts = next((n for n in PARTS if size % n == 0), 1) if instead.separable else 1
+            is_full = tf.equal(tf.shape(batch[0])[0], size)
+            return tf.cond(is_full, lambda: in_parts(batch, parts), lambda: function(batch))
+
+        return blocks
 
 
-class Automatic(SingleDevice):
-    """`Fused` at first; then, if a model is of the kind for which that was measured to be faster, `Blocks`.
+class Auto(Kernels):
+    """`Fused` at first; then `Blocks`, for a model on a CPU of the kind that was measured to be faster with them.
 
-    Training begins at once. How a step is computed depends on its number and the model alone, so that a run gives the
-    same bits, interrupted or not.
+    Training begins at once. How a step is computed depends on its number, the model and its device alone, so that a run
+    gives the same bits, interrupted or not.
 
     Args:
-        batch_size: Images in all batches but an epoch's last.
-        head_start: Steps before it changes.
+        batch_size: Images in all batches but the last of an epoch; None, where that is not known: it never switches.
+        head_start: Steps before it switches.
     """
 
-    def __init__(self, batch_size: int, head_start: int = HEAD_START) -> None:
+    def __init__(self, batch_size: int | None, head_start: int = HEAD_START) -> None:
         self.first, self.then = Fused(), Blocks(batch_size)
         self.head_start = head_start
         self._gains: bool | None = None
@@ -155,27 +160,37 @@ class Automatic(SingleDevice):
     def __str__(self) -> str:
         return f"blocks after step {self.head_start}" if self._gains else "fused"
 
-    def at(self, step: int, model: keras.Model, task: Task) -> SingleDevice:
-        """Return the strategy by which `step`, counted from 1, is computed."""
-        if step <= self.head_start:
+    def at(self, step: int, model: keras.Model, task: Task) -> Kernels:
+        """Return the kernels that compute `step`, counted from 1."""
+        if step <= self.head_start or self.then.batch_size is None:
             return self.first
         if self._gains is None:
-            self._gains = _gains(model, task)
+            self._gains = gains(model, task)
         return self.then if self._gains else self.first
 
 
-def _gains(model: keras.Model, task: Task) -> bool:
-    """Return whether `Blocks` is faster, for all that is known."""
-    from trainer.engine.step import clock_is_allowed
+def gains(model: keras.Model, task: Task) -> bool:
+    """Return whether `Blocks` are faster than `Fused`, for all that is known."""
     from trainer.kernels.substitution import substitution
 
+    if not is_on_cpu(model.variables):
+        return False
     try:
         instead = substitution(model)
     except UsageError:
         return False
     # Op determinism forbids the clock; what XLA does under it was not looked at.
-    plain = type(task).forward is Classification.forward and clock_is_allowed()
-    return plain and instead.separable and not instead.wide
+    return is_plain(task) and clock_is_allowed() and instead.separable and not instead.wide
+
+
+def is_plain(task: Task) -> bool:
+    """Return whether a task's loss is plain classification; another may draw at random, or let images meet."""
+    return type(task).forward is Classification.forward
+
+
+def is_on_cpu(variables: Sequence[Any]) -> bool:
+    """Return whether all Keras variables lie in a CPU's memory, for which the blocks were made."""
+    return all("CPU" in variable.value.device for variable in variables)
 
 
 def _together(parts: Sequence[Gradients]) -> Gradients:
@@ -187,8 +202,22 @@ def _together(parts: Sequence[Gradients]) -> Gradients:
     return tf.add_n(losses) / len(parts), tf.concat(outputs, 0), means
 
 
-def strategy_of(name: str, batch_size: int) -> SingleDevice:
-    """Return the strategy that a configuration names, for batches of a size."""
-    if name == "auto":
-        return Automatic(batch_size)
-    return {"single": SingleDevice(), "fused": Fused(), "blocks": Blocks(batch_size)}[name]
+def select(name: str, batch_size: int | None) -> Kernels:
+    """Return kernels by name.
+
+    Args:
+        name: `auto`, `keras`, `fused` or `blocks`.
+        batch_size: Images in all batches but the last of an epoch; None if that is not known.
+
+    Raises:
+        UsageError: If the name is unknown.
+    """
+    made: dict[str, Callable[[], Kernels]] = {
+        "auto": lambda: Auto(batch_size),
+        "keras": Kernels,
+        "fused": Fused,
+        "blocks": lambda: Blocks(batch_size),
+    }
+    if name not in made:
+        raise unknown("kernels", name, made)
+    return made[name]()

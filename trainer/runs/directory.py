@@ -156,7 +156,7 @@ class RunDirectory:
         """
         self._ended = None if run.status == "running" else self._ended or time.time()
         state = dict(zip(STATE, (run.status, run.stop_reason, self._ended, dict(run.data)), strict=True))
-        write_atomic(self.path / RUN, to_json({**self._facts, **state, **run.notes}))
+        write_atomic(self.path / RUN, to_json({**self._facts, **state, **run.notebook.notes}))
 
     def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Append lines to `history.jsonl`; what a full disk refuses is kept and written with the next ones.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Recorder:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[bool] | None = None
         self._roles: dict[str, int] = {}
+        self._best: Snapshot | None = None  # kept in memory where nothing is written
 
     def open(self, going_on: bool = False) -> None:
         """Make the run directory, or open that of a run to go on with and set aside what is damaged in it.
@@ -50,8 +51,9 @@ class Recorder:
             return
         run, self.going_on = self.run, going_on
         self.directory = RunDirectory.reopen(self.path) if going_on else RunDirectory.create(self.path)
-        run.notes = self.directory.notes() if going_on else {}
-        run.name, run.directory, run.write_notes = self.directory.path.name, self.directory.path, self.status
+        run.notebook.notes = self.directory.notes() if going_on else {}
+        run.name, run.directory = self.directory.path.name, self.directory.path
+        run.notebook.write = self.status
         self._set_damaged_aside(self.directory)
 
     def start(self, config: str) -> None:
@@ -149,8 +151,19 @@ class Recorder:
         self.run.history += lines
         self._try("history.jsonl", lambda directory: directory.append(lines))
 
+    def keeps(self, roles: Sequence[str]) -> bool:
+        """Return whether a checkpoint for these roles is kept: where nothing is written, only that of `best` is."""
+        return self.directory is not None or "best" in roles
+
     def save(self, copy: Snapshot, roles: list[str], drops: list[str]) -> None:
-        """Have the worker write a checkpoint that `roles` will point to, and drop others; waits for the one before."""
+        """Have the worker write a checkpoint that `roles` will point to, and drop others; waits for the one before.
+
+        Where nothing is written, the one for `best` is kept in memory.
+        """
+        if self.directory is None:
+            self._best = copy
+            self.run.saved["best"] = self.run.step
+            return
         self.collect()
         self._unsaved = copy.name
         self._roles = dict.fromkeys(roles, self.run.step)
@@ -164,12 +177,15 @@ class Recorder:
             self._unsaved = ""
 
     def best(self) -> Checkpoint | None:
-        """Return the verified checkpoint that the role `best` points to, if there is one.
+        """Return the checkpoint that the role `best` points to, verified or from memory, if there is one.
 
         Raises:
             CheckpointError: If it is damaged.
         """
-        path = self.directory.checkpoints.role("best") if self.directory is not None else None
+        if self.directory is None:
+            kept = self._best
+            return Checkpoint(Path(kept.name), kept.manifest, kept.arrays) if kept is not None else None
+        path = self.directory.checkpoints.role("best")
         return _read(path) if path is not None else None
 
     def check_saved(self) -> None:
@@ -189,7 +205,7 @@ class Recorder:
             InkwellError: If it, or history that was held back, cannot be written.
         """
         if self.directory is not None:
-            self.directory.finish(self.run.result)
+            self.directory.finish(self.run.result.to_dict())
 
     def withdraw(self) -> None:
         """Delete the result of a run that failed after it."""

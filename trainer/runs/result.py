@@ -10,33 +10,33 @@ from typing import Any
 
 from trainer import startup
 from trainer.checkpoint import Checkpoint
-from trainer.run import Run
+from trainer.result import Result
+from trainer.run import ENGINE_LOGS, Run
 
 PACKAGES = ("inkwell-trainer", "keras", "tensorflow", "numpy")
 
 
 def make_result(
-    run: Run, best: Checkpoint | None, test: Mapping[str, Any], speed: float, strategy: str, temperature: float | None
-) -> dict[str, Any]:
+    run: Run, best: Checkpoint | None, test: Mapping[str, Any], speed: float, kernels: str, temperature: float | None
+) -> Result:
     """Return the result of a run.
 
     Args:
         run: A run whose training is over.
         best: The checkpoint whose weights were tested; None if those of the last step were.
         test: The numbers on the test data.
-        speed: Images a second of training steps.
-        strategy: How steps were computed.
-        temperature: What logits are divided by for calibrated probabilities; None if nobody fitted it.
+        speed: Images per second of training steps.
+        kernels: How steps were computed.
+        temperature: What logits are divided by for calibrated probabilities; None if it was not fitted.
 
     Returns:
-        What `result.json` holds; `wall_seconds`, `time` and `bottleneck` are for the engine to complete when everything
-        is done.
+        What `result.json` holds; `wall_seconds`, `time` and `bottleneck` are for the engine to complete at the end.
     """
-    data = run.data
+    data, written = run.data, run.directory is not None
     last = {"epoch": run.epoch, "step": run.step, "logs": run.logs}
     chosen: Mapping[str, Any] = best.manifest if best is not None else last
     model = dict(run.config.get("model") or {})
-    return {
+    values = {
         "model": model.get("name", run.model.name if run.model is not None else ""),
         "params": {**model.get("args", {}), "count": run.model.count_params() if run.model is not None else 0},
         "data": {
@@ -54,16 +54,18 @@ def make_result(
         "skipped_steps": run.skipped,
         "best": {
             **{"epoch": chosen["epoch"], "step": chosen["step"]},
-            **{name: chosen["logs"].get(name) for name in ("val_loss", "val_accuracy")},
-            "checkpoint": best.path.name if best is not None else None,
+            **{"val_loss": None, "val_accuracy": None},
+            **{name: value for name, value in chosen["logs"].items() if name not in ENGINE_LOGS},
+            "checkpoint": best.path.name if best is not None and written else None,
         },
         "test": dict(test),
         "temperature": temperature,
-        "backend": {"strategy": strategy, **startup.facts()},
+        "backend": {"kernels": kernels, **startup.facts()},
         "versions": versions(),
         "time": {},
         "bottleneck": "",
     }
+    return Result(values)
 
 
 def versions() -> dict[str, str]:

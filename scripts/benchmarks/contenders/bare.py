@@ -25,17 +25,18 @@ class BareLoop:
 
     def __init__(self, config: Config, model: keras.Model, train: ImageSet, validation: ImageSet | None = None) -> None:
         from trainer.config.optimizers import build_optimizer
-        from trainer.data.pipeline import InOrder, Shuffled
+        from trainer.data.pipeline import EvaluationArray, TrainingArray
         from trainer.engine.step import EvaluationStep, TrainStep
-        from trainer.kernels.select import SingleDevice
-        from trainer.tasks.task import Classification
+        from trainer.kernels.select import Kernels
+        from trainer.kernels.strategy import Strategy
+        from trainer.tasks.classification import Classification
 
-        self.train = Shuffled(train, config.data.batch_size, config.training.seed, config.data.augmentation)
+        self.train = TrainingArray(train, config.data.batch_size, config.training.seed, config.data.augmentation)
         optimizer = build_optimizer(config.optimizer, config.training.epochs * self.train.steps_per_epoch)
-        self.step = TrainStep(model, Classification(), optimizer, self.train.spec, SingleDevice())
-        self.evaluation = EvaluationStep(model, Classification(), SingleDevice())
+        self.step = TrainStep(model, Classification(), optimizer, self.train.spec, Kernels(), Strategy())
+        self.evaluation = EvaluationStep(model, Classification(), Strategy())
         self.step.span()
-        self.validation = InOrder(validation) if validation is not None else None
+        self.validation = EvaluationArray(validation) if validation is not None else None
         self.batches: Any = None
 
     def epoch(self) -> float:
@@ -72,11 +73,14 @@ def first_losses(job: Job) -> list[float]:
     import tensorflow as tf
 
     from trainer.engine.step import TrainStep
-    from trainer.kernels.select import SingleDevice
-    from trainer.tasks.task import Classification
+    from trainer.kernels.select import Kernels
+    from trainer.kernels.strategy import Strategy
+    from trainer.tasks.classification import Classification
 
     optimizer, data = keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON), in_order(job)
-    step = TrainStep(registered(job, dropout=0.0), Classification(), optimizer, data.element_spec, SingleDevice())
+    step = TrainStep(
+        registered(job, dropout=0.0), Classification(), optimizer, data.element_spec, Kernels(), Strategy()
+    )
     batches = iter(data)
     # A span returns a tensor or several, of which the losses are the first.
     spans = [tf.nest.flatten(step.span()(batches, tf.constant(1))) for _ in range(CHECKED)]

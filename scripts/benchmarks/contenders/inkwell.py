@@ -10,8 +10,9 @@ import models  # noqa: F401  (fills the table of models)
 import plugins  # noqa: F401  (fills the table of plugins)
 from trainer.config.schema import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from trainer.data.imageset import ImageSet
+from trainer.engine.durations import Durations
 from trainer.engine.ledger import Ledger
-from trainer.kernels.select import SingleDevice, strategy_of
+from trainer.kernels.select import Kernels, select
 from trainer.plugin import Every, Plugin
 from trainer.run import Run
 from trainer.session import assemble, check, start
@@ -53,13 +54,13 @@ class Losses(Plugin):
 def configuration(job: Job, augmentation: str = "none", epochs: int = ENDLESS, **data: str) -> Config:
     """Return the default configuration, with the learning rate of all contenders and no early end.
 
-    The job's `extra` may name a strategy.
+    The job's `extra` may name kernels.
     """
     config = Config(
         model=ModelConfig(name=job.model, args=job.args),
         data=DataConfig(batch_size=job.batch_size, augmentation=augmentation, **(data or {"name": job.images})),  # type: ignore[arg-type]
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, schedule="constant"),
-        training=TrainingConfig(epochs=epochs, strategy=job.extra.get("strategy", "auto")),
+        training=TrainingConfig(epochs=epochs, strategy=job.extra.get("kernels", "auto")),
         imports=tuple(job.imports),
     )
     config.plugins["early_stopping"]["patience"] = ENDLESS
@@ -80,19 +81,22 @@ def run(job: Job, turns: Turns) -> None:
     """Train on the job's images; `extra` says how strongly they are augmented."""
     config = configuration(job, job.extra.get("augmentation", "none"))
     start(config, Ledger())
-    from trainer.data.pipeline import InOrder, Shuffled
+    from trainer.data.pipeline import EvaluationArray, TrainingArray
 
     losses = first_losses(job) if job.weights else []
     made = session(job, config, [Gate(turns)])
-    skip_head_start(made.trainer.strategy)
-    train = Shuffled(ImageSet(*job.train()), job.batch_size, 0, config.data.augmentation)
+    made.trainer.kernels = kernels(job)
+    train = TrainingArray(ImageSet(*job.train()), job.batch_size, 0, config.data.augmentation)
     turns.ready(params=made.trainer.model.count_params(), losses=losses)
-    made.trainer.fit(train, InOrder(ImageSet(*job.test())), epochs=ENDLESS, data=made.data.facts())
+    made.trainer.data = made.data.facts()
+    made.trainer.fit(train, validation_data=EvaluationArray(ImageSet(*job.test())), epochs=ENDLESS)
 
 
-def skip_head_start(strategy: SingleDevice) -> None:
-    """Have the first step computed as those of a long run are; called before it is traced."""
-    strategy.head_start = 0
+def kernels(job: Job) -> Kernels:
+    """Return the job's kernels, which compute the first step as those of a long run do."""
+    chosen = select(job.extra.get("kernels", "auto"), job.batch_size)
+    chosen.head_start = 0
+    return chosen
 
 
 def first_losses(job: Job) -> list[float]:
@@ -102,10 +106,8 @@ def first_losses(job: Job) -> list[float]:
     from trainer.trainer import Trainer
 
     watch, optimizer = Losses(), keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON)
-    strategy = strategy_of(job.extra.get("strategy", "auto"), job.batch_size)
-    skip_head_start(strategy)
-    trainer = Trainer(registered(job, dropout=0.0), optimizer=optimizer, strategy=strategy, plugins=[watch])
-    trainer.fit(in_order(job), steps=CHECKED)
+    trainer = Trainer(registered(job, dropout=0.0), optimizer=optimizer, kernels=kernels(job), plugins=[watch])
+    trainer.fit(in_order(job), durations=Durations(steps=CHECKED))
     return watch.losses
 
 

@@ -69,11 +69,12 @@ def run(job: Job, turns: Turns) -> None:
     config = configuration(job)
     config.plugins.clear()
     made = session(job, config, [saver], ledger)
-    from trainer.data.pipeline import Shuffled
+    from trainer.data.pipeline import TrainingArray
 
-    train = Shuffled(ImageSet(*job.train()), job.batch_size, 0, "none")
+    train = TrainingArray(ImageSet(*job.train()), job.batch_size, 0, "none")
     turns.ready(params=made.trainer.model.count_params(), saves=saves_of(train.steps_per_epoch, every))
-    made.trainer.fit(train, epochs=ENDLESS, data=made.data.facts())
+    made.trainer.data = made.data.facts()
+    made.trainer.fit(train, epochs=ENDLESS)
 
 
 def saves_of(steps: int, every: int) -> int:

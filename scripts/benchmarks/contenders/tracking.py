@@ -9,12 +9,13 @@ import psutil
 
 from plugins.mlflow.worker import Worker
 from trainer.data.imageset import ImageSet
+from trainer.engine.durations import Durations
 from trainer.engine.ledger import Ledger
 from trainer.plugin import Plugin
 from trainer.run import Run
 
 from ..worker import Job, Turns
-from .inkwell import ENDLESS, configuration, session, skip_head_start
+from .inkwell import ENDLESS, configuration, kernels, session
 
 
 class Pauser(Plugin):
@@ -73,9 +74,10 @@ def run(job: Job, turns: Turns) -> None:
     config.plugins.clear()
     config.plugins["mlflow"] = {}
     made = session(job, config, [Pauser(turns)], Ledger())
-    skip_head_start(made.trainer.strategy)
-    from trainer.data.pipeline import Shuffled
+    made.trainer.kernels = kernels(job)
+    from trainer.data.pipeline import TrainingArray
 
-    train = Shuffled(ImageSet(*job.train()), job.batch_size, 0, "none")
+    train = TrainingArray(ImageSet(*job.train()), job.batch_size, 0, "none")
     turns.ready(params=made.trainer.model.count_params())
-    made.trainer.fit(train, epochs=ENDLESS, data=made.data.facts(), log_every=job.extra["log_every"])
+    made.trainer.data = made.data.facts()
+    made.trainer.fit(train, durations=Durations(epochs=ENDLESS, log_every=job.extra["log_every"]))

@@ -24,14 +24,16 @@ def augment(images: tf.Tensor, seed: tf.Tensor, strength: Strength | None) -> tf
     """Return changed images, the same for the same seed.
 
     Args:
-        images: uint8 `[B, H, W, C]`, all sizes known unless nothing is changed.
+        images: `[B, H, W, C]`, uint8 or float32 from 0 to 1; all sizes known unless nothing is changed.
         seed: int64 `[2]`.
         strength: Ranges of the changes; None changes nothing.
 
     Returns:
         float32 `[B, H, W, C]` in [0, 1].
     """
-    scaled = tf.cast(images, tf.float32) / 255.0
+    scaled = tf.cast(images, tf.float32)
+    if images.dtype == tf.uint8:
+        scaled = scaled / 255.0
     if strength is None:
         return scaled
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 6))

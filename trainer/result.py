@@ -1,0 +1,143 @@
+"""What came out of a run: typed objects with the JSON of `result.json` behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+class Record(Mapping[str, Any]):
+    """Values as JSON has them, read by key or, the usual ones, by attribute.
+
+    Args:
+        values: The content, which is copied; none by default.
+    """
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._values!r})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content as plain nested values, as JSON can hold them."""
+        return {key: value.to_dict() if isinstance(value, Record) else value for key, value in self._values.items()}
+
+
+class Scores(Record):
+    """The numbers of an evaluation; the attributes are None where the task does not report them."""
+
+    @property
+    def loss(self) -> float | None:
+        """Mean loss."""
+        return self.get("loss")
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the images whose class is read right, from 0 to 1."""
+        return self.get("accuracy")
+
+    @property
+    def precision(self) -> float | None:
+        """Mean precision over the classes, from 0 to 1."""
+        return self.get("precision")
+
+    @property
+    def recall(self) -> float | None:
+        """Mean recall over the classes, from 0 to 1."""
+        return self.get("recall")
+
+    @property
+    def f1(self) -> float | None:
+        """Mean F1 over the classes, from 0 to 1."""
+        return self.get("f1")
+
+    @property
+    def ece(self) -> float | None:
+        """Expected calibration error over 15 bins, from 0 to 1."""
+        return self.get("ece")
+
+
+class Best(Record):
+    """The weights that were tested; besides the attributes, every number logged with them by its own key."""
+
+    @property
+    def epoch(self) -> int:
+        """1-based number of their epoch."""
+        return int(self["epoch"])
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done when they were kept."""
+        return int(self["step"])
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Name of their checkpoint; None if they are those of the last step, or nothing was written."""
+        return self.get("checkpoint")
+
+
+class Result(Record):
+    """What came out of a run; empty until its test data were evaluated.
+
+    `run.result.test.accuracy` and `run.result["test"]["accuracy"]` are the same number.
+    """
+
+    @property
+    def model(self) -> str:
+        """Name of the architecture."""
+        return str(self["model"])
+
+    @property
+    def parameters(self) -> int:
+        """Number of the model's weights."""
+        return int(self["params"]["count"])
+
+    @property
+    def epochs(self) -> int:
+        """Epochs begun."""
+        return int(self["epochs"])
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps done."""
+        return int(self["steps"])
+
+    @property
+    def best(self) -> Best:
+        """The weights that were tested."""
+        return Best(self["best"])
+
+    @property
+    def test(self) -> Scores:
+        """The numbers on the test data; empty if there were none."""
+        return Scores(self["test"])
+
+    @property
+    def temperature(self) -> float | None:
+        """What logits are divided by for calibrated probabilities; None if it was not fitted."""
+        return self["temperature"]
+
+    @property
+    def train_seconds(self) -> float:
+        """Wall seconds of training."""
+        return float(self["train_seconds"])
+
+    @property
+    def stop_reason(self) -> str:
+        """Why training ended before its plan; empty if it did not."""
+        return str(self["stop_reason"])
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of Python and of the packages that decide what a run computes."""
+        return dict(self["versions"])

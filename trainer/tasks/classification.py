@@ -1,0 +1,92 @@
+"""Classification: the class of each image, learned from logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from trainer.errors import UsageError
+from trainer.registry import tasks
+from trainer.tasks.task import Batch, Task
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+
+@tasks.register("classification")
+class Classification(Task):
+    """Classes from logits, by sparse categorical cross-entropy.
+
+    Args:
+        label_smoothing: Share of the probability that is spread evenly over all classes, from 0 to below 1; it acts on
+            the training loss only (Szegedy et al. 2016, arXiv 1512.00567, section 7).
+
+    Raises:
+        ValueError: If `label_smoothing` is out of range.
+    """
+
+    names = ("loss", "accuracy")
+    reports = True
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be from 0 to below 1: {label_smoothing}")
+        self.label_smoothing = label_smoothing
+
+    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+        """Return the cross-entropy and the logits, float32 `[N, K]`."""
+        import keras
+
+        images, labels = batch
+        logits = model(images, training=training)
+        if self.label_smoothing and training:
+            targets = keras.ops.one_hot(labels, logits.shape[-1])
+            smooth = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
+            return smooth(targets, logits), logits
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits), logits
+
+    def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
+        """Compare the images with the model's input, and the labels with its outputs.
+
+        Raises:
+            UsageError: If shapes differ, the model does not give one number a class, or a label has no output.
+        """
+        if not isinstance(spec, tuple) or len(spec) != 2:
+            raise UsageError(f"classification learns from pairs of images and labels, a batch of these data is {spec}")
+        have, want = tuple(spec[0].shape[1:]), tuple(model.input_shape[1:])
+        if len(have) != len(want) or any(None not in (h, w) and h != w for h, w in zip(have, want, strict=True)):
+            raise UsageError(f"the model takes images of {want}, those to learn from have {have}")
+        if len(model.output_shape) != 2:
+            raise UsageError(f"classification needs logits [N, K], the model returns {model.output_shape}")
+        classes = model.output_shape[-1]
+        if labels is not None and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise UsageError(
+                f"labels go from {labels.min()} to {labels.max()}, the model has outputs for 0 to {classes - 1}"
+            )
+
+    def metrics(self) -> Mapping[str, keras.metrics.Metric]:
+        """Return the accuracy."""
+        import keras
+
+        return {"accuracy": keras.metrics.SparseCategoricalAccuracy(name="accuracy")}
+
+    def update(self, metrics: Mapping[str, keras.metrics.Metric], batch: Batch, outputs: Any) -> None:
+        """Count the images whose largest logit is that of their label."""
+        metrics["accuracy"].update_state(batch[1], outputs)
+
+    def temperature(self, outputs: np.ndarray, labels: np.ndarray) -> float | None:
+        """Return the temperature of the highest likelihood; see `trainer.tasks.temperature.fit_temperature`."""
+        from trainer.tasks.temperature import fit_temperature
+
+        return fit_temperature(outputs, labels)
+
+    def report(self, outputs: np.ndarray, labels: np.ndarray, temperature: float | None) -> dict[str, Any]:
+        """Return accuracy, precision, recall, F1, ECE, NLL, scores per class, and the confusion matrix.
+
+        With a temperature also `calibrated_ece` and `calibrated_nll`, of the logits divided by it.
+        """
+        from trainer.evaluation import calibration_report, classification_report
+
+        calibrated = calibration_report(outputs / temperature, labels, "calibrated_") if temperature else {}
+        return classification_report(outputs, labels) | calibrated
