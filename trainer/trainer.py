@@ -178,7 +178,8 @@ class Trainer:
         """
         test = self._prepare(Given(x, y, validation_data, test_data, epochs, batch_size, callbacks, durations))
         with self._session(resumed=False):
-            self.loop.train()
+            with self.ledger("loop"):
+                self.loop.train()
             self._finish(test)
         return _ended(self.run)
 
@@ -201,7 +202,8 @@ class Trainer:
         """
         test = self._prepare(Given(x, y, **arguments))
         with self._session(resumed=True, anyway=anyway):
-            self.loop.train()
+            with self.ledger("loop"):
+                self.loop.train()
             self._finish(test)
         return _ended(self.run)
 
@@ -374,8 +376,7 @@ class Trainer:
                 for plugin in hooks.plugins:
                     ends.callback(hooks.call_one, Plugin.on_fit_end, plugin)
                     hooks.call_one(Plugin.on_fit_start, plugin)
-                with self.ledger("loop"):
-                    yield
+                yield
                 self._set_status("done" if run.result else "interrupted")
             except BaseException as error:
                 run.error = error
