@@ -39,7 +39,34 @@ class Rewind:
 
 
 @dataclass
-class Run:
+class Counters:
+    """How far a run has come: what a checkpoint saves, and what a resumed run continues with.
+
+    Attributes:
+        epoch: 1-based number of the epoch in progress or just ended; 0 before the first.
+        step: Optimizer steps done so far, over the whole run.
+        images: Training images seen in the epochs that have ended.
+        seconds: Wall seconds of training, from after compilation to the last span.
+        epoch_seconds: Wall seconds that the steps of the epoch in progress took.
+        step_seconds: The same for the whole run.
+        validated: The step after which validation data were last looked at.
+        unfinished: True while validation or the end of the epoch, due after the last step, are still to come.
+        recoveries: The requests to go back that were met, oldest first.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    step_seconds: float = 0.0
+    validated: int = 0
+    unfinished: bool = False
+    recoveries: list[Rewind] = field(default_factory=list)
+
+
+@dataclass
+class Run(Counters):
     """Everything that a plugin may read; `stop`, `fail`, `rewind`, `save`, `log` and `warn` are what it may ask for.
 
     A test makes one by hand (`Run(epoch=3, logs={"val_loss": 0.1})`) and calls a hook with it: no TensorFlow needed.
@@ -55,23 +82,14 @@ class Run:
         epochs: Planned number of epochs.
         steps: Planned number of optimizer steps over the whole run.
         steps_per_epoch: Optimizer steps in one epoch, the short last batch included.
-        epoch: 1-based number of the epoch in progress or just ended; 0 before the first.
-        step: Optimizer steps done so far, over the whole run.
-        validated: The step after which validation data were last looked at.
         validation_step: Batches done in the validation in progress.
         validation_steps: Batches of one validation; 0 without validation data.
-        seconds: Wall seconds of training, from after compilation to the last span.
-        started: Reading of `time.perf_counter` at their beginning.
-        epoch_seconds: Wall seconds that the steps of the epoch in progress took.
-        step_seconds: The same for the whole run.
-        unfinished: Whether validation or the end of the epoch, due after the last step, are still to come.
-        images: Training images seen in the epochs that have ended.
+        started: Reading of `time.perf_counter` at the beginning of `seconds`.
         loss: Loss of the last step, a scalar tensor; `float(run.loss)` waits for the device. None before the first.
         losses: Losses of the steps of the last span, a float32 tensor `[n]` whose last is that of `step`; empty if that
             was skipped. A plugin that is to see all of them has `every = Every()`.
         gradient_norms: Global norms of the gradients of these steps, before they were clipped, a float32 tensor `[n]`;
             empty unless a plugin has `gradient_norms` set.
-        recoveries: The requests to go back that were met, oldest first.
         logs: Numbers of the latest epoch and validation, plain floats.
         history: One mapping for each line of `history.jsonl`, oldest first.
         result: What `result.json` will hold; empty until the test data were evaluated.
@@ -99,21 +117,12 @@ class Run:
     epochs: int = 1
     steps: int = 0
     steps_per_epoch: int = 0
-    epoch: int = 0
-    step: int = 0
-    validated: int = 0
     validation_step: int = 0
     validation_steps: int = 0
-    seconds: float = 0.0
     started: float = 0.0
-    epoch_seconds: float = 0.0
-    step_seconds: float = 0.0
-    images: int = 0
-    unfinished: bool = False
     loss: Any = None
     losses: Any = ()
     gradient_norms: Any = ()
-    recoveries: list[Rewind] = field(default_factory=list)
     logs: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
