@@ -33,6 +33,7 @@ from trainer.run import Run, Status
 from trainer.runs import manifest
 from trainer.runs.recorder import Recorder
 from trainer.runs.result import make_result
+from trainer.runs.untrusted_keras import config_json
 from trainer.tasks.task import Classification, Task, logged_names
 
 
@@ -143,7 +144,7 @@ class Trainer:
         self.loop = self._prepare(course, total, data or {})
         with self.ledger("preflight"):
             saved = self._preflight(course, going_on, anyway)
-        self.loop.start(course, saved.manifest["step"] if saved is not None else 0)
+        self.loop.start(course, saved.manifest.counters.step if saved is not None else 0)
         if dry_run:
             return self.loop.run
         with self.ledger("checkpoints"):
@@ -178,7 +179,7 @@ class Trainer:
                 return
             best = recorder.best()
             if best is not None:
-                checkpoint.restore(best, self.loop.variables)
+                checkpoint.restore(best.checkpoint, self.loop.variables)
         if self.optimizer.use_ema:
             self.optimizer.finalize_variable_values(self.model.trainable_variables)
         with self.ledger("test"):
@@ -187,7 +188,9 @@ class Trainer:
         if run.broken_off:  # told to stop meanwhile: the test is repeated when the run is resumed
             return
         speed = run.images / (run.step_seconds or 1.0)
-        run.result = make_result(run, best, tested, speed, str(self.strategy), temperature)
+        run.result = make_result(
+            run, best.checkpoint if best is not None else None, tested, speed, str(self.strategy), temperature
+        )
         self._account(run.result)  # as far as it goes, for what plugins tell
         self.loop.hooks.call(Plugin.on_test_end)
         self._account(run.result)
@@ -244,7 +247,7 @@ class Trainer:
                 plugin.restore(copy.deepcopy(self._memories[plugin.name]))
         return hooks
 
-    def _preflight(self, course: Course, going_on: bool, anyway: bool) -> checkpoint.Checkpoint | None:
+    def _preflight(self, course: Course, going_on: bool, anyway: bool) -> manifest.Saved | None:
         """Look at everything that can fail later, change nothing, and write the plan of the run into `run.plan`.
 
         Returns:
@@ -255,22 +258,22 @@ class Trainer:
         if going_on:
             saved = loop.recorder.newest()
             manifest.check(loop.run, saved.manifest, anyway)
-            checkpoint.check_fits(saved, loop.variables)
+            checkpoint.check_fits(saved.checkpoint, loop.variables)
         check_first_loss(self.task, self.model, course)
         check_schedule(loop.run, self.rate)
         space = check_space(self.run_dir, loop.variables, self.plugins)
         loop.run.plan = plan(loop.run, course, self.plugins, self.rate, space, saved)
         return saved
 
-    def _open(self, saved: checkpoint.Checkpoint | None) -> None:
+    def _open(self, saved: manifest.Saved | None) -> None:
         """Make the run directory, or take up the run in it where `saved` left it."""
         run, recorder = self.loop.run, self.loop.recorder
-        recorder.open(going_on=saved is not None)
+        recorder.open(resumed=saved is not None)
         if saved is not None:
             self.loop.take_up(saved, recorder.done)
             self.ledger.started -= run.seconds  # the wall time of a run includes its earlier processes' training
             self.ledger.seconds["earlier"] = run.seconds
-        recorder.start(self.config_text)
+        recorder.start(self.config_text, "" if self.config else config_json(self.model))
         run.started = time.perf_counter() - run.seconds
 
     @contextmanager

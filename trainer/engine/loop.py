@@ -264,7 +264,9 @@ class Loop:
         if roles and run.directory is not None and not run.failed:
             with self.ledger("checkpoints"):
                 name = f"epoch={run.epoch:04d}-step={run.step:07d}{'-unfinished' if run.unfinished else ''}"
-                state = checkpoint.snapshot(name, self.variables, manifest.facts(run, self.hooks.states()))
+                state = checkpoint.snapshot(
+                    name, self.variables, manifest.Manifest.of(run, self.hooks.states()).to_dict()
+                )
                 self.recorder.save(state, roles, drops)
 
     def save_after_exception(self) -> None:
@@ -289,7 +291,7 @@ class Loop:
         slower = f", at {asked.factor:g} times the learning rate" if asked.factor != 1 else ""
         run.warn(f"{asked.reason}: back to step {run.step}, to go on without {in_words(asked.skip)}{slower}")
 
-    def take_up(self, saved: checkpoint.Checkpoint, done: bool = False) -> None:
+    def take_up(self, saved: manifest.Saved, done: bool = False) -> None:
         """Set everything as a checkpoint has it, and cut the history back to it.
 
         Args:
@@ -300,9 +302,9 @@ class Loop:
             CheckpointError: If it does not fit.
             InkwellError: If the history is shorter than the checkpoint says.
         """
-        checkpoint.restore(saved, self.variables)
+        checkpoint.restore(saved.checkpoint, self.variables)
         manifest.take_up(self.run, saved.manifest, self.hooks.plugins, done)
-        self.recorder.cut_history(saved.manifest["history"])
+        self.recorder.cut_history(saved.manifest.history)
 
 
 @contextmanager

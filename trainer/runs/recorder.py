@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from trainer import checkpoint
-from trainer.checkpoint import Checkpoint, Checkpoints, Snapshot, step_of
-from trainer.errors import CheckpointError, TrainingFailed
+from trainer.checkpoint import Checkpoints, Snapshot, step_of
+from trainer.errors import CheckpointError, LayoutError, TrainingFailed
 from trainer.run import Run
-from trainer.runs.directory import CHECKPOINTS, RESULT, RunDirectory
-from trainer.runs.manifest import Facts
+from trainer.runs.directory import RunDirectory
+from trainer.runs.files import CHECKPOINTS, RESULT
+from trainer.runs.manifest import Saved, read_saved
 
 
 class Recorder:
@@ -31,7 +32,7 @@ class Recorder:
     def __init__(self, run: Run, path: Path | None) -> None:
         self.run, self.path = run, path
         self.directory: RunDirectory | None = None
-        self.going_on = False
+        self.resumed = False
         self._damaged: list[Path] = []
         self._warned: set[str] = set()
         self._unsaved = ""
@@ -39,35 +40,40 @@ class Recorder:
         self._writing: Future[bool] | None = None
         self._roles: dict[str, int] = {}
 
-    def open(self, going_on: bool = False) -> None:
-        """Make the run directory, or open that of a run to go on with and set aside what is damaged in it.
+    def open(self, resumed: bool = False) -> None:
+        """Make the run directory, or open that of a run to resume and set aside what is damaged in it.
 
         Raises:
-            UsageError: If the directory exists, or its run is still alive.
+            UsageError: If the directory exists, or is that of no run, or its run is still running.
             InkwellError: If it cannot be made, read or written.
         """
         if self.path is None:
             return
-        run, self.going_on = self.run, going_on
-        self.directory = RunDirectory.reopen(self.path) if going_on else RunDirectory.create(self.path)
-        run.notes = self.directory.notes() if going_on else {}
+        run, self.resumed = self.run, resumed
+        self.directory = RunDirectory.reopen(self.path) if resumed else RunDirectory.create(self.path)
+        run.notes = dict(self.directory.notes)
         run.name, run.directory, run.write_notes = self.directory.path.name, self.directory.path, self.status
         self._set_damaged_aside(self.directory)
 
-    def start(self, config: str) -> None:
-        """Write `config.toml`, whose text is `config`, and `run.json`; nothing was written before.
+    def start(self, config: str, model: str = "") -> None:
+        """Write `config.toml`, `model.json` and `run.json`; nothing was written before.
+
+        Args:
+            config: The text of `config.toml`; empty for a `Trainer` without configuration.
+            model: The Keras config of the model, JSON; empty if the configuration names it.
 
         Raises:
             InkwellError: If the disk is full or read-only.
         """
         if self.directory is not None:
-            self.directory.start(self.run, config, keep=self.going_on)
+            self.directory.start(self.run, config, model, keep=self.resumed)
 
-    def newest(self) -> Checkpoint:
+    def newest(self) -> Saved:
         """Return the newest sound checkpoint to resume from; damaged ones are set aside by `open`, said aloud.
 
         Raises:
             CheckpointError: If there is none.
+            LayoutError: If another version wrote the newest.
         """
         if self.path is None:
             raise CheckpointError("a run without a directory cannot be resumed")
@@ -76,7 +82,7 @@ class Recorder:
             raise CheckpointError(f"run {self.path} has no sound checkpoint to resume from")
         return found
 
-    def good(self, before: int) -> Checkpoint:
+    def good(self, before: int) -> Saved:
         """Return the newest sound checkpoint whose numbers are finite, and point `last` to it; later ones are given up.
 
         Args:
@@ -98,16 +104,18 @@ class Recorder:
         saved.go_back(found.path)
         return found
 
-    def _sound(self, paths: Iterable[Path], finite: bool = False) -> Checkpoint | None:
+    def _sound(self, paths: Iterable[Path], finite: bool = False) -> Saved | None:
         """Return the first of `paths` that can be read and, if asked for, holds no NaN and nothing infinite."""
         for path in paths:
             try:
-                found = _read(path)
+                found = read_saved(path)
+            except LayoutError:
+                raise  # another version can read it
             except CheckpointError as error:
                 self.run.warn(f"{error}; it is set aside and the one before it is used")
                 self._damaged.append(path)
                 continue
-            if not finite or checkpoint.is_finite(found):
+            if not finite or checkpoint.is_finite(found.checkpoint):
                 return found
         return None
 
@@ -163,14 +171,14 @@ class Recorder:
             self.run.saved |= self._roles
             self._unsaved = ""
 
-    def best(self) -> Checkpoint | None:
+    def best(self) -> Saved | None:
         """Return the verified checkpoint that the role `best` points to, if there is one.
 
         Raises:
             CheckpointError: If it is damaged.
         """
         path = self.directory.checkpoints.role("best") if self.directory is not None else None
-        return _read(path) if path is not None else None
+        return read_saved(path) if path is not None else None
 
     def check_saved(self) -> None:
         """Refuse to call a run done whose last checkpoint is not on the disk.
@@ -213,14 +221,3 @@ class Recorder:
             self._warned.add(what)
             return False
         return True
-
-
-def _read(path: Path) -> Checkpoint:
-    """Return a verified checkpoint that says of its run what a checkpoint must.
-
-    Raises:
-        CheckpointError: If it is damaged, or does not.
-    """
-    found = checkpoint.read(path)
-    checkpoint.conform(Facts, found.manifest, f"checkpoint {path}")
-    return found
