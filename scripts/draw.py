@@ -8,7 +8,7 @@ from pathlib import Path
 try:
     from trainer.console.cli import Parser, run_script
     from trainer.errors import UsageError
-    from trainer.runs.directory import newest_done
+    from trainer.runs.find import find_checkpoint, newest_done
 except ModuleNotFoundError as error:
     sys.exit(f"draw.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
@@ -34,6 +34,8 @@ def main() -> int:
     recognizer = args.recognizer or args.run or newest_done(args.runs)
     if not recognizer.is_dir():
         raise UsageError(f"{recognizer} is no folder")
+    if args.recognizer is None:
+        find_checkpoint(recognizer)  # what is no run, or of another layout, is told before a page is served
     from scripts.page.server import serve
 
     serve(recognizer, args.inbox, args.port, args.open)

@@ -11,8 +11,9 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.console.tables import class_table, evaluation_rows, robustness_table, score_rows, table
     from trainer.data.sources.find import check_source
-    from trainer.runs.directory import newest_done
-    from trainer.runs.trained import find_checkpoint, load_trained
+    from trainer.runs.files import REPORT, is_run
+    from trainer.runs.find import find_checkpoint, newest_done
+    from trainer.runs.trained import load_trained
 except ModuleNotFoundError as error:
     sys.exit(f"evaluate.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
@@ -32,6 +33,8 @@ def parser() -> Parser:
     p.add_argument("--compare", type=Path, metavar="RUN", help="another run: which of the two reads the images better")
     p.add_argument("--robustness", action="store_true", help="also noisy, blurred, shifted, … images; takes minutes")
     p.add_argument("--out", type=Path, metavar="DIR", help="for tables and pictures (report, or a folder in it)")
+    modules = "module that registers parts of the model; may be repeated"
+    p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
 
 
@@ -43,7 +46,7 @@ def main() -> int:
     path = find_checkpoint(args.run or newest_done(args.runs))
     if args.compare is not None:
         find_checkpoint(args.compare)
-    trained = load_trained(path)
+    trained = load_trained(path, getattr(args, "import"))
     chosen = trained.images(args.data, args.data_dir, args.split)
     for notice in chosen.notices:
         print(f"evaluate.py: {notice}", file=sys.stderr)
@@ -56,22 +59,25 @@ def main() -> int:
         print(table([*rows, *score_rows(examination.numbers)]))
         print("evaluate.py: the task tells no classes apart, so these are all its numbers", file=sys.stderr)
         return 0
-    _classes(examination, args.compare, folder, rows)
+    _classes(examination, args.compare, getattr(args, "import"), folder, rows)
     if args.robustness:
         _robustness(examination, folder)
-    if folder == path.parent.parent / "report":
+    run = path.parent.parent
+    if is_run(run) and folder == run / REPORT:
         from plugins.report.rebuild import write_report
 
-        write_report(path.parent.parent)
+        write_report(run)
     return 0
 
 
-def _classes(examination: Examination, other: Path | None, folder: Path, rows: list[tuple[str, str]]) -> None:
+def _classes(
+    examination: Examination, other: Path | None, imports: list[str], folder: Path, rows: list[tuple[str, str]]
+) -> None:
     """Print and write how well classes are told apart, and how another model does."""
     from plugins.report.pictures.evaluation import write_evaluation
 
     assert examination.predictions is not None
-    compared = examination.compare(other) if other is not None else None
+    compared = examination.compare(other, imports) if other is not None else None
     facts = {
         **{"checkpoint": str(examination.trained.path), "data": examination.chosen.what},
         "comparison": {"with": str(other), **compared.facts()} if compared is not None else None,

@@ -13,8 +13,8 @@ try:
     from trainer.errors import InkwellError
     from trainer.export import formats
     from trainer.export.exporting import check_free, export
-    from trainer.runs.directory import newest_done
-    from trainer.runs.trained import find_checkpoint, load_trained
+    from trainer.runs.find import find_checkpoint, newest_done
+    from trainer.runs.trained import load_trained
 except ModuleNotFoundError as error:
     sys.exit(f"export.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
@@ -34,6 +34,8 @@ def parser() -> Parser:
     )
     p.add_argument("--run", type=Path, metavar="DIR", help="run directory or checkpoint (the newest finished run)")
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
+    modules = "module that registers parts of the model; may be repeated"
+    p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
 
 
@@ -45,13 +47,13 @@ def main() -> int:
     from models.recognizer.judge.rejection import measured
     from trainer.export.original import Original
 
-    trained = load_trained(checkpoint)
-    original, facts = Original.of(trained), {"rejection": measured(trained)}
+    trained = load_trained(checkpoint, getattr(args, "import"))
+    original, more = Original.of(trained), {"rejection": measured(trained)}
     names, records = list(dict.fromkeys(args.format)), []
     for name in names:
         try:
             folder = args.folder / name if len(names) > 1 else args.folder
-            records.append(row(name, folder, export(original, name, folder, facts)))
+            records.append(row(name, folder, export(original, name, folder, more)))
         except InkwellError as error:
             print(f"export.py: {name}: {error}", file=sys.stderr)
     if records:

@@ -19,8 +19,9 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.engine.ledger import Ledger
     from trainer.errors import UsageError, did_you_mean
-    from trainer.runs.directory import CONFIG, RESULT, check_free, default_name, read_json
-    from trainer.runs.manifest import differences, find_run
+    from trainer.runs.directory import check_free, default_name
+    from trainer.runs.files import RunFiles
+    from trainer.runs.find import differences, find_run
     from trainer.session import assemble, check, import_user_module, start
 except ModuleNotFoundError as error:
     sys.exit(f"fit.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
@@ -64,8 +65,14 @@ def parser() -> Parser:
     training.add_argument("--deterministic", action="store_const", const=True, help="deterministic operations only")
     run = p.add_argument_group("run")
     run.add_argument("--run-dir", type=Path, metavar="DIR", help="must not exist (runs/<model>-<date>-<time>)")
-    run.add_argument("--resume", nargs="?", const="", metavar="RUN_DIR", help="go on with a run (the newest like this)")
-    run.add_argument("--resume-anyway", action="store_true", help="go on though configuration or data differ")
+    run.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="RUN_DIR",
+        help="resume a run (default: the newest with this configuration)",
+    )
+    run.add_argument("--resume-anyway", action="store_true", help="resume although configuration or data differ")
     run.add_argument("--dry-run", action="store_true", help="check everything, print the plan, train and write nothing")
     run.add_argument("--profile", action="store_true", help="trace a few steps with TensorFlow's profiler")
     run.add_argument("--plugin", action="append", default=[], metavar=spec, help="add a plugin, or set its arguments")
@@ -88,9 +95,12 @@ def configuration(args: Namespace) -> Config:
     Raises:
         UsageError: If a key, name or value is wrong.
     """
-    file = args.config or (Path(args.resume) / CONFIG if args.resume else None)
-    recipe = [read_recipe(RECIPES, args.recipe)] if args.recipe else []
-    config = resolve([*recipe, *([read_toml(file)] if file else [])], str(file or args.recipe or ""))
+    layers = [read_recipe(RECIPES, args.recipe)] if args.recipe else []
+    if args.config:
+        layers.append(read_toml(args.config))
+    elif args.resume:
+        layers.append(RunFiles(Path(args.resume)).config)
+    config = resolve(layers, str(args.config or args.resume or args.recipe or ""))
     specs = {section: parse_spec(spec) for section in ("model", "task") if (spec := getattr(args, section)) is not None}
     named = {section: _named(getattr(config, section), name) for section, (name, _) in specs.items()}
     config = override(resolve([config.to_dict(), named]), args.set)
@@ -151,7 +161,7 @@ def print_list(kind: str) -> None:
 
 
 def run_to_resume(args: Namespace, config: Config) -> Path:
-    """Return the directory of the run to go on with.
+    """Return the directory of the run to resume.
 
     Raises:
         UsageError: If there is none, or its configuration differs.
@@ -159,18 +169,19 @@ def run_to_resume(args: Namespace, config: Config) -> Path:
     if not args.resume:
         return find_run((args.run_dir or Path("runs/new")).parent, config.to_dict())
     path = Path(args.resume)
-    changed = differences(read_toml(path / CONFIG), config.to_dict())
+    changed = differences(RunFiles(path).config, config.to_dict())
     if changed and not args.resume_anyway:
-        raise UsageError(f"{path} was started otherwise ({'; '.join(changed)}); --resume-anyway goes on as told now")
+        raise UsageError(
+            f"cannot resume {path}: its configuration differs ({'; '.join(changed)}); --resume-anyway accepts that"
+        )
     return path
 
 
-def is_done(run_dir: Path, config: Config) -> bool:
+def is_done(run: RunFiles, config: Config) -> bool:
     """Return whether a run has a result, and no more is asked of it."""
-    before = resolve([read_toml(run_dir / CONFIG)]).training
-    now = config.training
+    before, now = resolve([run.config]).training, config.training
     more = (now.epochs, now.steps, now.max_time) != (before.epochs, before.steps, before.max_time)
-    return (run_dir / RESULT).exists() and not more
+    return run.has_result and not more
 
 
 def print_result(result: Mapping[str, Any], run_dir: Path) -> None:
@@ -210,8 +221,9 @@ def main() -> int:
         check_free(run_dir)
     else:
         run_dir = run_to_resume(args, config)
-        if is_done(run_dir, config):
-            print_result(read_json(run_dir / RESULT), run_dir)
+        run_files = RunFiles(run_dir)
+        if is_done(run_files, config):
+            print_result(run_files.finished(), run_dir)
             return 0
     ledger = Ledger(STARTED)
     ledger.rest("imports")
@@ -230,7 +242,7 @@ def main() -> int:
         _ = trainer.resume(data, anyway=anyway, **arguments) if resumed else trainer.fit(data, **arguments)
     run = trainer.run
     if run.status == "interrupted" and run.signal is not None:
-        saved = f"step {run.step} is saved; go on with --resume {run_dir}" if run.saved else "nothing was saved"
+        saved = f"step {run.step} is saved; resume with --resume {run_dir}" if run.saved else "nothing was saved"
         print(f"fit.py: {run.stop_reason}; {saved}", file=sys.stderr)
         return 128 + run.signal
     print_result(run.result, run_dir)

@@ -1,4 +1,4 @@
-"""Send to MLflow what it has not of runs that are over: `python scripts/mlflow_sync.py runs/NAME`."""
+"""Upload whatever MLflow is missing from finished runs: `python scripts/mlflow_sync.py runs/NAME`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ try:
     from plugins.mlflow.mirror import reason
     from plugins.mlflow.sync import Busy, behind, bring_up_to_date
     from trainer.console.cli import Parser, run_script
-    from trainer.errors import InkwellError, UsageError
-    from trainer.run import process_facts
-    from trainer.runs.directory import RUN
+    from trainer.errors import InkwellError
+    from trainer.runs.files import RunFiles
 except ModuleNotFoundError as error:
     sys.exit(
         f"mlflow_sync.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e ."
@@ -21,10 +20,12 @@ except ModuleNotFoundError as error:
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Send to MLflow what it has not of runs that are over; what it has is not sent again.")
-    p.add_argument("run", nargs="*", type=Path, help="run directories (all that use MLflow and are not wholly in it)")
-    p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
-    p.add_argument("--uri", metavar="URI", help="tracking URI (where the runs were to be mirrored)")
+    p = Parser(description="Upload whatever MLflow is missing from finished runs; nothing is sent twice.")
+    p.add_argument(
+        "run", nargs="*", type=Path, help="run directories (default: all that MLflow is missing something of)"
+    )
+    p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
+    p.add_argument("--uri", metavar="URI", help="tracking URI (default: that of each run)")
     return p
 
 
@@ -49,9 +50,8 @@ def main() -> int:
     """Bring the runs that the command line names up to date; return the exit status."""
     args = parser().parse()
     for run_dir in args.run:
-        if not (run_dir / RUN).is_file():
-            raise UsageError(f"{run_dir} is not a run directory: it has no {RUN}")
-    runs = args.run or list(behind(args.runs, process_facts()["host"], models=True))
+        RunFiles(run_dir)  # a wrong one is told before anything is sent
+    runs = args.run or list(behind(args.runs, models=True))
     if not runs:
         print(f"MLflow has every run under {args.runs} that is over and was to be mirrored")
     failed = [run_dir for run_dir in runs if not sync(run_dir, args.uri)]

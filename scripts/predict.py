@@ -11,8 +11,7 @@ try:
     import models  # noqa: F401  (fills the table of models)
     from trainer.console.cli import Parser, run_script
     from trainer.errors import DataError, UsageError
-    from trainer.runs.directory import newest_done
-    from trainer.runs.trained import find_checkpoint
+    from trainer.runs.find import find_checkpoint, newest_done
 except ModuleNotFoundError as error:
     sys.exit(f"predict.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 
@@ -32,6 +31,8 @@ def parser() -> Parser:
     p.add_argument("--format", choices=("table", "jsonl", "csv"), default="table", help="of what is printed (table)")
     what = "write a picture of what the model saw, or with --many of what was found (explained)"
     p.add_argument("--explain", nargs="?", type=Path, const=Path("explained"), metavar="DIR", help=what)
+    modules = "module that registers parts of the model; may be repeated"
+    p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
 
 
@@ -55,7 +56,7 @@ def main() -> int:
     from models.recognizer import Recognizer
     from models.recognizer.files import expanded, header
 
-    recognizer, bad = Recognizer.load(path), 0
+    recognizer, bad = Recognizer.load(path, getattr(args, "import")), 0
     if first := header(args.format, args.many, recognizer.class_names):
         print(first)
     queue = list(args.files)

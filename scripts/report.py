@@ -8,7 +8,7 @@ from pathlib import Path
 try:
     import models  # noqa: F401  (fills the table of models)
     from trainer.console.cli import Parser, run_script
-    from trainer.runs.directory import newest_done
+    from trainer.runs.find import newest_done
 except ModuleNotFoundError as error:
     sys.exit(f"report.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 

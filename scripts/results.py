@@ -14,7 +14,7 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.errors import InkwellError, unknown
     from trainer.registry import models as registry
-    from trainer.runs.directory import RESULT
+    from trainer.runs.files import RESULT
 except ModuleNotFoundError as error:
     sys.exit(f"results.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
 

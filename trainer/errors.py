@@ -32,6 +32,10 @@ class CheckpointError(InkwellError):
     """A checkpoint that cannot be written, read or fitted to the model."""
 
 
+class LayoutError(CheckpointError):
+    """A run directory or checkpoint that an older or newer version wrote: not damaged, but not readable here."""
+
+
 class PluginError(InkwellError):
     """A plugin that steers training failed; the message names the plugin and the hook."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from trainer.errors import InkwellError, UsageError
 from trainer.evaluation.robustness.measure import corrupted, measurements, varied
 from trainer.evaluation.statistics import Comparison, compare
 from trainer.registry import tasks
-from trainer.runs.directory import CONFIG
-from trainer.runs.trained import Chosen, Trained, find_checkpoint, load_trained
+from trainer.runs.files import REPORT, is_run
+from trainer.runs.find import find_checkpoint
+from trainer.runs.trained import Chosen, Trained, load_trained
 
 
 class Examination:
@@ -41,13 +43,17 @@ class Examination:
         self.predictions = outputs if "per_class" in self.numbers else None
         self.title = f"{trained.path.parent.parent.absolute().name}: {chosen.what}"
 
-    def compare(self, path: Path) -> Comparison:
+    def compare(self, path: Path, imports: Sequence[str] = ()) -> Comparison:
         """Compare this model with that of another run or checkpoint on the same images.
+
+        Args:
+            path: The other.
+            imports: Modules that register parts of its model; see `trainer.runs.trained.load_trained`.
 
         Raises:
             UsageError: If the other model takes other images, has other classes or does not classify.
         """
-        other = load_trained(path)
+        other = load_trained(path, imports)
         for key, what in (("input_shape", "takes other images"), ("class_names", "has other classes")):
             if other.data[key] != self.trained.data[key]:
                 raise UsageError(f"--compare {path}: its model {what}: {other.data[key]}, not {self.trained.data[key]}")
@@ -98,8 +104,8 @@ def report_folder(path: Path, chosen: Chosen, out: Path | None = None) -> Path:
 
 def _own_folder(path: Path, chosen: Chosen) -> Path:
     run = path.parent.parent
-    if not (run / CONFIG).is_file():
+    if not is_run(run):
         raise UsageError(f"{path} lies in no run directory; name a folder for tables and pictures with --out")
     weights = "" if find_checkpoint(run) == path else path.name
     data = "" if chosen.own else re.sub(r"[^\w.]+", "-", chosen.what).strip("-.")
-    return run / "report" / weights / data
+    return run / REPORT / weights / data

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written aside, synced, renamed."""
+"""Files: read up to a limit; written aside, synced and renamed, so that they are either whole or not there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,38 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import InkwellError, UsageError
+from trainer.errors import InkwellError, UsageError, first_line
+
+MAX_JSON = 64 * 2**20
+"""Limit in bytes of a JSON file that is read: what is longer is none of ours."""
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no file, such as a device, which never ends, or longer than `limit`.
+    """
+    size = path.stat().st_size
+    if not path.is_file() or size > limit:
+        raise ValueError(f"{path.name} is not a file of at most {limit:,} bytes")
+    return path.read_bytes()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the table in a JSON file of at most 64 MiB.
+
+    Raises:
+        InkwellError: If it is missing or damaged.
+    """
+    try:
+        values = json.loads(read_bounded(path, MAX_JSON))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
+    if not isinstance(values, dict):
+        raise InkwellError(f"{path} is damaged: it holds no table")
+    return values
 
 
 def check_new(path: Path, what: str, hint: str) -> None:

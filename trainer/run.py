@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -270,13 +269,3 @@ class Run(Counters):
     def warn(self, message: str) -> None:
         """Tell the user, on one line, without ending anything."""
         logger.warning("%s", message)
-
-
-def process_facts() -> dict[str, Any]:
-    """Return what identifies this process later: `pid`, `host` and `boot_id` (empty where the system has none)."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return {
-        "pid": os.getpid(),
-        "host": os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", ""),
-        "boot_id": boot.read_text().strip() if boot.exists() else "",
-    }

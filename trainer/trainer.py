@@ -41,8 +41,10 @@ from trainer.result import Result, Scores
 from trainer.run import Run, Status
 from trainer.runs import manifest
 from trainer.runs.directory import default_name
+from trainer.runs.manifest import Saved
 from trainer.runs.recorder import Recorder
 from trainer.runs.result import make_result
+from trainer.runs.untrusted_keras import config_json
 from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task, logged_names
 
@@ -227,7 +229,7 @@ class Trainer:
         """
         self._prepare(Given(x, y, **arguments))
         saved = self._preflight(resumed, anyway)
-        self.loop.start(saved.manifest["step"] if saved is not None else 0)
+        self.loop.start(saved.manifest.counters.step if saved is not None else 0)
         return self.run.plan
 
     def evaluate(self, x: Any, y: Any = None, *, temperature: float | None = None) -> Scores:
@@ -334,7 +336,7 @@ class Trainer:
         whole = min(train.batch_size, len(train.data)) if isinstance(train, TrainingArray) else None
         return select(self.kernels, whole)
 
-    def _preflight(self, resumed: bool, anyway: bool) -> checkpoint.Checkpoint | None:
+    def _preflight(self, resumed: bool, anyway: bool) -> Saved | None:
         """Look at everything that can fail later, change nothing, and write the plan of the run into `run.plan`.
 
         Returns:
@@ -346,24 +348,24 @@ class Trainer:
             if resumed:
                 saved = loop.recorder.newest()
                 manifest.check(loop.run, saved.manifest, anyway)
-                checkpoint.check_fits(saved, loop.variables)
+                checkpoint.check_fits(saved.checkpoint, loop.variables)
             preflight.check_first_loss(self.task, self.model, loop.course)
             preflight.check_schedule(loop.run, loop.rate)
             space = preflight.check_space(self.run_dir, loop.variables, loop.hooks.plugins)
             loop.run.plan = plan(loop.run, loop.course, loop.hooks.plugins, loop.rate, space, saved)
         return saved
 
-    def _start(self, saved: checkpoint.Checkpoint | None) -> None:
+    def _start(self, saved: Saved | None) -> None:
         """Make the run directory, or take up the run in it where `saved` left it; batches are made meanwhile."""
         loop, run = self.loop, self.run
-        loop.start(saved.manifest["step"] if saved is not None else 0)
+        loop.start(saved.manifest.counters.step if saved is not None else 0)
         with self.ledger("checkpoints"):
-            loop.recorder.open(going_on=saved is not None)
+            loop.recorder.open(resumed=saved is not None)
             if saved is not None:
                 loop.take_up(saved, loop.recorder.done)
                 self.ledger.started -= run.seconds  # the wall time of a run includes its earlier processes' training
                 self.ledger.seconds["earlier"] = run.seconds
-            loop.recorder.start(self.config_text)
+            loop.recorder.start(self.config_text, "" if self.config else config_json(self.model))
         loop.started = time.perf_counter() - run.seconds
 
     @contextmanager
@@ -411,7 +413,7 @@ class Trainer:
                 return
             best = recorder.best()
             if best is not None:
-                checkpoint.restore(best, self.loop.variables)
+                checkpoint.restore(best.checkpoint, self.loop.variables)
         if run.optimizer.use_ema:
             run.optimizer.finalize_variable_values(self.model.trainable_variables)
         with self.ledger("test"):

@@ -14,8 +14,8 @@ from trainer.config.schema import Config, ModelConfig, OptimizerConfig, TaskConf
 from trainer.errors import UsageError
 from trainer.result import Result, Scores
 from trainer.run import Run
-from trainer.runs import manifest
 from trainer.runs.directory import check_free
+from trainer.runs.manifest import Manifest
 from trainer.runs.recorder import Recorder
 from trainer.runs.result import make_result
 from trainer.runs.trained import Trained, load_trained
@@ -63,11 +63,11 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
     with closing(Recorder(run, run_dir)) as recorder:
         recorder.open()
         recorder.start(config.to_toml())
-        saved = checkpoint.snapshot("epoch=0000-step=0000000", model.variables, manifest.facts(run, {}))
+        saved = checkpoint.snapshot("epoch=0000-step=0000000", model.variables, Manifest.of(run, {}).to_dict())
         recorder.save(saved, ["best", "last"], [])
         recorder.check_saved()
-        run.result = make_result(run, recorder.best(), tested, 0.0, "none", temperature)
-        run.result = Result({**run.result, "wall_seconds": time.perf_counter() - started})
+        made = make_result(run, recorder.best(), tested, 0.0, "none", temperature)
+        run.result = Result({**made, "wall_seconds": time.perf_counter() - started})
         run.status = "done"
         recorder.finish()
         recorder.status()

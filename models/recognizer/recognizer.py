@@ -39,18 +39,22 @@ class Recognizer:
         self.class_names = source.class_names
         self.input_shape = source.input_shape
         self.classify = source.classify
-        self._threshold = float(source.facts.get("threshold", THRESHOLD))
+        self._threshold = float(source.rejection.get("threshold", THRESHOLD))
         self._handwriting = source.handwriting
 
     @classmethod
-    def load(cls, path: Path) -> Recognizer:
+    def load(cls, path: Path, imports: Sequence[str] = ()) -> Recognizer:
         """Load the model of a run directory, a checkpoint or an exported folder.
+
+        Args:
+            path: Where the model is.
+            imports: Modules that register parts of the model of a run; see `trainer.runs.trained.load_trained`.
 
         Raises:
             UsageError: If `path` is none of them.
             InkwellError: If what is there is damaged or cannot be used here.
         """
-        return cls(load_source(path))
+        return cls(load_source(path, imports))
 
     def read(self, pictures: Sequence[np.ndarray]) -> list[Reading]:
         """Return one reading a picture.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import numpy as np
 from trainer.errors import InkwellError, first_line
 from trainer.export import formats
 from trainer.export.format import SPEC, Classifier, Format
-from trainer.runs.directory import read_json
-from trainer.runs.trained import Trained, find_checkpoint, load_trained
+from trainer.files import read_json
+from trainer.runs.find import find_checkpoint
+from trainer.runs.trained import Trained, load_trained
 
 DIGITS = tuple("0123456789")
 
@@ -26,13 +27,13 @@ class Source:
         classify: From images, uint8 `[N, H, W, C]`, to calibrated probabilities, float `[N, K]`.
         input_shape: Height, width and channels.
         class_names: One a class, in the order of the probabilities.
-        facts: What the export says of refusing pictures; empty for a run.
+        rejection: How pictures are refused, from the `spec.json` of an export; empty for a run.
     """
 
     classify: Classifier
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
-    facts: Mapping[str, Any]
+    rejection: Mapping[str, Any]
 
     @property
     def handwriting(self) -> bool:
@@ -41,14 +42,18 @@ class Source:
         return self.class_names == DIGITS and channels == 1 and height == width
 
 
-def load_source(path: Path) -> Source:
+def load_source(path: Path, imports: Sequence[str] = ()) -> Source:
     """Load the model of a run directory, checkpoint or exported folder.
+
+    Args:
+        path: Where the model is.
+        imports: Modules that register parts of the model of a run; see `trainer.runs.trained.load_trained`.
 
     Raises:
         UsageError: If `path` is none of them, or the export's format is unknown.
         InkwellError: If what is there is damaged or cannot be used here.
     """
-    return _exported(path) if is_export(path) else of_trained(load_trained(find_checkpoint(path)))
+    return _exported(path) if is_export(path) else of_trained(load_trained(find_checkpoint(path), imports))
 
 
 def is_export(path: Path) -> bool:
@@ -64,7 +69,7 @@ def _exported(folder: Path) -> Source:
     try:
         name, classes = str(spec["format"]), tuple(map(str, spec["class_names"]))
         height, width, channels = map(int, spec["input"]["shape"][1:])
-        facts = dict(spec.get("rejection") or {})
+        rejection = dict(spec.get("rejection") or {})
     except (KeyError, TypeError, ValueError) as error:
         raise InkwellError(f"{folder / SPEC} is damaged, or was written by an earlier Inkwell: {error!r}") from error
     form: Format = formats.resolve(name)
@@ -74,7 +79,7 @@ def _exported(folder: Path) -> Source:
         raise
     except Exception as error:  # each format's library has its own
         raise InkwellError(f"export {folder} cannot be loaded: {first_line(error)}") from error
-    return Source(classify, (height, width, channels), classes, facts)
+    return Source(classify, (height, width, channels), classes, rejection)
 
 
 def of_trained(trained: Trained) -> Source:

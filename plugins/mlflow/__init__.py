@@ -6,7 +6,7 @@ mirror.py    brings one run directory and MLflow into agreement, from the direct
 state.py     `mlflow.json` of a run directory: which MLflow run, and how far it got
 journal.py   reads what was added to a file of JSON lines
 points.py    what MLflow has already of a run that went back
-facts.py     what the files of a run directory say, in MLflow's words
+fields.py    the fields of an MLflow run, filled from the files of a run directory
 remote.py    one run in MLflow and the client that writes to it
 store.py     where MLflow keeps things; a new SQLite file is made whole or not at all
 system.py    load of the machine, on request

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from trainer.runs.history import parse_lines
 
 LINES = 500
 MARKS = 1000
@@ -38,7 +39,7 @@ class Journal:
 
     Args:
         path: The file; may not exist yet.
-        mark: Where to go on, if the file still has what is before it.
+        mark: Where to continue, if the file still has what is before it.
 
     Attributes:
         rewound: Whether the last `read` found that the file was cut back, and went back to a mark before that place.
@@ -56,7 +57,11 @@ class Journal:
         return self._marks[-1]
 
     def read(self) -> list[dict[str, Any]]:
-        """Return the next lines, at most `LINES`, the same again until `done` is called; a torn last line waits."""
+        """Return the next lines, at most `LINES`, the same again until `done` is called; a torn last line waits.
+
+        Raises:
+            InkwellError: If a line is damaged.
+        """
         self.rewound = False
         if not self.path.exists():
             return []
@@ -66,7 +71,7 @@ class Journal:
                 self.rewound = True
             file.seek(self.mark.offset)
             lines = [line for line in islice(file, LINES) if line.endswith(b"\n")]
-        values = [json.loads(line) for line in lines]
+        values = parse_lines(lines, self.path)
         if lines:
             self._next = _after(self.mark, lines, values[-1])
         return values

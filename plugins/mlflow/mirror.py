@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from plugins.mlflow import facts
+from plugins.mlflow import fields
 from plugins.mlflow.journal import Journal
 from plugins.mlflow.points import Earlier, Point, of_line, points, ranges
 from plugins.mlflow.remote import RemoteRun, import_client
 from plugins.mlflow.state import State
 from plugins.mlflow.store import Store
 from plugins.mlflow.system import SYSTEM
-from trainer.runs.directory import CONFIG, HISTORY, RESULT, RUN, read_json
+from trainer.runs.files import CONFIG, HISTORY, RESULT, RunFiles
 from trainer.runs.provenance import without_password
 
 
@@ -41,10 +41,10 @@ class Mirror:
         self._earlier: Earlier | None = None
 
     def update(self, ended: str | None) -> None:
-        """Send what MLflow has not.
+        """Send whatever MLflow is missing.
 
         Args:
-            ended: How the run ended (`"done"`), as in `run.json`; None while it goes on.
+            ended: How the run ended (`"done"`), as in `run.json`; None while it is running.
 
         Raises:
             Exception: Whatever MLflow, its store or its server raise; what was sent until then is remembered.
@@ -62,8 +62,8 @@ class Mirror:
             return self._remote
         import_client(self.store)
         self.alive()
-        known = read_json(self.run_dir / RUN)
-        remote = RemoteRun.open(self.store, self.state, self.run_dir, known, self.alive)
+        files = RunFiles(self.run_dir)
+        remote = RemoteRun.open(self.store, self.state, self.run_dir, files.run, self.alive)
         if remote.run_id != self.state.run_id:
             self.state = State(self.state.settings, self.state.tracking_uri, remote.run_id, remote.experiment_id)
             self.history, self.system = Journal(self.history.path), Journal(self.system.path)
@@ -71,8 +71,9 @@ class Mirror:
         if not remote.fresh:
             self._earlier = Earlier(remote.points, self.history.mark.step)
             if ended is None:
-                remote.going_on()
-        remote.describe(facts.params(self.run_dir), facts.tags(self.run_dir, known), facts.dataset(known["data"]))
+                remote.resumed()
+        tags, dataset = fields.tags(self.run_dir, files.run), fields.dataset(files.run.data)
+        remote.describe(fields.params(files.config), tags, dataset)
         self._send_files(remote, [self.run_dir / CONFIG])
         self._remote = remote
         return remote
@@ -104,13 +105,13 @@ class Mirror:
             remote.tag("superseded_steps", ranges(self.state.superseded))
 
     def _end(self, remote: RemoteRun, ended: str) -> None:
-        known, last = read_json(self.run_dir / RUN), self.history.mark
-        self._send(remote, facts.result_points(self.run_dir, last.time))
+        files, last = RunFiles(self.run_dir), self.history.mark
+        self._send(remote, fields.result_points(files.result, last.time))
         if self._earlier is not None:
             self._note_superseded(remote, self._earlier.left(last.step))
-        self._send_files(remote, facts.artifacts(self.run_dir))
-        remote.tag("stop_reason", known.get("stop_reason", ""))
-        remote.end(facts.STATUS[ended], known.get("ended") or last.time or facts.started(known) / 1000)
+        self._send_files(remote, fields.artifacts(self.run_dir))
+        remote.tag("stop_reason", files.run.stop_reason)
+        remote.end(fields.STATUS[ended], files.run.ended or last.time or fields.started(files.run) / 1000)
         self.state = replace(self.state, complete=ended)
 
     def _send_files(self, remote: RemoteRun, paths: list[Path]) -> None:
@@ -156,7 +157,7 @@ def lacks_model(run_dir: Path, state: State) -> bool:
 def is_current(run_dir: Path, state: State, status: Any) -> bool:
     """Return whether MLflow has all of a run that ended with `status` but its model, and no file changed since."""
     return state.complete == status and all(
-        state.files.get(path.relative_to(run_dir).as_posix()) == stamp_of(path) for path in facts.artifacts(run_dir)
+        state.files.get(path.relative_to(run_dir).as_posix()) == stamp_of(path) for path in fields.artifacts(run_dir)
     )
 
 

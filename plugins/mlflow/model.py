@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.mlflow.remote import import_client
 from trainer.errors import InkwellError, UsageError, first_line, unknown
-from trainer.runs.directory import read_json
+from trainer.files import read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ CHALLENGER, CHAMPION = "challenger", "champion"
 def log_model(store: Store, experiment_id: str, run_id: str, run_dir: Path, register: str | None) -> None:
     """Log the model of a run directory to its MLflow run, and register it if asked to.
 
-    Called again, it goes on where it was: a model that is there is not sent a second time. Uses no state of MLflow's
+    Called again, it continues where it was: a model that is there is not sent a second time. Uses no state of MLflow's
     but the store's; the module `models`, or whatever holds the architecture, must have been imported.
 
     Args:

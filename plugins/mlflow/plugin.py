@@ -89,7 +89,7 @@ class Mlflow(Plugin):
         if worker.complete:
             return
         command = f"python scripts/mlflow_sync.py {shlex.quote(str(run.directory))}"
-        later = f"what MLflow has not is in the run directory; to send it: {command}"
+        later = f"what MLflow is missing is in the run directory; to send it: {command}"
         if self._warned:
             run.say(f"mlflow: {later}")
         else:
@@ -99,4 +99,4 @@ class Mlflow(Plugin):
         worker = self._worker
         if worker is not None and worker.failure and not self._warned:
             self._warned = True
-            run.warn(f"mlflow: {worker.failure}; training goes on, and what is missing is sent when that works again")
+            run.warn(f"mlflow: {worker.failure}; training continues, and what is missing is sent when that works again")

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plugins.mlflow import facts
+from plugins.mlflow import fields
 from plugins.mlflow.points import Point, batches
 from plugins.mlflow.state import State
 from plugins.mlflow.store import Store
-from trainer.runs.directory import CONFIG
+from trainer.runs.files import CONFIG, RunRecord
 from trainer.runs.provenance import without_password
 
 if TYPE_CHECKING:
@@ -60,16 +60,14 @@ class RemoteRun:
         self._params: Mapping[str, str] = run.data.params
 
     @classmethod
-    def open(
-        cls, store: Store, state: State, run_dir: Path, known: Mapping[str, Any], alive: Callable[[], None]
-    ) -> RemoteRun:
+    def open(cls, store: Store, state: State, run_dir: Path, record: RunRecord, alive: Callable[[], None]) -> RemoteRun:
         """Return the MLflow run of a run directory; it is made if there is none, as is the experiment.
 
         Args:
             store: Where MLflow keeps things.
             state: What is known of the MLflow run.
             run_dir: The run directory.
-            known: What its `run.json` says.
+            record: Its `run.json`.
             alive: Called while another process opens the store.
         """
         from mlflow.client import MlflowClient
@@ -80,11 +78,11 @@ class RemoteRun:
             experiment = _experiment(client, state.settings.experiment, store.artifacts)
             parent = _parent(client, experiment, state.settings.parent) if state.settings.parent else ""
         alive()
-        found = _by_id(client, state.run_id) or _by_tag(client, experiment, facts.IDENTITY, known.get("id", ""))
+        found = _by_id(client, state.run_id) or _by_tag(client, experiment, fields.IDENTITY, record.id)
         if found is not None:
             return cls(client, found, fresh=False)
-        tags = facts.tags(run_dir, known) | ({"mlflow.parentRunId": parent} if parent else {})
-        made = client.create_run(experiment, facts.started(known), tags, run_dir.name)
+        tags = fields.tags(run_dir, record) | ({"mlflow.parentRunId": parent} if parent else {})
+        made = client.create_run(experiment, fields.started(record), tags, run_dir.name)
         return cls(client, made, fresh=True)
 
     def describe(self, params: Mapping[str, str], tags: Mapping[str, str], dataset: Mapping[str, str] | None) -> None:
@@ -119,10 +117,10 @@ class RemoteRun:
 
     def tag(self, name: str, value: str) -> None:
         """Set a tag."""
-        self.client.set_tag(self.run_id, name, value[: facts.TAG])
+        self.client.set_tag(self.run_id, name, value[: fields.TAG])
 
-    def going_on(self) -> None:
-        """Say that a run that had ended goes on."""
+    def resumed(self) -> None:
+        """Say that a run that had ended is running again."""
         self.client.update_run(self.run_id, status="RUNNING")
 
     def end(self, status: str, seconds: float) -> None:

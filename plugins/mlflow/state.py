@@ -17,8 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from plugins.mlflow.journal import Mark
 from plugins.mlflow.store import Store
 from trainer.errors import InkwellError
-from trainer.files import to_json, write_atomic
-from trainer.runs.directory import read_json
+from trainer.files import read_json, to_json, write_atomic
 
 STATE, LOCK = "mlflow.json", ".mlflow.lock"
 
@@ -98,7 +97,7 @@ class State:
         return store
 
     def with_settings(self, settings: Settings) -> State:
-        """Return the state of a run that is to go on; what was to be logged once is logged again."""
+        """Return the state of a run that is started or resumed; what was to be logged once is logged again."""
         return replace(self, settings=settings, complete="", model=False)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from filelock import Timeout
 
@@ -12,41 +11,40 @@ from plugins.mlflow.mirror import Mirror, is_current, lacks_model
 from plugins.mlflow.state import State, mirror_lock
 from plugins.mlflow.store import Store
 from trainer.errors import InkwellError
-from trainer.runs.directory import RUN, is_alive, read_json
+from trainer.runs.files import RUN, RunFiles
 
 
 class Busy(InkwellError):  # noqa: N818, a state and no fault
-    """The run is still going on, or another process mirrors it."""
+    """The run is still running, or another process mirrors it."""
 
 
-def how_ended(known: Mapping[str, Any]) -> str | None:
-    """Return the last status of a run, `interrupted` if its process was killed; None if it goes on.
-
-    Args:
-        known: What `run.json` says.
-    """
-    if known.get("status") != "running":
-        return str(known.get("status"))
-    return None if is_alive(known) else "interrupted"
+ENDS = {"killed": "interrupted", "elsewhere": "interrupted", "no result": "done", "running": None}
+"""How a run ended, for MLflow, by its status; None if it has not. The others mean the same in both."""
 
 
-def behind(root: Path, host: str, models: bool) -> Iterator[Path]:
+def how_ended(files: RunFiles) -> str | None:
+    """Return how a run ended, as in `run.json`: `interrupted` if its process was killed; None if it is running."""
+    status = files.status()
+    return ENDS.get(status, status)
+
+
+def behind(root: Path, models: bool) -> Iterator[Path]:
     """Yield the runs under `root` that are over and not, or not wholly, in the store that they were to be mirrored in.
+
+    Runs of another machine, on a shared disk, that seem to be running are left alone: from here nobody can tell.
 
     Args:
         root: The run root.
-        host: This machine. Whether a run of another one, on a shared disk, goes on cannot be told from here.
-        models: Whether those count that lack nothing but their model.
+        models: Count runs, too, that are only missing their model.
     """
     for path in sorted(root.glob(f"*/{RUN}")):
         run_dir, state = path.parent, State.read(path.parent)
         try:
-            known = read_json(path)
+            files = RunFiles(run_dir)
+            ended = None if files.status() == "elsewhere" else how_ended(files)
         except InkwellError:
             continue
-        elsewhere = known.get("status") == "running" and known.get("host") != host
-        ended = how_ended(known)
-        if state is not None and ended is not None and not elsewhere and _lacks(run_dir, state, ended, models):
+        if state is not None and ended is not None and _lacks(run_dir, state, ended, models):
             yield run_dir
 
 
@@ -57,7 +55,7 @@ def _lacks(run_dir: Path, state: State, ended: str, models: bool) -> bool:
 def bring_up_to_date(
     run_dir: Path, uri: str | None = None, models: bool = True, alive: Callable[[], None] = lambda: None
 ) -> bool:
-    """Send what MLflow has not of a run that is over; return whether there was anything.
+    """Send whatever MLflow is missing of a run that is over; return whether there was anything.
 
     Args:
         run_dir: The run directory.
@@ -66,16 +64,16 @@ def bring_up_to_date(
         alive: Called after each piece of work.
 
     Raises:
-        Busy: If the run goes on, or another process mirrors it.
-        InkwellError: If the directory is none of a run.
+        Busy: If the run is running, or another process mirrors it.
+        UsageError: If it is no run directory.
+        InkwellError: If its files are damaged, or of another layout.
         Exception: Whatever MLflow, its store or its server raise.
     """
-    lock = mirror_lock(run_dir)
-    ended = how_ended(read_json(run_dir / RUN))
+    ended = how_ended(RunFiles(run_dir))
     if ended is None:
         raise Busy(f"{run_dir} is still running, and mirrored by its own process")
     try:
-        with lock.acquire(timeout=0):
+        with mirror_lock(run_dir).acquire(timeout=0):
             state = State.read(run_dir) or State()
             store = Store.at(uri, run_dir.absolute().parent) if uri else state.store(run_dir)
             mirror = Mirror(run_dir.absolute(), store, state, alive)

@@ -16,8 +16,7 @@ from plugins.mlflow.state import State, mirror_lock
 from plugins.mlflow.store import Store
 from plugins.mlflow.sync import behind, bring_up_to_date
 from plugins.mlflow.system import Sampler
-from trainer.run import process_facts
-from trainer.runs.directory import HISTORY
+from trainer.runs.files import HISTORY
 
 POLL_SECONDS = 3.0
 RETRY_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
@@ -29,7 +28,7 @@ OTHERS_SECONDS = {"running": 30.0, "over": 3.0}
 
 
 class Worker(threading.Thread):
-    """Mirrors a run while it goes on.
+    """Mirrors a run while it is running.
 
     MLflow is imported once the history has a line: when the first steps are done, which it then cannot delay.
 
@@ -68,7 +67,7 @@ class Worker(threading.Thread):
             try:
                 self._attempt(lock, ended)
                 failures = 0
-            except Exception as error:  # whatever MLflow, its store or its server do, training goes on
+            except Exception as error:  # whatever MLflow, its store or its server do, training continues
                 failures += 1
                 self._fail(reason(error))
             if ended is not None:
@@ -143,7 +142,7 @@ class Worker(threading.Thread):
                 raise TimeoutError("later")
 
         with suppress(TimeoutError):
-            for run_dir in behind(self.run_dir.parent, process_facts()["host"], models=False):
+            for run_dir in behind(self.run_dir.parent, models=False):
                 alive()
                 with suppress(Exception):  # it is not this run's trouble
                     if run_dir != self.run_dir:

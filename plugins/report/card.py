@@ -11,21 +11,21 @@ import re
 from pathlib import Path
 from typing import Any
 
-from plugins.report.contents import Facts
+from plugins.report.contents import Contents
 from plugins.report.page import environment
 from trainer.files import write_atomic
 
 
-def write_card(facts: Facts) -> Path:
+def write_card(contents: Contents) -> Path:
     """Write the model card of a run that is done, and return where it is.
 
     Args:
-        facts: The run; its folder has a folder `report`.
+        contents: The contents of its report; its folder has a folder `report`.
     """
     templates = environment()
     templates.filters["plain"] = plain
-    card = templates.get_template("card.md").render(facts=facts, head=head(facts))
-    path = facts.folder / "report" / "model_card.md"
+    card = templates.get_template("card.md").render(contents=contents, head=head(contents))
+    path = contents.folder / "report" / "model_card.md"
     write_atomic(path, re.sub(r"\n{3,}", "\n\n", card))
     return path
 
@@ -35,25 +35,25 @@ def plain(value: Any) -> str:
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(value).split()))
 
 
-def head(facts: Facts) -> str:
+def head(contents: Contents) -> str:
     """Return the YAML head; JSON is YAML, so that any name is quoted as it must be."""
     values = {
         "library_name": "keras",
         "pipeline_tag": "image-classification",
-        "tags": ["inkwell", "tensorflow", facts.model],
-        "datasets": [facts.data.get("name", "unknown")],
+        "tags": ["inkwell", "tensorflow", contents.model],
+        "datasets": [contents.data.get("name", "unknown")],
         "metrics": ["accuracy"],
-        "model-index": [{"name": facts.name, "results": [_result(facts)]}],
+        "model-index": [{"name": contents.name, "results": [_result(contents)]}],
     }
     return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
 
 
-def _result(facts: Facts) -> dict[str, Any]:
-    name = facts.data.get("name", "unknown")
-    test = facts.result.get("test") or {}
+def _result(contents: Contents) -> dict[str, Any]:
+    name = contents.data.get("name", "unknown")
+    test = contents.result.get("test") or {}
     numbers = {key: test[key] for key in ("accuracy", "ece", "nll") if test.get(key) is not None}
-    if facts.means:
-        numbers["mnist_c_mean_accuracy"] = facts.means["all"]["mean"]
+    if contents.means:
+        numbers["mnist_c_mean_accuracy"] = contents.means["all"]["mean"]
     return {
         "task": {"type": "image-classification"},
         "dataset": {"name": name, "type": name, "split": "test"},

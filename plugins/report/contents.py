@@ -1,4 +1,4 @@
-"""What the files of a run directory say, for people."""
+"""The contents of a report, from the files of a run directory."""
 
 from __future__ import annotations
 
@@ -8,43 +8,37 @@ from pathlib import Path
 from typing import Any
 
 from plugins.report.pictures.tables import read_table
-from trainer.config.schema import read_toml
 from trainer.evaluation.assessment import hardest
 from trainer.evaluation.robustness.measure import summary
-from trainer.runs.directory import CONFIG, RESULT, RUN, read_json
+from trainer.files import read_json
+from trainer.runs.files import RunFiles, RunRecord
 
 
 @dataclass(frozen=True)
-class Facts:
-    """A run, as its directory tells it.
+class Contents:
+    """The contents of the page and the model card of a run.
 
     Attributes:
         folder: The run directory.
-        run: What `run.json` says.
-        result: What `result.json` says or will say; empty while the run is not done.
+        name: The run's name.
+        status: How the run stands.
+        run: The content of `run.json`.
+        result: The content of `result.json`, or what it is about to be; empty while the run is not done.
         config: The configuration, nested.
         config_text: The same as TOML.
-        evaluation: What `report/evaluation.json` says about the test images; empty if it is not there.
+        evaluation: The content of `report/evaluation.json` about the test images; empty if it does not exist.
         corruptions: The rows of `report/robustness.csv`, none if robustness was not measured.
     """
 
     folder: Path
-    run: Mapping[str, Any]
+    name: str
+    status: str
+    run: RunRecord
     result: Mapping[str, Any]
     config: Mapping[str, Any]
     config_text: str
     evaluation: Mapping[str, Any]
     corruptions: list[dict[str, Any]]
-
-    @property
-    def name(self) -> str:
-        """The run's name."""
-        return self.folder.absolute().name
-
-    @property
-    def status(self) -> str:
-        """How the run stands."""
-        return "done" if self.result else str(self.run.get("status", "unknown"))
 
     @property
     def model(self) -> str:
@@ -53,8 +47,8 @@ class Facts:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Facts about the data; empty if nothing is known of them."""
-        known = self.run.get("data") or {}
+        """Name, digest, sizes and class names of the data; empty if nothing is known of them."""
+        known = self.run.data
         return {"name": "data without a name", "class_names": [], "notices": [], **known} if known else {}
 
     @property
@@ -87,28 +81,26 @@ class Facts:
         ]
 
 
-def gather(folder: Path, result: Mapping[str, Any] | None = None) -> Facts:
-    """Return the facts of a run.
+def gather(files: RunFiles, result: Mapping[str, Any] | None = None) -> Contents:
+    """Return the contents of a run's report.
 
     Args:
-        folder: The run directory.
-        result: What `result.json` will say, of a run that is about to end.
+        files: The run.
+        result: What `result.json` is about to be, of a run that ends.
 
     Raises:
         InkwellError: If a file is damaged.
     """
-    report = folder / "report"
-    known = (folder / name for name in (RUN, RESULT))
-    run, finished = (read_json(path) if path.is_file() else {} for path in known)
-    has_config = (folder / CONFIG).is_file()
-    evaluation = report / "evaluation.json"
-    robustness = report / "robustness.csv"
-    return Facts(
-        folder=folder,
-        run=run,
-        result=finished if result is None else result,
-        config=read_toml(folder / CONFIG) if has_config else {},
-        config_text=(folder / CONFIG).read_text(encoding="utf-8") if has_config else "",
+    evaluation, robustness = files.report / "evaluation.json", files.report / "robustness.csv"
+    result = files.result or {} if result is None else result
+    return Contents(
+        folder=files.path,
+        name=files.name,
+        status="done" if result else files.status(),
+        run=files.run,
+        result=result,
+        config=files.config,
+        config_text=files.config_text,
         evaluation=read_json(evaluation) if evaluation.is_file() else {},
         corruptions=read_table(robustness) if robustness.is_file() else [],
     )

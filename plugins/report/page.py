@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from plugins.report.contents import Facts
+from plugins.report.contents import Contents
 from trainer.console.tables import count
 from trainer.files import write_atomic
 
@@ -14,16 +14,16 @@ PICTURES = ("curves", "confusion", "reliability", "errors", "robustness", "varia
 HERE = Path(__file__).parent
 
 
-def write_page(facts: Facts) -> Path:
+def write_page(contents: Contents) -> Path:
     """Write the page of a run and return where it is; what a run has not is left out.
 
     Args:
-        facts: The run; its folder has a folder `report` with the pictures.
+        contents: The contents of its report; its folder has a folder `report` with the pictures.
     """
-    report = facts.folder / "report"
+    report = contents.folder / "report"
     pictures = {name: _inlined(report / f"{name}.png") for name in PICTURES}
     tables = [f"{name}.csv" for name in (*PICTURES, "per_class") if (report / f"{name}.csv").is_file()]
-    page = environment().get_template("page.html").render(facts=facts, pictures=pictures, tables=tables)
+    page = environment().get_template("page.html").render(contents=contents, pictures=pictures, tables=tables)
     write_atomic(report / "index.html", page)
     return report / "index.html"
 

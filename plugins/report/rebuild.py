@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,24 +15,25 @@ from plugins.report.pictures.confusion import draw_confusion, write_confusion
 from plugins.report.pictures.curves import write_curves
 from plugins.report.pictures.evaluation import write_evaluation
 from plugins.report.pictures.style import class_names, save
-from trainer.errors import InkwellError, UsageError
-from trainer.runs.directory import HISTORY, RESULT, RUN
+from trainer.errors import InkwellError
+from trainer.runs.files import RunFiles
 
 
 def write_report(folder: Path, result: Mapping[str, Any] | None = None) -> None:
-    """Write the page of a run, and of one that is done the model card, from what its directory says.
+    """Write the page of a run, and of one that is done the model card, from its directory.
 
     Args:
         folder: The run directory.
-        result: What `result.json` will say, of a run that is about to end.
+        result: What `result.json` is about to be, of a run that ends.
 
     Raises:
+        UsageError: If it is no run directory.
         InkwellError: If a file is damaged.
     """
-    facts = gather(folder, result)
-    if facts.result:
-        write_card(facts)
-    write_page(facts)
+    contents = gather(RunFiles(folder), result)
+    if contents.result:
+        write_card(contents)
+    write_page(contents)
 
 
 def rebuild(folder: Path) -> tuple[Path, list[str]]:
@@ -47,31 +47,24 @@ def rebuild(folder: Path) -> tuple[Path, list[str]]:
 
     Raises:
         UsageError: If it is no run directory.
-        InkwellError: If its files are damaged, or the report cannot be written.
+        InkwellError: If its files are damaged or of another layout, or the report cannot be written.
     """
-    if not (folder / RUN).is_file():
-        raise UsageError(f"{folder} is not a run directory: it has no {RUN}")
+    files = RunFiles(folder)
     try:
-        (folder / "report").mkdir(exist_ok=True)
-        missed = [*_curves(folder), *_evaluation(folder)]
+        files.report.mkdir(exist_ok=True)
+        missed = [*_curves(files), *_evaluation(files)]
         write_report(folder)
     except OSError as error:
         raise InkwellError(f"the report of {folder} cannot be written: {error.strerror or error}") from error
-    if not (folder / RESULT).is_file():
+    if not files.has_result:
         missed.append("no model card: the run has no result")
-    return folder / "report" / "index.html", missed
+    return files.report / "index.html", missed
 
 
-def _curves(folder: Path) -> list[str]:
+def _curves(files: RunFiles) -> list[str]:
     """Draw the learning curves; return what could not be done."""
-    history = []
-    if (folder / HISTORY).is_file():
-        for line in (folder / HISTORY).read_text(encoding="utf-8").splitlines():
-            try:
-                history.append(json.loads(line))
-            except ValueError:  # the last line of a run that was killed
-                break
-    drawn = write_curves(folder / "report", history, _steps_per_epoch(history), folder.absolute().name)
+    history = files.history()
+    drawn = write_curves(files.report, history, _steps_per_epoch(history), files.name)
     return [] if drawn else ["no learning curves: the history has no epoch"]
 
 
@@ -80,29 +73,28 @@ def _steps_per_epoch(history: list[dict[str, float]]) -> int:
     return next((int(line["step"] / line["epoch"]) for line in history if line.get("kind") == "epoch"), 0)
 
 
-def _confusion(folder: Path) -> None:
+def _confusion(files: RunFiles) -> None:
     """Draw the confusion matrix as the result has it."""
-    known = gather(folder)
-    counts = np.array((known.result.get("test") or {}).get("confusion", []), dtype=int)
+    counts = np.array(((files.result or {}).get("test") or {}).get("confusion", []), dtype=int)
     if counts.size:
-        names = class_names(known.data.get("class_names"), len(counts))
-        write_confusion(counts, names, folder / "report" / "confusion.csv")
-        save(draw_confusion(counts, names, known.name), folder / "report" / "confusion.png")
+        names = class_names(files.run.data.get("class_names"), len(counts))
+        write_confusion(counts, names, files.report / "confusion.csv")
+        save(draw_confusion(counts, names, files.name), files.report / "confusion.png")
 
 
-def _evaluation(folder: Path) -> list[str]:
+def _evaluation(files: RunFiles) -> list[str]:
     """Let the model read its test images again and draw what it made of them; return what could not be done."""
     from trainer.examine import Examination
     from trainer.runs.trained import load_trained
 
     try:
-        trained = load_trained(folder)
+        trained = load_trained(files.path)
         examination = Examination(trained, trained.images(None, None, "test"))
     except InkwellError as error:
-        _confusion(folder)
+        _confusion(files)
         return [f"the test images were not read again: {error}"]
     if examination.predictions is None:
         return ["nothing about classes: the task tells none apart"]
-    names, facts = trained.data["class_names"], {"data": examination.chosen.what}
-    write_evaluation(folder / "report", examination.predictions, names, folder.absolute().name, facts)
+    names, told = trained.data["class_names"], {"data": examination.chosen.what}
+    write_evaluation(files.report, examination.predictions, names, files.name, told)
     return []

@@ -10,7 +10,7 @@ import numpy as np
 
 from trainer.checkpoint import Checkpoints, Snapshot, read
 from trainer.errors import InkwellError
-from trainer.runs.directory import HISTORY
+from trainer.runs.files import HISTORY
 from trainer.tasks.classification import Classification
 from trainer.tasks.task import logged_names
 

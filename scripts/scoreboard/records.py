@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scripts.scoreboard.goals import GOALS, ZOO
-from trainer.config.schema import DataConfig, read_toml, resolve
-from trainer.errors import InkwellError, UsageError
+from trainer.config.schema import DataConfig, resolve
+from trainer.errors import InkwellError
 from trainer.files import to_json
-from trainer.runs.directory import CONFIG, RESULT, read_json
+from trainer.runs.files import REPORT, RunFiles
 
 ROBUSTNESS = "robustness.csv"
 
@@ -38,11 +38,11 @@ def record(run_dir: Path, recipe: str, machine: str) -> dict[str, Any]:
         machine: What the run was made on, for people.
 
     Raises:
-        UsageError: If the run is not finished.
+        UsageError: If it is no run directory, or the run is not finished.
+        InkwellError: If its files are damaged, or of another layout.
     """
-    if not (run_dir / RESULT).is_file():
-        raise UsageError(f"{run_dir} is no finished run: it has no {RESULT}")
-    result, run = read_json(run_dir / RESULT), read_json(run_dir / "run.json")
+    files = RunFiles(run_dir)
+    result = files.finished()
     return {
         "recipe": recipe,
         "seed": result["seed"],
@@ -53,20 +53,20 @@ def record(run_dir: Path, recipe: str, machine: str) -> dict[str, Any]:
         "val_accuracy": result["best"]["val_accuracy"],
         "best_epoch": result["best"]["epoch"],
         "test_images": result["data"]["test"],
-        "corruptions": _corruptions(run_dir / "report" / ROBUSTNESS),
+        "corruptions": _corruptions(files.report / ROBUSTNESS),
         **{f"test_{name}": result["test"].get(name) for name in SCORES},
         "data_digest": result["data"]["digest"],
         "versions": result["versions"],
-        "commit": run.get("git_commit"),
-        "config": resolve([read_toml(run_dir / CONFIG), {"data": {"folder": DataConfig.folder}}]).to_toml(),
+        "commit": files.run.git_commit,
+        "config": resolve([files.config, {"data": {"folder": DataConfig.folder}}]).to_toml(),
         "machine": machine,
-        "date": time.strftime("%Y-%m-%d", time.gmtime(run["ended"])),
+        "date": time.strftime("%Y-%m-%d", time.gmtime(files.run.ended)),
     }
 
 
 def is_examined(run_dir: Path) -> bool:
     """Return whether `evaluate.py --robustness` has looked at a run."""
-    return (run_dir / "report" / ROBUSTNESS).exists()
+    return (run_dir / REPORT / ROBUSTNESS).exists()
 
 
 def _corruptions(file: Path) -> list[dict[str, Any]]:

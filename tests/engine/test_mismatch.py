@@ -14,7 +14,7 @@ import pytest
 from conftest import SILENT, Done, make_images, run_script
 
 from trainer.errors import CheckpointError
-from trainer.runs.manifest import differences
+from trainer.runs.find import differences
 
 EPOCHS = 2
 
@@ -77,7 +77,7 @@ DIFFERENCES = {
 
 @pytest.mark.parametrize(("arguments", "said"), DIFFERENCES.items(), ids=[" ".join(flags) for flags in DIFFERENCES])
 def test_another_configuration_is_refused_with_the_difference(workshop, arguments, said):
-    expected = f"run was started otherwise ({said}); --resume-anyway goes on as told now"
+    expected = f"cannot resume run: its configuration differs ({said}); --resume-anyway accepts that"
     assert refusal(workshop, *arguments, status=2) == expected
 
 
@@ -108,7 +108,7 @@ def test_data_that_changed_under_the_same_name_are_refused_with_both_digests(fol
     said = refusal(folder, "--epochs", "3", status=1)
     digests = re.fullmatch(
         r"the run was trained on other data: data.npz (\w{12})…, now data.npz (\w{12})…; "
-        "--resume-anyway goes on with these",
+        "--resume-anyway resumes it with these",
         said,
     )
     assert digests
@@ -130,7 +130,7 @@ def test_a_run_goes_on_with_changed_data_if_it_is_told_to(folder):
 def test_changed_data_of_another_size_are_refused_even_if_it_is_told_to(folder):
     replace_data(folder, count=400)
     said = refusal(folder, "--epochs", "3", "--resume-anyway", status=1)
-    assert said == "the checkpoint's epochs have 2 steps, those of this run 3"
+    assert said.startswith("the checkpoint's epochs have 2 steps, those of this run 3; ")
 
 
 def test_only_plugins_that_only_watch_may_have_other_arguments():
@@ -173,7 +173,7 @@ def weights(model) -> Sequence[bytes]:
             r"checkpoint \S+ does not fit: "
             r"it has dense/kernel float32\[144, 4\], the model needs dense/kernel float32\[144, 5\]",
         ),
-        ({"seed": 1}, "the run was started with seed 0, now it is 1; --resume-anyway goes on with this"),
+        ({"seed": 1}, "the run was started with seed 0, now it is 1; --resume-anyway resumes it with this"),
         (
             {"data": {"name": "new", "digest": "4567"}},
             "the run was trained on other data: data without a name of no known content, now new 4567…; .*",

@@ -45,7 +45,7 @@ def test_a_signal_saves_the_weights_and_sets_the_exit_status(tmp_path, number, s
     done = fit(tmp_path, "--plugin", f"sender:number={int(number)}")
     assert done.returncode == status
     assert done.stdout == ""
-    assert "step 3 is saved; go on with --resume run" in done.stderr
+    assert "step 3 is saved; resume with --resume run" in done.stderr
     assert "Traceback" not in done.stderr
     run = tmp_path / "run"
     last = run / "checkpoints" / (run / "checkpoints" / "last").read_text().strip()

@@ -7,20 +7,22 @@ import math
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from plugins.mlflow import facts, journal
+from plugins.mlflow import fields, journal
 from plugins.mlflow.journal import Journal, Mark
 from plugins.mlflow.mirror import is_current, reason
 from plugins.mlflow.points import Earlier, Point, allowed, of_line, ranges
 from plugins.mlflow.state import Settings, State, ui_command
 from plugins.mlflow.store import Store
 from plugins.mlflow.sync import Busy, behind, bring_up_to_date
-from trainer.run import process_facts
+from trainer.checkpoint import LAYOUT
+from trainer.runs.process import this_process
 from trainer.runs.provenance import git_commit, provenance, without_password
 
 
@@ -158,11 +160,10 @@ def test_a_password_is_shown_nowhere():
     assert "secret" not in reason(OSError(f"cannot reach {uri}"))
 
 
-def test_configuration_becomes_parameters(tmp_path):
+def test_configuration_becomes_parameters():
     uri = "http://me:secret@host"
     text = f'long = "{"x" * 7000}"\n[plugins.mlflow]\ntracking_uri = "{uri}"\n[a]\nb = [1, 2]\n"odd key!" = true\n'
-    (tmp_path / "config.toml").write_text(text)
-    assert facts.params(tmp_path) == {
+    assert fields.params(tomllib.loads(text)) == {
         "long": "x" * 6000,
         "plugins.mlflow.tracking_uri": "http://me:***@host",
         "a.b": "[1, 2]",
@@ -171,11 +172,11 @@ def test_configuration_becomes_parameters(tmp_path):
 
 
 def test_the_digest_of_a_dataset_is_ours_and_fits():
-    made = facts.dataset({"name": "mnist", "digest": "ab" * 32, "train": 55000, "input_shape": [28, 28, 1]})
+    made = fields.dataset({"name": "mnist", "digest": "ab" * 32, "train": 55000, "input_shape": [28, 28, 1]})
     assert made is not None
     assert made["digest"] == "ab" * 18
     assert json.loads(made["profile"])["train"] == 55000
-    assert facts.dataset({"name": "stream"}) is None
+    assert fields.dataset({"name": "stream"}) is None
 
 
 # Where a run is mirrored
@@ -184,7 +185,8 @@ def test_the_digest_of_a_dataset_is_ours_and_fits():
 def known(run_dir: Path, **changes: Any) -> Path:
     """Make a run directory whose process is gone."""
     run_dir.mkdir(parents=True)
-    values = {"id": "1", "started": "2026-01-01T00:00:00+0000", "status": "running", **process_facts(), "data": {}}
+    identity = {"layout": LAYOUT, "id": "1", "started": "2026-01-01T00:00:00+0000"}
+    values = {**identity, "status": "running", **this_process(), "data": {}}
     (run_dir / "run.json").write_text(json.dumps(values | {"boot_id": "another"} | changes))
     (run_dir / "config.toml").touch()
     (run_dir / "history.jsonl").touch()
@@ -243,16 +245,15 @@ def test_the_command_that_shows_a_run_is_quoted(tmp_path):
 def test_runs_that_are_over_are_found_and_living_ones_left_alone(tmp_path):
     for name in ("killed", "failed", "done"):
         known(tmp_path / name, status={"killed": "running"}.get(name, name))
-    known(tmp_path / "living", pid=os.getppid(), boot_id=process_facts()["boot_id"])
+    known(tmp_path / "living", pid=os.getppid(), boot_id=this_process()["boot_id"])
     known(tmp_path / "elsewhere", host="another")
     State(complete="done").write(tmp_path / "done")
     (known(tmp_path / "unmirrored") / "mlflow.json").unlink()
     (known(tmp_path / "damaged") / "run.json").write_text("{")
-    here = process_facts()["host"]
-    assert [path.name for path in behind(tmp_path, here, models=False)] == ["done", "failed", "killed"]
+    assert [path.name for path in behind(tmp_path, models=False)] == ["done", "failed", "killed"]
     files = {name: (0, (tmp_path / "done" / name).stat().st_mtime_ns) for name in ("config.toml", "history.jsonl")}
     State(complete="done", files=files).write(tmp_path / "done")
-    assert [path.name for path in behind(tmp_path, here, models=True)] == ["failed", "killed"]
+    assert [path.name for path in behind(tmp_path, models=True)] == ["failed", "killed"]
     with pytest.raises(Busy, match="living is still running"):
         bring_up_to_date(tmp_path / "living")
 

@@ -16,7 +16,9 @@ from plugins.mlflow.plugin import Mlflow
 from plugins.mlflow.state import Settings, State, mirror_lock
 from plugins.mlflow.store import Store
 from plugins.mlflow.sync import Busy, bring_up_to_date
-from trainer.run import Run, process_facts
+from trainer.checkpoint import LAYOUT
+from trainer.run import Run
+from trainer.runs.process import this_process
 
 pytestmark = pytest.mark.slow
 Lines = list[dict[str, Any]]
@@ -48,13 +50,14 @@ def begin(root: Path, name: str, **changes: Any) -> Path:
     (run_dir / "history.jsonl").touch()
     data = {"name": "mnist", "digest": "ab" * 32, "train": 100, "input_shape": [28, 28, 1], "class_names": ["0"]}
     facts = {
+        "layout": LAYOUT,
         "id": f"{root}/{name}",
         "started": "2026-01-01T00:00:00+0000",
         "command": "fit.py --epochs 2",
         "data": data,
     }
     ending = {"status": "done", "stop_reason": "", "ended": 1767225700.5}
-    (run_dir / "run.json").write_text(json.dumps({**facts, **process_facts(), **ending, **changes}))
+    (run_dir / "run.json").write_text(json.dumps({**facts, **this_process(), **ending, **changes}))
     return run_dir
 
 

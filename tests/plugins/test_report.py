@@ -14,6 +14,7 @@ from test_report_plugin import CONFUSION, REST, predicted, validated
 
 from plugins.report.plugin import Plots
 from plugins.report.rebuild import rebuild, write_report
+from trainer.checkpoint import LAYOUT
 from trainer.errors import UsageError
 from trainer.run import Run
 
@@ -83,7 +84,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     (folder / "config.toml").write_text(CONFIG)
     known = {"command": f"fit.py {HOSTILE}", "versions": {"python": "3.11"}, "git_commit": "abc", "started": "today"}
-    (folder / "run.json").write_text(json.dumps({"status": "running", "data": DATA, **known}))
+    (folder / "run.json").write_text(json.dumps({"layout": LAYOUT, "status": "running", "data": DATA, **known}))
     result = {"test": {"accuracy": 0.996, "ece": 0.01, "nll": 0.02, "confusion": CONFUSION, "per_class": [{}] * 3}}
     history = [validated(number) for number in (1, 2, 3)]
     values = {"directory": folder, "history": history, "steps_per_epoch": 100, "result": {**result, **REST}}
@@ -163,7 +164,8 @@ def test_robustness_is_told_once_it_was_measured(report, tmp_path):
 
 def test_a_run_that_was_interrupted_has_a_page_that_says_so(tmp_path):
     (tmp_path / "config.toml").write_text(CONFIG)
-    (tmp_path / "run.json").write_text(json.dumps({"status": "interrupted", "stop_reason": "SIGTERM", "data": {}}))
+    known = {"layout": LAYOUT, "status": "interrupted", "stop_reason": "SIGTERM", "data": {}}
+    (tmp_path / "run.json").write_text(json.dumps(known))
     plugin, run = Plots(), Run(directory=tmp_path, history=[validated(1)], steps_per_epoch=100)
     plugin.on_fit_start(run)
     plugin.on_fit_end(run)

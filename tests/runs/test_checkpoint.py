@@ -285,7 +285,7 @@ def test_arrays_that_are_not_what_the_manifest_says_are_refused(saved):
     assert refusal(saved) == f"checkpoint {saved}: {STATE} does not hold what {MANIFEST} says"
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"format": 1}', '{"format": 2, "variables": []}', "\udcff"])
+@pytest.mark.parametrize("content", ["[]", "{", '{"layout": 2}', '{"layout": 3, "variables": []}', "\udcff"])
 def test_a_forged_manifest_is_refused(saved, content):
     (saved / MANIFEST).write_bytes(content.encode(errors="surrogateescape"))
     reseal(saved)
@@ -381,5 +381,5 @@ def test_what_a_killed_process_left_behind_is_in_nobodys_way(saved):
     shutil.copytree(saved, leftover)
     (leftover / STATE).write_bytes(b"half")
     path = write(Checkpoints(saved.parent), "epoch=0002-step=0000014", variables(1), {}, ["best", "last"])
-    assert json.loads((path / MANIFEST).read_text())["format"] == checkpoint.FORMAT
+    assert json.loads((path / MANIFEST).read_text())["layout"] == checkpoint.LAYOUT
     assert checkpoint.read(Checkpoints(saved.parent).role("last") or path).path == path

@@ -24,11 +24,14 @@ from conftest import ROOT, Variable
 import models  # noqa: F401  (fills the table of models)
 import plugins  # noqa: F401  (fills the table of plugins)
 from trainer import Plugin, Run, checkpoint
-from trainer.checkpoint import MANIFEST, STATE, SUMS, Checkpoints
-from trainer.errors import CheckpointError, UsageError
+from trainer.checkpoint import LAYOUT, MANIFEST, STATE, SUMS, Checkpoints
+from trainer.errors import CheckpointError, InkwellError, UsageError
 from trainer.registry import plugins as registry
 from trainer.runs import manifest as manifests
-from trainer.runs.trained import find_checkpoint, load_trained
+from trainer.runs.directory import RunDirectory
+from trainer.runs.find import find_checkpoint
+from trainer.runs.manifest import Manifest
+from trainer.runs.trained import load_trained
 
 
 def variables() -> list[Variable]:
@@ -135,7 +138,7 @@ def test_a_damaged_pointer_puts_no_sound_checkpoint_out_of_reach(tmp_path, conte
 @pointers
 def test_a_damaged_pointer_is_named_where_its_checkpoint_is_wanted(tmp_path, content):
     path = write(tmp_path / "run" / "checkpoints")
-    (tmp_path / "run" / "config.toml").touch()
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"layout": LAYOUT}))
     pointer = path.parent / "best"
     pointer.write_bytes(content)
     assert damage(lambda: find_checkpoint(tmp_path / "run")) == f"the pointer {pointer} is damaged"
@@ -311,13 +314,32 @@ def manifest(saved: Path, **changes: Any) -> bytes:
         b"null",
         b'"format variables"',
         b"\xff",
-        b'{"format": 1e999}',
+        b"{}",
+        b'{"layout": 2}',
         b"9" * 5000,
     ],
     ids=lambda content: repr(content[:20]),
 )
 def test_a_manifest_that_is_none_is_refused(saved, forged):
-    assert MANIFEST in refusal(reseal(saved, {MANIFEST: forged})) or b"format" in forged
+    path = reseal(saved, {MANIFEST: forged})
+    if forged == b"{}":  # a checkpoint of the first version had no number either
+        assert "it has layout 1" in message(lambda: checkpoint.read(path))
+    else:
+        assert MANIFEST in refusal(path)
+
+
+LAYOUTS = (1, 3, 2.0, True, None, "2", math.inf, [2], {}, "x\n" * 9999)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda value: repr(value)[:9])
+def test_another_layout_is_refused_in_one_line_that_says_so(saved, layout):
+    versions = {"inkwell-trainer": "0.1.0\n" * 99}
+    path = reseal(saved, {MANIFEST: manifest(saved, layout=layout, versions=versions)})
+    said = message(lambda: checkpoint.read(path))
+    assert said.startswith(f"cannot read checkpoint {saved}: it has layout ")
+    assert "written by Inkwell 0.1.0 0.1.0" in said
+    assert f"this version reads layout {LAYOUT}; " in said
+    assert len(said) < 500
 
 
 def test_half_a_character_which_could_never_be_written_again_is_refused(saved):
@@ -460,8 +482,13 @@ def facts(**changes: Any) -> dict[str, Any]:
     run = planned()
     run.epoch, run.step, run.validated, run.seconds, run.logs = 1, 7, 7, 0.5, {"loss": 0.5, "val_loss": 0.25}
     states = {"remembers": {"seen": 7}, "second": {"seen": 8}}
-    known = {**json.loads(json.dumps(manifests.facts(run, states))), **changes}
+    known = {**json.loads(json.dumps(Manifest.of(run, states).to_dict())), **changes}
     return {key: value for key, value in known.items() if value is not ...}
+
+
+def parsed(**changes: Any) -> Manifest:
+    """Return `facts` as they are read."""
+    return Manifest.parse(facts(**changes), "checkpoint x")
 
 
 NUMBERS = ("x", None, -1, 1.5, True, math.nan, math.inf, 10**30, [], {})
@@ -499,11 +526,12 @@ def test_every_fact_of_a_manifest_is_forged_here():
 def test_forged_facts_are_refused_before_anything_is_changed(key, value):
     run, both = planned(), [Remembers(), Remembers("second")]
 
-    def go_on() -> None:
-        manifests.check(run, facts(**{key: value}), anyway=False)
-        manifests.take_up(run, facts(**{key: value}), both, done=False)
+    def resume() -> None:
+        manifest = parsed(**{key: value})
+        manifests.check(run, manifest, anyway=False)
+        manifests.take_up(run, manifest, both, done=False)
 
-    assert len(message(go_on)) < 500
+    assert len(message(resume)) < 500
     assert run == planned()
     assert [plugin.seen for plugin in both] == [3, 3]
 
@@ -514,41 +542,32 @@ def test_forged_facts_are_refused_before_anything_is_changed(key, value):
     ids=repr,
 )
 def test_facts_that_contradict_one_another_are_refused(changes):
-    run = planned()
-    assert "contradict" in message(lambda: manifests.check(run, facts(**changes), anyway=True))
-    assert "contradict" in message(lambda: manifests.take_up(run, facts(**changes), [], done=False))
-    assert run == planned()
+    assert "contradict" in message(lambda: parsed(**changes))
 
 
 @pytest.mark.parametrize(("epoch", "step"), [(0, 0), (1, 0), (1, 1), (1, 10), (2, 10), (2, 11), (2, 20)])
 def test_an_epoch_is_in_progress_or_has_ended_or_is_about_to_begin(epoch, step):
-    manifests.check(planned(), facts(epoch=epoch, step=step, validated=0), anyway=False)
+    manifests.check(planned(), parsed(epoch=epoch, step=step, validated=0), anyway=False)
 
 
 def test_true_facts_are_taken_up():
     run, both = planned(), [Remembers(), Remembers("third")]
-    manifests.check(run, facts(), anyway=False)
-    manifests.take_up(run, facts(), both, done=False)
+    manifests.check(run, parsed(), anyway=False)
+    manifests.take_up(run, parsed(), both, done=False)
     assert (run.epoch, run.step, run.validated, run.seconds) == (1, 7, 7, 0.5)
     assert [plugin.seen for plugin in both] == [7, 3]
 
 
 def test_a_number_that_was_not_finite_is_so_again():
     run = planned()
-    manifests.take_up(run, facts(logs={"loss": 0.5, "val_loss": None}), [], done=False)
+    manifests.take_up(run, parsed(logs={"loss": 0.5, "val_loss": None}), [], done=False)
     assert run.logs["loss"] == 0.5
     assert math.isnan(run.logs["val_loss"])
 
 
-@pytest.mark.parametrize("value", [{}, [], None, 7, {"seen": 1, "format": 1}], ids=repr)
+@pytest.mark.parametrize("value", [{}, [], None, 7, {"seen": 1, "layout": LAYOUT}], ids=repr)
 def test_a_manifest_of_something_else_is_refused(value):
-    for act in (
-        lambda run: manifests.check(run, value, anyway=True),
-        lambda run: manifests.take_up(run, value, [], done=False),
-    ):
-        run = planned()
-        assert "does not hold what a run writes" in damage(lambda act=act, run=run: act(run))
-        assert run == planned()
+    assert "does not hold what a run writes" in damage(lambda: Manifest.parse(value, "checkpoint x"))
 
 
 class Picky(Remembers):
@@ -562,7 +581,7 @@ class Picky(Remembers):
 def test_a_plugin_that_cannot_take_back_its_state_is_named_and_the_others_stay_as_they_were():
     run, both = planned(), [Remembers(), Picky("second")]
     with pytest.raises(CheckpointError) as caught:
-        manifests.take_up(run, facts(), both, done=False)
+        manifests.take_up(run, parsed(), both, done=False)
     assert str(caught.value) == ("plugin 'second' cannot take back what the checkpoint says of it: ValueError: no such")
     assert run == planned()
     assert both[0].seen == 3
@@ -573,10 +592,10 @@ def test_a_plugin_that_cannot_take_back_its_state_is_named_and_the_others_stay_a
 def test_no_plugin_makes_anything_but_a_checkpoint_error_of_a_forged_state(name, state):
     plugin, run, fresh = registry.build(name), planned(), registry.build(name).state()
     with suppress(CheckpointError):
-        manifests.take_up(run, facts(plugins={name: state}), [plugin], done=False)
+        manifests.take_up(run, parsed(plugins={name: state}), [plugin], done=False)
     assert run.step == 7 or (run, plugin.state()) == (planned(), fresh)
     if fresh and not isinstance(state, dict):
-        assert damage(lambda: manifests.take_up(run, facts(plugins={name: state}), [plugin], done=False)) == (
+        assert damage(lambda: manifests.take_up(run, parsed(plugins={name: state}), [plugin], done=False)) == (
             f"plugin {name!r} cannot take back what the checkpoint says of it"
         )
 
@@ -586,10 +605,13 @@ def test_a_history_that_a_checkpoint_does_not_fit_is_refused_before_anything_is_
     history = tmp_path / "history.jsonl"
     if content is not None:
         history.write_bytes(content)
-    run, plugin = planned(tmp_path), Remembers()
-    assert damage(lambda: manifests.check(run, facts(history=2), anyway=False)).startswith(str(history))
-    assert damage(lambda: manifests.take_up(run, facts(history=2), [plugin], done=False)).startswith(str(history))
-    assert (run, plugin.seen) == (planned(tmp_path), 3)
+    run = planned(tmp_path)
+    assert damage(lambda: manifests.check(run, parsed(history=2), anyway=False)).startswith(str(history))
+    assert run == planned(tmp_path)
+    if content is not None:
+        with pytest.raises(InkwellError, match=f"^{history} "):
+            RunDirectory(tmp_path).cut_history(2)
+        assert history.read_bytes() == content
 
 
 LENET = {"model": {"name": "lenet"}}
@@ -616,7 +638,7 @@ SHAPE = {"digest": "0", "source_digest": "0", "input_shape": [12, 12, 1], "class
     ids=lambda changes: repr(changes)[:60],
 )
 def test_a_forged_origin_of_a_model_is_refused(saved, changes):
-    sound, forged = (manifest(saved, **{"config": LENET, "data": SHAPE, **new}) for new in ({}, changes))
+    sound, forged = (manifest(saved, **facts(**{"config": LENET, "data": SHAPE, **new})) for new in ({}, changes))
     assert str(saved) in message(lambda: load_trained(reseal(saved, {MANIFEST: forged})))
     assert "does not fit" not in message(lambda: load_trained(reseal(saved, {MANIFEST: forged})))
     assert "does not fit" in message(lambda: load_trained(reseal(saved, {MANIFEST: sound})))

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from conftest import ROOT, SILENT, Done, run_script
 
-from trainer.run import process_facts
+from trainer.checkpoint import LAYOUT
+from trainer.runs.process import this_process
 
 CONFIG = '[model]\nname = "{model}"\n[model.args]\n[data]\nname = "{data}"\n[training]\nseed = {seed}\n'
 
@@ -27,7 +28,7 @@ def write_run(
     folder = root / name
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text(CONFIG.format(model=model, data="mnist5k", seed=seed))
-    known = {"started": f"2026-11-{seed + 1:02d}T10:00:00+0000", **process_facts(), "status": status}
+    known = {"layout": LAYOUT, "started": f"2026-11-{seed + 1:02d}T10:00:00+0000", **this_process(), "status": status}
     (folder / "run.json").write_text(json.dumps({**known, "stop_reason": "", **facts}))
     line = {"kind": "epoch", "epoch": 1, "step": 32, "time": 1.0, "val_accuracy": 0.5}
     (folder / "history.jsonl").write_text(f'{json.dumps(line)}\n{{"kind": "batch", "st')

@@ -159,14 +159,14 @@ def test_a_table_has_names_to_the_left_and_numbers_to_the_right():
 
 
 def test_an_aged_run_has_the_counters_of_a_long_one(tmp_path):
-    from trainer.checkpoint import Checkpoints, Snapshot, read
+    from trainer.checkpoint import LAYOUT, Checkpoints, Snapshot, read
 
     run = tmp_path / "run"
     checkpoints = Checkpoints(run / "checkpoints")
     run.mkdir()
     names = [("c1/kernel", "float32"), ("adam/iteration", "int64")]
     variables = [{"name": name, "shape": [], "dtype": dtype} for name, dtype in names]
-    manifest = {"format": 1, "step": 4, "steps_per_epoch": 32, "data": {"train": 4000}, "variables": variables}
+    manifest = {"layout": LAYOUT, "step": 4, "steps_per_epoch": 32, "data": {"train": 4000}, "variables": variables}
     arrays = [np.float32(0.5), np.int64(4)]
     checkpoints.write(Snapshot("epoch=0001-step=0000004", arrays, manifest), ["last"])
     assert import_module("benchmarks.resume").age(run, 400) == 12

@@ -8,14 +8,14 @@ checkpoints/
   best, last, previous   text files (pointers) that name a checkpoint, replaced atomically
 """
 
-from trainer.checkpoint.content import FORMAT, MANIFEST, STATE, SUMS, Checkpoint, Snapshot, snapshot
+from trainer.checkpoint.content import LAYOUT, MANIFEST, STATE, SUMS, Checkpoint, Snapshot, snapshot
 from trainer.checkpoint.fitting import check_fits, is_finite, restore
 from trainer.checkpoint.folder import Checkpoints, step_of
-from trainer.checkpoint.manifest import conform, in_line
+from trainer.checkpoint.manifest import check_layout, conform, in_line
 from trainer.checkpoint.reading import read
 
 __all__ = [
-    "FORMAT",
+    "LAYOUT",
     "MANIFEST",
     "STATE",
     "SUMS",
@@ -23,6 +23,7 @@ __all__ = [
     "Checkpoints",
     "Snapshot",
     "check_fits",
+    "check_layout",
     "conform",
     "in_line",
     "is_finite",

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-FORMAT = 1
+LAYOUT = 2
+"""The layout of a checkpoint and of a run directory, noted in both; every change of it raises the number.
+
+Inkwell 0.1 noted none in its runs: that is layout 1.
+"""
 STATE, MANIFEST, SUMS = "state.npz", "manifest.json", "SHA256SUMS"
 LIMITS = {STATE: 4 * 2**30, MANIFEST: 16 * 2**20, SUMS: 1024}
 """The files of a checkpoint and their limits in bytes: what is longer is forged, and is not read into memory."""
@@ -55,7 +59,7 @@ def snapshot(name: str, variables: Sequence[Any], facts: Mapping[str, Any]) -> S
         variables: Keras variables: model, optimizer, metrics of the epoch in progress.
         facts: What else to keep, as JSON can hold it; must not change afterwards.
     """
-    manifest = {"format": FORMAT, **facts, "variables": describe(variables)}
+    manifest = {"layout": LAYOUT, **facts, "variables": describe(variables)}
     return Snapshot(name, [_value(variable) for variable in variables], manifest)
 
 

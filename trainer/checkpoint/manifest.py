@@ -1,14 +1,15 @@
-"""What `manifest.json` says, which may be forged or of another version."""
+"""Checks of `manifest.json`, which may be forged or of another version."""
 
 from __future__ import annotations
 
 import json
 import reprlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trainer.checkpoint.content import FORMAT, MANIFEST
-from trainer.errors import CheckpointError, explain, first_line
+from trainer.checkpoint.content import LAYOUT, MANIFEST
+from trainer.errors import CheckpointError, LayoutError, explain, first_line
 
 T = TypeVar("T")
 
@@ -17,18 +18,41 @@ def parse_manifest(path: Path, content: bytes) -> dict[str, Any]:
     """Return the content of the `manifest.json` in `path`, with a list of its variables at least.
 
     Raises:
-        CheckpointError: If it cannot be read, says nothing of variables, or is of another format.
+        CheckpointError: If it cannot be read, or says nothing of variables.
+        LayoutError: If another version wrote it.
     """
     try:
         manifest = json.loads(content)
         json.dumps(manifest, ensure_ascii=False).encode()  # half a character could be read and never written again
-        written = manifest["format"]
+        check_layout(f"checkpoint {path}", manifest)
         _ = [(variable["name"], variable["shape"], variable["dtype"]) for variable in manifest["variables"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"checkpoint {path}: {MANIFEST} cannot be read: {first_line(error)}") from error
-    if written != FORMAT:
-        raise CheckpointError(f"checkpoint {path} has format {written}, this version reads {FORMAT}")
     return manifest
+
+
+def check_layout(what: str, written: Any) -> None:
+    """Refuse what an older or newer version wrote.
+
+    Args:
+        what: What is being read, for the message: `runs/x`, `checkpoint runs/x/checkpoints/…`.
+        written: The content of `run.json` or `manifest.json`; anything but a table is for others to refuse.
+
+    Raises:
+        LayoutError: If its layout is not `LAYOUT`; the message names the version that wrote it, and what to do.
+    """
+    if not isinstance(written, Mapping):
+        return
+    layout = written.get("layout", 1)
+    if type(layout) is int and layout == LAYOUT:
+        return
+    versions = written.get("versions")
+    version = versions.get("inkwell-trainer") if isinstance(versions, Mapping) else None
+    author = f"Inkwell {in_line(version)}" if version else "another version of Inkwell"
+    raise LayoutError(
+        f"cannot read {what}: it has layout {in_line(layout)}, written by {author}; this version reads layout "
+        f"{LAYOUT}; read it with the version that wrote it, or train it again"
+    )
 
 
 def conform(schema: type[T], values: Any, whose: str) -> T:

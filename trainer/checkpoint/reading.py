@@ -10,6 +10,7 @@ from trainer.checkpoint.archive import typed, unpack
 from trainer.checkpoint.content import LIMITS, MANIFEST, STATE, SUMS, Checkpoint
 from trainer.checkpoint.manifest import parse_manifest
 from trainer.errors import CheckpointError
+from trainer.files import read_bounded
 
 
 def read(path: Path) -> Checkpoint:
@@ -37,19 +38,6 @@ def read(path: Path) -> Checkpoint:
     if held != [(variable["shape"], variable["dtype"]) for variable in manifest["variables"]]:
         raise CheckpointError(f"checkpoint {path}: {STATE} does not hold what {MANIFEST} says")
     return Checkpoint(path, manifest, arrays)
-
-
-def read_bounded(path: Path, limit: int) -> bytes:
-    """Return what a file holds.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is no file, such as a device, which never ends, or longer than `limit`.
-    """
-    size = path.stat().st_size
-    if not path.is_file() or size > limit:
-        raise ValueError(f"{path.name} is not a file of at most {limit:,} bytes")
-    return path.read_bytes()
 
 
 def sums_of(files: Mapping[str, bytes]) -> bytes:

@@ -9,10 +9,10 @@ from trainer.console.tables import count
 from trainer.plugin import Every, Plugin, overrides
 
 if TYPE_CHECKING:
-    from trainer.checkpoint import Checkpoint
     from trainer.engine.learning_rate import LearningRate
     from trainer.engine.loop import Course
     from trainer.run import Run
+    from trainer.runs.manifest import Saved
 
 SAMPLES = 21
 """Steps at which a schedule is looked at, evenly spread over the run."""
@@ -24,7 +24,7 @@ def plan(
     plugins: Sequence[Plugin],
     rate: LearningRate,
     space: str,
-    saved: Checkpoint | None,
+    saved: Saved | None,
 ) -> list[tuple[str, str]]:
     """Return what a run is going to do, as rows of label and text.
 
@@ -34,7 +34,7 @@ def plan(
         plugins: Its plugins, in order.
         rate: Its learning rate.
         space: What checkpoints need; see `trainer.engine.preflight.check_space`.
-        saved: The checkpoint that the run goes on from, if it is resumed.
+        saved: The checkpoint to resume from, if the run is resumed.
     """
     assert run.model is not None
     epochs = f"{count(run.epochs, 'epoch')} of {run.steps_per_epoch:,}"
@@ -53,7 +53,8 @@ def plan(
     if course.durations.max_time is not None:
         rows.insert(2, ("time limit", f"{course.durations.max_time:g} s"))
     if saved is not None:
-        rows.insert(0, ("resumed", f"from step {saved.manifest['step']:,} in epoch {saved.manifest['epoch']}"))
+        counters = saved.manifest.counters
+        rows.insert(0, ("resumed", f"from step {counters.step:,} in epoch {counters.epoch}"))
     return rows
 
 

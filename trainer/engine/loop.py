@@ -270,7 +270,9 @@ class Loop:
         if roles and self.recorder.keeps(roles) and not run.failed:
             with self.ledger("checkpoints"):
                 name = f"epoch={run.epoch:04d}-step={run.step:07d}{'-unfinished' if run.unfinished else ''}"
-                state = checkpoint.snapshot(name, self.variables, manifest.facts(run, self.hooks.states()))
+                state = checkpoint.snapshot(
+                    name, self.variables, manifest.Manifest.of(run, self.hooks.states()).to_dict()
+                )
                 self.recorder.save(state, roles, drops)
 
     def save_after_exception(self) -> None:
@@ -296,7 +298,7 @@ class Loop:
         run.warn(f"{asked.reason}: back to step {run.step}, to continue without {in_words(asked.skip)}{slower}")
         self.start(run.step)
 
-    def take_up(self, saved: checkpoint.Checkpoint, done: bool = False) -> None:
+    def take_up(self, saved: manifest.Saved, done: bool = False) -> None:
         """Set everything as a checkpoint has it, and cut the history back to it.
 
         Args:
@@ -307,9 +309,9 @@ class Loop:
             CheckpointError: If it does not fit.
             InkwellError: If the history is shorter than the checkpoint says.
         """
-        checkpoint.restore(saved, self.variables)
+        checkpoint.restore(saved.checkpoint, self.variables)
         manifest.take_up(self.run, saved.manifest, self.hooks.plugins, done)
-        self.recorder.cut_history(saved.manifest["history"])
+        self.recorder.cut_history(saved.manifest.history)
 
 
 @contextmanager

@@ -18,11 +18,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 from trainer.run import Run
+from trainer.runs.manifest import CTRL_C, STOP_FILE, TERMINATED
 
 STOP = "STOP"
-STOP_REASON = "stopped by the file STOP"
-STOPPING = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}
-REASONS = (STOP_REASON, *STOPPING.values())
+STOPPING = {signal.SIGINT: CTRL_C, signal.SIGTERM: TERMINATED}
 SAVING = getattr(signal, "SIGUSR1", None)  # Windows has none
 
 
@@ -62,4 +61,4 @@ def look_outside(run: Run) -> None:
     if run.directory is not None and (run.directory / STOP).exists():
         (run.directory / STOP).unlink()
         run.inbox.signal = signal.SIGTERM
-        run.stop(STOP_REASON)
+        run.stop(STOP_FILE)

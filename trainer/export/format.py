@@ -12,7 +12,7 @@ import numpy as np
 
 from trainer.checkpoint import read
 from trainer.errors import UsageError
-from trainer.runs.result import versions
+from trainer.runs.provenance import versions
 
 if TYPE_CHECKING:
     import keras

@@ -1,9 +1,10 @@
-"""The run directory: the truth about a run, which trackers mirror.
+"""The run directory: the truth about a run, which trackers mirror. `trainer.runs.files` reads it.
 
 runs/<name>/
-  config.toml     the resolved configuration, written before step 0
-  run.json        status, process, host, command, git commit, versions, data, and what plugins noted
-  history.jsonl   one JSON object a line: batches, validations and epochs, with its `time` in Unix seconds
+  config.toml     the resolved configuration, written before step 0; empty for a `Trainer` without configuration
+  model.json      the Keras config of the model, if there is no configuration that names it
+  run.json        layout, status, process, host, command, git commit, versions, data, and the notes of plugins
+  history.jsonl   one JSON object per line: batches, validations and epochs, with its `time` in Unix seconds
   checkpoints/    see `trainer.checkpoint`
   report/         pictures and tables
   error.log       tracebacks of plugins that failed, if any did
@@ -12,7 +13,6 @@ runs/<name>/
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -21,18 +21,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from trainer.checkpoint import Checkpoints
-from trainer.errors import InkwellError, UsageError, first_line
+from trainer.checkpoint import LAYOUT, Checkpoints
+from trainer.errors import InkwellError, UsageError
 from trainer.files import check_new, to_json, write_atomic
-from trainer.run import Run, process_facts
+from trainer.run import Run
+from trainer.runs.files import CHECKPOINTS, CONFIG, HISTORY, MODEL, RESULT, RUN, RunFiles, RunRecord
+from trainer.runs.history import parse_lines, whole_lines
+from trainer.runs.process import this_process
 from trainer.runs.provenance import provenance
 
-CONFIG, RUN, HISTORY, RESULT, ERRORS = "config.toml", "run.json", "history.jsonl", "result.json", "error.log"
-CHECKPOINTS = "checkpoints"
-STATE = ("status", "stop_reason", "ended", "data")
-"""Keys of `run.json` that change with the run; it `ended` in Unix seconds, None while it goes on."""
+ERRORS = "error.log"
 ANOTHER = "choose another with --run-dir"
 
 
@@ -55,17 +53,17 @@ def check_free(path: Path) -> None:
     check_new(path, "run directory", ANOTHER)
 
 
-def check_ended(path: Path) -> dict[str, Any]:
-    """Refuse to go on with a run that is still going on; return what its `run.json` says.
+def check_ended(path: Path) -> RunRecord:
+    """Refuse to resume a run that is still running; return its `run.json`.
 
     Raises:
-        UsageError: If the process of the run is still alive.
-        InkwellError: If `run.json` cannot be read.
+        UsageError: If `path` is no run directory, or the process of the run is still alive.
+        InkwellError: If `run.json` is damaged, or of another layout.
     """
-    facts = read_json(path / RUN)
-    if facts.get("status") == "running" and is_alive(facts):
-        raise UsageError(f"run {path} is still running as process {facts['pid']}")
-    return facts
+    files = RunFiles(path)
+    if files.status() == "running":
+        raise UsageError(f"run {path} is still running as process {files.run.pid}; wait for its end, or stop it first")
+    return files.run
 
 
 class RunDirectory:
@@ -73,16 +71,22 @@ class RunDirectory:
 
     Args:
         path: The directory; see `create` and `reopen`.
-        known: What `run.json` said when the run was last active: its `id`, and when it `started` (local time in
-            ISO 8601); default: a new run that starts now.
+        before: The `run.json` of the run when it was last active; default: a new run, which starts now.
+
+    Attributes:
+        notes: Notes that plugins kept in `run.json` when the run was last active.
     """
 
-    def __init__(self, path: Path, known: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: Path, before: RunRecord | None = None) -> None:
         self.path = path.absolute()
         self.checkpoints = Checkpoints(self.path / CHECKPOINTS)
-        fresh = {"id": uuid.uuid4().hex, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        kept = {key: (known or {}).get(key) or value for key, value in fresh.items()}
-        self._facts = {"name": self.path.name, **kept, **process_facts(), **provenance()}
+        before = before or RunRecord()
+        self.notes = dict(before.notes)
+        identity = {
+            "id": before.id or uuid.uuid4().hex,
+            "started": before.started or time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        self._fixed = {"layout": LAYOUT, "name": self.path.name, **identity, **this_process(), **provenance()}
         self._ended: float | None = None
         self._unwritten = ""
 
@@ -105,24 +109,32 @@ class RunDirectory:
 
     @classmethod
     def reopen(cls, path: Path) -> RunDirectory:
-        """Open the directory of a run that is to go on, and delete what a killed process left half-written.
+        """Open the directory of a run to resume, and delete what a killed process left half-written.
 
         Raises:
-            UsageError: If the process of the run is still alive.
-            InkwellError: If `run.json` cannot be read.
+            UsageError: If it is no run directory, or the process of the run is still alive.
+            InkwellError: If `run.json` is damaged, or of another layout.
         """
         directory = cls(path, check_ended(path))
         directory.checkpoints.clean()
         return directory
 
-    def start(self, run: Run, config: str, keep: bool = False) -> None:
-        """Write `config.toml` and `run.json`; on failure the directory is removed again, unless `keep`.
+    def start(self, run: Run, config: str, model: str = "", keep: bool = False) -> None:
+        """Write the files of a run that begins or is resumed.
+
+        Args:
+            run: The run.
+            config: The text of `config.toml`; empty for a `Trainer` without configuration.
+            model: The text of `model.json`, the Keras config of the model; empty: there is no such file.
+            keep: Keep the directory on failure; default: it is removed again.
 
         Raises:
             InkwellError: If the disk is full or read-only.
         """
         try:
             write_atomic(self.path / CONFIG, config)
+            if model:
+                write_atomic(self.path / MODEL, model)
             (self.path / HISTORY).touch()
             self.update(run)
         except OSError as error:
@@ -130,23 +142,20 @@ class RunDirectory:
                 shutil.rmtree(self.path, ignore_errors=True)
             raise InkwellError(f"run directory {self.path} cannot be written: {error.strerror}") from error
 
-    def notes(self) -> dict[str, Any]:
-        """Return what plugins noted in `run.json` when the run was last active."""
-        own = {*self._facts, *STATE}
-        return {key: value for key, value in read_json(self.path / RUN).items() if key not in own}
-
-    def cut_history(self, lines: int) -> list[dict[str, Any]]:
-        """Cut `history.jsonl` back to its first `lines` lines and return them; a result is taken back.
+    def cut_history(self, count: int) -> list[dict[str, Any]]:
+        """Cut `history.jsonl` back to its first `count` lines and return them; a result is taken back.
 
         Raises:
-            InkwellError: If there are fewer lines.
+            InkwellError: If there are fewer, or one of them is damaged; nothing was changed then.
         """
-        kept = (self.path / HISTORY).read_bytes().splitlines(keepends=True)[:lines]
-        if len(kept) < lines or not all(line.endswith(b"\n") for line in kept):
-            raise InkwellError(f"{self.path / HISTORY} has fewer than the {lines} lines that the checkpoint counts")
-        write_atomic(self.path / HISTORY, b"".join(kept).decode())
+        path = self.path / HISTORY
+        lines = whole_lines(path.read_bytes())[:count]
+        if len(lines) < count:
+            raise InkwellError(f"{path} has {len(lines):,} lines, the checkpoint counts {count:,}")
+        values = parse_lines(lines, path)
+        write_atomic(path, b"".join(lines))
         (self.path / RESULT).unlink(missing_ok=True)
-        return [json.loads(line) for line in kept]
+        return values
 
     def update(self, run: Run) -> None:
         """Write `run.json` as `run` stands now.
@@ -155,8 +164,8 @@ class RunDirectory:
             OSError: If it cannot be written; the old file is intact.
         """
         self._ended = None if run.status == "running" else self._ended or time.time()
-        state = dict(zip(STATE, (run.status, run.stop_reason, self._ended, dict(run.data)), strict=True))
-        write_atomic(self.path / RUN, to_json({**self._facts, **state, **run.notebook.notes}))
+        state = {"status": run.status, "stop_reason": run.stop_reason, "ended": self._ended, "data": dict(run.data)}
+        write_atomic(self.path / RUN, to_json({**self._fixed, **state, **run.notebook.notes}))
 
     def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Append lines to `history.jsonl`; what a full disk refuses is kept and written with the next ones.
@@ -195,39 +204,3 @@ class RunDirectory:
             write_atomic(self.path / RESULT, to_json(result))
         except OSError as error:
             raise InkwellError(f"the result cannot be written to {self.path}: {error.strerror}") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON file of a run directory.
-
-    Raises:
-        InkwellError: If it is missing or damaged.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
-    if not isinstance(values, dict):
-        raise InkwellError(f"{path} is damaged: it holds no table")
-    return values
-
-
-def is_alive(facts: Mapping[str, Any]) -> bool:
-    """Return whether the process of a `run.json` lives on this machine, started since its last boot."""
-    here = process_facts()
-    pid = facts.get("pid")
-    if (facts.get("host"), facts.get("boot_id")) != (here["host"], here["boot_id"]) or pid == here["pid"]:
-        return False
-    return isinstance(pid, int) and 0 < pid < 2**31 and psutil.pid_exists(pid)
-
-
-def newest_done(root: Path) -> Path:
-    """Return the run under `root` whose `result.json` is the newest.
-
-    Raises:
-        UsageError: If no run is done.
-    """
-    results = sorted(root.glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime)
-    if not results:
-        raise UsageError(f"no finished run under {root}; train one with scripts/fit.py, or name one")
-    return results[-1].parent

@@ -1,31 +1,34 @@
-"""What of a run goes into a checkpoint besides its variables, and how it is taken up again."""
+"""The manifest of a checkpoint: what a run saves besides its variables, and how a resumed run takes it up."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from pydantic import AfterValidator, Field
 
-from trainer.checkpoint import conform, in_line
-from trainer.config.schema import read_toml
-from trainer.engine.signals import REASONS
-from trainer.errors import CheckpointError, UsageError, first_line
+from trainer import checkpoint
+from trainer.checkpoint import Checkpoint, conform, in_line
+from trainer.errors import CheckpointError, InkwellError, first_line
 from trainer.plugin import Plugin
-from trainer.run import Rewind, Run
-from trainer.runs.directory import CONFIG, HISTORY
-from trainer.runs.result import versions
+from trainer.run import Counters, Rewind, Run
+from trainer.runs.files import HISTORY
+from trainer.runs.history import parse_lines, whole_lines
+from trainer.runs.provenance import versions
+
+STOP_FILE, CTRL_C, TERMINATED = "stopped by the file STOP", "stopped by Ctrl-C", "stopped by SIGTERM"
+"""Reasons to stop that come from outside: a run that is resumed does not remember them."""
 
 Whole = Annotated[int, Field(strict=True)]
-Count = Annotated[Whole, Field(ge=0, le=2**53)]
+Tally = Annotated[Whole, Field(ge=0, le=2**53)]
 Seconds = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
-Number = Annotated[float, Field(strict=True)] | None
+Logged = Annotated[float, Field(strict=True)] | None
 """A number of the logs; None is one that is not finite, which JSON has no word for."""
 
 
@@ -37,129 +40,157 @@ def _in_range(rewind: Rewind) -> Rewind:
     return rewind
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Counters:
-    """Fields of `Run` that go on where they were."""
-
-    epoch: Count
-    step: Count
-    images: Count
-    seconds: Seconds
-    epoch_seconds: Seconds
-    step_seconds: Seconds
-    validated: Count
-    unfinished: Annotated[bool, Field(strict=True)]
-    recoveries: list[Annotated[Rewind, AfterValidator(_in_range)]]
+_STRICT: Mapping[Any, Any] = {
+    int: Tally,
+    float: Seconds,
+    bool: Annotated[bool, Field(strict=True)],
+    list[Rewind]: list[Annotated[Rewind, AfterValidator(_in_range)]],
+}
+"""What a counter may be in a file that may be forged, by its type."""
+_CheckedCounters: type[Any] = dataclasses.make_dataclass(
+    "_CheckedCounters", [(name, _STRICT[kind]) for name, kind in get_type_hints(Counters).items()]
+)
 
 
-COUNTERS = tuple(field.name for field in dataclasses.fields(Counters))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Facts(Counters):
-    """What a checkpoint's manifest says of a run besides its variables.
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a checkpoint says of its run.
 
     Attributes:
-        stop_reason: Why training was over; empty if it was to go on.
+        counters: How far the run had come.
+        stop_reason: Reason for the end of training; empty if it was not over.
+        seed: Seed of data order and augmentation.
+        steps_per_epoch: Optimizer steps in one epoch.
         history: Lines of `history.jsonl`.
-        plugins: What each plugin must remember, by name.
+        logs: Numbers of the latest epoch and validation.
+        plugins: State of each plugin, by name.
+        data: Name, digest, sizes and class names of the data, as far as they are known.
+        config: The configuration as nested plain values; empty for a `Trainer` without configuration.
+        versions: Versions of Python and packages.
     """
 
+    counters: Counters
     stop_reason: str
     seed: Whole
-    steps_per_epoch: Annotated[Count, Field(ge=1)]
-    history: Count
-    logs: dict[str, Number]
+    steps_per_epoch: Annotated[Tally, Field(ge=1)]
+    history: Tally
+    logs: dict[str, Logged]
     plugins: dict[str, Any]
     data: dict[str, Any]
     config: dict[str, Any]
     versions: dict[str, str]
 
+    @classmethod
+    def of(cls, run: Run, states: Mapping[str, Any]) -> Manifest:
+        """Return the manifest of a run as it stands.
 
-def facts(run: Run, states: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a checkpoint's manifest says of a run, as JSON can hold it.
+        Args:
+            run: The run.
+            states: The state of each plugin, by name.
+        """
+        outside = run.stop_reason in (STOP_FILE, CTRL_C, TERMINATED)
+        return cls(
+            counters=Counters(**{name: getattr(run, name) for name in COUNTERS}),
+            stop_reason="" if run.status != "running" or outside else run.stop_reason,
+            seed=run.seed,
+            steps_per_epoch=run.steps_per_epoch,
+            history=len(run.history),
+            logs=dict(run.logs),
+            plugins=dict(states),
+            data=dict(run.data),
+            config=dict(run.config),
+            versions=versions(),
+        )
 
-    Args:
-        run: The run.
-        states: What each plugin must remember, by name.
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], whose: str) -> Manifest:
+        """Return the manifest that `to_dict` once returned.
+
+        Args:
+            values: The content of `manifest.json`, which may be forged.
+            whose: The checkpoint, for messages.
+
+        Raises:
+            CheckpointError: If a value is missing, of the wrong type or out of range, or values contradict each other.
+        """
+        counters = Counters(**vars(conform(_CheckedCounters, values, whose)))
+        manifest = conform(cls, {**values, "counters": counters}, whose)
+        before = -(-counters.step // manifest.steps_per_epoch)  # epochs begun before this step
+        fits = before <= counters.epoch <= counters.step // manifest.steps_per_epoch + 1
+        if not fits or counters.validated > counters.step:
+            place = f"epoch {counters.epoch}, step {counters.step} and validated {counters.validated}"
+            raise CheckpointError(
+                f"{whose} does not hold what a run writes: {place} contradict one another; "
+                "move its folder away to use another"
+            )
+        return manifest
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the manifest as JSON can hold it, the counters beside the rest."""
+        values = dataclasses.asdict(self)
+        return {**values.pop("counters"), **values}
+
+
+COUNTERS = tuple(each.name for each in dataclasses.fields(Counters))
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A verified checkpoint of a run.
+
+    Attributes:
+        checkpoint: Its variables.
+        manifest: What it says of the run.
     """
-    known = Facts(
-        **{name: getattr(run, name) for name in COUNTERS},
-        stop_reason="" if run.status != "running" or run.stop_reason in REASONS else run.stop_reason,
-        seed=run.seed,
-        steps_per_epoch=run.steps_per_epoch,
-        history=len(run.history),
-        logs=dict(run.logs),
-        plugins=dict(states),
-        data=dict(run.data),
-        config=dict(run.config),
-        versions=versions(),
-    )
-    return dataclasses.asdict(known)
+
+    checkpoint: Checkpoint
+    manifest: Manifest
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint's directory."""
+        return self.checkpoint.path
 
 
-def _read(run: Run, manifest: Mapping[str, Any]) -> Facts:
-    """Return what `facts` said.
+def read_saved(path: Path) -> Saved:
+    """Return a verified checkpoint of a run.
 
     Raises:
-        CheckpointError: If the manifest holds anything else, or the run directory has not the history that it counts.
+        CheckpointError: If it is damaged, or does not say of its run what a run writes.
+        LayoutError: If another version wrote it.
     """
-    whose = "the checkpoint" + (f" of {run.directory}" if run.directory is not None else "")
-    known = conform(Facts, manifest, whose)
-    before = -(-known.step // known.steps_per_epoch)  # epochs begun before this step
-    if not before <= known.epoch <= known.step // known.steps_per_epoch + 1 or known.validated > known.step:
-        place = f"epoch {known.epoch}, step {known.step} and validated {known.validated}"
-        raise CheckpointError(
-            f"{whose} does not hold what a run writes: {place} contradict one another; "
-            "move its folder away to use another"
-        )
-    if run.directory is not None:
-        _check_history(run.directory / HISTORY, known.history)
-    return known
+    found = checkpoint.read(path)
+    return Saved(found, Manifest.parse(found.manifest, f"checkpoint {path}"))
 
 
-def _check_history(path: Path, count: int) -> None:
-    try:
-        lines = path.read_bytes().splitlines()[:count]
-        for line in lines:
-            json.loads(line)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged: {first_line(error)}") from error
-    if len(lines) < count:
-        raise CheckpointError(
-            f"{path} has {len(lines)} lines, the checkpoint counts {count}; "
-            "move the checkpoint's folder away to go on from one before it"
-        )
-
-
-def check(run: Run, manifest: Mapping[str, Any], anyway: bool) -> None:
-    """Refuse to go on where a run would not be the same.
+def check(run: Run, manifest: Manifest, anyway: bool) -> None:
+    """Refuse to resume where the run would become another.
 
     Args:
         run: The run, planned.
-        manifest: What `facts` returned.
+        manifest: The manifest of the checkpoint to resume from.
         anyway: Accept other data, and another seed.
 
     Raises:
-        CheckpointError: If the manifest is not what `facts` returns, the data or the seed are others, or an epoch has
-            another number of steps, so that the position in the checkpoint means something else.
+        CheckpointError: If the data or the seed are others, an epoch has another number of steps, so that the position
+            in the checkpoint means something else, or the history is shorter than the checkpoint counts.
     """
-    known = _read(run, manifest)
-    if known.data.get("digest") != run.data.get("digest") and not anyway:
+    if manifest.data.get("digest") != run.data.get("digest") and not anyway:
         raise CheckpointError(
-            f"the run was trained on other data: {_named(known.data)}, now {_named(run.data)}; "
-            "--resume-anyway goes on with these"
+            f"the run was trained on other data: {_named(manifest.data)}, now {_named(run.data)}; "
+            "--resume-anyway resumes it with these"
         )
-    if known.steps_per_epoch != run.steps_per_epoch:
+    if manifest.steps_per_epoch != run.steps_per_epoch:
         raise CheckpointError(
-            f"the checkpoint's epochs have {known.steps_per_epoch} steps, those of this run {run.steps_per_epoch}"
+            f"the checkpoint's epochs have {manifest.steps_per_epoch} steps, those of this run {run.steps_per_epoch}; "
+            "give it as many images and the same batch size as before"
         )
-    if known.seed != run.seed and not anyway:
+    if manifest.seed != run.seed and not anyway:
         raise CheckpointError(
-            f"the run was started with seed {known.seed}, now it is {run.seed}; --resume-anyway goes on with this"
+            f"the run was started with seed {manifest.seed}, now it is {run.seed}; --resume-anyway resumes it with this"
         )
+    if run.directory is not None:
+        _check_history(run.directory / HISTORY, manifest.history)
 
 
 def _named(data: Mapping[str, Any]) -> str:
@@ -168,28 +199,47 @@ def _named(data: Mapping[str, Any]) -> str:
     return f"{name} {digest[:12]}…" if digest else f"{name} of no known content"
 
 
-def take_up(run: Run, manifest: Mapping[str, Any], plugins: Sequence[Plugin], done: bool) -> None:
-    """Set a run and its plugins as a checkpoint's manifest says: all of it, or nothing if an error is raised.
+def _check_history(path: Path, count: int) -> None:
+    """Look if a history has as many sound lines as a checkpoint counts.
+
+    Raises:
+        CheckpointError: If it has not.
+    """
+    try:
+        lines = whole_lines(path.read_bytes())[:count]
+        parse_lines(lines, path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    except InkwellError as error:
+        raise CheckpointError(str(error)) from error
+    if len(lines) < count:
+        raise CheckpointError(
+            f"{path} has {len(lines)} lines, the checkpoint counts {count}; "
+            "move the checkpoint's folder away to resume from an earlier one"
+        )
+
+
+def take_up(run: Run, manifest: Manifest, plugins: Sequence[Plugin], done: bool) -> None:
+    """Set a run and its plugins as a manifest says: all of it, or nothing if an error is raised.
 
     Args:
         run: The run, planned.
-        manifest: What `facts` returned.
-        plugins: Its plugins; one that the manifest does not know starts anew.
-        done: Whether the run had a result, and more is asked of it now: then why it stopped is forgotten.
+        manifest: The manifest of the checkpoint to resume from.
+        plugins: The run's plugins; one that the manifest does not know starts anew.
+        done: True if the run had a result, and more is asked of it now: then why it stopped is forgotten.
 
     Raises:
-        CheckpointError: If the manifest is not what `facts` returns, or a plugin cannot take back its state.
+        CheckpointError: If a plugin cannot take back its state.
     """
-    known = _read(run, manifest)
-    _restore(plugins, known.plugins)
-    for name in COUNTERS:
-        setattr(run, name, getattr(known, name))
-    run.logs = {name: math.nan if value is None else value for name, value in known.logs.items()}
-    run.stop_reason = "" if done else known.stop_reason
+    _restore(plugins, manifest.plugins)
+    for name, value in vars(copy.deepcopy(manifest.counters)).items():
+        setattr(run, name, value)
+    run.logs = {name: math.nan if value is None else value for name, value in manifest.logs.items()}
+    run.stop_reason = "" if done else manifest.stop_reason
 
 
 def _restore(plugins: Sequence[Plugin], states: Mapping[str, Any]) -> None:
-    """Have plugins take back what they remembered: all of them, or none."""
+    """Have plugins take back their states: all of them, or none."""
     before: list[tuple[Plugin, dict[str, Any]]] = []
     for plugin in plugins:
         if plugin.name not in states:
@@ -205,53 +255,3 @@ def _restore(plugins: Sequence[Plugin], states: Mapping[str, Any]) -> None:
                 f"plugin {plugin.name!r} cannot take back what the checkpoint says of it: "
                 f"{type(error).__name__}: {first_line(error)}"
             ) from error
-
-
-FREE = ("training.epochs", "training.steps", "training.max_time", "data.folder", "imports")
-"""Keys of the configuration that may change when a run is resumed, and the plugins that only watch."""
-WATCHING = ("progress", "mlflow", "plots")
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what makes `now` another run than `before`, as `training.seed: 0 → 1`.
-
-    Args:
-        before: A configuration as nested values, as in `config.toml`.
-        now: Another.
-    """
-    old, new = _flat(before), _flat(now)
-    keys = [key for key in dict.fromkeys([*old, *new]) if key not in FREE and not _watches(key)]
-    return [f"{k}: {old.get(k, '-')} → {new.get(k, '-')}" for k in keys if old.get(k) != new.get(k)]
-
-
-def _watches(key: str) -> bool:
-    """Return whether a key such as `plugins.progress.mode` is about a plugin that only watches."""
-    section, _, rest = key.partition(".")
-    return section == "plugins" and rest.partition(".")[0] in WATCHING
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and (value or key == "args"):
-            flat |= _flat(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
-
-
-def find_run(root: Path, config: Mapping[str, Any]) -> Path:
-    """Return the newest run under `root` that was started with the same configuration.
-
-    Raises:
-        UsageError: If there is none; the message says what is different in the newest.
-    """
-    runs = sorted(root.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in runs:
-        if not differences(read_toml(path), config):
-            return path.parent
-    if not runs:
-        raise UsageError(f"there is no run under {root} to resume")
-    newest = "; ".join(differences(read_toml(runs[0]), config))
-    raise UsageError(f"no run under {root} has this configuration; in the newest, {runs[0].parent}, differ: {newest}")

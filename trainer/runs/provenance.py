@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import getpass
+import platform
 import re
 import shlex
 import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from trainer.runs.result import versions
+PACKAGES = ("inkwell-trainer", "keras", "tensorflow", "numpy")
 
 
 def provenance() -> dict[str, Any]:
@@ -61,3 +64,16 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container may have no name for its user
         return ""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide what a run computes."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+@cache  # it is asked for at every save
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -10,10 +10,11 @@ from typing import Any
 
 from trainer import checkpoint
 from trainer.checkpoint import Checkpoint, Checkpoints, Snapshot, step_of
-from trainer.errors import CheckpointError, TrainingFailed
-from trainer.run import Run
-from trainer.runs.directory import CHECKPOINTS, RESULT, RunDirectory
-from trainer.runs.manifest import Facts
+from trainer.errors import CheckpointError, LayoutError, TrainingFailed
+from trainer.run import Notebook, Run
+from trainer.runs.directory import RunDirectory
+from trainer.runs.files import CHECKPOINTS, RESULT
+from trainer.runs.manifest import Manifest, Saved, read_saved
 
 
 class Recorder:
@@ -31,45 +32,49 @@ class Recorder:
     def __init__(self, run: Run, path: Path | None) -> None:
         self.run, self.path = run, path
         self.directory: RunDirectory | None = None
-        self.going_on = False
+        self.resumed = False
         self._damaged: list[Path] = []
         self._warned: set[str] = set()
         self._unsaved = ""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[bool] | None = None
         self._roles: dict[str, int] = {}
-        self._best: Snapshot | None = None  # kept in memory where nothing is written
+        self._best: Saved | None = None  # kept in memory where nothing is written
 
-    def open(self, going_on: bool = False) -> None:
-        """Make the run directory, or open that of a run to go on with and set aside what is damaged in it.
+    def open(self, resumed: bool = False) -> None:
+        """Make the run directory, or open that of a run to resume and set aside what is damaged in it.
 
         Raises:
-            UsageError: If the directory exists, or its run is still alive.
+            UsageError: If the directory exists, or is that of no run, or its run is still running.
             InkwellError: If it cannot be made, read or written.
         """
         if self.path is None:
             return
-        run, self.going_on = self.run, going_on
-        self.directory = RunDirectory.reopen(self.path) if going_on else RunDirectory.create(self.path)
-        run.notebook.notes = self.directory.notes() if going_on else {}
+        run, self.resumed = self.run, resumed
+        self.directory = RunDirectory.reopen(self.path) if resumed else RunDirectory.create(self.path)
         run.name, run.directory = self.directory.path.name, self.directory.path
-        run.notebook.write = self.status
+        run.notebook = Notebook(dict(self.directory.notes), self.status)
         self._set_damaged_aside(self.directory)
 
-    def start(self, config: str) -> None:
-        """Write `config.toml`, whose text is `config`, and `run.json`; nothing was written before.
+    def start(self, config: str, model: str = "") -> None:
+        """Write `config.toml`, `model.json` and `run.json`; nothing was written before.
+
+        Args:
+            config: The text of `config.toml`; empty for a `Trainer` without configuration.
+            model: The Keras config of the model, JSON; empty if the configuration names it.
 
         Raises:
             InkwellError: If the disk is full or read-only.
         """
         if self.directory is not None:
-            self.directory.start(self.run, config, keep=self.going_on)
+            self.directory.start(self.run, config, model, keep=self.resumed)
 
-    def newest(self) -> Checkpoint:
+    def newest(self) -> Saved:
         """Return the newest sound checkpoint to resume from; damaged ones are set aside by `open`, said aloud.
 
         Raises:
             CheckpointError: If there is none.
+            LayoutError: If another version wrote the newest.
         """
         if self.path is None:
             raise CheckpointError("a run without a directory cannot be resumed")
@@ -78,7 +83,7 @@ class Recorder:
             raise CheckpointError(f"run {self.path} has no sound checkpoint to resume from")
         return found
 
-    def good(self, before: int) -> Checkpoint:
+    def good(self, before: int) -> Saved:
         """Return the newest sound checkpoint whose numbers are finite, and point `last` to it; later ones are given up.
 
         Args:
@@ -100,16 +105,18 @@ class Recorder:
         saved.go_back(found.path)
         return found
 
-    def _sound(self, paths: Iterable[Path], finite: bool = False) -> Checkpoint | None:
+    def _sound(self, paths: Iterable[Path], finite: bool = False) -> Saved | None:
         """Return the first of `paths` that can be read and, if asked for, holds no NaN and nothing infinite."""
         for path in paths:
             try:
-                found = _read(path)
+                found = read_saved(path)
+            except LayoutError:
+                raise  # another version can read it
             except CheckpointError as error:
                 self.run.warn(f"{error}; it is set aside and the one before it is used")
                 self._damaged.append(path)
                 continue
-            if not finite or checkpoint.is_finite(found):
+            if not finite or checkpoint.is_finite(found.checkpoint):
                 return found
         return None
 
@@ -161,7 +168,8 @@ class Recorder:
         Where nothing is written, the one for `best` is kept in memory.
         """
         if self.directory is None:
-            self._best = copy
+            kept = Checkpoint(Path(copy.name), copy.manifest, copy.arrays)
+            self._best = Saved(kept, Manifest.parse(copy.manifest, "the run"))
             self.run.saved["best"] = self.run.step
             return
         self.collect()
@@ -176,17 +184,16 @@ class Recorder:
             self.run.saved |= self._roles
             self._unsaved = ""
 
-    def best(self) -> Checkpoint | None:
+    def best(self) -> Saved | None:
         """Return the checkpoint that the role `best` points to, verified or from memory, if there is one.
 
         Raises:
             CheckpointError: If it is damaged.
         """
         if self.directory is None:
-            kept = self._best
-            return Checkpoint(Path(kept.name), kept.manifest, kept.arrays) if kept is not None else None
+            return self._best
         path = self.directory.checkpoints.role("best")
-        return _read(path) if path is not None else None
+        return read_saved(path) if path is not None else None
 
     def check_saved(self) -> None:
         """Refuse to call a run done whose last checkpoint is not on the disk.
@@ -229,14 +236,3 @@ class Recorder:
             self._warned.add(what)
             return False
         return True
-
-
-def _read(path: Path) -> Checkpoint:
-    """Return a verified checkpoint that says of its run what a checkpoint must.
-
-    Raises:
-        CheckpointError: If it is damaged, or does not.
-    """
-    found = checkpoint.read(path)
-    checkpoint.conform(Facts, found.manifest, f"checkpoint {path}")
-    return found

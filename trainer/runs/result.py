@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from trainer import startup
-from trainer.checkpoint import Checkpoint
 from trainer.result import Result
 from trainer.run import ENGINE_LOGS, Run
-
-PACKAGES = ("inkwell-trainer", "keras", "tensorflow", "numpy")
+from trainer.runs.manifest import Saved
+from trainer.runs.provenance import versions
 
 
 def make_result(
-    run: Run, best: Checkpoint | None, test: Mapping[str, Any], speed: float, kernels: str, temperature: float | None
+    run: Run, best: Saved | None, test: Mapping[str, Any], speed: float, kernels: str, temperature: float | None
 ) -> Result:
     """Return the result of a run.
 
@@ -33,8 +29,8 @@ def make_result(
         What `result.json` holds; `wall_seconds`, `time` and `bottleneck` are for the engine to complete at the end.
     """
     data, written = run.data, run.directory is not None
-    last = {"epoch": run.epoch, "step": run.step, "logs": run.logs}
-    chosen: Mapping[str, Any] = best.manifest if best is not None else last
+    saved = best.manifest if best is not None else None
+    counters, logs = (saved.counters, saved.logs) if saved is not None else (run, run.logs)
     model = dict(run.config.get("model") or {})
     values = {
         "model": model.get("name", run.model.name if run.model is not None else ""),
@@ -53,9 +49,9 @@ def make_result(
         "stop_reason": run.stop_reason,
         "skipped_steps": run.skipped,
         "best": {
-            **{"epoch": chosen["epoch"], "step": chosen["step"]},
+            **{"epoch": counters.epoch, "step": counters.step},
             **{"val_loss": None, "val_accuracy": None},
-            **{name: value for name, value in chosen["logs"].items() if name not in ENGINE_LOGS},
+            **{name: value for name, value in logs.items() if name not in ENGINE_LOGS},
             "checkpoint": best.path.name if best is not None and written else None,
         },
         "test": dict(test),
@@ -66,16 +62,3 @@ def make_result(
         "bottleneck": "",
     }
     return Result(values)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide what a run computes."""
-    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
-
-
-@cache  # it is asked for at every save
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

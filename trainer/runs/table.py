@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import operator
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.config.schema import parse_value, read_toml
+from trainer.config.schema import parse_value
 from trainer.errors import InkwellError, UsageError, did_you_mean
 from trainer.files import flatten
-from trainer.run import process_facts
-from trainer.runs.directory import CONFIG, HISTORY, RESULT, RUN, is_alive, read_json
+from trainer.runs.files import RunFiles
 
 COLUMNS = ("name", "model", "data", "test_accuracy", "val_accuracy", "train_seconds", "status", "started")
 NO_RUNS = ("mlartifacts",)
 """Folders that others keep among the runs: MLflow's files."""
-TAIL = 2**16
-"""Bytes at the end of a history in which the last validation is looked for."""
 
 
 @dataclass(frozen=True)
@@ -71,48 +66,22 @@ def read_run(folder: Path) -> Row:
 
     Raises:
         UsageError: If the folder holds no run, or a damaged `config.toml`.
-        InkwellError: If another of its files is damaged.
+        InkwellError: If another of its files is damaged, or another version wrote it.
     """
-    if not (folder / RUN).is_file():
-        raise UsageError(f"{folder} is not a run directory: it has no {RUN}")
-    facts = read_json(folder / RUN)
-    config = flatten(read_toml(folder / CONFIG)) if (folder / CONFIG).is_file() else {}
-    result = flatten(read_json(folder / RESULT)) if (folder / RESULT).is_file() else {}
+    files = RunFiles(folder)
+    config, result, status = flatten(files.config), flatten(files.result or {}), files.status()
+    validated = result["best.val_accuracy"] if "best.val_accuracy" in result else files.last("val_accuracy")
     values = {
-        "name": folder.absolute().name,
+        "name": files.name,
         "model": result.get("model") or config.get("model.name"),
         "data": result.get("data.name") or config.get("data.name"),
         "test_accuracy": result.get("test.accuracy"),
-        "val_accuracy": result["best.val_accuracy"] if "best.val_accuracy" in result else _last_validation(folder),
+        "val_accuracy": validated,
         "train_seconds": result.get("train_seconds"),
-        "status": _status(facts, bool(result)),
-        "started": facts.get("started"),
+        "status": status,
+        "started": files.run.started or None,
     }
     return Row(folder, values, config, result)
-
-
-def _status(facts: Mapping[str, Any], done: bool) -> str:
-    """Return the status that a run noted, `killed` if its process is gone, `elsewhere` if it runs on another host."""
-    status = str(facts.get("status"))
-    if status == "running" and not is_alive(facts):
-        return "killed" if facts.get("host") == process_facts()["host"] else "elsewhere"
-    return "no result" if status == "done" and not done else status
-
-
-def _last_validation(folder: Path) -> float | None:
-    """Return the last validation accuracy of a run that has no result."""
-    try:
-        with (folder / HISTORY).open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-            lines = file.read().splitlines()
-    except OSError:
-        return None
-    for line in reversed([line for line in lines if b'"val_accuracy"' in line]):
-        try:
-            return json.loads(line)["val_accuracy"]
-        except (ValueError, TypeError, KeyError):  # the first line may be cut, the last half written
-            continue
-    return None
 
 
 def sort(rows: Sequence[Row], key: str, reverse: bool = False) -> list[Row]:

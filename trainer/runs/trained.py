@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import Field
 
 from trainer import checkpoint, startup
-from trainer.checkpoint import MANIFEST, Checkpoints, conform, in_line
+from trainer.checkpoint import Checkpoints, conform
 from trainer.config.optimizers import build_optimizer
-from trainer.config.schema import Config, resolve
+from trainer.config.schema import Config, ModelConfig, resolve
 from trainer.data.imageset import ImageSet
 from trainer.data.sources.find import load_source
 from trainer.data.split import as_known, content_digest, split
 from trainer.errors import CheckpointError, DataError, UsageError, first_line
 from trainer.registry import models
-from trainer.runs.directory import CONFIG, RESULT, read_json
+from trainer.runs.files import MODEL, RunFiles, is_run
+from trainer.runs.find import find_checkpoint
+from trainer.runs.manifest import Saved, read_saved
+from trainer.runs.untrusted_keras import build_untrusted
 from trainer.session import build_model, import_user_module, load_data
 
 if TYPE_CHECKING:
@@ -31,26 +34,13 @@ Side = Annotated[int, Field(ge=1, le=2**14, strict=True)]
 
 
 @dataclass(frozen=True)
-class DataFacts:
-    """What must be known of the data to build the model again; see `trainer.data.split.Data.facts`."""
+class Images:
+    """What a model must know of the images it was trained on; see `trainer.data.split.Data.facts`."""
 
     digest: str
     source_digest: str
     input_shape: tuple[Side, Side, Side]
     class_names: Annotated[list[str], Field(min_length=1)]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a model comes from, as a manifest says it; of a `Trainer` that was given no configuration, both are empty.
-
-    Attributes:
-        config: The configuration, as in `config.toml`.
-        data: Facts about the data.
-    """
-
-    config: dict[str, Any]
-    data: dict[str, Any]
 
 
 class Chosen(NamedTuple):
@@ -75,10 +65,12 @@ class Trained:
 
     Attributes:
         model: The model.
-        config: The configuration it was trained with.
-        data: Facts about the data it was trained on; see `trainer.data.split.Data.facts`.
+        config: The configuration it was trained with; the default for a run without configuration.
+        data: Name, digests, image shape and class names of the data it was trained on, as
+            `trainer.data.split.Data.facts` returns them. The digests are empty if nothing is known of the data.
         path: The checkpoint.
         temperature: What its logits are divided by for calibrated probabilities; 1 if the run did not get that far.
+        from_config: True if the run has a configuration, which says where its data come from.
     """
 
     model: keras.Model
@@ -86,6 +78,7 @@ class Trained:
     data: Mapping[str, Any]
     path: Path
     temperature: float = 1.0
+    from_config: bool = True
 
     def images(self, name: str | None, folder: str | None, part: str) -> Chosen:
         """Return the images to evaluate on.
@@ -102,6 +95,8 @@ class Trained:
         """
         own = self.config.data
         folder = folder or own.folder
+        if name is None and not self.from_config:
+            raise DataError(f"the run of {self.path} does not say where its data come from; name data with --data")
         if name is None:
             data = load_data(dataclasses.replace(own, folder=folder), self.config.training.seed)
             if data.digest != self.data["digest"]:
@@ -122,47 +117,29 @@ class Trained:
         return Chosen(what, images, source.notices, own=False)
 
 
-def find_checkpoint(path: Path) -> Path:
-    """Return the checkpoint that `path` stands for: itself, or the best of a run, or its last if none is the best.
-
-    Raises:
-        UsageError: If `path` is neither a run directory nor a checkpoint.
-        CheckpointError: If the run has no checkpoint, or the pointer to it is damaged.
-    """
-    if _is_file(path / MANIFEST):
-        return path
-    if not _is_file(path / CONFIG):
-        raise UsageError(f"{in_line(path)} is neither a run directory nor a checkpoint")
-    saved = Checkpoints(path / "checkpoints")
-    found = saved.role("best") or saved.role("last")
-    if found is None:
-        raise CheckpointError(f"run {path} has no checkpoint")
-    if not _is_file(found / MANIFEST):
-        raise CheckpointError(f"checkpoint {found} is gone or damaged: it has no {MANIFEST}")
-    return found
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name too long, a folder that may not be looked into
-        return False
-
-
-def load_trained(path: Path) -> Trained:
+def load_trained(path: Path, imports: Sequence[str] = ()) -> Trained:
     """Start TensorFlow and load the model of a run directory or checkpoint; no code in it is run.
 
     The modules that its configuration names are imported, as `--import` did when it was trained.
     Where the optimizer keeps averages of the weights (`use_ema`), the model gets those.
 
+    Args:
+        path: The run directory or checkpoint.
+        imports: More modules to import first: they register names of models, or classes of Keras that the model of a
+            run without configuration is made of.
+
     Raises:
-        UsageError: If `path` is neither, or the model's name is not registered here.
+        UsageError: If `path` is neither, a module cannot be imported, or the model's name is not registered here.
         CheckpointError: If there is no checkpoint, or it is damaged, says nothing of a model or does not fit.
     """
-    found, config, data = _read(path)
+    saved, config = _read(path, imports)
     startup.start(config.training.seed, config.training.deterministic, config.training.dtype)
-    model = _fill(found, config, data)
-    return Trained(model, config, found.manifest["data"], found.path, _temperature(found.path))
+    model = _model(saved, config, imports)
+    if not saved.manifest.config:
+        config = dataclasses.replace(config, model=ModelConfig(name=model.name))
+    return Trained(
+        model, config, _known_data(saved, model), saved.path, _temperature(saved.path), bool(saved.manifest.config)
+    )
 
 
 def load_model(path: Path) -> keras.Model:
@@ -170,51 +147,89 @@ def load_model(path: Path) -> keras.Model:
 
     Nothing of the process is set as the configuration of the run says; errors are those of `load_trained`.
     """
-    return _fill(*_read(path))
+    return _model(*_read(path, ()), ())
 
 
-def _read(path: Path) -> tuple[checkpoint.Checkpoint, Config, DataFacts]:
-    """Return a verified checkpoint, and what it says of configuration and data; import what it names."""
-    found = checkpoint.read(find_checkpoint(path))
-    origin = conform(Origin, found.manifest, f"checkpoint {found.path}")
-    if not origin.config or not origin.data:
-        raise CheckpointError(f"{found.path} names no model: it comes from a Trainer that was given no configuration")
-    data = conform(DataFacts, origin.data, f"checkpoint {found.path}")
+def _read(path: Path, imports: Sequence[str]) -> tuple[Saved, Config]:
+    """Return a verified checkpoint and its configuration; import the modules that it and the user name."""
+    saved = read_saved(find_checkpoint(path))
     try:
-        config = resolve([origin.config], str(found.path))
+        config = resolve([saved.manifest.config or {"training": {"seed": saved.manifest.seed}}], str(saved.path))
     except UsageError as error:
         raise CheckpointError(str(error)) from error
-    for module in config.imports:
+    for module in dict.fromkeys([*imports, *config.imports]):
         import_user_module(module)
-    return found, config, data
+    return saved, config
 
 
-def _fill(found: checkpoint.Checkpoint, config: Config, data: DataFacts) -> keras.Model:
+def _model(saved: Saved, config: Config, imports: Sequence[str]) -> keras.Model:
     """Build the model and give it the weights of a checkpoint, or their averages where they were kept."""
-    model = _build(found.path, config, data)
+    if not saved.manifest.config:
+        return _described_model(saved, imports)
+    model = _named_model(saved, config)
     optimizer = build_optimizer(config.optimizer, steps=1)
     if optimizer.use_ema:
         optimizer.build(model.trainable_variables)
-        checkpoint.restore(found, [*model.variables, *optimizer.variables])
+        checkpoint.restore(saved.checkpoint, [*model.variables, *optimizer.variables])
         optimizer.finalize_variable_values(model.trainable_variables)
     else:
-        checkpoint.restore(found, model.variables)
+        checkpoint.restore(saved.checkpoint, model.variables)
     return model
 
 
-def _temperature(path: Path) -> float:
-    """Return the temperature that the run of a checkpoint found, if it was for this checkpoint."""
-    result = path.parent.parent / RESULT
-    facts = read_json(result) if result.is_file() else {}
-    tested = (facts.get("best") or {}).get("checkpoint") or Checkpoints(path.parent).role("last")
-    value = facts.get("temperature")
-    fits = tested is not None and Path(tested).name == path.name
-    return float(value) if fits and isinstance(value, int | float) and 0 < value < math.inf else 1.0
-
-
-def _build(path: Path, config: Config, data: DataFacts) -> keras.Model:
+def _named_model(saved: Saved, config: Config) -> keras.Model:
+    """Build the model that the configuration names."""
+    images = conform(Images, saved.manifest.data, f"checkpoint {saved.path}")
     models.find(config.model.name)
     try:
-        return build_model(config, data.input_shape, len(data.class_names))
-    except Exception as error:  # what a builder makes of forged facts can be anything
-        raise CheckpointError(f"checkpoint {path}: its model cannot be built: {first_line(error)}") from error
+        return build_model(config, images.input_shape, len(images.class_names))
+    except Exception as error:  # what a builder makes of forged values can be anything
+        raise CheckpointError(f"checkpoint {saved.path}: its model cannot be built: {first_line(error)}") from error
+
+
+def _described_model(saved: Saved, imports: Sequence[str]) -> keras.Model:
+    """Build the model of a run without configuration as its `model.json` describes it, and give it its weights."""
+    folder = saved.path.parent.parent
+    described = RunFiles(folder).model_text if is_run(folder) else ""
+    if not described:
+        raise CheckpointError(
+            f"{saved.path} names no model: it comes from a Trainer without configuration, and {folder} has no {MODEL}"
+        )
+    model = build_untrusted(described, f"{folder / MODEL}", imports)
+    checkpoint.restore(saved.checkpoint, model.variables)
+    rest = zip(saved.checkpoint.manifest["variables"], saved.checkpoint.arrays, strict=True)
+    averages = [array for variable, array in rest if str(variable["name"]).endswith("_average")]
+    if len(averages) == len(model.trainable_variables):  # the optimizer had `use_ema`
+        for variable, average in zip(model.trainable_variables, averages, strict=True):
+            variable.assign(average)
+    return model
+
+
+def _known_data(saved: Saved, model: keras.Model) -> dict[str, Any]:
+    """Return what the checkpoint says of the data; without a word of them, what the model itself shows."""
+    data = saved.manifest.data
+    if saved.manifest.config:
+        return data
+    shape, count = model.input_shape, model.output_shape[-1]
+    unknown = {
+        "name": "data without a name",
+        "digest": "",
+        "source_digest": "",
+        "input_shape": list(shape[1:]),
+        "class_names": [str(number) for number in range(count)],
+    }
+    known = {**unknown, **data}
+    conform(Images, known, f"checkpoint {saved.path}")
+    if len(known["class_names"]) != count or tuple(known["input_shape"]) != tuple(shape[1:]):
+        return {**known, "input_shape": unknown["input_shape"], "class_names": unknown["class_names"]}
+    return known
+
+
+def _temperature(path: Path) -> float:
+    """Return the temperature that the run of a checkpoint found, if it was for this checkpoint; else 1."""
+    folder = path.parent.parent
+    result = (RunFiles(folder).result if is_run(folder) else None) or {}
+    tested = (result.get("best") or {}).get("checkpoint") or Checkpoints(path.parent).role("last")
+    value = result.get("temperature")
+    fits = tested is not None and Path(tested).name == path.name
+    return float(value) if fits and isinstance(value, int | float) and 0 < value < math.inf else 1.0

@@ -1,9 +1,8 @@
-"""What the files of a run directory say, in MLflow's words."""
+"""The fields of an MLflow run, filled from the files of a run directory."""
 
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from plugins.mlflow.points import Point, allowed, is_number, points
 from trainer.files import flatten
-from trainer.runs.directory import CONFIG, HISTORY, RESULT, read_json
+from trainer.runs.files import CONFIG, HISTORY, REPORT, RESULT, RunRecord
 from trainer.runs.provenance import without_password
 
 STATUS = {"running": "RUNNING", "done": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
@@ -22,9 +21,8 @@ PARAM, TAG, DIGEST = 6000, 8000, 36
 """The longest texts that MLflow takes."""
 
 
-def params(run_dir: Path) -> dict[str, str]:
-    """Return the configuration of a run as parameters (`optimizer.learning_rate`), cut to the length allowed."""
-    config = tomllib.loads((run_dir / CONFIG).read_text(encoding="utf-8"))
+def params(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return a configuration as parameters (`optimizer.learning_rate`), cut to the length allowed."""
     return {allowed(key): without_password(_text(value))[:PARAM] for key, value in flatten(config).items()}
 
 
@@ -32,25 +30,24 @@ def _text(value: Any) -> str:
     return json.dumps(value, default=str) if isinstance(value, list) else str(value)
 
 
-def tags(run_dir: Path, facts: Mapping[str, Any]) -> dict[str, str]:
+def tags(run_dir: Path, run: RunRecord) -> dict[str, str]:
     """Return what identifies a run and says where it comes from; what is not known is left out.
 
     Args:
         run_dir: The run directory.
-        facts: What its `run.json` says.
+        run: Its `run.json`.
     """
-    data = facts.get("data") or {}
     known = {
-        IDENTITY: facts.get("id"),
-        "mlflow.source.name": facts.get("command"),
+        IDENTITY: run.id,
+        "mlflow.source.name": run.command,
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": facts.get("git_commit"),
-        "mlflow.user": facts.get("user"),
-        "host": facts.get("host"),
+        "mlflow.source.git.commit": run.git_commit,
+        "mlflow.user": run.user,
+        "host": run.host,
         "run_dir": str(run_dir),
-        "data": data.get("name"),
-        "data_digest": data.get("digest"),
-        **{f"version.{package}": number for package, number in (facts.get("versions") or {}).items()},
+        "data": run.data.get("name"),
+        "data_digest": run.data.get("digest"),
+        **{f"version.{package}": number for package, number in run.versions.items()},
     }
     return {key: without_password(str(value))[:TAG] for key, value in known.items() if value}
 
@@ -76,11 +73,15 @@ def _tensors(shape: Any) -> dict[str, str]:
     return {"features": json.dumps([images]), "targets": json.dumps([labels])}
 
 
-def result_points(run_dir: Path, seconds: float) -> list[Point]:
-    """Return the numbers of `result.json` (`test_accuracy`, `best_epoch`) at the last step; none without a result."""
-    if not (run_dir / RESULT).exists():
+def result_points(result: Mapping[str, Any] | None, seconds: float) -> list[Point]:
+    """Return the numbers of a result (`test_accuracy`, `best_epoch`) at the last step; none without a result.
+
+    Args:
+        result: The content of `result.json`; None if there is none.
+        seconds: Their time, Unix seconds.
+    """
+    if result is None:
         return []
-    result = read_json(run_dir / RESULT)
     flat = {key: value for key, value in flatten(result, "_").items() if key.startswith(RESULT_NUMBERS)}
     return points({key: value for key, value in flat.items() if value is not None}, result["steps"], seconds, "")
 
@@ -88,9 +89,9 @@ def result_points(run_dir: Path, seconds: float) -> list[Point]:
 def artifacts(run_dir: Path) -> list[Path]:
     """Return the files of a run directory that MLflow gets a copy of."""
     files = [run_dir / name for name in (CONFIG, HISTORY, RESULT)]
-    return [path for path in [*files, *sorted((run_dir / "report").rglob("*"))] if path.is_file()]
+    return [path for path in [*files, *sorted((run_dir / REPORT).rglob("*"))] if path.is_file()]
 
 
-def started(facts: Mapping[str, Any]) -> int:
+def started(run: RunRecord) -> int:
     """Return when a run began, Unix milliseconds."""
-    return int(datetime.strptime(facts["started"], "%Y-%m-%dT%H:%M:%S%z").timestamp() * 1000)
+    return int(datetime.strptime(run.started, "%Y-%m-%dT%H:%M:%S%z").timestamp() * 1000)

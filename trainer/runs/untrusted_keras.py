@@ -1,7 +1,7 @@
-"""Loads a `.keras` file of unknown origin: everything in it is checked before Keras sees it, and none of it is run.
+"""Builds models of unknown origin, from a `.keras` file or a Keras config: all is checked first, and nothing is run.
 
-Keras builds whatever the file's `config.json` names and allocates whatever the file declares; its `safe_mode` refuses
-little more than `Lambda`. So the archive, the configuration and the weights are each held against what a classifier of
+Keras builds whatever a config names and allocates whatever a file declares; its `safe_mode` refuses little more than
+`Lambda`. So the archive, the configuration and the weights are each held against what a classifier of
 images needs, the model is built once without memory to see how large it is, and Keras is given a copy made of the
 parts that were checked.
 """
@@ -13,6 +13,7 @@ import json
 import math
 import tempfile
 import zipfile
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,13 @@ MAX_DEPTH = 64
 """Limit of the nesting in `config.json`."""
 OURS = "inkwell>"
 """What the registered names of our own layers begin with."""
+HINT = "if it is yours, register it with keras.saving.register_keras_serializable, and name its module with --import"
+"""What to do where a run was trained with a class that is refused."""
+
+
+class UnknownClassError(ValueError):
+    """A class or function that is not known to be harmless."""
+
 
 _LAYERS = """
 Activation Add AlphaDropout Average AveragePooling1D AveragePooling2D BatchNormalization CategoryEncoding CenterCrop
@@ -95,6 +103,54 @@ def load_keras(path: Path) -> keras.Model:
         raise CheckpointError(f"{path} is refused: {_line(error)}") from error
 
 
+def build_untrusted(config: str, whose: str, imports: Collection[str] = ()) -> keras.Model:
+    """Build a model from a Keras config of unknown origin, with fresh weights, without running anything in it.
+
+    Args:
+        config: The JSON that `keras.Model.to_json` returned.
+        whose: What to call it in a message.
+        imports: Modules that the user trusts and that are imported: classes and functions that they, or others of
+            their package, registered with Keras may be built too.
+
+    Raises:
+        CheckpointError: If it is damaged, too large, or holds anything that a classifier of images does not need.
+    """
+    import keras
+
+    try:
+        parsed = _parse(config.encode())
+        _check_config(parsed, "", 0, registered_by(imports))
+        checked = json.dumps(parsed).encode()
+        with ThreadPoolExecutor(1) as thread:  # Keras keeps its state for each thread; this one's goes with it
+            thread.submit(_check_size, checked).result()
+        model: keras.Model = keras.saving.deserialize_keras_object(json.loads(checked), safe_mode=True)
+    except Exception as error:  # what a forged config makes of json or Keras can be anything
+        hint = f"; {HINT}" if isinstance(error, UnknownClassError) else ""
+        raise CheckpointError(f"{whose} is refused: {_line(error)}{hint}") from error
+    return model
+
+
+def config_json(model: keras.Model) -> str:
+    """Return the Keras config of a model for `build_untrusted`; empty if it has none, as one that was subclassed."""
+    try:
+        return str(model.to_json())
+    except Exception:  # a layer of somebody else may raise anything
+        return ""
+
+
+def registered_by(imports: Collection[str]) -> frozenset[str]:
+    """Return the names that modules, or others of their packages, registered with Keras."""
+    import keras
+
+    packages = {module.partition(".")[0] for module in imports}
+    registered = keras.saving.get_custom_objects().items()
+    return frozenset(name for name, each in registered if _package(each) in packages)
+
+
+def _package(thing: object) -> str:
+    return str(getattr(thing, "__module__", "")).partition(".")[0]
+
+
 # The archive
 
 
@@ -153,8 +209,8 @@ def _without_compilation(table: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key != "compile_config"}
 
 
-def _check_config(value: Any, key: str, depth: int) -> None:
-    """Check that every object under `value`, which stands at `key`, may be built.
+def _check_config(value: Any, key: str, depth: int, trusted: frozenset[str] = frozenset()) -> None:
+    """Check that every object under `value`, which stands at `key`, may be built; `trusted` registered names may.
 
     Raises:
         ValueError: If one may not.
@@ -163,39 +219,55 @@ def _check_config(value: Any, key: str, depth: int) -> None:
         raise ValueError(f"{CONFIG} is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
         if "class_name" in value:
-            _check_class(value)
+            _check_class(value, trusted)
         for name, inner in value.items():
-            _check_config(inner, name, depth + 1)
+            _check_config(inner, name, depth + 1, trusted)
     elif isinstance(value, list):
         for inner in value:
-            _check_config(inner, key, depth + 1)
-    elif isinstance(value, str):
+            _check_config(inner, key, depth + 1, trusted)
+    elif isinstance(value, str) and value not in trusted:
         if key == "activation" and value not in ACTIVATIONS:
-            raise ValueError(f"{CONFIG}: {_quote(value)} is not an activation of Keras")
+            raise UnknownClassError(f"{CONFIG}: {_quote(value)} is not an activation of Keras")
         if key != "registered_name" and ">" in value.replace(
             "->", ""
         ):  # Keras would look it up among what is registered
             raise ValueError(f"{CONFIG}: {_quote(value)} may be the name of something registered")
 
 
-def _check_class(value: dict[str, Any]) -> None:
+def _check_class(value: dict[str, Any], trusted: frozenset[str]) -> None:
     """Check one serialized object.
 
     Raises:
-        ValueError: If its class is neither on the list nor one of ours.
+        ValueError: If its class is neither on the list, nor one of ours, nor trusted.
     """
     module, name, registered = value.get("module"), value["class_name"], value.get("registered_name")
+    if name == "function":
+        function = value.get("config")
+        if module == "builtins" and isinstance(function, str) and function in trusted:
+            return
+        raise UnknownClassError(f"{CONFIG}: {_quote(function)} is not a function that may be loaded")
     if not isinstance(value.get("config"), dict):
         raise ValueError(f"{CONFIG}: {_quote(name)} has no configuration")
     if name == "__keras_tensor__" and module is None and registered is None:
         return
+    if (module, name) == ("keras.layers", "Lambda") and trusted and _is_function(value["config"].get("function")):
+        return  # the function itself is checked below it
+    if isinstance(registered, str) and registered in trusted and not str(name).startswith("__"):
+        return  # Keras looks registered names up before it looks at modules
     if isinstance(registered, str) and registered.startswith(OURS):
         if not _is_registered(registered):
-            raise ValueError(f"{CONFIG}: {_quote(registered)} is not registered; import the module that defines it")
+            raise UnknownClassError(
+                f"{CONFIG}: {_quote(registered)} is not registered; import the module that defines it"
+            )
     elif registered not in (None, name):
-        raise ValueError(f"{CONFIG}: {_quote(registered)} is a registered class of somebody else")
+        raise UnknownClassError(f"{CONFIG}: {_quote(registered)} is a registered class of somebody else")
     elif not isinstance(module, str) or not isinstance(name, str) or (module, name) not in CLASSES:
-        raise ValueError(f"{CONFIG}: {_quote(name)} of {_quote(module)} is not a class that may be loaded")
+        raise UnknownClassError(f"{CONFIG}: {_quote(name)} of {_quote(module)} is not a class that may be loaded")
+
+
+def _is_function(value: Any) -> bool:
+    """Return whether what a `Lambda` calls is named, and not code."""
+    return isinstance(value, dict) and value.get("class_name") == "function"
 
 
 def _is_registered(name: str) -> bool:

@@ -21,7 +21,7 @@ import pytest
 from conftest import ROOT
 
 from trainer.errors import CheckpointError
-from trainer.export.untrusted_keras import CLASSES, CONFIG, MAX_BYTES, METADATA, WEIGHTS, load_keras
+from trainer.runs.untrusted_keras import CLASSES, CONFIG, MAX_BYTES, METADATA, WEIGHTS, load_keras
 
 Config = dict[str, Any]
 
@@ -196,8 +196,8 @@ TYPESPEC = {"class_name": "__typespec__", "spec_name": "system", "module": "os",
         (to_class("a\x1b[2J\n" * 99, "Dense"), r"of 'a\\x1b[2J\\na\\x1b[2J"),
         (set_in_dense("activation", "elsewhere>evil"), "'elsewhere>evil' is not an activation of Keras"),
         (set_in_dense("activation", "get_file"), "'get_file' is not an activation of Keras"),
-        (set_in_dense("activation", function("keras.utils", "get_file")), "'function' has no configuration"),
-        (set_in_dense("activation", function("os", "system")), "'function' has no configuration"),
+        (set_in_dense("activation", function("keras.utils", "get_file")), "'get_file' is not a function"),
+        (set_in_dense("activation", function("os", "system")), "'system' is not a function"),
         (set_in_dense("kernel_initializer", "elsewhere>evil"), "'elsewhere>evil' may be the name of something"),
         (set_in_dense("kernel_initializer", [[{"a": {**NUMPY}}]]), "'__numpy__' of None is not a class"),
         (set_in_dense("bias_initializer", LAMBDA), "'__lambda__' of None is not a class"),
@@ -480,7 +480,7 @@ WITHIN = r"""
 import re, resource, sys
 from pathlib import Path
 from trainer.errors import CheckpointError
-from trainer.export.untrusted_keras import load_keras
+from trainer.runs.untrusted_keras import load_keras
 
 def peak():
     return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) // 1024

@@ -1,0 +1,117 @@
+"""Finding runs and their checkpoints: the newest one that is done, the one to resume, the one that a path names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer.checkpoint import MANIFEST, in_line
+from trainer.errors import CheckpointError, InkwellError, UsageError
+from trainer.plugin import Plugin
+from trainer.registry import plugins
+from trainer.runs.files import CONFIG, RESULT, RunFiles, is_file, is_run
+
+
+def newest_done(root: Path) -> Path:
+    """Return the run under `root` whose `result.json` is the newest.
+
+    Raises:
+        UsageError: If no run is done.
+    """
+    results = sorted(root.glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime)
+    if not results:
+        raise UsageError(f"no finished run under {root}; train one with scripts/fit.py, or name one")
+    return results[-1].parent
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the checkpoint that `path` stands for: itself, or the best of a run, or its last if none is the best.
+
+    Raises:
+        UsageError: If `path` is neither a run directory nor a checkpoint.
+        LayoutError: If it is a run of another layout.
+        CheckpointError: If the run has no checkpoint, or the pointer to it is damaged.
+    """
+    if is_file(path / MANIFEST):
+        return path
+    if not is_run(path):
+        raise UsageError(f"{in_line(path)} is neither a run directory nor a checkpoint")
+    files = RunFiles(path)
+    found = files.checkpoint("best") or files.checkpoint("last")
+    if found is None:
+        raise CheckpointError(f"run {path} has no checkpoint")
+    if not is_file(found / MANIFEST):
+        raise CheckpointError(f"checkpoint {found} is missing or damaged: it has no {MANIFEST}")
+    return found
+
+
+def find_run(root: Path, config: Mapping[str, Any]) -> Path:
+    """Return the newest run under `root` that was started with the same configuration.
+
+    Raises:
+        UsageError: If there is none; the message says in what the newest differs.
+    """
+    folders = [path.parent for path in sorted(root.glob(f"*/{CONFIG}"), key=_changed, reverse=True)]
+    runs, refused = [], []
+    for folder in folders:
+        try:
+            runs.append(RunFiles(folder))
+        except InkwellError as error:
+            refused.append(str(error))
+    for run in runs:
+        if not differences(run.config, config):
+            return run.path
+    if runs:
+        newest = "; ".join(differences(runs[0].config, config))
+        raise UsageError(
+            f"no run under {root} has this configuration; the newest, {runs[0].path}, differs: {newest}; "
+            "name the run to resume with --resume RUN_DIR"
+        )
+    raise UsageError(refused[0] if refused else f"there is no run under {root} to resume")
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+FREE = ("training.epochs", "training.steps", "training.max_time", "data.folder", "imports")
+"""Keys of the configuration that may change when a run is resumed: how long, from where, and what is imported."""
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what makes `now` another run than `before`, as `training.seed: 0 → 1`; observers do not count.
+
+    Args:
+        before: A configuration as nested values, as in `config.toml`.
+        now: Another.
+    """
+    old, new = _flat(before), _flat(now)
+    keys = [key for key in dict.fromkeys([*old, *new]) if key not in FREE and old.get(key) != new.get(key)]
+    return [f"{key}: {old.get(key, '-')} → {new.get(key, '-')}" for key in keys if not _is_observed(key)]
+
+
+def _is_observed(key: str) -> bool:
+    """Return whether a key such as `plugins.progress.mode` belongs to a plugin that only observes."""
+    section, _, rest = key.partition(".")
+    return section == "plugins" and _observes(rest.partition(".")[0])
+
+
+def _observes(name: str) -> bool:
+    """Return whether a name stands for a plugin that only observes; one that cannot be loaded may do anything."""
+    try:
+        plugin = plugins.resolve(name)
+    except Exception:  # unknown here, or its module raises
+        return False
+    return isinstance(plugin, type) and issubclass(plugin, Plugin) and plugin.observer
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and (value or key == "args"):
+            flat |= _flat(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
