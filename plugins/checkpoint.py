@@ -31,6 +31,8 @@ class Checkpoint(Plugin):
         ValueError: If `mode` is unknown, or both steps and minutes are given.
     """
 
+    every = Every(epochs=1)
+
     def __init__(
         self,
         monitor: str = "val_loss",

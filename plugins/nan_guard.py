@@ -24,6 +24,8 @@ class NanGuard(Plugin):
         ValueError: If `every_steps` is below 1.
     """
 
+    every = Every(steps=100)
+
     def __init__(self, every_steps: int = 100) -> None:
         self.every = Every(steps=every_steps)
 

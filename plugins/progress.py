@@ -29,6 +29,7 @@ class Progress(Plugin):
     """
 
     observer = True
+    every = Every(seconds=0.25)
 
     def __init__(self, mode: Literal["auto", "rich", "plain", "none"] = "auto") -> None:
         self.mode = mode

@@ -28,7 +28,7 @@ from trainer.engine.step import EvaluationStep, TrainStep
 from trainer.errors import PluginError, TrainingFailed, UsageError
 from trainer.evaluation.predictions import Predictions
 from trainer.kernels.select import SingleDevice
-from trainer.plugin import Every, Plugin, check_plugins
+from trainer.plugin import Every, Plugin, check_plugins, in_order
 from trainer.run import Run, Status
 from trainer.runs import manifest
 from trainer.runs.recorder import Recorder
@@ -71,7 +71,7 @@ class Trainer:
         self.model = model
         self.task = task or Classification()
         self.optimizer = optimizer or keras.optimizers.Adam(1e-3)
-        self.plugins = list(plugins)
+        self.plugins = in_order(plugins)
         self.run_dir = Path(run_dir) if run_dir is not None else None
         self.config, self.config_text = config or {}, config_text
         self.seed, self.clip_norm = seed, clip_norm

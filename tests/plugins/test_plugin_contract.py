@@ -15,7 +15,7 @@ import pytest
 from conftest import make_images
 
 from plugins.mlflow import worker
-from trainer import Plugin, Run, checkpoint
+from trainer import Every, Plugin, Run, checkpoint
 from trainer.checkpoint import Checkpoints, conform
 from trainer.registry import plugins as registry
 
@@ -39,6 +39,8 @@ UNLIKE = (
 
 class Interruption(Plugin):
     """Sends SIGTERM to the process in mid-epoch."""
+
+    every = Every(steps=1)
 
     def on_step_end(self, run: Run) -> None:
         if run.step == 10:

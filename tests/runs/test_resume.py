@@ -73,7 +73,7 @@ DATA = {"name": "made", "digest": "0123"}
 
 
 def state(trainer) -> bytes:
-    return b"".join(np.asarray(variable).tobytes() for variable in trainer.engine.loop.variables)
+    return b"".join(np.asarray(variable).tobytes() for variable in trainer.loop.variables)
 
 
 def timeless(value: Any) -> Any:
