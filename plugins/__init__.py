@@ -8,7 +8,7 @@ plugins.table(
         "early_stopping": ("plugins.early_stopping:EarlyStopping", "stop when a number no longer improves"),
         "mlflow": ("plugins.mlflow.plugin:Mlflow", "mirror the run in MLflow"),
         "nan_guard": ("plugins.nan_guard:NanGuard", "end the run when the loss is no longer finite"),
-        "plots": ("plugins.report.plugin:Plots", "write the report: pictures, tables, a page, a model card"),
+        "report": ("plugins.report.plugin:Report", "write pictures, tables, a page and a model card"),
         "progress": ("plugins.progress:Progress", "show progress, rate and time left"),
         "recovery": ("plugins.recovery:Recovery", "go back to a checkpoint when the loss diverges"),
     }

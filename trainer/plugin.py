@@ -86,8 +86,8 @@ class Plugin:
         if _overrides(cls, "on_step_end") and not any("every" in vars(c) for c in cls.__mro__ if c is not Plugin):
             raise HookError(
                 f"{cls.__name__} has on_step_end but no `every`; write every = Every(steps=100) to be called every "
-                "100 steps, Every(seconds=1), or Every(steps=1) to be called after every step, which makes each step a call "
-                "of its own and costs a small model up to a fifth of its speed"
+                "100 steps, Every(seconds=1), or Every(steps=1) to be called after every step, which makes each step a "
+                "call of its own and costs a small model up to a fifth of its speed"
             )
         if isinstance(cls.monitors, str) or isinstance(cls.logs, str):
             raise HookError(f"{cls.__name__}: monitors and logs are tuples of names, such as ('val_loss',)")

@@ -131,7 +131,7 @@ def test_a_plugin_flag_updates_in_place_or_appends(configure):
 
 
 def test_a_no_plugin_flag_removes_and_keeps_the_order_of_the_rest(configure):
-    plugins = configure("--no-plugin", "plots", "--no-plugin", "nan_guard").plugins
+    plugins = configure("--no-plugin", "report", "--no-plugin", "nan_guard").plugins
     assert list(plugins) == ["early_stopping", "mlflow", "checkpoint", "progress"]
 
 
@@ -323,7 +323,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, name, reason):
             "--plugin",
             "mine:x=1,y=[[1], [2]]",
             "--no-plugin",
-            "plots",
+            "report",
         ),
         ("--set", "optimizer.args={weight_decay = 0.01, nesterov = true}", "--set", "optimizer.clip_norm=1"),
     ],

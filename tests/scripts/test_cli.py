@@ -305,7 +305,7 @@ def test_a_printed_configuration_gives_itself_when_it_is_read(folder):
         "--max-time",
         "10m",
         "--no-plugin",
-        "plots",
+        "report",
         "--plugin",
         "progress:mode=none",
     )

@@ -140,7 +140,7 @@ class TrainingConfig:
 DEFAULT_PLUGINS: Mapping[str, Args] = {
     "nan_guard": {},
     "early_stopping": {"monitor": "val_loss", "patience": 5},
-    "plots": {},
+    "report": {},
     "mlflow": {},
     "checkpoint": {},
     "progress": {},

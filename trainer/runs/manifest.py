@@ -209,7 +209,7 @@ def _restore(plugins: Sequence[Plugin], states: Mapping[str, Any]) -> None:
 
 FREE = ("training.epochs", "training.steps", "training.max_time", "data.folder", "imports")
 """Keys of the configuration that may change when a run is resumed, and the plugins that only watch."""
-WATCHING = ("progress", "mlflow", "plots")
+WATCHING = ("progress", "mlflow", "report")
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
