@@ -9,6 +9,11 @@ plugins.table(
         "mlflow": ("plugins.mlflow.plugin:Mlflow", "mirror the run in MLflow"),
         "nan_guard": ("plugins.nan_guard:NanGuard", "end the run when the loss is no longer finite"),
         "report": ("plugins.report.plugin:Report", "write pictures, tables, a page and a model card"),
+        "norm_statistics": (
+            "plugins.norm_statistics:NormStatistics",
+            "validate with batch statistics of unaugmented training images",
+        ),
+        "profiler": ("plugins.profiler:Profiler", "trace 20 steps with TensorFlow's profiler"),
         "progress": ("plugins.progress:Progress", "show progress, rate and time left"),
         "recovery": ("plugins.recovery:Recovery", "go back to a checkpoint when the loss diverges"),
     }

@@ -126,7 +126,6 @@ class Session:
             steps=training.steps,
             max_time=training.max_time,
             validate_every=Every(steps=steps) if steps is not None else None,
-            population=self.data.train.evenly(training.norm_images) if training.norm_images else None,
             data=self.data.facts(),
             going_on=going_on,
             anyway=anyway,

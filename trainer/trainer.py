@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from plugins.norm_statistics import Population
 from trainer import checkpoint
 from trainer.console.plan import plan
 from trainer.data.imageset import ImageSet
@@ -27,6 +26,7 @@ from trainer.engine.signals import listening
 from trainer.engine.step import EvaluationStep, TrainStep
 from trainer.errors import PluginError, TrainingFailed, UsageError
 from trainer.evaluation.predictions import Predictions
+from trainer.kernels.batch_statistics import BatchStatistics as Population
 from trainer.kernels.select import SingleDevice
 from trainer.plugin import Every, Plugin, check_plugins, in_order
 from trainer.run import Run, Status

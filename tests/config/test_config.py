@@ -76,7 +76,7 @@ def test_every_flag_arrives_at_its_key(configure):
         "optimizer": {"name": "sgd", "args": {}, "learning_rate": 0.5, "schedule": "constant", "warm_up": 0.05},
         "training": {
             **{"epochs": 3, "steps": 5, "max_time": 120.0, "seed": 9, "deterministic": True, "dtype": "float32"},
-            **{"norm_images": 0, "log_every_steps": 50, "strategy": "blocks"},
+            **{"log_every_steps": 50, "strategy": "blocks"},
         },
         "imports": ["m"],
         "plugins": {**DEFAULT_PLUGINS, "progress": {"mode": "plain"}},

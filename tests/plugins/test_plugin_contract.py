@@ -61,13 +61,14 @@ def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fit(keras, folder: Path, images, plugin: Plugin, *others: Plugin, **arguments: Any):
-    """Train a small model, with dropout and momentum to remember, with a plugin and `checkpoint`."""
+    """Train a small model, which has everything that a resume can forget, with a plugin and `checkpoint`."""
     from trainer.data.pipeline import Shuffled
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
     pixels = keras.Input((12, 12, 1))
-    x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(pixels))
+    x = keras.layers.BatchNormalization()(pixels)
+    x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(x))
     model = keras.Model(pixels, keras.layers.Dense(4)(x), name="small")
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
     saving = [] if plugin.name == "checkpoint" else [registry.build("checkpoint")]

@@ -12,8 +12,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from plugins.norm_statistics import Population
-from plugins.profiler import Profiler
 from trainer import checkpoint
 from trainer.data.pipeline import EvaluationPipeline, TrainPipeline
 from trainer.engine.hooks import Hooks
@@ -22,6 +20,7 @@ from trainer.engine.ledger import Ledger
 from trainer.engine.signals import look_outside
 from trainer.engine.spans import SPAN_SECONDS, Due, Pace, steps_to_next
 from trainer.engine.step import EvaluationStep, TrainStep
+from trainer.kernels.batch_statistics import BatchStatistics as Population
 from trainer.plugin import Every, Plugin, overrides
 from trainer.run import Rewind, Run
 from trainer.runs import manifest
@@ -64,7 +63,6 @@ class Loop:
         hooks: The plugins.
         recorder: Writes history and checkpoints.
         ledger: Where time goes.
-        profiler: Traces a few steps, if asked to.
     """
 
     run: Run
@@ -74,7 +72,6 @@ class Loop:
     hooks: Hooks
     recorder: Recorder
     ledger: Ledger
-    profiler: Profiler = field(default_factory=lambda: Profiler(None))
     batches: Iterator[Any] = field(init=False)
 
     @property
@@ -96,8 +93,6 @@ class Loop:
         `start` was called with the run's step.
         """
         run = self.run
-        if course.profile and run.directory is not None:
-            self.profiler = Profiler(run.directory / "profile")
         with self.ledger("loop"):
             self._save()  # what plugins asked for in on_fit_start
             self._train(course)
@@ -144,9 +139,8 @@ class Loop:
 
     def _limit(self, pace: Pace) -> int:
         """Return how many steps the next span may have at most: all of them are computed in the same way."""
-        limit = self.profiler.limit(self.run) or pace.limit
         left = self.training.strategy.head_start - self.run.step
-        return min(limit, left) if left > 0 else limit
+        return min(pace.limit, left) if left > 0 else pace.limit
 
     def _advance(self, count: int, pace: Pace, log_every: int) -> None:
         """Run `count` steps as one call of one compiled function, or leave out one that is to be skipped."""
@@ -163,7 +157,7 @@ class Loop:
         with self.ledger("trace"):
             train = self.training.span(run.step + 1)
         start = time.perf_counter()
-        with self.ledger("steps"), self.profiler.watching(run, count):
+        with self.ledger("steps"):
             run.losses, run.gradient_norms, waited = train(self.batches, tf.constant(count))
             run.loss = run.losses[-1]
         self.ledger.move(float(waited), "steps", "data_wait")
