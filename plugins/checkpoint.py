@@ -1,4 +1,4 @@
-"""Asks the engine to keep the best and the last weights."""
+"""Keeps the best and the last weights."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from trainer.run import Run
 
 @plugins.register("checkpoint")
 class Checkpoint(Plugin):
-    """Save as `last` at a cadence, and as `best` after every look at which `monitor` improved.
+    """Save the weights as `last` at a cadence, and as `best` whenever `monitor` improved.
 
-    A look is a validation for a `val_` number, an epoch for any other. The weights of `best` are those that are tested
-    and exported, whatever ended the run. Without validation data give `monitor=loss`. The end of training and an
-    exception are saved as `last` too; a signal and the file STOP are the engine's business.
+    A number whose name begins with `val_` is read after every validation, any other after every epoch. The weights of
+    `best` are those that are tested and exported, whatever ended the run; without validation data, give
+    `monitor=loss`. The end of training and an exception are saved as `last` too; a signal and the file STOP are the
+    engine's business.
 
     Args:
         monitor: Name of a logged number.
-        mode: `min`, `max`, or `auto`: accuracy, AUC, F1, precision and recall should rise, others fall.
-        keep: How many of the best checkpoints to keep; those behind the best have the roles `top-<step>`.
-        every_epochs: Epochs between two saves.
+        mode: `min`, `max`, or `auto`, which tells from the name (see `plugins.monitor.direction`).
+        keep: Number of best checkpoints to keep; those behind the best have the roles `top-<step>`.
+        every_epochs: Epochs between two saves as `last`.
         every_steps: Steps between two saves, instead.
         every_minutes: Minutes between two saves, instead.
 
     Raises:
-        ValueError: If `mode` is unknown, or both steps and minutes are given.
+        ValueError: If `mode` is unknown, `auto` cannot tell, or both steps and minutes are given.
     """
+
+    every = Every(epochs=1)
 
     def __init__(
         self,
@@ -64,23 +67,25 @@ class Checkpoint(Plugin):
             self._look(run)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Save the last weights of the run, and those that the epoch's numbers find better."""
+        """Save the last weights of the run, and those that the numbers of the epoch find better."""
         if run.stop_reason or run.step == run.steps:
             run.save("last")
         if not self.monitor.startswith("val_"):
             self._look(run)
 
     def on_exception(self, run: Run) -> None:
-        """Save what there is, unless it is the weights themselves that are lost."""
+        """Save the weights reached, unless they are what is broken."""
         if not run.failed:
             run.save("last")
 
     def _look(self, run: Run) -> None:
         if self._asked is not None and run.saved.get("best") != self._asked[0]:
-            _, self.best.value, self.top = self._asked  # the disk refused it: what lies there is still the one to beat
+            _, self.best.value, self.top = (
+                self._asked
+            )  # it could not be written: the one before is still the one to beat
         before = run.step, self.best.value, list(self.top)
         self._asked = None
-        value = run.logs[self.monitor]
+        value = self.best.read(run)
         if self.best.improved(value):
             self._asked = before
             run.save("best")
@@ -88,7 +93,7 @@ class Checkpoint(Plugin):
             self._rank(run, value)
 
     def _rank(self, run: Run, value: float) -> None:
-        """Keep the `keep` best, ties in favour of the older."""
+        """Keep the `keep` best; of equal ones, the older."""
         role = f"top-{run.step:07d}"
         ranked = sorted([*self.top, (value, role)], key=lambda entry: -self.best.sign * entry[0])
         self.top = [entry for entry in ranked if entry[0] == entry[0]][: self.keep]  # NaN is never among them
@@ -101,7 +106,7 @@ class Checkpoint(Plugin):
         return {"best": self.best.state(), "top": [list(entry) for entry in self.top]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take them back."""
+        """Restore both."""
         self.best.restore(state["best"])
         self._asked = None
         self.top = [(value, role) for value, role in state["top"]]

@@ -13,27 +13,27 @@ from trainer.run import Run
 
 @plugins.register("early_stopping")
 class EarlyStopping(Plugin):
-    """Stop when a monitored number has not improved for `patience` looks.
+    """Stop when a monitored number has not improved `patience` times in a row.
 
-    A look is a validation for a `val_` number, an epoch for any other.
+    A number whose name begins with `val_` is read after every validation, any other after every epoch.
 
     Args:
         monitor: Name of a logged number.
-        patience: Looks without improvement after which training stops, at least 1.
-        min_delta: By how much a value must be better to count as improvement, at least 0.
-        mode: `min`, `max`, or `auto`: accuracy, AUC, F1, precision and recall should rise, others fall.
+        min_delta: How much better than the best a value must be to count as an improvement, at least 0.
+        patience: Number of values in a row without an improvement after which training stops, at least 1.
+        mode: `min`, `max`, or `auto`, which tells from the name (see `plugins.monitor.direction`).
         threshold: Stop as soon as the number is at least as good as this.
-        divergence: Stop as soon as the number is as bad as this, or no longer finite.
+        divergence: Stop as soon as the number is worse than this, or no longer finite.
 
     Raises:
-        ValueError: If `patience`, `min_delta` or `mode` is out of range.
+        ValueError: If `patience`, `min_delta` or `mode` is out of range, or `auto` cannot tell.
     """
 
     def __init__(
         self,
         monitor: str = "val_loss",
-        patience: int = 5,
         min_delta: float = 0.0,
+        patience: int = 5,
         mode: Mode = "auto",
         threshold: float | None = None,
         divergence: float | None = None,
@@ -47,17 +47,17 @@ class EarlyStopping(Plugin):
         self.waited = 0
 
     def on_validation_end(self, run: Run) -> None:
-        """Look at a number that validation gives."""
+        """Read a number that validation gives."""
         if self.monitor.startswith("val_"):
             self._look(run)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Look at a number that the epoch gives."""
+        """Read a number that the epoch gives."""
         if not self.monitor.startswith("val_"):
             self._look(run)
 
     def _look(self, run: Run) -> None:
-        value = run.logs[self.monitor]
+        value = self.best.read(run)
         self.waited = 0 if self.best.improved(value) else self.waited + 1
         if self.threshold is not None and self.best.reached(value, self.threshold):
             run.stop(f"{self.monitor} {value:.4g} reached the threshold {self.threshold:g}")
@@ -66,13 +66,15 @@ class EarlyStopping(Plugin):
         ):
             run.stop(f"{self.monitor} {value:.4g} is worse than {self.divergence:g}")
         elif self.waited >= self.patience:
-            run.stop(f"{self.monitor} has not improved on {self.best.value:.4g} for {self.waited} looks")
+            unit = "validation" if self.monitor.startswith("val_") else "epoch"
+            times = f"{self.waited} {unit}{'s' if self.waited > 1 else ''}"
+            run.stop(f"{self.monitor} has not improved on {self.best.value:.4g} for {times}")
 
     def state(self) -> dict[str, Any]:
-        """Return the best value so far and the looks since."""
+        """Return the best value so far, and how many values have come since."""
         return {"best": self.best.state(), "waited": self.waited}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take both back."""
+        """Restore both."""
         self.best.restore(state["best"])
         self.waited = state["waited"]

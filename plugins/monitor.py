@@ -1,26 +1,85 @@
-"""What it means that a number improved, or that weights are lost; shared by plugins that watch one or the other."""
+"""Which values of a monitored number are better, and the best of them so far; shared by plugins that watch a number."""
 
 from __future__ import annotations
 
+import difflib
 import math
-from typing import Any, Literal
+import re
+from typing import Literal
 
-import numpy as np
+from trainer.errors import UsageError
+from trainer.plugin import snake_case
+from trainer.run import Run
 
 Mode = Literal["auto", "min", "max"]
-GROWING = ("accuracy", "auc", "f1", "precision", "recall")
+
+RISING = (
+    *("accuracy", "acc", "top_k", "top_1", "top_2", "top_3", "top_5", "top_10"),
+    *("auc", "auroc", "auprc", "ap", "map", "ndcg", "mrr"),
+    *(
+        "precision",
+        "recall",
+        "sensitivity",
+        "specificity",
+        "tpr",
+        "tnr",
+        "true_positives",
+        "true_negatives",
+        "hit_rate",
+    ),
+    *("f1", "f2", "f_score", "fscore", "f_beta", "fbeta", "kappa", "mcc", "matthews"),
+    *("iou", "io_u", "dice", "jaccard"),
+    *("r2", "r_squared", "explained_variance", "correlation", "pearson", "spearman", "similarity", "likelihood"),
+    *("psnr", "ssim", "bleu", "rouge", "meteor"),
+    *("images_per_second", "steps_per_second", "reward"),
+)
+"""Names of numbers that should rise."""
+
+FALLING = (
+    *("loss", "losses", "error", "errors", "err", "cost", "penalty", "regret"),
+    *("mae", "mse", "rmse", "mape", "smape", "msle", "rmsle", "logcosh", "log_cosh", "huber", "distance"),
+    *("crossentropy", "cross_entropy", "bce", "nll", "negative_log_likelihood", "perplexity", "ppl", "log_loss"),
+    *("logloss", "hinge", "poisson", "divergence", "kl", "kld"),
+    *("ece", "brier", "fpr", "fnr", "eer", "false_positives", "false_negatives", "false_positive", "false_negative"),
+    *("wer", "cer", "fid", "seconds", "minutes", "latency", "duration"),
+)
+"""Names of numbers that should fall."""
+
+
+def _words(name: str) -> str:
+    """Return a name as words in lower case, joined by underscores: `val/F1Score` becomes `val_f_1_score`.
+
+    Digits are words of their own, so that `top5` and `top_5` are the same name.
+    """
+    return "_".join(re.findall(r"[a-z]+|\d+", snake_case(name)))
+
+
+_SIGNS = {_words(name): 1 for name in RISING} | {_words(name): -1 for name in FALLING}
+
+
+def direction(monitor: str) -> int | None:
+    """Return 1 if a number of this name should rise, -1 if it should fall, None if the name does not tell.
+
+    Whole words of the name are looked up in `RISING` and `FALLING`, whatever stands before and after them (`val_`,
+    `accuracy_1`), in any case. Of several known words the last decides, as in `dice_loss`; what follows `at` is a
+    condition and does not count, as in `sensitivity_at_specificity`.
+    """
+    words = f"_{_words(monitor)}_".partition("_at_")[0] + "_"
+    places = {name: words.rfind(f"_{name}_") for name in _SIGNS}
+    found = [(place + len(name), len(name), _SIGNS[name]) for name, place in places.items() if place >= 0]
+    return max(found)[2] if found else None
 
 
 class Best:
     """The best value so far of a number that should fall or rise.
 
     Args:
-        monitor: The number's name; in mode `auto` an accuracy, AUC, F1, precision or recall should rise, others fall.
-        mode: `min`, `max` or `auto`.
-        min_delta: By how much a value must be better to count, at least 0.
+        monitor: The number's name.
+        mode: `min`, `max`, or `auto`, which tells from the name (`direction`).
+        min_delta: How much better than the best a value must be to count, at least 0.
 
     Raises:
-        ValueError: If `mode` is unknown or `min_delta` negative.
+        ValueError: If `mode` is none of these, the name does not tell, or `min_delta` is negative.
     """
 
     def __init__(self, monitor: str, mode: Mode = "auto", min_delta: float = 0.0) -> None:
@@ -28,13 +87,27 @@ class Best:
             raise ValueError(f"mode must be auto, min or max: {mode!r}")
         if min_delta < 0:
             raise ValueError(f"min_delta must be at least 0: {min_delta}")
-        rising = mode == "max" or (mode == "auto" and any(word in monitor for word in GROWING))
-        self.sign = 1 if rising else -1
-        self.min_delta = min_delta
+        sign = direction(monitor) if mode == "auto" else {"max": 1, "min": -1}[mode]
+        if sign is None:
+            raise ValueError(_undecided(monitor))
+        self.monitor, self.sign, self.min_delta = monitor, sign, min_delta
         self.value = -self.sign * math.inf
 
+    def read(self, run: Run) -> float:
+        """Return the number's value in a run.
+
+        Raises:
+            UsageError: If it has not been logged yet.
+        """
+        if self.monitor not in run.logs:
+            raise UsageError(
+                f"{self.monitor} has not been logged yet; the plugin that logs it must do so in on_validation_end if "
+                "its name begins with val_, else in on_epoch_end"
+            )
+        return run.logs[self.monitor]
+
     def improved(self, value: float) -> bool:
-        """Return whether `value` is the best so far, and keep it if so; NaN never is."""
+        """Return True if `value` is the best so far, and keep it then; NaN never is."""
         if not self.sign * (value - self.value) > self.min_delta:
             return False
         self.value = value
@@ -45,17 +118,17 @@ class Best:
         return self.value if math.isfinite(self.value) else None
 
     def restore(self, state: float | None) -> None:
-        """Take back what `state` returned."""
+        """Restore what `state` returned."""
         self.value = -self.sign * math.inf if state is None else state
 
     def reached(self, value: float, threshold: float) -> bool:
-        """Return whether `value` is at least as good as `threshold`."""
+        """Return True if `value` is at least as good as `threshold`."""
         return self.sign * (value - threshold) >= 0
 
 
-def all_finite(model: Any) -> bool:
-    """Return whether no weight of a Keras model is NaN or infinite.
-
-    Their loss may not tell: a ReLU makes 0 of what is not a number.
-    """
-    return all(bool(np.isfinite(np.asarray(weight)).all()) for weight in model.weights)
+def _undecided(monitor: str) -> str:
+    """Return what is wrong with a name that does not tell, and a suggestion if its last word is only misspelt."""
+    before, underscore, last = monitor.rpartition("_")
+    near = difflib.get_close_matches(last, [*RISING, *FALLING], n=1, cutoff=0.75)
+    meant = f" (or did you mean {before}{underscore}{near[0]}?)" if near else ""
+    return f"cannot tell whether {monitor} should rise or fall; give mode=max or mode=min{meant}"

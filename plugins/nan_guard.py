@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from plugins.monitor import all_finite
+import numpy as np
+
 from trainer.plugin import Every, Plugin
 from trainer.registry import plugins
 from trainer.run import Run
@@ -12,32 +14,34 @@ from trainer.run import Run
 
 @plugins.register("nan_guard")
 class NanGuard(Plugin):
-    """Fail the run when the training loss, or a weight, is NaN or infinite: what is lost does not come back.
+    """Fail the run when the training loss or a weight is NaN or infinite: neither recovers by itself.
 
-    The mean loss of the epoch is read, which keeps any NaN since the epoch began. Weights are looked at when an epoch
-    ends, before they are saved. The checkpoint before is intact.
+    The mean loss of the epoch is checked, which any NaN since the epoch began has spoilt too. Weights are checked when
+    an epoch ends, before they are saved, so that the last checkpoint is sound.
 
     Args:
-        every_steps: Steps between two looks, at least 1. A look waits for the device.
+        every_steps: Steps between two checks, at least 1. A check waits for the device.
 
     Raises:
         ValueError: If `every_steps` is below 1.
     """
 
+    every = Every(steps=100)
+
     def __init__(self, every_steps: int = 100) -> None:
         self.every = Every(steps=every_steps)
 
     def on_step_end(self, run: Run) -> None:
-        """Look at the mean loss since the epoch began."""
-        self._look(run, run.metrics()["loss"])
+        """Check the mean loss since the epoch began."""
+        self._check(run, run.metrics()["loss"])
 
     def on_epoch_end(self, run: Run) -> None:
-        """Look at the mean loss of the epoch, and at the weights."""
-        self._look(run, run.logs["loss"])
+        """Check the mean loss of the epoch, and the weights."""
+        self._check(run, run.logs["loss"])
         if run.model is not None and not all_finite(run.model):
             self._fail(run, "a weight is no longer finite")
 
-    def _look(self, run: Run, loss: float) -> None:
+    def _check(self, run: Run, loss: float) -> None:
         if not math.isfinite(loss):
             self._fail(run, f"the training loss is {loss}")
 
@@ -46,3 +50,11 @@ class NanGuard(Plugin):
             f"{what} at step {run.step} (epoch {run.epoch}); try a lower learning rate, optimizer.clip_norm=1, or the "
             "plugin recovery"
         )
+
+
+def all_finite(model: Any) -> bool:
+    """Return True if no weight of a Keras model is NaN or infinite.
+
+    The loss does not always tell: a ReLU turns NaN into 0.
+    """
+    return all(bool(np.isfinite(np.asarray(weight)).all()) for weight in model.weights)

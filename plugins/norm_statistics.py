@@ -1,95 +1,57 @@
-"""Batch normalisation by the statistics of images as they are, not of those that augmentation made of them.
-
-Training keeps averages over batches of changed images, and of weights that have changed since; evaluation then
-normalises by what it never meets. Measured anew, the statistics are those of the weights and images at hand ("precise
-batch normalisation": Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3). Training
-itself does not use them, so it goes on as it would have.
-"""
+"""Has batch normalisation evaluate by the statistics of images as they are, not of augmented ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
-import keras
-import numpy as np
-import tensorflow as tf
-from keras import layers, ops
-
-from trainer.data.pipeline import EvaluationPipeline
+from trainer.config.types import Count
 from trainer.errors import UsageError
-from trainer.kernels.substitution import substituted
+from trainer.plugin import Plugin
+from trainer.registry import plugins
+from trainer.run import Run
 
-Found = dict[keras.layers.Layer, list[tuple[tf.Tensor, tf.Tensor]]]
-"""Mean and variance of what each layer was called with, call by call."""
+if TYPE_CHECKING:
+    from trainer.kernels.batch_statistics import BatchStatistics
 
 
-class Population:
-    """Images over which the statistics of a model's batch normalisations are measured.
+@plugins.register("norm_statistics")
+class NormStatistics(Plugin):
+    """Measure the statistics of batch normalisation on training images before every validation.
+
+    The images are measured without augmentation, with the weights that are about to be validated, and the statistics
+    are saved and tested with these weights. Training itself does not use them, so it continues as without this plugin.
+    See `trainer.kernels.batch_statistics`.
 
     Args:
-        model: A built model.
-        images: As they are evaluated: scaled, not augmented.
-
-    Raises:
-        UsageError: If the model has no batch normalisation.
+        images: Number of training images, taken evenly from all of them; all if there are fewer.
     """
 
-    def __init__(self, model: keras.Model, images: EvaluationPipeline) -> None:
-        found = model._flatten_layers(include_self=False, recursive=True)
-        self.layers = [layer for layer in found if isinstance(layer, layers.BatchNormalization) and layer.trainable]
-        if not self.layers:
-            raise UsageError(
-                f"{model.name!r} has no batch normalisation whose statistics could be measured; leave norm_images out"
-            )
-        self.model, self.images = model, images
-        self._next = tf.function(self._of_next, autograph=False)
+    def __init__(self, images: Count = 5000) -> None:
+        self.images = images
+        self._statistics: BatchStatistics | None = None
 
-    def measure(self) -> None:
-        """Set every layer's mean and variance to those of what it is given for the images.
+    def on_fit_start(self, run: Run) -> None:
+        """Compile the measurement.
 
-        Each batch is normalised by itself, as in training; everything else computes as in evaluation.
+        Raises:
+            UsageError: If the training data are a stream, there are no validation data, or the model has no batch
+                normalisation.
         """
-        batches = iter(self.images.batches())
-        found = [self._next(batches) for _ in range(self.images.steps)]
-        sizes = np.array([float(size) for size, _ in found])
-        for number, layer in enumerate(self.layers):
-            means, variances = (np.array([of[number][k] for _, of in found], np.float64) for k in (0, 1))
-            mean = np.average(means, 0, sizes)
-            layer.moving_mean.assign(mean)
-            layer.moving_variance.assign(np.average(variances + (means - mean) ** 2, 0, sizes))
+        from trainer.data.pipeline import EvaluationArray
+        from trainer.kernels.batch_statistics import BatchStatistics
 
-    def _of_next(self, batches: Any) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
-        """Return how many images the next batch has, and the mean and variance of what each layer makes of them."""
-        images = batches.get_next()[0]
-        found: Found = {layer: [] for layer in self.layers}
-        with substituted(_by_itself(found)):
-            self.model(images, training=False)
-        return tf.shape(images)[0], [_together(found[layer]) for layer in self.layers]
+        if run.training_data is None:
+            raise UsageError("the training data are a stream, of which no images can be measured; give an ImageSet")
+        if not run.validation_steps:
+            raise UsageError("the statistics are measured before every validation; give validation data")
+        assert run.model is not None
+        self._statistics = BatchStatistics(run.model, EvaluationArray(run.training_data.evenly(self.images)))
 
+    def on_validation_start(self, run: Run) -> None:
+        """Measure the statistics with the weights that are about to be validated."""
+        assert self._statistics is not None
+        self._statistics.measure()
 
-def _by_itself(found: Found) -> Mapping[keras.layers.Layer, Callable[..., Any]]:
-    """Return calls that normalise a batch by its own statistics, and write those down in `found`."""
-    return {layer: partial(_normalised, layer, calls) for layer, calls in found.items()}
-
-
-def _normalised(
-    layer: layers.BatchNormalization,
-    calls: list[tuple[tf.Tensor, tf.Tensor]],
-    inputs: tf.Tensor,
-    training: bool | None = None,
-    mask: Any = None,
-) -> tf.Tensor:
-    inputs, axis = ops.cast(inputs, "float32"), layer.axis % len(inputs.shape)
-    mean, variance = ops.moments(inputs, axes=[k for k in range(len(inputs.shape)) if k != axis])
-    calls.append((mean, variance))
-    normal = ops.batch_normalization(inputs, mean, variance, axis, layer.beta, layer.gamma, layer.epsilon)
-    return ops.cast(normal, layer.compute_dtype)
-
-
-def _together(calls: list[tuple[tf.Tensor, tf.Tensor]]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return mean and variance over all calls of a layer that the model uses more than once."""
-    means, variances = (tf.stack(each) for each in zip(*calls, strict=True))
-    mean = tf.reduce_mean(means, 0)
-    return mean, tf.reduce_mean(variances + (means - mean) ** 2, 0)
+    def on_fit_end(self, run: Run) -> None:
+        """Let go of the images."""
+        self._statistics = None

@@ -1,48 +1,73 @@
-"""A trace of a few training steps by TensorFlow's profiler: every operation, on every thread."""
+"""Traces a few training steps with TensorFlow's profiler: every operation, on every thread."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import tensorflow as tf
-
+from trainer.plugin import Every, Plugin
+from trainer.registry import plugins
 from trainer.run import Run
 
-WARM_UP = 20
-"""Steps before the trace: the first ones compile and allocate."""
-
 STEPS = 20
-"""Steps in the trace; more make it unwieldy."""
+"""Steps in the trace, and before it: the first ones compile and allocate, and more than 20 make a trace unwieldy."""
 
 
-class Profiler:
-    """Traces one span of a run, once.
+@plugins.register("profiler")
+class Profiler(Plugin):
+    """Trace steps 21 to 40 of a run into the folder `profile` of its directory, and say how to open the trace.
 
-    Args:
-        folder: Where the trace is written; None traces nothing.
+    A resumed run is traced anew, at least 20 steps after it continued. A trace that is under way when the run ends, or
+    fails, is shorter.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
+    observer = True
+    every = Every(steps=STEPS)
 
-    def limit(self, run: Run) -> int | None:
-        """Return how long the next span may be, or None if that does not matter."""
-        if self.folder is None:
-            return None
-        return STEPS if run.step >= WARM_UP else WARM_UP - run.step
+    def __init__(self) -> None:
+        self._continued = 0  # the step from which this process trains
+        self._begun: int | None = None  # the step after which the trace begins
+        self._over = False
 
-    @contextmanager
-    def watching(self, run: Run, count: int) -> Iterator[None]:
-        """Trace the span inside, of `count` steps, if it is its turn, and tell how the trace is opened."""
-        if self.folder is None or run.step < WARM_UP:
-            yield
-            return
-        first, folder, self.folder = run.step + 1, self.folder, None
-        with tf.profiler.experimental.Profile(str(folder)):
-            yield
+    def on_fit_start(self, run: Run) -> None:
+        """Say so if there is no place for a trace."""
+        self._continued, self._begun, self._over = run.step, None, run.directory is None
+        if self._over:
+            run.warn("profiler: nothing is traced, since the run has no directory; give run_dir")
+
+    def on_step_end(self, run: Run) -> None:
+        """Start the trace, or stop it."""
+        if self._begun is not None:
+            self._stop(run)
+        elif not self._over and run.step - self._continued >= STEPS and run.step < run.steps:
+            self._start(run)
+
+    def on_fit_end(self, run: Run) -> None:
+        """Stop a trace that is under way."""
+        if self._begun is not None:
+            self._stop(run)
+        elif not self._over:
+            run.warn(f"profiler: nothing was traced, since fewer than {STEPS + 1} steps were made")
+
+    def _start(self, run: Run) -> None:
+        import tensorflow as tf
+
+        self._over = True  # also if the profiler is busy and refuses
+        tf.profiler.experimental.start(str(_folder(run)))
+        self._begun = run.step
+
+    def _stop(self, run: Run) -> None:
+        import tensorflow as tf
+
+        assert self._begun is not None
+        first, self._begun = self._begun + 1, None
+        tf.profiler.experimental.stop()
+        folder = _folder(run)
         run.say(
-            f"profile of steps {first} to {first + count - 1} in {folder}; to look at it: pip install xprof, then "
+            f"profile of steps {first} to {run.step} in {folder}; to open it: pip install xprof, then "
             f"xprof --logdir {folder}"
         )
+
+
+def _folder(run: Run) -> Path:
+    assert run.directory is not None
+    return run.directory / "profile"

@@ -1,4 +1,4 @@
-"""Shows how training goes: a live display in a terminal, else one plain line an epoch; always on stderr."""
+"""Shows the progress of training on stderr: a live display in a terminal, otherwise one plain line per epoch."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ PLAIN_SECONDS = 30.0
 
 @plugins.register("progress")
 class Progress(Plugin):
-    """Show progress, rate, time left and the numbers of each epoch.
+    """Show progress, speed, time left and the numbers of each epoch.
 
     Args:
-        mode: `rich` for bars, `plain` for lines, `auto` for bars if stderr is an interactive terminal (not a dumb one,
-            not in CI) and lines otherwise, `none` for silence.
+        mode: `rich` for bars, `plain` for lines, `none` for silence, or `auto`: bars if stderr is an interactive
+            terminal (not a dumb one, and not in CI), otherwise lines.
     """
 
     observer = True
+    every = Every(seconds=0.25)
 
     def __init__(self, mode: Literal["auto", "rich", "plain", "none"] = "auto") -> None:
         self.mode = mode
-        self.every = Every(seconds=0.25)
         self._display: _Bars | _Lines | None = None
 
     def on_fit_start(self, run: Run) -> None:
-        """Open the display."""
+        """Print the plan and open the display."""
         if self.mode == "none":
             return
         from rich.console import Console
@@ -49,27 +49,27 @@ class Progress(Plugin):
         self._display = _Bars(console, run) if bars else _Lines(console)
 
     def on_step_end(self, run: Run) -> None:
-        """Move on; the training numbers are read here and nowhere else between two epochs."""
+        """Update the display; training numbers are read here and nowhere else between two epochs."""
         if self._display is not None:
             self._display.step(run)
 
     def on_validation_start(self, run: Run) -> None:
-        """Show that validation has begun."""
+        """Show the bar of the validation."""
         if self._display is not None:
             self._display.validation(run)
 
     def on_validation_step(self, run: Run) -> None:
-        """Show how far validation is."""
+        """Update the bar of the validation."""
         if self._display is not None:
             self._display.validation(run)
 
     def on_validation_end(self, run: Run) -> None:
-        """Go back to training."""
+        """Hide the bar of the validation."""
         if self._display is not None:
             self._display.validated(run)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Print the epoch's line."""
+        """Print the line of the epoch."""
         if self._display is not None:
             self._display.epoch(run)
 
@@ -80,7 +80,7 @@ class Progress(Plugin):
 
 
 class _Lines:
-    """One line an epoch, and one every half minute of a long epoch or validation."""
+    """One line per epoch, and one every half minute of a long epoch or validation."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -110,7 +110,7 @@ class _Lines:
 
 
 class _Bars:
-    """A bar for the run, a passing one for validation, and a line that stays for each epoch."""
+    """A bar for the run, a temporary one for each validation, and a lasting line for each epoch."""
 
     def __init__(self, console: Console, run: Run) -> None:
         from rich.progress import BarColumn, SpinnerColumn, TextColumn
@@ -154,7 +154,7 @@ class _Bars:
 
 
 def epoch_line(run: Run) -> str:
-    """Return what is said of an epoch that has ended."""
+    """Return the line for an epoch that has ended."""
     names = [name for name in run.logs if name not in ("learning_rate", "seconds", "images_per_second")]
     numbers = describe({name: run.logs[name] for name in names})
     width = len(str(run.epochs))
@@ -164,17 +164,17 @@ def epoch_line(run: Run) -> str:
 
 
 def describe(numbers: dict[str, float]) -> str:
-    """Return names and values, at a fixed width."""
+    """Return names and values, with four decimals."""
     return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
 
 
 def rate(run: Run) -> str:
-    """Return the steps per second since the run began."""
+    """Return the steps per second since the run began, or nothing before the first."""
     return f"{run.step / run.seconds:.0f} steps/s" if run.seconds else ""
 
 
 def time_left(run: Run) -> str:
-    """Return an estimate of the time to the planned end, as minutes and seconds."""
+    """Return an estimate of the time to the planned end, as `[hours:]minutes:seconds`."""
     if not run.step:
         return "-:--"
     seconds = round(run.seconds / run.step * (run.steps - run.step))

@@ -1,4 +1,4 @@
-"""Brings a run back from divergence."""
+"""Brings a run that diverged back to a good checkpoint."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from plugins.monitor import all_finite
+from plugins.nan_guard import all_finite
 from trainer.config.types import Count, Positive
 from trainer.errors import UsageError
 from trainer.plugin import Every, Plugin
@@ -14,31 +14,31 @@ from trainer.registry import plugins
 from trainer.run import Run
 
 RECENT, BEFORE = 10, 100
-"""A spike is a median over so many losses against the median of so many before them: one hard batch is none."""
+"""Losses compared: the median of the latest 10 with that of the 100 before them, so that one hard batch is no spike."""
 
 OUTLIER = 10
-"""How many times what is a spike for a median one loss alone must be: no batch is that hard."""
+"""Factor above the limit for medians at which a single loss counts as a spike: no batch is that hard."""
 
 FLOOR = 0.05
-"""The share of the first loss below which losses may jump: a loss near zero multiplies easily."""
+"""Share of the first loss below which losses may jump: a loss near zero multiplies easily."""
 
 
 @plugins.register("recovery")
 class Recovery(Plugin):
-    """Go back to the last good checkpoint when training diverges, and go on without the bad batches.
+    """Go back to the last good checkpoint when training diverges, and continue without the bad batches.
 
-    The loss and the gradients of every step are looked at, in order, so that what is skipped depends on nothing else.
-    A batch whose loss or gradients are not finite is skipped; if training fails again before anything was achieved, so
-    are as many more before it as were skipped already, since one step can spoil the next. When the loss spikes, all
+    The loss and the gradients of every step are checked, in order, so that what is skipped depends on nothing else.
+    A batch whose loss or gradients are not finite is skipped; if training fails again before it has got any further,
+    so are as many more before it as were skipped already, since one step can spoil the next. When the loss spikes, all
     batches of the spike are skipped, and the one before it (after Chowdhery et al. 2022, arXiv 2204.02311, section
-    5.1). How far back the last good checkpoint lies is the business of the plugin `checkpoint`.
+    5.1). How far back the last good checkpoint lies is up to the plugin `checkpoint`.
 
     Args:
-        spike: By what factor the median of 10 losses must exceed the median of the 100 before them (at the beginning
-            the first loss), or a twentieth of the first loss if that is more, or one loss ten times as much; greater
-            than 1.
-        factor: What the learning rate is multiplied with from the first skipped batch on, greater than 0 and at most 1.
-        retries: How many times in a run, at least 1; then the run fails.
+        spike: Factor by which the median of 10 losses must exceed the median of the 100 before them (at the beginning
+            the first loss), or a twentieth of the first loss if that is more; a single loss must exceed ten times that.
+            Greater than 1.
+        factor: Factor for the learning rate from the first skipped batch on, greater than 0 and at most 1.
+        retries: Number of recoveries per run, at least 1; after them the run fails.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -57,14 +57,14 @@ class Recovery(Plugin):
         self.first_loss: float | None = None
 
     def on_fit_start(self, run: Run) -> None:
-        """Ask for a checkpoint to go back to before there is another."""
+        """Ask for a first checkpoint to go back to."""
         if run.directory is None:
-            raise UsageError("recovery goes back to checkpoints: it needs a run directory (run_dir)")
+            raise UsageError("recovery goes back to checkpoints, which need a run directory; give run_dir")
         if run.step == 0:
             run.save("last")
 
     def on_step_end(self, run: Run) -> None:
-        """Look at the losses of the steps since the last look."""
+        """Check the losses of the steps since the last call."""
         new = np.asarray(run.losses, np.float64)
         if len(new) == 0:
             return
@@ -80,7 +80,7 @@ class Recovery(Plugin):
             self._look_for_spike(run, known, len(new))
 
     def _look_for_spike(self, run: Run, losses: np.ndarray, new: int) -> None:
-        """Look at the last `new` of `losses`, of which the very last is that of `run.step`, one after the other."""
+        """Check the last `new` of `losses`, one after the other; the very last is that of `run.step`."""
         for end in range(len(losses) - new + 1, len(losses) + 1):
             recent, limit = losses[max(0, end - RECENT) : end], self._limit(losses[:end])
             middle = float(np.median(recent)) if len(recent) > RECENT // 2 else 0.0
@@ -91,20 +91,20 @@ class Recovery(Plugin):
                 return self._go_back(run, f"the loss rose to {height:.3g} at step {last}", first - 1, last)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Look at the weights: their loss is that of the next step, and they are about to be saved."""
+        """Check the weights: their loss is known only after the next step, and they are about to be saved."""
         assert run.model is not None
         if not all_finite(run.model):
             self._go_back(run, f"the weights are not finite after step {run.step}", run.step, run.step)
 
     def _limit(self, losses: np.ndarray) -> float:
-        """Return what the median of the latest of `losses` must not exceed."""
+        """Return the limit for the median of the latest of `losses`."""
         assert self.first_loss is not None
         before = losses[-(RECENT + BEFORE) : -RECENT]
         usual = float(np.median(before)) if len(before) >= RECENT else self.first_loss
         return self.spike * max(usual, FLOOR * self.first_loss)
 
     def _go_back(self, run: Run, reason: str, first: int, last: int) -> None:
-        """Skip the steps from `first` to `last`, and more before them if that was tried in vain."""
+        """Skip the steps from `first` to `last` (1-based), and more before them if that was tried in vain."""
         if len(run.recoveries) >= self.retries:
             return run.fail(f"{reason}, after {len(run.recoveries)} recoveries; try a lower learning rate")
         in_vain, begin = 0, first
@@ -115,9 +115,9 @@ class Recovery(Plugin):
         run.rewind(reason, range(max(1, first - (2**in_vain - 1)), last + 1), self.factor)
 
     def state(self) -> dict[str, Any]:
-        """Return the latest losses and the first."""
+        """Return the latest losses and the first one."""
         return {"losses": self.losses, "first_loss": self.first_loss}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take them back."""
+        """Restore them."""
         self.losses, self.first_loss = list(state["losses"]), state["first_loss"]

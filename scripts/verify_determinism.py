@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FIT = Path(__file__).with_name("fit.py")
-SILENCED = ("mlflow", "plots", "progress")
+SILENCED = ("mlflow", "report", "progress")
 """Plugins that are left out, since they only watch."""
 
 

@@ -93,7 +93,7 @@ def files_no_longer_than(size: int) -> Iterator[None]:
 
 Done = subprocess.CompletedProcess[str]
 Script = Callable[..., Done]
-SILENT = ("--no-plugin", "mlflow", "--no-plugin", "plots", "--progress", "none")
+SILENT = ("--no-plugin", "mlflow", "--no-plugin", "report", "--progress", "none")
 """Flags of `fit.py` for a run that leaves only its own files."""
 
 

@@ -20,7 +20,7 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 def shape(text: str) -> str:
     """Return text without what differs between machines and days: numbers, paths, and what took most of the time."""
-    text = re.sub(r"held up +.*\n?", "", text)  # by plots, where the machine is busy
+    text = re.sub(r"held up +.*\n?", "", text)  # by report, where the machine is busy
     text = re.sub(r"(run directory +|backend-store-uri |spent on +).*", r"\1…", text)
     return re.sub(r"\d[\d,.]*", "#", text)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.data.augmentation.strength import strength
-from trainer.data.sources.reporting import Progress
+from trainer.data.sources.reporting import StatusLine
 from trainer.errors import InkwellError, UsageError
 from trainer.evaluation.robustness.measure import corrupted, measurements, varied
 from trainer.evaluation.statistics import Comparison, compare
@@ -65,7 +65,7 @@ class Examination:
     def robustness(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the rows of `measure.corrupted` and `measure.varied`; progress goes to stderr."""
         images, config = self.chosen.images, self.trained.config.data
-        progress = Progress("robustness", measurements(images) * len(images))
+        status = StatusLine("robustness", measurements(images) * len(images))
         trained_with = strength(config.augmentation, config.augmentation_args)
         found: tuple[list[dict[str, Any]], list[dict[str, Any]]] = [], []
         rows = (
@@ -75,7 +75,7 @@ class Examination:
         for kept, measured in zip(found, rows, strict=True):
             for row in measured:
                 kept.append(row)
-                progress.advance(len(images))
+                status.advance(len(images))
         return found
 
 

@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Every:
-    """How often something wants to be looked at; at most one of the three is given, and is positive.
+    """A cadence, given in one of three units.
 
-    None given, `Every()`, is at the end of every span: whenever training pauses for anybody, and twice a second.
+    `Every()`, without a unit, means the end of every span: whenever training pauses for any reason, at least twice a
+    second.
 
     Attributes:
         steps: Every n optimizer steps, counted over the whole run.
         epochs: Every n epochs, at the end of the epoch.
-        seconds: At the first span end after that many seconds of wall time.
+        seconds: At the end of the first span after that many seconds of wall time.
+
+    Raises:
+        ValueError: If more than one unit is given, or one that is not greater than 0.
     """
 
     steps: int | None = None
@@ -43,24 +47,28 @@ class Every:
 class Plugin:
     """Base class of every plugin: override the hooks you need, and `state`/`restore` if you remember anything.
 
-    Hooks run in the order in which plugins are listed; `on_fit_end` runs in reverse order, for every plugin whose
-    `on_fit_start` was reached, also after an exception. A method that begins with `on_` and is not a hook is an
-    error when the class is defined. To end training call `run.stop("reason")`; never raise for it.
+    Hooks run in the order in which plugins are listed, except that a plugin that monitors a value runs after the one
+    that logs it (`in_order`). `on_fit_end` runs in reverse order, for every plugin whose `on_fit_start` was reached,
+    also after an exception. To end training, call `run.stop("reason")` instead of raising.
+
+    Mistakes that can be seen in the class are errors when it is defined: a method that begins with `on_` but is not a
+    hook, a hook that does not take one argument, and `on_step_end` without an `every`.
 
     Attributes:
         name: Key of the plugin's state in checkpoints and its name in messages; default: the class name in snake case.
-        observer: Whether the plugin only watches. An observer that raises is set aside with one warning and training
-            goes on; a plugin that steers training (the default) ends the run with an error that names it.
-        every: When `on_step_end` is called. Steps between two calls run as one compiled call.
-        checkpoints: How many checkpoints it keeps at most, so that the disk can be looked at before step 0.
-        gradient_norms: Whether `run.gradient_norms` must be filled, which costs a little at every step.
+        observer: True if the plugin only watches. An observer that raises is set aside with one warning and training
+            continues; a plugin that steers training (the default) ends the run with an error that names it.
+        every: When `on_step_end` is called; a class with that hook must choose. Steps between two calls run as one
+            compiled call. `__init__` may replace the value of the class.
+        checkpoints: Largest number of checkpoints that the plugin keeps, to check the disk space before step 0.
+        gradient_norms: True if the plugin reads `run.gradient_norms`, which slows every step down a little.
         monitors: Names of logged values that the plugin reads; an unknown one is an error before step 0.
         logs: Names of values that the plugin adds with `run.log`.
     """
 
     name: str = ""
     observer: ClassVar[bool] = False
-    every: Every = Every(steps=1)
+    every: Every = Every()
     checkpoints: int = 0
     gradient_norms: bool = False
     monitors: Collection[str] = ()
@@ -75,66 +83,118 @@ class Plugin:
             hook = inspect.getattr_static(cls, attribute)
             if inspect.isfunction(hook) and len(inspect.signature(hook).parameters) != 2:
                 raise HookError(f"{cls.__name__}.{attribute} must take one argument besides self, the run")
+        if _overrides(cls, "on_step_end") and not any("every" in vars(c) for c in cls.__mro__ if c is not Plugin):
+            raise HookError(
+                f"{cls.__name__} has on_step_end but no `every`; write every = Every(steps=100) to be called every "
+                "100 steps, Every(seconds=1), or Every(steps=1) to be called after every step, which makes each step a "
+                "call of its own and costs a small model up to a fifth of its speed"
+            )
         if isinstance(cls.monitors, str) or isinstance(cls.logs, str):
             raise HookError(f"{cls.__name__}: monitors and logs are tuples of names, such as ('val_loss',)")
         if "name" not in vars(cls):
-            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+            cls.name = snake_case(cls.__name__)
 
     def on_fit_start(self, run: Run) -> None:
-        """Called once, before the first step; the run directory and its configuration exist."""
+        """Called once per `fit`, before the first step; the run directory and its configuration exist."""
 
     def on_epoch_start(self, run: Run) -> None:
-        """Called before the first step of an epoch; `run.epoch` is the 1-based number of the epoch."""
+        """Called before the first step of an epoch; `run.epoch` is its 1-based number."""
 
     def on_step_end(self, run: Run) -> None:
-        """Called after an optimizer step, as often as `every` says; reading `run.loss` waits for the device."""
+        """Called after optimizer steps, as often as `every` says; reading `run.loss` waits for the device."""
 
     def on_validation_start(self, run: Run) -> None:
-        """Called before the first batch of a validation."""
+        """Called before the first batch of a validation, with the weights that are about to be validated."""
 
     def on_validation_step(self, run: Run) -> None:
         """Called about twice a second during a validation; see `run.validation_step`."""
 
     def on_validation_end(self, run: Run) -> None:
-        """Called after a validation; `run.logs` holds its `val_` values."""
+        """Called after a validation, with the weights that were validated; `run.logs` holds its `val_` values."""
 
     def on_epoch_end(self, run: Run) -> None:
         """Called after an epoch and its validation; `run.logs` holds training and `val_` values together."""
 
     def on_test_end(self, run: Run) -> None:
-        """Called after the one evaluation on test data, with the chosen weights; `run.result` holds it."""
+        """Called after the one evaluation on the test data, with the chosen weights; `run.result` holds it."""
 
     def on_exception(self, run: Run) -> None:
-        """Called when training ends by an exception, which is `run.error`."""
+        """Called when an exception ends training; it is `run.error`."""
 
     def on_fit_end(self, run: Run) -> None:
         """Called last, in reverse order, however the run ended; `run.status` says how."""
 
     def state(self) -> dict[str, Any]:
-        """Return what the plugin must remember when a run is resumed, as values that JSON can hold."""
+        """Return what the plugin must remember for a resumed run, as values that JSON can hold."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what `state` returned."""
+        """Restore what `state` returned."""
 
 
 HOOKS: tuple[str, ...] = tuple(name for name in vars(Plugin) if name.startswith("on_"))
 
 
+def snake_case(name: str) -> str:
+    """Return a name in CamelCase as words joined by underscores: `NanGuard` becomes `nan_guard`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
 def overrides(plugin: Plugin, hook: str) -> bool:
-    """Return whether `plugin` does anything in `hook`; the engine never calls a hook that nobody wrote."""
-    return inspect.getattr_static(type(plugin), hook) is not inspect.getattr_static(Plugin, hook)
+    """Return True if `plugin` does anything in `hook`; the engine never calls a hook that nobody wrote."""
+    return _overrides(type(plugin), hook)
+
+
+def _overrides(cls: type[Plugin], hook: str) -> bool:
+    return inspect.getattr_static(cls, hook) is not inspect.getattr_static(Plugin, hook)
+
+
+def in_order(plugins: Iterable[Plugin]) -> list[Plugin]:
+    """Return the plugins in the order in which their hooks run.
+
+    That is the order given, except that a plugin that logs a value moves ahead of the first one that monitors it.
+
+    Args:
+        plugins: The plugins of one run.
+
+    Raises:
+        UsageError: If plugins wait for one another in a circle; the message names them.
+    """
+    given, placed = list(plugins), list[int]()
+
+    def place(one: int, waiting: list[int]) -> None:
+        if one in waiting:
+            raise UsageError(_circle([given[k] for k in waiting[waiting.index(one) :]]))
+        if one not in placed:
+            for other, plugin in enumerate(given):
+                if other != one and set(plugin.logs) & set(given[one].monitors):
+                    place(other, [*waiting, one])
+            placed.append(one)
+
+    for number in range(len(given)):
+        place(number, [])
+    return [given[number] for number in placed]
+
+
+def _circle(plugins: list[Plugin]) -> str:
+    """Return what is wrong with plugins of which each monitors what the next one logs, and the last what the first."""
+    pairs = zip(plugins, [*plugins[1:], plugins[0]], strict=True)
+    said = [
+        f"{one.name!r} monitors {min(set(one.monitors) & set(other.logs))!r}, which {other.name!r} logs"
+        for one, other in pairs
+    ]
+    return f"plugins wait for one another: {'; '.join(said)}; leave one of them out, or have it monitor something else"
 
 
 def check_plugins(plugins: Iterable[Plugin], logged: Collection[str]) -> list[str]:
-    """Return all names that will be logged, `logged` and those that plugins add, if `plugins` fit together.
+    """Check that plugins fit together; return all names that will be logged, sorted.
 
     Args:
-        plugins: The plugins of one run, in their order.
+        plugins: The plugins of one run.
         logged: Names that the engine and the task log (`"loss"`, `"val_loss"`).
 
     Raises:
-        UsageError: If two plugins have one name, or one monitors a name that nobody logs (with a suggestion).
+        UsageError: If two plugins have the same name, or one monitors a name that nobody logs (with a suggestion).
     """
     plugins = list(plugins)
     names = [plugin.name for plugin in plugins]

@@ -18,7 +18,7 @@ from trainer.data.sources.find import check_source, load_source
 from trainer.engine.durations import Durations
 from trainer.engine.ledger import Ledger
 from trainer.errors import UsageError, first_line
-from trainer.plugin import Every, Plugin, check_plugins
+from trainer.plugin import Every, Plugin, check_plugins, in_order
 from trainer.registry import models, plugins, tasks
 from trainer.run import logger
 from trainer.tasks.task import Task, logged_names
@@ -60,7 +60,7 @@ def check(config: Config) -> Parts:
     for name in config.plugins:
         plugins.find(name)
     task: Task = tasks.build(config.task.name, **config.task.args)
-    built: list[Plugin] = [plugins.build(name, **args) for name, args in config.plugins.items()]
+    built: list[Plugin] = in_order(plugins.build(name, **args) for name, args in config.plugins.items())
     check_plugins(built, logged_names(task, validation=True))
     return Parts(built, task)
 

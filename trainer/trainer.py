@@ -35,7 +35,7 @@ from trainer.errors import PluginError, TrainingFailed, UsageError
 from trainer.evaluator import Evaluator
 from trainer.kernels.select import Kernels, select
 from trainer.kernels.strategy import Strategy
-from trainer.plugin import Plugin, check_plugins
+from trainer.plugin import Plugin, check_plugins, in_order
 from trainer.registry import plugins as registered
 from trainer.result import Result, Scores
 from trainer.run import Run, Status
@@ -250,7 +250,7 @@ class Trainer:
             UsageError: If plugins, data, optimizer and model do not fit together.
         """
         course, test, known = self._course(given)
-        plugins = [*self._own_plugins(validated=course.validation is not None), *given.callbacks]
+        plugins = in_order([*self._own_plugins(validated=course.validation is not None), *given.callbacks])
         check_plugins(plugins, logged_names(self.task, course.validation is not None))
         preflight.check_data(self.task, self.model, course)
         train = course.train

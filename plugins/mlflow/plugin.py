@@ -1,4 +1,4 @@
-"""Mirror the run in MLflow."""
+"""Mirrors the run in MLflow."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 class Mlflow(Plugin):
     """Mirror the run in MLflow: its parameters, data, history, result, report, model, and how it ended.
 
-    A store that fails costs one warning; what is missing is sent when it is back, by this run or the next one in the
-    run root, or by `scripts/mlflow_sync.py`. A run without a directory is not mirrored.
+    A store that fails costs one warning; whatever it is missing is sent when it is back, by this run, by the next one
+    in the same run root, or by `scripts/mlflow_sync.py`. A run without a directory is not mirrored.
 
     Args:
         experiment: Name of the MLflow experiment.
-        tracking_uri: Where the store is; default: `MLFLOW_TRACKING_URI` of the environment, else a SQLite
-            file in the run root, the folder in which run directories lie.
-        parent: Name of a run under which this one is nested, as one of a sweep or of several seeds; made if it does
+        tracking_uri: Address of the store; default: `MLFLOW_TRACKING_URI` of the environment, otherwise a SQLite
+            file in the run root, the folder that holds the run directories.
+        parent: Name of a run under which this one is nested, as one of a sweep or of several seeds; created if it does
             not exist.
-        system_metrics: Whether the load of the machine is sampled, every ten seconds.
-        log_model: Whether the trained model is logged.
-        register: Name of the registered model that the trained one becomes a new version of.
-        exit_seconds: How long the end of a run waits for the rest to be sent: in all for a server, after each
-            sign of life for a local file.
+        system_metrics: Sample the load of the machine, every ten seconds.
+        log_model: Log the trained model.
+        register: Name of a registered model; the trained one becomes a new version of it.
+        exit_seconds: Seconds that the end of a run waits for the rest to be sent: in all for a server, after each
+            sign of progress for a local file.
     """
 
     name = "mlflow"
@@ -59,7 +59,7 @@ class Mlflow(Plugin):
         self._warned = False
 
     def on_fit_start(self, run: Run) -> None:
-        """Start the worker; it does nothing before the first steps are done."""
+        """Start the worker; it does nothing until the first steps are done."""
         self._worker, self._warned = None, False
         if run.directory is None:
             return
@@ -73,15 +73,15 @@ class Mlflow(Plugin):
         self._worker.start()
 
     def on_validation_end(self, run: Run) -> None:
-        """Pass on what the worker has to tell."""
+        """Pass on the worker's warning, if it has one."""
         self._warn(run)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Pass on what the worker has to tell; it reads the line of this epoch by itself."""
+        """Pass on the worker's warning, if it has one; it reads the line of this epoch by itself."""
         self._warn(run)
 
     def on_fit_end(self, run: Run) -> None:
-        """Let the worker send the rest, within `exit_seconds`; say how to send what is missing then."""
+        """Let the worker send the rest within `exit_seconds`; say how to send what is missing after that."""
         worker = self._worker
         if worker is None:
             return

@@ -1,7 +1,10 @@
-"""The report of a run: one page to look at, and a model card; both from what lies in the run directory.
+"""The report of a run: a page and a model card, both made from the files of the run directory.
 
+plugin.py    the hooks: write everything once, when the run is over
 contents.py  the contents of a report, from the files of a run directory
-page.py     report/index.html, from page.html and page.css
-card.py     report/model_card.md, from card.md
-rebuild.py  all of it again, pictures too, for `scripts/report.py`
+tables.py    tables as CSV
+pictures/    curves, confusion, errors, reliability and robustness, each with its table
+page.py      report/index.html, from page.html and page.css
+card.py      report/model_card.md, from card.md
+rebuild.py   all of it again, including the pictures, for `scripts/report.py`
 """

@@ -1,4 +1,4 @@
-"""Makes the report of a run, once, when it is over: pictures, the tables behind them, a page and a model card."""
+"""Writes the report of a run once it is over: pictures, the tables behind them, a page and a model card."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ if TYPE_CHECKING:
     from trainer.run import Run
 
 EARLIER = ("robustness.csv", "robustness.png", "variations.csv", "variations.png")
-"""What `evaluate.py --robustness` wrote about weights that the run, resumed, no longer has."""
+"""Files that `evaluate.py --robustness` wrote about weights that the run, since resumed, no longer has."""
 
 
-@plugins.register("plots")
-class Plots(Plugin):
-    """Draw learning curves and what the model made of the test images, and write `index.html` and `model_card.md`.
+@plugins.register("report")
+class Report(Plugin):
+    """Draw the learning curves and what the model made of the test images; write `index.html` and `model_card.md`.
 
-    That is done when the test data were looked at, or at the end of a run that did not come so far.
+    That happens after the evaluation on the test data, or at the end of a run that did not get that far.
     """
 
-    name = "plots"
     observer = True
 
     def __init__(self) -> None:
@@ -37,7 +36,7 @@ class Plots(Plugin):
         self._draw(run)
 
     def on_fit_end(self, run: Run) -> None:
-        """Draw the curves of a run that ended before its test."""
+        """Draw the curves of a run that ended before its test data were evaluated."""
         if not self._drawn:
             self._draw(run)
 
@@ -60,7 +59,7 @@ def _draw_curves(run: Run, folder: Path) -> None:
 
 
 def _draw_test(run: Run, folder: Path) -> None:
-    """Draw what the model made of the test images, of a task that classifies them."""
+    """Draw what the model made of the test images, if its task is classification."""
     from plugins.report.pictures.evaluation import write_evaluation
     from plugins.report.pictures.style import class_names
 

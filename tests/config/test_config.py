@@ -76,7 +76,7 @@ def test_every_flag_arrives_at_its_key(configure):
         "optimizer": {"name": "sgd", "args": {}, "learning_rate": 0.5, "schedule": "constant", "warm_up": 0.05},
         "training": {
             **{"epochs": 3, "steps": 5, "max_time": 120.0, "seed": 9, "deterministic": True, "dtype": "float32"},
-            **{"norm_images": 0, "log_every_steps": 50, "strategy": "blocks"},
+            **{"log_every_steps": 50, "strategy": "blocks"},
         },
         "imports": ["m"],
         "plugins": {**DEFAULT_PLUGINS, "progress": {"mode": "plain"}},
@@ -131,7 +131,7 @@ def test_a_plugin_flag_updates_in_place_or_appends(configure):
 
 
 def test_a_no_plugin_flag_removes_and_keeps_the_order_of_the_rest(configure):
-    plugins = configure("--no-plugin", "plots", "--no-plugin", "nan_guard").plugins
+    plugins = configure("--no-plugin", "report", "--no-plugin", "nan_guard").plugins
     assert list(plugins) == ["early_stopping", "mlflow", "checkpoint", "progress"]
 
 
@@ -323,7 +323,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, name, reason):
             "--plugin",
             "mine:x=1,y=[[1], [2]]",
             "--no-plugin",
-            "plots",
+            "report",
         ),
         ("--set", "optimizer.args={weight_decay = 0.01, nesterov = true}", "--set", "optimizer.clip_norm=1"),
     ],

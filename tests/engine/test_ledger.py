@@ -120,18 +120,6 @@ def test_deterministic_operations_forbid_the_clock_and_training_goes_on(script: 
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
-def test_profile_traces_a_few_steps_and_says_how_to_look_at_them(script: Script, tmp_path, tiny):
-    done = script(
-        "fit.py", "--data", tiny, "--batch-size", "4", "--epochs", "1", "--run-dir", "run", "--profile", *SILENT
-    )
-    assert done.returncode == 0, done.stderr
-    assert "profile of steps 21 to 40 in " in done.stderr
-    assert "xprof --logdir" in done.stderr
-    (trace,) = (tmp_path / "run" / "profile").rglob("*.xplane.pb")
-    assert b"MatMul" in trace.read_bytes()
-
-
 def test_nothing_is_computed_of_a_batch_while_it_is_counted_as_waited_for(keras):
     """Else a wide first layer would be taken for a slow pipeline."""
     import tensorflow as tf

@@ -134,8 +134,8 @@ def test_changed_data_of_another_size_are_refused_even_if_it_is_told_to(folder):
 
 
 def test_only_plugins_that_only_watch_may_have_other_arguments():
-    before, now = ({"plugins": {name: {"size": size} for name in ("plots", "plots_and_stops")}} for size in (1, 2))
-    assert differences(before, now) == ["plugins.plots_and_stops.size: 1 → 2"]
+    before, now = ({"plugins": {name: {"size": size} for name in ("report", "report_and_stop")}} for size in (1, 2))
+    assert differences(before, now) == ["plugins.report_and_stop.size: 1 → 2"]
 
 
 # From Python

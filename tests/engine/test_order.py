@@ -120,6 +120,8 @@ def test_validation_every_few_steps_leaves_the_training_numbers_as_they_are(kera
 class Stopper(Plugin):
     """Asks to stop at a step, twice."""
 
+    every = Every(steps=1)
+
     def __init__(self, step: int, fail: bool = False) -> None:
         self.step, self.fail = step, fail
 
@@ -278,6 +280,8 @@ def test_a_plugin_whose_state_cannot_be_kept_is_named(keras, tmp_path):
 
 class Interrupter(Plugin):
     """Sends Ctrl-C to the process at a step."""
+
+    every = Every(steps=1)
 
     def __init__(self, step: int) -> None:
         self.step = step

@@ -40,6 +40,8 @@ def digest(arrays: list[np.ndarray]) -> str:
 class Looker(Plugin):
     """Looks after every n steps, so that spans are n steps long."""
 
+    every = Every(steps=1)
+
     def __init__(self, steps: int) -> None:
         self.every = Every(steps=steps)
 

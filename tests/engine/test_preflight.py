@@ -43,7 +43,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(script: Script, tmp_path: 
         "learning rate": rows["learning rate"].strip(),
         "validation": "every epoch, 3 times in all",
         "checkpoints": rows["checkpoints"].strip().partition("; ")[0],
-        "plugins": "nan_guard (every 100 steps), early_stopping, plots, mlflow, checkpoint (every epoch), "
+        "plugins": "nan_guard (every 100 steps), early_stopping, report, mlflow, checkpoint (every epoch), "
         "progress (every 0.25 seconds)",
         "run directory": rows["run directory"].strip(),
     }

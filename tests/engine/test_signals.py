@@ -35,7 +35,7 @@ def fit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     images = make_images(200, side=28)
     np.savez(folder / "data.npz", x_train=images.images, y_train=images.labels)
     (folder / "sender.py").write_text(SENDER)
-    quiet = ["--no-plugin", "mlflow", "--no-plugin", "plots", "--data", "data.npz", "--batch-size", "32"]
+    quiet = ["--no-plugin", "mlflow", "--no-plugin", "report", "--data", "data.npz", "--batch-size", "32"]
     command = [sys.executable, str(ROOT / "scripts" / "fit.py"), "--import", "sender", "--run-dir", "run", *quiet]
     return subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
 

@@ -7,68 +7,16 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from conftest import SILENT, Script, make_images
+from conftest import SILENT, Script, make_images, small_net
 
-import models  # noqa: F401  (fills the table)
-from plugins.norm_statistics import Population
-from trainer.data.pipeline import EvaluationArray
-from trainer.errors import UsageError
+from plugins.norm_statistics import NormStatistics
+from trainer.data.pipeline import EvaluationArray, TrainingStream
+from trainer.errors import PluginError
+from trainer.kernels.batch_statistics import BatchStatistics
 from trainer.plugin import Plugin
 from trainer.registry import models as registry
 from trainer.run import Run
 from trainer.trainer import Trainer
-
-
-def net(keras: ModuleType, **arguments: object):
-    """Return a network whose second normalisation sees what the first one makes, and which drops units in training."""
-    keras.utils.set_random_seed(0)
-    images = keras.Input((12, 12, 1))
-    x = keras.layers.Conv2D(3, 3)(images)
-    x = keras.layers.BatchNormalization(name="first", **arguments)(x)
-    x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
-    x = keras.layers.Dense(5)(x)
-    return keras.Model(images, keras.layers.Dense(4)(keras.layers.BatchNormalization(name="second")(x)))
-
-
-def test_the_statistics_are_those_of_all_the_images(keras: ModuleType) -> None:
-    model, data = net(keras), make_images(90)
-    Population(model, EvaluationArray(data, batch_size=90)).measure()
-    first = model.get_layer("first")
-    given = np.asarray(model.layers[1](data.images / np.float32(255)))
-    np.testing.assert_allclose(first.moving_mean, given.mean((0, 1, 2)), rtol=1e-4)
-    np.testing.assert_allclose(first.moving_variance, given.var((0, 1, 2)), rtol=1e-4)
-
-    second = keras.Model(model.input, model.get_layer("second").input)
-    given = np.asarray(second(data.images / np.float32(255), training=False))  # nothing is dropped
-    np.testing.assert_allclose(model.get_layer("second").moving_mean, given.mean(0), rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(model.get_layer("second").moving_variance, given.var(0), rtol=1e-3)
-
-    whole = np.asarray(first.moving_variance)
-    Population(model, EvaluationArray(data, batch_size=40)).measure()  # 40, 40 and 10 images
-    np.testing.assert_allclose(first.moving_variance, whole, rtol=1e-4)
-
-
-@pytest.mark.parametrize("arguments", [{"scale": False}, {"center": False}, {"axis": 1}, {"epsilon": 0.1}])
-def test_a_batch_that_is_normalised_by_itself_is_so_afterwards(keras: ModuleType, arguments: dict) -> None:
-    model, data = net(keras, **arguments), make_images(60)
-    for weight in model.get_layer("first").trainable_weights:
-        weight.assign(np.random.default_rng(0).uniform(0.5, 2, weight.shape))
-    population = Population(model, EvaluationArray(data, batch_size=60))
-    population.measure()
-    second = keras.Model(model.input, model.get_layer("second").input)
-    given = np.asarray(second(data.images / np.float32(255), training=False))
-    np.testing.assert_allclose(model.get_layer("second").moving_mean, given.mean(0), rtol=1e-3, atol=1e-4)
-
-
-def test_a_layer_that_is_used_twice_has_the_statistics_of_both_uses(keras: ModuleType) -> None:
-    images, shared = keras.Input((12, 12, 1)), keras.layers.BatchNormalization()
-    flat = keras.layers.Flatten()
-    both = keras.layers.Concatenate()([flat(shared(images)), flat(shared(keras.layers.Rescaling(3.0)(images)))])
-    data = make_images(50)
-    Population(keras.Model(images, keras.layers.Dense(4)(both)), EvaluationArray(data)).measure()
-    given = np.concatenate([data.images / 255, 3 * (data.images / 255)])
-    np.testing.assert_allclose(shared.moving_mean, [given.mean()], rtol=1e-4)
-    np.testing.assert_allclose(shared.moving_variance, [given.var()], rtol=1e-4)
 
 
 class Watch(Plugin):
@@ -86,36 +34,62 @@ class Watch(Plugin):
 def test_training_goes_on_as_it_would_have(keras: ModuleType) -> None:
     train, validation = make_images(200), make_images(60, seed=1)
     seen = {}
-    for population in (None, train.evenly(80)):
+    for measured in (False, True):
         keras.utils.set_random_seed(0)
         watch, model = Watch(), registry.build("inknet", (12, 12, 1), 4, width=4)
-        Trainer(model, plugins=[watch]).fit(train, validation, epochs=3, population=population)
+        plugins = [watch, NormStatistics(80)] if measured else [watch]
+        Trainer(model, plugins=plugins).fit(train, validation_data=validation, epochs=3)
         weights = [np.asarray(weight) for weight in model.trainable_weights]
-        seen[population is None] = watch, weights
+        seen[measured] = watch, weights
     assert seen[True][0].losses == seen[False][0].losses
     assert seen[True][0].validated != seen[False][0].validated
     for one, other in zip(seen[True][1], seen[False][1], strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_averages_of_weights_have_statistics_of_their_own(keras: ModuleType) -> None:
-    """What is tested is the averages, and so are the images normalised by what the averages make of them."""
+@pytest.mark.parametrize("use_ema", [False, True], ids=["weights", "averages of weights"])
+def test_what_is_tested_has_the_statistics_of_its_own_weights(keras: ModuleType, use_ema: bool) -> None:
+    """With averages of the weights, the images are normalised by what the averages make of them."""
     train, validation = make_images(200), make_images(60, seed=1)
-    model = net(keras)
-    optimizer = keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9)
-    Trainer(model, optimizer=optimizer).fit(train, validation, epochs=2, population=train)
-    kept = [np.asarray(model.get_layer("first").moving_mean), np.asarray(model.get_layer("second").moving_mean)]
-    Population(model, EvaluationArray(train)).measure()
-    np.testing.assert_array_equal(model.get_layer("first").moving_mean, kept[0])
-    np.testing.assert_array_equal(model.get_layer("second").moving_mean, kept[1])
+    keras.utils.set_random_seed(0)
+    model = small_net(keras)
+    optimizer = keras.optimizers.Adam(0.01, use_ema=use_ema, ema_momentum=0.9)
+    Trainer(model, optimizer=optimizer, plugins=[NormStatistics(70)]).fit(train, validation_data=validation, epochs=2)
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    kept = [(np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)) for layer in layers]
+    BatchStatistics(model, EvaluationArray(train.evenly(70))).measure()
+    for layer, (mean, variance) in zip(layers, kept, strict=True):
+        np.testing.assert_array_equal(layer.moving_mean, mean)
+        np.testing.assert_array_equal(layer.moving_variance, variance)
 
 
-def test_what_cannot_be_measured_is_told(keras: ModuleType, script: Script, tiny: Path) -> None:
-    data = make_images(40)
-    with pytest.raises(UsageError, match="measured before validations; there are none"):
-        Trainer(net(keras)).fit(data, population=data)
-    done = script("fit.py", "--data", tiny, "--set", "training.norm_images=50", "--run-dir", "x", *SILENT)
-    assert done.returncode == 2
-    assert done.stderr.endswith(
-        "fit.py: error: 'lenet' has no batch normalisation whose statistics could be measured; leave norm_images out\n"
+class Steps(Plugin):
+    """Keeps the step in progress; stands for a training that must not have begun."""
+
+    def __init__(self) -> None:
+        self.epochs = 0
+
+    def on_epoch_start(self, run: Run) -> None:
+        self.epochs += 1
+
+
+def test_what_cannot_be_measured_is_told_before_step_0(keras: ModuleType) -> None:
+    import tensorflow as tf
+
+    data, steps = make_images(40), Steps()
+    trainer = Trainer(small_net(keras), plugins=[steps, NormStatistics()])
+    with pytest.raises(PluginError, match=r"'norm_statistics' failed in on_fit_start: .*; give validation data$"):
+        trainer.fit(data)
+    stream = tf.data.Dataset.from_tensor_slices((data.images.astype("float32") / 255, data.labels)).batch(8)
+    with pytest.raises(PluginError, match="the training data are a stream, of which no images can be measured; give"):
+        trainer.fit(TrainingStream(stream), validation_data=data)
+    assert steps.epochs == 0
+
+
+def test_a_model_without_batch_normalisation_is_told_in_a_line(script: Script, tiny: Path) -> None:
+    done = script("fit.py", "--data", tiny, "--plugin", "norm_statistics:images=50", "--run-dir", "x", *SILENT)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        "fit.py: error: plugin 'norm_statistics' failed in on_fit_start: 'lenet' has no batch normalisation whose "
+        "statistics could be measured; leave out the plugin norm_statistics",
     )

@@ -14,7 +14,7 @@ import pytest
 from conftest import make_images
 
 from plugins.mlflow import worker
-from trainer import Plugin, Run, checkpoint
+from trainer import Every, Plugin, Run, checkpoint
 from trainer.checkpoint import LAYOUT, Checkpoints
 from trainer.registry import plugins as registry
 from trainer.runs import manifest
@@ -40,6 +40,8 @@ UNLIKE = (
 class Interruption(Plugin):
     """Sends SIGTERM to the process in mid-epoch."""
 
+    every = Every(steps=1)
+
     def on_step_end(self, run: Run) -> None:
         if run.step == 10:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -59,13 +61,14 @@ def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fit(keras, folder: Path, images, plugin: Plugin, *others: Plugin, resumed: bool = False):
-    """Train a small model, with dropout and momentum to remember, with a plugin and `checkpoint`."""
+    """Train a small model, which has everything that a resume can forget, with a plugin and `checkpoint`."""
     from trainer.data.pipeline import TrainingArray
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
     pixels = keras.Input((12, 12, 1))
-    x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(pixels))
+    x = keras.layers.BatchNormalization()(pixels)
+    x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(x))
     model = keras.Model(pixels, keras.layers.Dense(4)(x), name="small")
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
     saving = [] if plugin.name == "checkpoint" else [registry.build("checkpoint")]

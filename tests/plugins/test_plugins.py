@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import subprocess
@@ -14,9 +15,11 @@ import pytest
 import plugins  # noqa: F401  (fills the table)
 from plugins.checkpoint import Checkpoint
 from plugins.early_stopping import EarlyStopping
+from plugins.monitor import direction
 from plugins.nan_guard import NanGuard
 from trainer import Run
 from trainer.errors import UsageError
+from trainer.plugin import snake_case
 from trainer.registry import plugins as registry
 
 
@@ -34,7 +37,7 @@ def looks(plugin: EarlyStopping, values: list[float], monitor: str = "val_loss")
 def test_early_stopping_waits_for_patience_looks_without_improvement():
     assert looks(EarlyStopping(patience=2), [0.5, 0.4, 0.45, 0.41, 0.3]) == (
         4,
-        "val_loss has not improved on 0.4 for 2 looks",
+        "val_loss has not improved on 0.4 for 2 validations",
     )
 
 
@@ -72,12 +75,111 @@ def test_nan_is_never_an_improvement():
         ({"patience": 0}, "patience must be at least 1: 0"),
         ({"min_delta": -1.0}, "min_delta must be at least 0"),
         ({"mode": "down"}, "mode='down'"),
+        ({"monitor": "val_foo"}, "cannot tell whether val_foo should rise or fall; give mode=max or mode=min$"),
+        ({"monitor": "val_los"}, r"give mode=max or mode=min \(or did you mean val_loss\?\)$"),
         ({"patince": 3}, "no argument 'patince'; did you mean 'patience'"),
     ],
 )
 def test_wrong_arguments_of_a_plugin_are_refused(arguments, message):
     with pytest.raises(UsageError, match=message):
         registry.build("early_stopping", **arguments)
+
+
+def test_early_stopping_takes_its_arguments_in_the_order_of_its_peers():
+    """Keras and Lightning begin with monitor, min_delta, patience."""
+    plugin = EarlyStopping("val_accuracy", 0.1, 3, "min")
+    assert (plugin.monitor, plugin.best.min_delta, plugin.patience, plugin.best.sign) == ("val_accuracy", 0.1, 3, -1)
+
+
+def test_a_number_that_is_not_there_in_time_is_told_in_a_line():
+    with pytest.raises(UsageError, match="val_loss has not been logged yet; the plugin that logs it must do so in"):
+        EarlyStopping().on_validation_end(Run())
+
+
+# Which values are better
+
+RISING = (
+    *("accuracy", "acc", "val_accuracy", "val_acc", "val_sparse_categorical_accuracy", "val_accuracy_1", "valAccuracy"),
+    *(
+        "val_top_k_categorical_accuracy",
+        "val_top5",
+        "val_top_5",
+        "val_auc",
+        "val_AUC",
+        "val_auroc",
+        "val_mAP",
+        "val_map50",
+    ),
+    *(
+        "val_precision",
+        "val_recall",
+        "val_recall@5",
+        "val_f1",
+        "val_f1_score",
+        "val_F1Score",
+        "val_fbeta",
+        "val_f_score",
+    ),
+    *("val_iou", "val_IoU", "val_mIoU", "val_mean_io_u", "val_one_hot_io_u", "val_dice", "val/dice", "val_dice_score"),
+    *("val_r2", "val_r2_score", "val_sensitivity", "val_specificity", "val_sensitivity_at_specificity", "val_kappa"),
+    *("val_mcc", "val_bleu", "val_bleu4", "val_psnr", "val_ssim", "val_cosine_similarity", "val_true_positives"),
+    *("images_per_second", "val_recall_at_error", "val_log_likelihood"),
+)
+FALLING = (
+    *(
+        "loss",
+        "val_loss",
+        "batch_loss",
+        "val_dice_loss",
+        "val_iou_loss",
+        "val_accuracy_loss",
+        "val_top_5_error",
+        "val_err",
+    ),
+    *("val_mae", "val_MSE", "val_mean_squared_error", "val_rmse", "val_mean_absolute_percentage_error", "val_msle"),
+    *("val_nll", "val_calibrated_nll", "val_negative_log_likelihood", "val_perplexity", "val_binary_crossentropy"),
+    *("val_ece", "val_brier", "val_brier_score", "val_logcosh", "val_log_cosh", "val_hinge", "val_kl_divergence"),
+    *("val_false_positives", "val_false_positive_rate", "seconds", "val_poisson", "val_fpr_at_tpr", "val_l1_loss"),
+)
+UNKNOWN = (
+    "val_foo",
+    "learning_rate",
+    "gradient_norm",
+    "val_score",
+    "val_racc",
+    "val_lossy",
+    "val_",
+    "val_mapping",
+    "val_f",
+)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "sign"),
+    [*((name, 1) for name in RISING), *((name, -1) for name in FALLING), *((name, None) for name in UNKNOWN)],
+)
+def test_the_name_tells_which_values_are_better(monitor, sign):
+    assert direction(monitor) == sign
+
+
+def test_every_metric_of_keras_is_known(keras):
+    classes = [thing.__name__ for thing in vars(keras.metrics).values() if inspect.isclass(thing)]
+    names = [snake_case(name) for name in classes if name not in ("Metric", "Mean", "Sum", "MeanMetricWrapper")]
+    assert len(names) > 30
+    assert [name for name in names if direction(name) is None] == []
+
+
+def test_the_best_weights_are_those_of_the_highest_iou():
+    plugin, run, best = Checkpoint("val_iou"), Run(), []
+    for run.step, value in enumerate((0.3, 0.5, 0.4), start=1):
+        run.logs, run.saves = {"val_iou": value}, []
+        plugin.on_validation_end(run)
+        best.append("best" in run.saves)
+        run.saved["best"] = run.step if best[-1] else run.saved["best"]
+    assert best == [True, True, False]
+
+
+# Checkpoints
 
 
 def saved(plugin: Checkpoint, values: list[float], refused: tuple[int, ...] = ()) -> list[list[str]]:

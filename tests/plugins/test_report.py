@@ -12,7 +12,7 @@ import pytest
 from conftest import make_images, run_script
 from test_report_plugin import CONFUSION, REST, predicted, validated
 
-from plugins.report.plugin import Plots
+from plugins.report.plugin import Report
 from plugins.report.rebuild import rebuild, write_report
 from trainer.checkpoint import LAYOUT
 from trainer.errors import UsageError
@@ -88,7 +88,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = {"test": {"accuracy": 0.996, "ece": 0.01, "nll": 0.02, "confusion": CONFUSION, "per_class": [{}] * 3}}
     history = [validated(number) for number in (1, 2, 3)]
     values = {"directory": folder, "history": history, "steps_per_epoch": 100, "result": {**result, **REST}}
-    Plots().on_test_end(Run(**values, data=DATA, predictions=predicted()))
+    Report().on_test_end(Run(**values, data=DATA, predictions=predicted()))
     return folder / "report"
 
 
@@ -166,7 +166,7 @@ def test_a_run_that_was_interrupted_has_a_page_that_says_so(tmp_path):
     (tmp_path / "config.toml").write_text(CONFIG)
     known = {"layout": LAYOUT, "status": "interrupted", "stop_reason": "SIGTERM", "data": {}}
     (tmp_path / "run.json").write_text(json.dumps(known))
-    plugin, run = Plots(), Run(directory=tmp_path, history=[validated(1)], steps_per_epoch=100)
+    plugin, run = Report(), Run(directory=tmp_path, history=[validated(1)], steps_per_epoch=100)
     plugin.on_fit_start(run)
     plugin.on_fit_end(run)
     text = Page((tmp_path / "report" / "index.html").read_text()).text

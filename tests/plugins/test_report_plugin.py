@@ -24,8 +24,8 @@ from plugins.report.pictures.curves import best_point, draw_curves
 from plugins.report.pictures.errors import draw_errors, error_rows
 from plugins.report.pictures.reliability import draw_reliability
 from plugins.report.pictures.robustness import draw_corruptions, draw_variations
-from plugins.report.pictures.tables import read_table, write_table
-from plugins.report.plugin import Plots
+from plugins.report.plugin import Report
+from plugins.report.tables import read_table, write_table
 from trainer.evaluation.calibration import reliability
 from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.robustness.corruptions import CORRUPTIONS
@@ -105,7 +105,7 @@ def texts_in_each_others_way(figure: Figure) -> list[tuple[str, str]]:
 
 
 def test_a_run_that_was_tested_has_both_pictures_and_their_tables(tmp_path: Path) -> None:
-    plugin, run = Plots(), ended(tmp_path, data={"class_names": ["zero", "one", "two"]})
+    plugin, run = Report(), ended(tmp_path, data={"class_names": ["zero", "one", "two"]})
     plugin.on_fit_start(run)
     plugin.on_test_end(run)
     plugin.on_fit_end(run)
@@ -130,7 +130,7 @@ def test_a_run_that_was_tested_has_both_pictures_and_their_tables(tmp_path: Path
 
 
 def test_pictures_are_drawn_once(tmp_path: Path) -> None:
-    plugin, run = Plots(), ended(tmp_path)
+    plugin, run = Report(), ended(tmp_path)
     plugin.on_fit_start(run)
     plugin.on_test_end(run)
     (tmp_path / "report" / "curves.png").unlink()
@@ -139,7 +139,7 @@ def test_pictures_are_drawn_once(tmp_path: Path) -> None:
 
 
 def test_a_run_that_ended_before_its_test_has_curves(tmp_path: Path) -> None:
-    plugin, run = Plots(), ended(tmp_path, result={}, predictions=None, status="interrupted")
+    plugin, run = Report(), ended(tmp_path, result={}, predictions=None, status="interrupted")
     plugin.on_fit_start(run)
     plugin.on_fit_end(run)
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["curves.csv", "curves.png", "index.html"]
@@ -148,27 +148,27 @@ def test_a_run_that_ended_before_its_test_has_curves(tmp_path: Path) -> None:
 def test_a_run_that_went_on_has_no_figures_of_the_weights_before(tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "robustness.csv").write_text("corruption,accuracy,trained_for\nfog,0.1,False\n")
-    Plots().on_test_end(ended(tmp_path))
+    Report().on_test_end(ended(tmp_path))
     assert not (tmp_path / "report" / "robustness.csv").exists()
     assert "fog" not in (tmp_path / "report" / "index.html").read_text()
 
 
 def test_a_run_that_ended_before_its_first_epoch_has_no_pictures(tmp_path: Path) -> None:
-    plugin, run = Plots(), ended(tmp_path, result={}, predictions=None, history=[])
+    plugin, run = Report(), ended(tmp_path, result={}, predictions=None, history=[])
     plugin.on_fit_start(run)
     plugin.on_fit_end(run)
     assert list(tmp_path.rglob("*.png")) == []
 
 
 def test_a_result_without_classes_has_curves_alone(tmp_path: Path) -> None:
-    plugin, run = Plots(), ended(tmp_path, result={"test": {"loss": 0.1}, **REST}, predictions=None)
+    plugin, run = Report(), ended(tmp_path, result={"test": {"loss": 0.1}, **REST}, predictions=None)
     plugin.on_fit_start(run)
     plugin.on_test_end(run)
     assert {path.stem for path in (tmp_path / "report").iterdir()} == {"curves", "index", "model_card"}
 
 
 def test_a_run_without_a_directory_is_not_drawn() -> None:
-    plugin, run = Plots(), ended(None)
+    plugin, run = Report(), ended(None)
     plugin.on_fit_start(run)
     plugin.on_test_end(run)
     plugin.on_fit_end(run)
@@ -231,7 +231,7 @@ def test_an_error_of_one_in_a_thousand_is_seen_beside_a_diagonal_of_99_percent()
 def test_a_class_without_images_and_names_that_look_like_formulas_are_drawn(tmp_path: Path) -> None:
     names = ["$\\x{$", "あ", ""]
     counts = [[1, 2, 0], [0, 0, 0], [0, 0, 3]]
-    Plots().on_test_end(ended(tmp_path, data={"class_names": names}, predictions=predicted(counts)))
+    Report().on_test_end(ended(tmp_path, data={"class_names": names}, predictions=predicted(counts)))
     assert read_csv(tmp_path / "report" / "confusion.csv")[0][1:] == names
     with Image.open(tmp_path / "report" / "confusion.png") as picture:
         assert min(picture.size) > 200
@@ -263,9 +263,9 @@ def test_the_best_epoch_is_marked_in_every_panel_and_named_in_the_heading() -> N
 
 def test_pictures_need_no_screen_and_load_no_pyplot_and_epochs_load_no_matplotlib(tmp_path: Path) -> None:
     script = (
-        "import json, sys; from pathlib import Path; from plugins.report.plugin import Plots; "
+        "import json, sys; from pathlib import Path; from plugins.report.plugin import Report; "
         "from trainer.run import Run\n"
-        "run, plugin = Run(directory=Path(sys.argv[1]), history=json.loads(sys.argv[2])), Plots()\n"
+        "run, plugin = Run(directory=Path(sys.argv[1]), history=json.loads(sys.argv[2])), Report()\n"
         "plugin.on_fit_start(run); plugin.on_epoch_end(run); print('matplotlib' in sys.modules)\n"
         "plugin.on_test_end(run); print({'matplotlib.pyplot', 'tensorflow', 'keras'} & set(sys.modules))"
     )

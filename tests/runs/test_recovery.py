@@ -17,7 +17,7 @@ from plugins.checkpoint import Checkpoint
 from plugins.early_stopping import EarlyStopping
 from plugins.nan_guard import NanGuard
 from plugins.recovery import Recovery
-from trainer import Plugin, Run
+from trainer import Every, Plugin, Run
 from trainer.errors import PluginError, TrainingFailed
 from trainer.run import Rewind
 
@@ -152,6 +152,8 @@ def test_a_recovered_run_that_is_stopped_goes_on_as_if_it_had_not_been(keras, tm
 class Signal(Plugin):
     """Is told to stop in the moment in which the loss is found out."""
 
+    every = Every(steps=1)
+
     def on_step_end(self, run: Run) -> None:
         if run.step == 17:
             signal.raise_signal(signal.SIGTERM)
@@ -169,6 +171,8 @@ def test_a_signal_in_the_moment_of_a_recovery_saves_what_is_good(keras, tmp_path
 
 class Poison(Plugin):
     """Spoils the weights after a step, as an update can whose loss was fine, a number of times."""
+
+    every = Every(steps=1)
 
     def __init__(self, step: int, largest: float = math.nan, times: int = 1) -> None:
         self.step, self.largest, self.times = step, largest, times
@@ -243,6 +247,8 @@ def test_what_cannot_be_helped_fails_after_a_bounded_number_of_times(keras, tmp_
 
 def test_a_rewind_takes_back_what_other_plugins_remember(keras, tmp_path):
     class Counter(Plugin):
+        every = Every(steps=1)
+
         def __init__(self) -> None:
             self.steps: list[int] = []
 

@@ -220,7 +220,7 @@ FIT = [
     *("--import", "ready", "--plugin", "ready", "--data", "data.npz", "--model", "lenet:dropout=0.3"),
     *("--epochs", "60", "--batch-size", "16", "--augment", "strong", "--optimizer", "adamw"),
     *("--set", "optimizer.args.use_ema=true", "--plugin", "early_stopping:patience=50"),
-    *("--plugin", "checkpoint:every_steps=25", "--no-plugin", "mlflow", "--no-plugin", "plots", "--progress", "none"),
+    *("--plugin", "checkpoint:every_steps=25", "--no-plugin", "mlflow", "--no-plugin", "report", "--progress", "none"),
 ]
 
 

@@ -198,10 +198,16 @@ WRONG = {
     ("--augment", "lite"): "data.augmentation = 'lite': no such choice; did you mean 'light'? (choices: none, ",
     ("--schedule", "cosin"): "optimizer.schedule = 'cosin': no such choice; did you mean 'cosine'? (choices: cosine, ",
     ("--progress", "plane"): "plugin 'progress': mode='plane': no such choice; did you mean 'plain'? (choices: auto, ",
-    ("--plugin", "early_stopping:monitor=val_los"): (
-        "plugin 'early_stopping' monitors 'val_los', which is not logged; did you mean 'val_loss'? (logged: accuracy, "
+    ("--plugin", "early_stopping:monitor=val_acc"): (
+        "plugin 'early_stopping' monitors 'val_acc', which is not logged; did you mean 'val_accuracy'? (logged: "
     ),
-    ("--plugin", "checkpoint:monitor=val_acuracy"): "plugin 'checkpoint' monitors 'val_acuracy', which is not logged; ",
+    ("--plugin", "checkpoint:monitor=val_foo"): (
+        "plugin 'checkpoint': cannot tell whether val_foo should rise or fall; give mode=max or mode=min"
+    ),
+    ("--plugin", "checkpoint:monitor=val_acuracy"): (
+        "plugin 'checkpoint': cannot tell whether val_acuracy should rise or fall; give mode=max or mode=min (or did "
+        "you mean val_accuracy?)"
+    ),
     ("--plugin", "early_stopping:pateince=3"): (
         "plugin 'early_stopping' has no argument 'pateince'; did you mean 'patience'? it takes (monitor: str = "
     ),
@@ -299,7 +305,7 @@ def test_a_printed_configuration_gives_itself_when_it_is_read(folder):
         "--max-time",
         "10m",
         "--no-plugin",
-        "plots",
+        "report",
         "--plugin",
         "progress:mode=none",
     )

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate")
     write(folder / "own.npz", 200, 40)
     write(folder / "plain.npz", 200, 20, seed=1)
-    quiet = ["--no-plugin", "mlflow", "--no-plugin", "plots", "--progress", "none", "--epochs", "1"]
+    quiet = ["--no-plugin", "mlflow", "--no-plugin", "report", "--progress", "none", "--epochs", "1"]
     for run, *data in (("own", "--data", "own.npz"), ("two", "--data", "plain.npz", "--test-data", "own.npz")):
         done = run_script(folder, "fit.py", *data, *quiet, "--run-dir", run)
         assert done.returncode == 0, done.stderr
@@ -171,7 +171,7 @@ def test_a_run_that_cannot_be_compared_is_refused_in_one_line(folder, tmp_path):
     arrays = {name: images.images for name, images in parts.items()}
     labels = {name.replace("x", "y"): images.labels for name, images in parts.items()}
     np.savez(tmp_path / "three.npz", **arrays, **labels)
-    quiet = ["--no-plugin", "mlflow", "--no-plugin", "plots", "--progress", "none", "--epochs", "1"]
+    quiet = ["--no-plugin", "mlflow", "--no-plugin", "report", "--progress", "none", "--epochs", "1"]
     run = ["--data", str(tmp_path / "three.npz"), "--run-dir", str(tmp_path / "three")]
     assert run_script(folder, "fit.py", *run, *quiet).returncode == 0
     status, _, errors = evaluate(folder, "own", "--compare", str(tmp_path / "three"))

@@ -114,8 +114,6 @@ class TrainingConfig:
         steps: Optimizer steps; given, it replaces `epochs`.
         max_time: Seconds after which training ends at the next span; texts such as "10m" are read too.
         validate_every_steps: Validate every n steps instead of after every epoch.
-        norm_images: Images of those trained on, unchanged, over which the statistics of batch normalisation are
-            measured before every validation; 0: the averages that training keeps of augmented ones.
         log_every_steps: Steps from one line of a batch in the history to the next.
         seed: Seed of everything random.
         deterministic: Use TensorFlow's deterministic operations only.
@@ -129,7 +127,6 @@ class TrainingConfig:
     steps: Positive | None = None
     max_time: Seconds | None = None
     validate_every_steps: Positive | None = None
-    norm_images: Annotated[int, Field(ge=0, strict=True)] = 0
     log_every_steps: Positive = 50
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
     deterministic: Annotated[bool, Field(strict=True)] = False
@@ -140,7 +137,7 @@ class TrainingConfig:
 DEFAULT_PLUGINS: Mapping[str, Args] = {
     "nan_guard": {},
     "early_stopping": {"monitor": "val_loss", "patience": 5},
-    "plots": {},
+    "report": {},
     "mlflow": {},
     "checkpoint": {},
     "progress": {},

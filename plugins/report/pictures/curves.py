@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.report.pictures.style import BLUE, DPI, GREEN, INK, MUTED, ORANGE, heading, save, shortened, style
-from plugins.report.pictures.tables import write_table
+from plugins.report.tables import write_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

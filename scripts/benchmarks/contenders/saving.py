@@ -26,6 +26,8 @@ class Saver(Plugin):
         every: Steps between two saves.
     """
 
+    every = Every(steps=1)
+
     def __init__(self, turns: Turns, ledger: Ledger, every: int) -> None:
         self.turns, self.ledger, self.every = turns, ledger, Every(steps=every)
         self.epochs: list[float] = []

@@ -23,6 +23,8 @@ from ..worker import Job, Turns
 class Gate(Plugin):
     """Ends a turn every so many steps, and reports how many images were in it, and the memory."""
 
+    every = Every(steps=1)
+
     def __init__(self, turns: Turns, steps: int, images: int, batch_size: int) -> None:
         self.turns, self.every = turns, Every(steps=steps)
         self.images, self.batch_size = images, batch_size

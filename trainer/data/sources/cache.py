@@ -20,9 +20,9 @@ from trainer.console.tables import in_bytes
 from trainer.data.imageset import ImageSet
 from trainer.data.mapped import MappedImages
 from trainer.data.sources.arrayfile import ArrayFile, checksum
-from trainer.data.sources.decoding import Plan, in_memory
+from trainer.data.sources.decoding import Undecoded, in_memory
 from trainer.data.sources.memory import fits
-from trainer.data.sources.reporting import Progress
+from trainer.data.sources.reporting import StatusLine
 from trainer.errors import DataError
 from trainer.files import sync_folder, to_json, write_synced
 
@@ -56,25 +56,25 @@ class Cache:
         short = re.sub(r"[^\w.-]+", "-", name)[-40:].strip("-.")
         self.folder, self.name, self.place = folder, name, folder / f"{short}-{key}"
 
-    def load(self, prepare: Callable[[], Plan]) -> Found:
+    def load(self, prepare: Callable[[], Undecoded]) -> Found:
         """Return the images: from memory if they fit there, else from the disk, where they are put if need be.
 
         Args:
-            prepare: Says what there is to decode; not called if it is on the disk already.
+            prepare: Returns what there is to decode; not called if it is on the disk already.
 
         Raises:
             DataError: If the disk has no room or fails, or the decoder raises it.
         """
         if not fits(self._size()) and (found := self._open()):
             return self._told(*found, "from an earlier run")
-        plan = prepare()
-        if fits(plan.size):
-            return in_memory(plan), tuple(plan.finish())
-        with self._locked(plan):
+        undecoded = prepare()
+        if fits(undecoded.size):
+            return in_memory(undecoded), tuple(undecoded.finish())
+        with self._locked(undecoded):
             if found := self._open():  # another process made it meanwhile
                 return self._told(*found, "from another run")
             new = "new" if not self.place.exists() else "made anew, as it was damaged"
-            self._make(plan)
+            self._make(undecoded)
             if found := self._open():
                 return self._told(*found, new)
         raise DataError(f"{self.place} cannot be read back as it was written; is the disk sound?")
@@ -103,17 +103,17 @@ class Cache:
             raise ValueError("damaged")
         return ImageSet(MappedImages(pixels), labels)
 
-    def _make(self, plan: Plan) -> None:
+    def _make(self, undecoded: Undecoded) -> None:
         """Decode into a folder aside, and rename it."""
         aside = self._aside(self.place)
-        progress = Progress(f"decoding {self.name} to {self.place}", sum(plan.numbers.values()))
+        status = StatusLine(f"decoding {self.name} to {self.place}", sum(undecoded.numbers.values()))
         try:
-            with self._disk(plan):
-                self._make_room(plan.size)
+            with self._disk(undecoded):
+                self._make_room(undecoded.size)
                 aside.mkdir()
-            sums = {split: self._write(aside, plan, split, progress) for split in plan.numbers}
-            facts = to_json({"splits": sums, "notices": plan.finish()})
-            with self._disk(plan):
+            sums = {split: self._write(aside, undecoded, split, status) for split in undecoded.numbers}
+            facts = to_json({"splits": sums, "notices": undecoded.finish()})
+            with self._disk(undecoded):
                 write_synced(aside / MANIFEST, facts.encode())
                 aside.rename(self.place)
                 sync_folder(self.folder)
@@ -131,29 +131,29 @@ class Cache:
         if size > (free := shutil.disk_usage(self.folder).free):
             raise OSError(errno.ENOSPC, f"only {in_bytes(free)} are free")
 
-    def _write(self, aside: Path, plan: Plan, split: str, progress: Progress) -> tuple[int, int]:
+    def _write(self, aside: Path, undecoded: Undecoded, split: str, status: StatusLine) -> tuple[int, int]:
         """Write images and labels of a split; return their checksums."""
         parts = []
-        with self._disk(plan):
-            file = ArrayFile(self._file(aside, split, "images"), plan.shape)
+        with self._disk(undecoded):
+            file = ArrayFile(self._file(aside, split, "images"), undecoded.shape)
         with file:
-            for images, labels in plan.blocks(split):
-                with self._disk(plan):
+            for images, labels in undecoded.blocks(split):
+                with self._disk(undecoded):
                     file.add(images)
                 parts.append(labels)
-                progress.advance(len(labels))
-            with self._disk(plan):
+                status.advance(len(labels))
+            with self._disk(undecoded):
                 file.complete()
         labels = np.concatenate(parts)
-        with self._disk(plan):
+        with self._disk(undecoded):
             np.save(self._file(aside, split, "labels"), labels)
         return file.checksum, checksum(labels)
 
     @contextmanager
-    def _locked(self, plan: Plan) -> Iterator[None]:
-        """Keep other processes from writing the same cache."""
+    def _locked(self, undecoded: Undecoded) -> Iterator[None]:
+        """Keep other processes from writing the same cache meanwhile."""
         lock = self._lock(self.place)
-        with self._disk(plan):
+        with self._disk(undecoded):
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / TAG).write_text(TAG_TEXT)
             try:
@@ -174,13 +174,14 @@ class Cache:
                 shutil.rmtree(aside, ignore_errors=True)
 
     @contextmanager
-    def _disk(self, plan: Plan) -> Iterator[None]:
-        """Turn what the disk says into one line."""
+    def _disk(self, undecoded: Undecoded) -> Iterator[None]:
+        """Turn an error of the disk into one line that says how much room is needed."""
         try:
             yield
         except OSError as error:
+            needs = f"decoded, it needs {in_bytes(undecoded.size)} in {self.folder}"
             raise DataError(
-                f"{self.name}: decoded, it needs {in_bytes(plan.size)} in {self.folder}: {error.strerror or error}; "
+                f"{self.name}: {needs}: {error.strerror or error}; "
                 "make room there, or name another data folder (--data-dir)"
             ) from error
 

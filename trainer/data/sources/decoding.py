@@ -1,4 +1,4 @@
-"""What a source tells before it decodes, so that its images can go to memory or to disk, a block at a time."""
+"""Images that a source has not decoded yet: their sizes are known first, so that they can go to memory or to disk."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 from trainer.data.imageset import ImageSet
 
 BLOCK_BYTES = 16_000_000
-"""How much is decoded between two looks at the disk."""
+"""Bytes that are decoded between two writes to the disk."""
 
 Block = tuple[np.ndarray, np.ndarray]
 """Images, uint8 `[B, H, W, C]`, and their labels, int32 `[B]`."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What there is to decode.
+class Undecoded:
+    """The images of a source before they are decoded.
 
     Attributes:
-        numbers: How many images each split has at most, by name of the split.
+        numbers: Largest number of images per split, by name of the split.
         shape: Height, width and channels of an image.
-        blocks: Decodes a split.
-        finish: Looks at what was decoded and returns lines that the user must see; may raise `DataError`.
+        blocks: Decodes a split, block by block.
+        finish: Checks what was decoded and returns lines that the user must see; may raise `DataError`.
     """
 
     numbers: Mapping[str, int]
@@ -40,24 +40,24 @@ class Plan:
 
 
 def block_length(shape: tuple[int, ...]) -> int:
-    """Return how many images of a shape make a block; several, so that cores can share the work."""
+    """Return the number of images of a shape per block: at least four, so that several cores can share the work."""
     return max(4, BLOCK_BYTES // math.prod(shape))
 
 
-def in_memory(plan: Plan) -> dict[str, ImageSet]:
+def in_memory(undecoded: Undecoded) -> dict[str, ImageSet]:
     """Decode all splits into memory.
 
     Raises:
-        ValueError: If a split has more images than the plan says.
+        ValueError: If a split has more images than announced.
     """
-    return {split: _gathered(plan, split) for split in plan.numbers}
+    return {split: _gathered(undecoded, split) for split in undecoded.numbers}
 
 
-def _gathered(plan: Plan, split: str) -> ImageSet:
-    images = np.empty((plan.numbers[split], *plan.shape), np.uint8)
+def _gathered(undecoded: Undecoded, split: str) -> ImageSet:
+    images = np.empty((undecoded.numbers[split], *undecoded.shape), np.uint8)
     labels = np.empty(len(images), np.int32)
     start = 0
-    for part, classes in plan.blocks(split):
+    for part, classes in undecoded.blocks(split):
         stop = start + len(classes)
         images[start:stop], labels[start:stop] = part, classes
         start = stop

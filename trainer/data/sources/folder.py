@@ -16,7 +16,7 @@ import PIL
 
 from trainer.data.imageset import Source, validation_share
 from trainer.data.sources.cache import TAG, Cache
-from trainer.data.sources.decoding import Block, Plan, block_length
+from trainer.data.sources.decoding import Block, Undecoded, block_length
 from trainer.data.sources.image import SUFFIXES, Header, read_header, read_image
 from trainer.errors import DataError
 
@@ -60,7 +60,7 @@ def load_folder(root: Path, cache: Path) -> Source:
     if test_root is not None:
         splits["test"] = _list(test_root, _class_folders(test_root, ignored), class_names, ignored)
     decoded = Cache(cache, str(root), _identity(root, splits))
-    images, skipped = decoded.load(lambda: _plan(splits, class_names))
+    images, skipped = decoded.load(lambda: _undecoded(splits, class_names))
     train, held = images["train"], images.get("test")
     notices = (*_layout_notice(root, train_root), *_ignored_notice(root, ignored), *skipped)
     return Source(str(root), train, held, class_names, validation_share(train, held), notices=notices)
@@ -76,7 +76,7 @@ def _identity(root: Path, splits: Mapping[str, _Split]) -> list[Any]:
     return [str(root.resolve()), PIL.__version__, files]
 
 
-def _plan(splits: Mapping[str, _Split], class_names: tuple[str, ...]) -> Plan:
+def _undecoded(splits: Mapping[str, _Split], class_names: tuple[str, ...]) -> Undecoded:
     """Read all headers; return what there is to decode."""
     with ThreadPoolExecutor() as pool:
         headers = {name: _read_headers(split, pool) for name, split in splits.items()}
@@ -93,7 +93,7 @@ def _plan(splits: Mapping[str, _Split], class_names: tuple[str, ...]) -> Plan:
         return [notice for split in splits.values() for notice in _skip_notice(split)]
 
     numbers = {name: len(split.kept()) for name, split in splits.items()}
-    return Plan(numbers, shape, lambda name: _decode(splits[name], shape), finish)
+    return Undecoded(numbers, shape, lambda name: _decode(splits[name], shape), finish)
 
 
 def _layout(root: Path) -> tuple[Path, Path | None]:

@@ -1,4 +1,4 @@
-"""Lines on stderr while a source works for long before training starts."""
+"""Lines on stderr during long work outside training, such as decoding a data set."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import sys
 import time
 
 SECONDS = 5.0
-"""Time between two lines; what is done sooner says nothing."""
+"""Seconds between two lines; work that takes less says nothing."""
 
 
-class Progress:
-    """Says how far a count has come, how fast it grows, and how long it will take.
+class StatusLine:
+    """Says how many of the images are done, how fast that goes, and how long the rest will take.
 
     Args:
-        what: What is done, for people.
-        total: What the count will be at the end.
+        what: Name of the work, for people.
+        total: Number of images in all.
     """
 
     def __init__(self, what: str, total: int) -> None:
@@ -22,7 +22,7 @@ class Progress:
         self._start = self._said = time.monotonic()
 
     def advance(self, number: int) -> None:
-        """Add to the count, and print a line if the last one is long past."""
+        """Count `number` more images as done, and print a line if the last one is `SECONDS` old."""
         self.done += number
         now = time.monotonic()
         if now - self._said < SECONDS:

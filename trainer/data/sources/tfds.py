@@ -15,7 +15,7 @@ import numpy as np
 from trainer.data.imageset import ImageSet, Source, validation_share
 from trainer.data.sources import emnist
 from trainer.data.sources.cache import Cache
-from trainer.data.sources.decoding import Block, Plan, block_length
+from trainer.data.sources.decoding import Block, Undecoded, block_length
 from trainer.data.sources.reach import unreachable
 from trainer.errors import DataError, unknown
 
@@ -152,9 +152,10 @@ def _read(builder: Any, name: str, keys: tuple[str, str], cache: Path) -> Source
     splits = {split: info.splits[split].num_examples for split in ("train", "test") if split in info.splits}
     if "train" not in splits:
         raise DataError(f"TFDS set {name!r} has no split 'train' (its splits: {', '.join(info.splits)})")
-    plan = Plan(splits, info.features[keys[0]].shape, lambda split: _decode(builder, split, splits[split], keys))
+    shape = info.features[keys[0]].shape
+    undecoded = Undecoded(splits, shape, lambda split: _decode(builder, split, splits[split], keys))
     try:
-        images, notices = Cache(cache, name, _identity(builder, keys)).load(lambda: plan)
+        images, notices = Cache(cache, name, _identity(builder, keys)).load(lambda: undecoded)
     except (tf.errors.OpError, OSError, ValueError) as error:
         hint = f"delete {builder.data_path} and run again"
         raise DataError(f"TFDS set {name!r} cannot be read: {_first_line(error)}; {hint}") from error

@@ -1,4 +1,4 @@
-"""The tables behind the pictures, as CSV."""
+"""Tables of the report as CSV: written beside the pictures, read again by the page and the model card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.files import write_atomic
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write rows as CSV, one column a name, in the order in which names first occur; what a row has not stays empty."""
+    """Write rows as CSV, one column per name in the order of first occurrence; a value that a row lacks stays empty."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()
@@ -21,7 +21,7 @@ def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a table that `write_table` wrote: numbers as numbers, empty fields as None."""
+    """Return the rows of a table that `write_table` wrote: numbers as floats, empty fields as None."""
     with path.open(newline="", encoding="utf-8") as file:
         return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
 

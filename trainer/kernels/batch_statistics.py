@@ -1,0 +1,96 @@
+"""Measures the statistics of batch normalisation over images as they are, instead of averaging them while training.
+
+Training averages over augmented batches, and over weights that have changed since; evaluation then normalises by what
+it never meets. Measured anew, the statistics are those of the weights and images at hand ("precise batch
+normalisation": Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3). Training itself
+does not use them, so it continues as it would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from trainer.data.pipeline import EvaluationPipeline
+from trainer.errors import UsageError
+from trainer.kernels.substitution import substituted
+
+Found = dict[keras.layers.Layer, list[tuple[tf.Tensor, tf.Tensor]]]
+"""Mean and variance of the inputs of each layer, call by call, each float32 `[C]`."""
+
+
+class BatchStatistics:
+    """The statistics of a model's batch normalisations over given images.
+
+    Args:
+        model: A built model.
+        images: Images as they are evaluated: scaled, not augmented.
+
+    Raises:
+        UsageError: If the model has no batch normalisation that is trained.
+    """
+
+    def __init__(self, model: keras.Model, images: EvaluationPipeline) -> None:
+        found = model._flatten_layers(include_self=False, recursive=True)
+        self.layers = [layer for layer in found if isinstance(layer, layers.BatchNormalization) and layer.trainable]
+        if not self.layers:
+            raise UsageError(
+                f"{model.name!r} has no batch normalisation whose statistics could be measured; leave out the plugin "
+                "norm_statistics"
+            )
+        self.model, self.images = model, images
+        self._next = tf.function(self._of_next, autograph=False)
+
+    def measure(self) -> None:
+        """Set each layer's mean and variance to those of its inputs over all images.
+
+        Each batch is normalised by itself, as in training; everything else is computed as in evaluation.
+        """
+        batches = iter(self.images.batches())
+        found = [self._next(batches) for _ in range(self.images.steps)]
+        sizes = np.array([float(size) for size, _ in found])
+        for number, layer in enumerate(self.layers):
+            means, variances = (np.array([of[number][k] for _, of in found], np.float64) for k in (0, 1))
+            mean = np.average(means, 0, sizes)
+            layer.moving_mean.assign(mean)
+            layer.moving_variance.assign(np.average(variances + (means - mean) ** 2, 0, sizes))
+
+    def _of_next(self, batches: Any) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
+        """Return the number of images in the next batch, and the mean and variance of each layer's inputs for them."""
+        images = batches.get_next()[0]
+        found: Found = {layer: [] for layer in self.layers}
+        with substituted(_by_itself(found)):
+            self.model(images, training=False)
+        return tf.shape(images)[0], [_together(found[layer]) for layer in self.layers]
+
+
+def _by_itself(found: Found) -> Mapping[keras.layers.Layer, Callable[..., Any]]:
+    """Return calls that normalise a batch by its own statistics, and add these to `found`."""
+    return {layer: partial(_normalised, layer, calls) for layer, calls in found.items()}
+
+
+def _normalised(
+    layer: layers.BatchNormalization,
+    calls: list[tuple[tf.Tensor, tf.Tensor]],
+    inputs: tf.Tensor,
+    training: bool | None = None,
+    mask: Any = None,
+) -> tf.Tensor:
+    inputs, axis = ops.cast(inputs, "float32"), layer.axis % len(inputs.shape)
+    mean, variance = ops.moments(inputs, axes=[k for k in range(len(inputs.shape)) if k != axis])
+    calls.append((mean, variance))
+    normal = ops.batch_normalization(inputs, mean, variance, axis, layer.beta, layer.gamma, layer.epsilon)
+    return ops.cast(normal, layer.compute_dtype)
+
+
+def _together(calls: list[tuple[tf.Tensor, tf.Tensor]]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return mean and variance over all calls of a layer, which a model may use more than once."""
+    means, variances = (tf.stack(each) for each in zip(*calls, strict=True))
+    mean = tf.reduce_mean(means, 0)
+    return mean, tf.reduce_mean(variances + (means - mean) ** 2, 0)
