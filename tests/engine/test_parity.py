@@ -108,7 +108,7 @@ def test_one_seed_gives_the_same_bits_twice_and_another_seed_does_not(keras):
 def test_training_and_evaluation_are_traced_once_with_a_short_last_batch(keras):
     trainer, _ = fit(keras, look=3)
     trainer.evaluate(make_images(70, seed=2))
-    assert trainer.engine.loop.training.span().experimental_get_tracing_count() == 1
+    assert trainer.loop.training.span().experimental_get_tracing_count() == 1
     assert trainer.evaluation.next.experimental_get_tracing_count() == 1
 
 

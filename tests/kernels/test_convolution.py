@@ -156,7 +156,7 @@ def fit(keras, model, strategy, *plugins: Plugin, images: int = 200, epochs: int
 
 
 def state(trainer) -> bytes:
-    return b"".join(np.asarray(variable).tobytes() for variable in trainer.engine.loop.variables)
+    return b"".join(np.asarray(variable).tobytes() for variable in trainer.loop.variables)
 
 
 def assert_trained_alike(keras, build, optimizer=lambda keras: None, **arguments: Any) -> None:

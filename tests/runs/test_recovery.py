@@ -88,7 +88,7 @@ def test_a_batch_of_nan_pixels_is_skipped_and_the_run_finishes(keras, tmp_path, 
     ]
     assert run.result["skipped_steps"] == [17]
     assert run.result["test"]["accuracy"] > 0.9
-    assert all(np.isfinite(np.asarray(v)).all() for v in trainer.engine.loop.variables)
+    assert all(np.isfinite(np.asarray(v)).all() for v in trainer.loop.variables)
 
 
 def test_what_is_skipped_is_exactly_the_batch(keras, tmp_path):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT, make_images, small_net
+from processes import process_class
 
 from trainer import Every, Plugin, Run, checkpoint
 from trainer.errors import CheckpointError, UsageError
@@ -73,7 +74,7 @@ DATA = {"name": "made", "digest": "0123"}
 
 
 def state(trainer) -> bytes:
-    return b"".join(np.asarray(variable).tobytes() for variable in trainer.engine.loop.variables)
+    return b"".join(np.asarray(variable).tobytes() for variable in trainer.loop.variables)
 
 
 def timeless(value: Any) -> Any:
@@ -227,7 +228,7 @@ FIT = [
 
 def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, str(ROOT / "scripts" / "fit.py"), *FIT, *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return process_class()(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def last_state(run: Path) -> list[np.ndarray]:
