@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from processes import process_class
 
 from trainer import Every, Plugin, Run, startup
 from trainer.data.imageset import ImageSet
@@ -20,6 +21,13 @@ from trainer.data.imageset import ImageSet
 ROOT = Path(__file__).parents[1]
 
 startup.configure()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes share the tests: one per usable core up to four, none beside this for a single file."""
+    single = len(config.args) == 1 and config.args[0].partition("::")[0].endswith(".py")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if single or cores == 1 else min(cores, 4)
 
 
 @pytest.fixture(scope="session")
@@ -98,12 +106,41 @@ SILENT = ("--no-plugin", "mlflow", "--no-plugin", "report", "--progress", "none"
 
 
 def run_script(
-    cwd: Path, name: str, *arguments: str | Path, timeout: float = 120, env: dict[str, str] | None = None
+    cwd: Path, name: str, *arguments: str | Path, timeout: float = 300, env: dict[str, str] | None = None
 ) -> Done:
     """Run a script of the project in a folder, as a user would."""
     command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
-    environment = {**os.environ, **(env or {})}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+    return run_command(command, cwd, timeout, env)
+
+
+def run_command(
+    command: list[str],
+    cwd: Path,
+    timeout: float = 300,
+    env: dict[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+) -> Done:
+    """Run a script of ours, begun where TensorFlow is imported; a fresh process where that may not be.
+
+    Args:
+        command: `[sys.executable, script, *arguments]`.
+        cwd: The folder to run it in.
+        timeout: Seconds after which the process is killed and the test fails.
+        env: Variables beside those of the tests; a `PYTHONPATH` goes before theirs.
+        before: Called in the process, a fresh one then, before the command.
+    """
+    changed = dict(env or {})
+    if "PYTHONPATH" in changed and "PYTHONPATH" in os.environ:
+        changed["PYTHONPATH"] += os.pathsep + os.environ["PYTHONPATH"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    kind = subprocess.Popen if before else process_class(changed)
+    with kind(command, cwd=cwd, env={**os.environ, **changed}, preexec_fn=before, **pipes) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 @pytest.fixture

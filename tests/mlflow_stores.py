@@ -42,7 +42,7 @@ def serving(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen([*command, *stores], env=env, stdout=log, stderr=log, start_new_session=True)
     try:
-        until(lambda: answers(port), 90)
+        until(lambda: answers(port), 300)
         yield process
     finally:
         end(process)
@@ -52,7 +52,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """Kill a server and the workers that it started: a session of its own."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
-    process.wait(timeout=10)
+    process.wait(timeout=60)
 
 
 def answers(port: int) -> bool:
@@ -77,10 +77,14 @@ class Door:
 
     Args:
         port: Where the server listens.
+
+    Attributes:
+        guests: How many connections there were since the mode was set.
     """
 
     def __init__(self, port: int) -> None:
         self.behind, self.port = port, free_port()
+        self.guests = 0
         self.mode = "closed"
         self._listening: socket.socket | None = None
 
@@ -90,7 +94,7 @@ class Door:
 
     def set(self, mode: str) -> None:
         """Make it `closed` (nobody listens), `silent` (never answers), `refusing` (401) or `open`."""
-        self.mode = mode
+        self.mode, self.guests = mode, 0
         if self._listening is not None:
             with suppress(OSError):
                 self._listening.shutdown(socket.SHUT_RDWR)
@@ -107,6 +111,7 @@ class Door:
                     guest, _ = listening.accept()
                 except OSError:
                     return
+                self.guests += 1
                 if mode == "silent":
                     kept.enter_context(guest)
                 elif mode == "refusing":

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_command
 
 from trainer.plugin import HOOKS
 
@@ -26,8 +25,7 @@ def shape(text: str) -> str:
 
 
 def run(command: list[str], folder: Path, **environment: str) -> str:
-    env = {**os.environ, **environment}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    done = run_command(command, folder, 900, environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -9,7 +9,6 @@ import re
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 import trainer
 from trainer.data.imageset import ImageSet, Source
@@ -141,22 +140,22 @@ def test_a_registered_name_goes_before_a_folder_of_that_name(tmp_path: Path, mon
 
 def test_the_check_reads_no_data_and_imports_nothing_heavy(tmp_path: Path) -> None:
     program = """
-import sys, time
+import sys
 from pathlib import Path
 from trainer.data.sources.find import check_source
 from trainer.errors import UsageError
-start = time.perf_counter()
 for name in ("auto", "mnist", "fashion_mnist", "cifar10", "emnist/letters", "mnits", "a/b", "a.npz", "."):
     try:
         check_source(name, Path("data"))
     except UsageError:
         pass
-assert time.perf_counter() - start < 0.2, time.perf_counter() - start
 heavy = {"tensorflow", "tensorflow_datasets", "keras", "numpy", "pandas", "PIL", "requests"} & set(sys.modules)
 assert not heavy, heavy
 """
     env = {**os.environ, "PYTHONPATH": str(Path(trainer.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-c", program], env=env, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -775,14 +774,18 @@ def test_a_file_of_more_than_10_mb_is_refused_unopened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("side", [13_000, 5_001, 60_000])
-def test_an_image_of_more_than_25_million_pixels_is_refused_from_its_header(side: int, tmp_path: Path) -> None:
+def test_an_image_of_more_than_25_million_pixels_is_refused_from_its_header(
+    side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(image: ImageFile.ImageFile) -> None:
+        raise AssertionError("pixels are read")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
     row = bytes(1 + (side + 7) // 8)
     (tmp_path / "a.png").write_bytes(png(side, side, 1, 0, row * min(side, 13_000)))
-    start = time.perf_counter()
     refuse_image(
         tmp_path / "a.png", f"{side}x{side}, more than 25 million pixels" if side < 60_000 else "decompression bomb"
     )
-    assert time.perf_counter() - start < 0.2
 
 
 def test_a_bomb_in_a_text_chunk_is_refused(tmp_path: Path) -> None:

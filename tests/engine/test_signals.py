@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, make_images
+from conftest import ROOT, Done, make_images, run_command
 
 from trainer import checkpoint
 
@@ -31,13 +30,13 @@ class Sender(Plugin):
 """
 
 
-def fit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def fit(folder: Path, *arguments: str) -> Done:
     images = make_images(200, side=28)
     np.savez(folder / "data.npz", x_train=images.images, y_train=images.labels)
     (folder / "sender.py").write_text(SENDER)
     quiet = ["--no-plugin", "mlflow", "--no-plugin", "report", "--data", "data.npz", "--batch-size", "32"]
     command = [sys.executable, str(ROOT / "scripts" / "fit.py"), "--import", "sender", "--run-dir", "run", *quiet]
-    return subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+    return run_command([*command, *arguments], folder)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

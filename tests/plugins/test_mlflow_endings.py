@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run_script
+from conftest import ROOT, run_command, run_script
 from mlflow_stores import QUIET, assert_complete, lines_of, mirrored
+from processes import process_class
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +62,7 @@ def command(tiny: Path, name: str, *flags: str) -> list[str]:
 
 
 def fit(folder: Path, tiny: Path, name: str, *flags: str) -> int:
-    done = subprocess.run(command(tiny, name, *flags), cwd=folder, capture_output=True, text=True, timeout=120)
+    done = run_command(command(tiny, name, *flags), folder)
     assert "warning: mlflow" not in done.stderr, done.stderr
     return done.returncode
 
@@ -138,11 +139,11 @@ def test_ten_processes_at_once_on_a_new_store_are_ten_complete_runs(tmp_path, ti
     names = [f"run{number}" for number in range(10)]
     flags = ("--plugin", "mlflow:parent=sweep")
     started = [
-        subprocess.Popen(command(tiny, name, *flags), cwd=tmp_path, stdout=-3, stderr=subprocess.PIPE, text=True)
+        process_class()(command(tiny, name, *flags), cwd=tmp_path, stdout=-3, stderr=subprocess.PIPE, text=True)
         for name in names
     ]
     try:
-        said = [process.communicate(timeout=170)[1] for process in started]
+        said = [process.communicate(timeout=900)[1] for process in started]
     finally:
         for process in started:
             process.kill()

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run_script
+from conftest import ROOT, run_command, run_script
 from mlflow_stores import QUIET, Door, assert_complete, assert_same_run, end, free_port, mirrored, serving, until
+from processes import process_class
 
 pytestmark = pytest.mark.slow
-LOST = 15.0
-"""Seconds that tracking may cost in all, whatever happens."""
+ATTEMPTS = 8
+"""How often a run of two minutes asks a server that does not serve it: after 5, 10, 20, 40 and 60 s, and at its end."""
 SHORT = ("--model", "lenet", "--epochs", "2", "--batch-size", "32", "--set", "training.log_every_steps=2")
 
 
@@ -29,20 +30,13 @@ class Workshop:
     folder: Path
     tiny: Path
     door: Door
-    seconds: float
 
     def fit(self, name: str, uri: str, *flags: str, before: Callable[[], None] | None = None) -> Fit:
         """Train as the run without MLflow was trained."""
         command = [str(ROOT / "scripts" / "fit.py"), "--data", str(self.tiny), *SHORT, *QUIET, "--run-dir", name]
         plugin = ["--plugin", f'mlflow:log_model=false,tracking_uri="{uri}"'] if uri else []
-        env = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW")}
-        started = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, *command, *plugin, *flags],
-            **{"cwd": self.folder, "env": env, "preexec_fn": before, "timeout": 120},
-            **{"capture_output": True, "text": True},
-        )
-        return Fit(done, time.monotonic() - started, self.folder / name)
+        done = run_command([sys.executable, *command, *plugin, *flags], self.folder, 600, before=before)
+        return Fit(done, self.folder / name)
 
     def sync(self, *arguments: str | Path) -> str:
         """Run `mlflow_sync.py` and return what it says."""
@@ -56,7 +50,6 @@ class Fit:
     """A run that is over."""
 
     done: subprocess.CompletedProcess[str]
-    seconds: float
     run_dir: Path
 
     @property
@@ -69,11 +62,12 @@ class Fit:
 def workshop(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[Workshop]:
     folder, port = tmp_path_factory.mktemp("faults"), free_port()
     (folder / "server").mkdir()
-    with serving(folder / "server", port):
-        made = Workshop(folder, tiny, Door(port), 0.0)
+    with pytest.MonkeyPatch.context() as patch, serving(folder / "server", port):
+        for name in [name for name in os.environ if name.startswith("MLFLOW")]:
+            patch.delenv(name)
+        made = Workshop(folder, tiny, Door(port))
         plain = made.fit("plain", "", "--no-plugin", "mlflow")
         assert plain.done.returncode == 0, plain.done.stderr
-        made.seconds = plain.seconds
         yield made
         made.door.set("closed")
 
@@ -82,7 +76,6 @@ def assert_unhurt(workshop: Workshop, fit: Fit) -> None:
     """See that a run whose store failed ended as if there were no MLflow, and said so once."""
     assert fit.done.returncode == 0, fit.done.stderr
     assert_same_run(fit.run_dir, workshop.folder / "plain")
-    assert fit.seconds < workshop.seconds + LOST
     lines = fit.done.stderr.splitlines()
     assert sum(line.startswith("warning:") for line in lines) == 1, fit.done.stderr
     assert f"python scripts/mlflow_sync.py {fit.run_dir}" in fit.said[-1]
@@ -101,11 +94,12 @@ def assert_caught_up(workshop: Workshop, fit: Fit, uri: str) -> None:
 @pytest.mark.parametrize(
     ("mode", "reason"), [("closed", "Connection refused"), ("silent", "not done within"), ("refusing", "401")]
 )
-def test_a_server_that_is_away_silent_or_refuses_costs_seconds_and_nothing_else(workshop, mode, reason):
+def test_a_server_that_is_away_silent_or_refuses_is_asked_a_few_times_and_costs_nothing_else(workshop, mode, reason):
     workshop.door.set(mode)
     fit = workshop.fit(mode, workshop.door.uri)
     assert_unhurt(workshop, fit)
     assert reason in fit.done.stderr or "timed out" in fit.done.stderr
+    assert mode == "closed" or 0 < workshop.door.guests <= ATTEMPTS
     workshop.door.set("open")
     assert_caught_up(workshop, fit, workshop.door.uri)
 
@@ -160,10 +154,10 @@ from trainer.registry import plugins
 
 @plugins.register("gate")
 class Gate(Plugin):
-    '''Waits at the end of each epoch but the last for a file, within two minutes.'''
+    '''Waits at the end of each epoch but the last for a file, within ten minutes.'''
     def on_epoch_end(self, run: Run) -> None:
         (Path.cwd() / f"reached-{run.epoch}").touch()
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while run.epoch < run.epochs and not (Path.cwd() / f"go-{run.epoch}").exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -178,18 +172,18 @@ def test_a_server_that_is_killed_and_comes_back_has_everything_when_the_run_ends
     plugin = ["--import", "gate", "--plugin", "gate", "--plugin", f"mlflow:log_model=false,tracking_uri={uri}"]
     command = [sys.executable, str(ROOT / "scripts" / "fit.py"), *flags, *plugin]
     with serving(tmp_path, port) as server:
-        fit = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        fit = process_class()(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         try:
-            until(lambda: has_points(tmp_path / "run"), 60)
+            until(lambda: has_points(tmp_path / "run"), 300)
             end(server)
             (tmp_path / "go-1").touch()
-            until(lambda: (tmp_path / "reached-2").exists(), 30)
+            until(lambda: (tmp_path / "reached-2").exists(), 300)
             time.sleep(4)  # the worker looks every three seconds, and finds nobody
             (tmp_path / "go-2").touch()
-            until(lambda: (tmp_path / "reached-3").exists(), 30)
+            until(lambda: (tmp_path / "reached-3").exists(), 300)
             with serving(tmp_path, port):
                 (tmp_path / "go-3").touch()
-                _, said = fit.communicate(timeout=60)
+                _, said = fit.communicate(timeout=300)
                 assert fit.returncode == 0
                 assert [line for line in said.splitlines() if line.startswith("warning:")] == [
                     f"warning: mlflow: {uri}: [Errno 111] Connection refused; "

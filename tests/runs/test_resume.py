@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT, make_images, small_net
+from processes import process_class
 
 from trainer import Every, Plugin, Run, checkpoint
 from trainer.errors import CheckpointError, UsageError
@@ -226,7 +227,7 @@ FIT = [
 
 def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, str(ROOT / "scripts" / "fit.py"), *FIT, *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return process_class()(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def last_state(run: Path) -> list[np.ndarray]:
