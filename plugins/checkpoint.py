@@ -21,7 +21,7 @@ class Checkpoint(Plugin):
     engine's business.
 
     Args:
-        monitor: Name of a logged number.
+        monitor: Name of a logged number; None: only `last` is saved, and the last weights are tested.
         mode: `min`, `max`, or `auto`, which tells from the name (see `plugins.monitor.direction`).
         keep: Number of best checkpoints to keep; those behind the best have the roles `top-<step>`.
         every_epochs: Epochs between two saves as `last`.
@@ -36,7 +36,7 @@ class Checkpoint(Plugin):
 
     def __init__(
         self,
-        monitor: str = "val_loss",
+        monitor: str | None = "val_loss",
         mode: Mode = "auto",
         keep: Count = 1,
         every_epochs: Count = 1,
@@ -45,15 +45,15 @@ class Checkpoint(Plugin):
     ) -> None:
         if every_steps is not None and every_minutes is not None:
             raise ValueError("give every_steps or every_minutes, not both")
-        self.monitor, self.keep = monitor, keep
+        self.keep = keep
         self.checkpoints = keep + 1  # and the last
-        self.monitors = (monitor,)
+        self.monitors = (monitor,) if monitor is not None else ()
         self.every = Every(epochs=every_epochs)
         if every_steps is not None:
             self.every = Every(steps=every_steps)
         elif every_minutes is not None:
             self.every = Every(seconds=60 * every_minutes)
-        self.best = Best(monitor, mode)
+        self.best = Best(monitor, mode) if monitor is not None else None
         self.top: list[tuple[float, str]] = []  # value and role, best first
         self._asked: tuple[int, float, list[tuple[float, str]]] | None = None
 
@@ -63,39 +63,37 @@ class Checkpoint(Plugin):
 
     def on_validation_end(self, run: Run) -> None:
         """Save weights that validation finds better."""
-        if self.monitor.startswith("val_"):
-            self._look(run)
+        if self.best is not None and self.best.monitor.startswith("val_"):
+            self._look(run, self.best)
 
     def on_epoch_end(self, run: Run) -> None:
         """Save the last weights of the run, and those that the numbers of the epoch find better."""
         if run.stop_reason or run.step == run.steps:
             run.save("last")
-        if not self.monitor.startswith("val_"):
-            self._look(run)
+        if self.best is not None and not self.best.monitor.startswith("val_"):
+            self._look(run, self.best)
 
     def on_exception(self, run: Run) -> None:
         """Save the weights reached, unless they are what is broken."""
         if not run.failed:
             run.save("last")
 
-    def _look(self, run: Run) -> None:
+    def _look(self, run: Run, best: Best) -> None:
         if self._asked is not None and run.saved.get("best") != self._asked[0]:
-            _, self.best.value, self.top = (
-                self._asked
-            )  # it could not be written: the one before is still the one to beat
-        before = run.step, self.best.value, list(self.top)
+            _, best.value, self.top = self._asked  # it could not be written: the one before is still the one to beat
+        before = run.step, best.value, list(self.top)
         self._asked = None
-        value = self.best.read(run)
-        if self.best.improved(value):
+        value = best.read(run)
+        if best.improved(value):
             self._asked = before
             run.save("best")
         if self.keep > 1:
-            self._rank(run, value)
+            self._rank(run, best.sign, value)
 
-    def _rank(self, run: Run, value: float) -> None:
+    def _rank(self, run: Run, sign: int, value: float) -> None:
         """Keep the `keep` best; of equal ones, the older."""
         role = f"top-{run.step:07d}"
-        ranked = sorted([*self.top, (value, role)], key=lambda entry: -self.best.sign * entry[0])
+        ranked = sorted([*self.top, (value, role)], key=lambda entry: -sign * entry[0])
         self.top = [entry for entry in ranked if entry[0] == entry[0]][: self.keep]  # NaN is never among them
         if (value, role) in self.top:
             run.save(role)
@@ -103,10 +101,12 @@ class Checkpoint(Plugin):
 
     def state(self) -> dict[str, Any]:
         """Return the best value so far, and the best checkpoints."""
-        return {"best": self.best.state(), "top": [list(entry) for entry in self.top]}
+        best = self.best.state() if self.best is not None else None
+        return {"best": best, "top": [list(entry) for entry in self.top]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore both."""
-        self.best.restore(state["best"])
+        if self.best is not None:
+            self.best.restore(state["best"])
         self._asked = None
         self.top = [(value, role) for value, role in state["top"]]

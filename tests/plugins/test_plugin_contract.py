@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def fit(keras, folder: Path, images, plugin: Plugin, *others: Plugin, resumed: b
 
 def alike(value: Any) -> Any:
     """Return a history or result without what is another number in every run."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: alike(item) for key, item in value.items() if key not in UNLIKE}
     return [alike(item) for item in value] if isinstance(value, list) else value
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def state(trainer) -> bytes:
 
 def timeless(value: Any) -> Any:
     """Return a history or a result without the fields that hold times, rates and the run's own place."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         left_out = (*TIMES, "time", "bottleneck", "run_dir", "train_seconds", "wall_seconds")
         return {key: timeless(item) for key, item in value.items() if key not in left_out}
     return [timeless(item) for item in value] if isinstance(value, list) else value

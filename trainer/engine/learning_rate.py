@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from trainer.kernels.keras_private import learning_rate_of
+
 
 class Scaled(keras.optimizers.schedules.LearningRateSchedule):
     """A schedule times a variable, which is 1 until it is lowered; times 1 is the same bits.
@@ -37,7 +39,7 @@ class LearningRate:
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
         self.optimizer = optimizer
-        own = optimizer._learning_rate  # the public property gives the value, not the schedule
+        own = learning_rate_of(optimizer)
         if not isinstance(own, keras.Variable | Scaled):
             own = optimizer.learning_rate = Scaled(own)
         self.scaled: Scaled | None = own if isinstance(own, Scaled) else None

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from trainer.kernels.keras_private import adam_moments
+
 
 @contextmanager
 def fused_adam(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
@@ -30,11 +32,11 @@ def fused_adam(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     def update_step(gradient: Any, variable: Any, learning_rate: tf.Tensor) -> None:
         if isinstance(gradient, tf.IndexedSlices) or variable.dtype != tf.float32:
             return stepwise(gradient, variable, learning_rate)
-        index = optimizer._get_variable_index(variable)
+        first, second = adam_moments(optimizer, variable)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=optimizer._momentums[index].value.handle,
-            v=optimizer._velocities[index].value.handle,
+            m=first.value.handle,
+            v=second.value.handle,
             beta1_power=powers[0],
             beta2_power=powers[1],
             lr=tf.cast(learning_rate, tf.float32),

@@ -19,6 +19,7 @@ from keras import layers, ops
 
 from trainer.data.pipeline import EvaluationPipeline
 from trainer.errors import UsageError
+from trainer.kernels.keras_private import all_layers
 from trainer.kernels.substitution import substituted
 
 Found = dict[keras.layers.Layer, list[tuple[tf.Tensor, tf.Tensor]]]
@@ -37,8 +38,9 @@ class BatchStatistics:
     """
 
     def __init__(self, model: keras.Model, images: EvaluationPipeline) -> None:
-        found = model._flatten_layers(include_self=False, recursive=True)
-        self.layers = [layer for layer in found if isinstance(layer, layers.BatchNormalization) and layer.trainable]
+        self.layers = [
+            layer for layer in all_layers(model) if isinstance(layer, layers.BatchNormalization) and layer.trainable
+        ]
         if not self.layers:
             raise UsageError(
                 f"{model.name!r} has no batch normalisation whose statistics could be measured; leave out the plugin "

@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from trainer.kernels.keras_private import all_layers
+
 LEAST_EPSILON = 1.001e-5
 """The fused operation takes no smaller one."""
 
@@ -19,8 +21,7 @@ def fused_normalisations(model: keras.Model) -> Mapping[keras.layers.Layer, Call
     Keras takes mean, variance and all else for themselves, which is one pass over memory each; the fused operation
     (`FusedBatchNormV3`) is one forward and one backward. Layers that it cannot stand for are left out.
     """
-    found = model._flatten_layers(include_self=False, recursive=True)
-    return {layer: _fused(layer) for layer in found if _can_be_fused(layer)}
+    return {layer: _fused(layer) for layer in all_layers(model) if _can_be_fused(layer)}
 
 
 def _can_be_fused(layer: Any) -> bool:

@@ -14,6 +14,7 @@ from keras import layers
 
 from trainer.errors import UsageError
 from trainer.kernels.convolution import conv_block
+from trainer.kernels.keras_private import is_called_twice
 
 EACH_IMAGE = {
     *(layers.InputLayer, layers.Conv2D, layers.Dense, layers.MaxPooling2D, layers.AveragePooling2D, layers.Flatten),
@@ -98,7 +99,7 @@ def _obstacle(layer: Any) -> str:
         return "is a model in the model"
     if type(layer) not in EACH_IMAGE | WHOLE_BATCH:
         return "is of a kind that it does not know"
-    if len(layer._inbound_nodes) > 1:  # `layer.input` and `layer.output` tell of the first call only
+    if is_called_twice(layer):
         return "is called more than once"
     return _convolution_obstacle(layer) if type(layer) is layers.Conv2D else ""
 
