@@ -172,9 +172,9 @@ def test_every_metric_of_keras_is_known(keras):
 def test_the_best_weights_are_those_of_the_highest_iou():
     plugin, run, best = Checkpoint("val_iou"), Run(), []
     for run.step, value in enumerate((0.3, 0.5, 0.4), start=1):
-        run.logs, run.saves = {"val_iou": value}, []
+        run.logs, run.inbox.saves = {"val_iou": value}, []
         plugin.on_validation_end(run)
-        best.append("best" in run.saves)
+        best.append("best" in run.inbox.saves)
         run.saved["best"] = run.step if best[-1] else run.saved["best"]
     assert best == [True, True, False]
 
