@@ -18,6 +18,8 @@ STEPS = 4  # per epoch
 class Recorder(Plugin):
     """Writes down every hook with epoch and step, and raises where it is told to."""
 
+    every = Every(steps=1)
+
     def __init__(self, events: list[str], name: str = "recorder", raises: str = "", every: Every | None = None) -> None:
         self.events, self.name, self.raises = events, name, raises
         self.every = every or Every(steps=1)
