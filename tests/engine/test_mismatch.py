@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from conftest import SILENT, Done, make_images, run_script
 
+import plugins  # noqa: F401  (fills the table of plugins)
 from trainer.errors import CheckpointError
+from trainer.plugin import Plugin
+from trainer.registry import plugins as registry
 from trainer.runs.find import differences
 
 EPOCHS = 2
@@ -133,9 +136,74 @@ def test_changed_data_of_another_size_are_refused_even_if_it_is_told_to(folder):
     assert said.startswith("the checkpoint's epochs have 2 steps, those of this run 3; ")
 
 
-def test_only_plugins_that_only_watch_may_have_other_arguments():
-    before, now = ({"plugins": {name: {"size": size} for name in ("report", "report_and_stop")}} for size in (1, 2))
-    assert differences(before, now) == ["plugins.report_and_stop.size: 1 → 2"]
+class Watching(Plugin):
+    """Only watches."""
+
+    name = "watching"
+    observer = True
+
+
+class Steering(Plugin):
+    """May do anything."""
+
+    name = "steering"
+
+
+@pytest.fixture
+def _own_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register a user's plugins, and one that cannot be loaded, for one test."""
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    for plugin in (Watching, Steering):
+        registry.register(plugin.name)(plugin)
+    registry.table({"broken": ("nowhere:Broken", "cannot be imported")})
+
+
+CONFIGURED: tuple[dict[str, Any], ...] = ({}, {"size": 1}, {"size": 2, "deep": {"size": 3}})
+
+
+@pytest.mark.usefixtures("_own_plugins")
+@pytest.mark.parametrize("name", ["watching", "progress", "mlflow"])
+def test_an_observer_may_join_leave_and_change_whoever_wrote_it(name):
+    layers = [{}, *({name: arguments} for arguments in CONFIGURED)]
+    for before in layers:
+        for now in layers:
+            assert differences({"plugins": before}, {"plugins": now}) == []
+
+
+@pytest.mark.usefixtures("_own_plugins")
+@pytest.mark.parametrize("name", ["steering", "early_stopping", "unknown", "broken"])
+def test_a_plugin_that_steers_or_is_not_known_may_not(name):
+    assert differences({"plugins": {name: {"size": 1}}}, {"plugins": {name: {"size": 2}}}) == [
+        f"plugins.{name}.size: 1 → 2"
+    ]
+    assert differences({"plugins": {}}, {"plugins": {name: {}}}) == [f"plugins.{name}: - → {{}}"]
+    assert differences({"plugins": {name: {"size": 1}}}, {"plugins": {}}) == [f"plugins.{name}.size: 1 → -"]
+
+
+OWN = """
+from trainer import Plugin
+from trainer.registry import plugins
+
+@plugins.register("counter")
+class Counter(Plugin):
+    observer = {observer}
+
+    def __init__(self, size: int = 1) -> None:
+        pass
+"""
+
+
+@pytest.mark.slow
+def test_a_users_own_observer_joins_changes_and_leaves_a_resumed_run(folder):
+    (folder / "own.py").write_text(OWN.format(observer=True))
+    own = ("--import", "own", "--plugin", "counter")
+    for epochs, arguments in ((3, own), (4, (*own[:-1], "counter:size=2")), (5, ("--no-plugin", "counter"))):
+        done = fit(folder, "--resume", "run", "--epochs", str(epochs), *arguments)
+        assert done.returncode == 0, done.stderr
+    (folder / "own.py").write_text(OWN.format(observer=False))
+    done = fit(folder, "--resume", "run", "--epochs", "6", *own)
+    assert "cannot resume run: its configuration differs (plugins.counter" in done.stderr
+    assert done.returncode == 2
 
 
 # From Python

@@ -79,6 +79,10 @@ FREE = ("training.epochs", "training.steps", "training.max_time", "data.folder",
 """Keys of the configuration that may change when a run is resumed: how long, from where, and what is imported."""
 
 
+OPEN = ("args", "plugins")
+"""Tables that say nothing when they are empty, unlike the table of a plugin without arguments."""
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return what makes `now` another run than `before`, as `training.seed: 0 → 1`; observers do not count.
 
@@ -110,7 +114,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and (value or key == "args"):
+        if isinstance(value, Mapping) and (value or key in OPEN):
             flat |= _flat(value, f"{name}.")
         else:
             flat[name] = value
