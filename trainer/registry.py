@@ -17,7 +17,8 @@ from importlib.metadata import EntryPoint, entry_points
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from trainer.errors import UsageError, did_you_mean, explain, first_line, unknown
+from trainer.errors import UsageError, did_you_mean, explain, unknown
+from trainer.text import first_line
 
 T = TypeVar("T", bound=Callable[..., Any])
 

@@ -16,12 +16,13 @@ from trainer.data import load
 from trainer.data.augmentation.strength import strength
 from trainer.data.sources.find import check_source, load_source
 from trainer.engine.ledger import Ledger
-from trainer.errors import UsageError, first_line
+from trainer.errors import UsageError
 from trainer.kernels.select import strategy_of
 from trainer.plugin import Every, Plugin, check_plugins
 from trainer.registry import models, plugins, tasks
 from trainer.run import Run, logger
 from trainer.tasks.task import Task, logged_names
+from trainer.text import first_line
 
 if TYPE_CHECKING:
     import keras

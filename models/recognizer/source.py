@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from trainer.errors import InkwellError, first_line
+from trainer.errors import InkwellError
 from trainer.export import formats
 from trainer.export.format import SPEC, Classifier, Format
 from trainer.runs.directory import read_json
 from trainer.runs.trained import Trained, find_checkpoint, load_trained
+from trainer.text import first_line
 
 DIGITS = tuple("0123456789")
 

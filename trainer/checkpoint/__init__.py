@@ -11,7 +11,7 @@ checkpoints/
 from trainer.checkpoint.content import FORMAT, MANIFEST, STATE, SUMS, Checkpoint, Snapshot, snapshot
 from trainer.checkpoint.fitting import check_fits, is_finite, restore
 from trainer.checkpoint.folder import Checkpoints, step_of
-from trainer.checkpoint.manifest import conform, in_line
+from trainer.checkpoint.manifest import conform
 from trainer.checkpoint.reading import read
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Snapshot",
     "check_fits",
     "conform",
-    "in_line",
     "is_finite",
     "read",
     "restore",

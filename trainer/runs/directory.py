@@ -24,10 +24,11 @@ from typing import Any
 import psutil
 
 from trainer.checkpoint import Checkpoints
-from trainer.errors import InkwellError, UsageError, first_line
+from trainer.errors import InkwellError, UsageError
 from trainer.files import check_new, to_json, write_atomic
 from trainer.run import Run, process_facts
 from trainer.runs.provenance import provenance
+from trainer.text import command, first_line
 
 CONFIG, RUN, HISTORY, RESULT, ERRORS = "config.toml", "run.json", "history.jsonl", "result.json", "error.log"
 CHECKPOINTS = "checkpoints"
@@ -229,5 +230,5 @@ def newest_done(root: Path) -> Path:
     """
     results = sorted(root.glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime)
     if not results:
-        raise UsageError(f"no finished run under {root}; train one with scripts/fit.py, or name one")
+        raise UsageError(f"no finished run under {root}; train one with {command('fit')}, or name one")
     return results[-1].parent

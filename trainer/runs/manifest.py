@@ -13,14 +13,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from trainer.checkpoint import conform, in_line
+from trainer.checkpoint import conform
 from trainer.config.schema import read_toml
 from trainer.engine.signals import REASONS
-from trainer.errors import CheckpointError, UsageError, first_line
+from trainer.errors import CheckpointError, UsageError
 from trainer.plugin import Plugin
 from trainer.run import Rewind, Run
 from trainer.runs.directory import CONFIG, HISTORY
 from trainer.runs.result import versions
+from trainer.text import first_line, in_line
 
 Whole = Annotated[int, Field(strict=True)]
 Count = Annotated[Whole, Field(ge=0, le=2**53)]

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import Field
 
 from trainer import checkpoint, startup
-from trainer.checkpoint import MANIFEST, Checkpoints, conform, in_line
+from trainer.checkpoint import MANIFEST, Checkpoints, conform
 from trainer.config.optimizers import build_optimizer
 from trainer.config.schema import Config, resolve
 from trainer.data.imageset import ImageSet
 from trainer.data.sources.find import load_source
 from trainer.data.split import as_known, content_digest, split
-from trainer.errors import CheckpointError, DataError, UsageError, first_line
+from trainer.errors import CheckpointError, DataError, UsageError
 from trainer.registry import models
 from trainer.runs.directory import CONFIG, RESULT, read_json
 from trainer.session import build_model, import_user_module, load_data
+from trainer.text import first_line, in_line
 
 if TYPE_CHECKING:
     import keras
