@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 try:
-    from trainer.config.schema import parse_spec
+    from trainer.config.spec import parse_spec
     from trainer.console.cli import Parser, run_script
     from trainer.errors import InkwellError, UsageError, unknown
 except ModuleNotFoundError as error:

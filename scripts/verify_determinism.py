@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 try:
     from trainer.checkpoint import Checkpoints, read
-    from trainer.config.schema import Config, resolve
+    from trainer.config.merge import resolve
+    from trainer.config.schema import Config
     from trainer.console.cli import Parser, run_script
     from trainer.errors import CheckpointError, InkwellError, UsageError
 except ModuleNotFoundError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plugins.report.pictures.tables import read_table
-from trainer.config.schema import read_toml
+from trainer.config.merge import read_toml
 from trainer.evaluation.assessment import hardest
 from trainer.evaluation.robustness.measure import summary
 from trainer.runs.directory import CONFIG, RESULT, RUN, read_json

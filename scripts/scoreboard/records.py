@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scripts.scoreboard.goals import GOALS, ZOO
-from trainer.config.schema import DataConfig, read_toml, resolve
+from trainer.config.merge import read_toml, resolve
+from trainer.config.schema import DataConfig
 from trainer.errors import InkwellError, UsageError
 from trainer.files import to_json
 from trainer.runs.directory import CONFIG, RESULT, read_json

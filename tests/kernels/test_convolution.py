@@ -327,8 +327,8 @@ def test_a_layer_in_the_way_is_named(keras, layer, said):
     name, *arguments, more = layer
     with pytest.raises(UsageError) as caught:
         substitution(model_of(keras, getattr(keras.layers, name)(*arguments, **more, name="it")))
-    assert str(caught.value).startswith(f"strategy 'blocks' is not made for this model: {said}")
-    assert str(caught.value).endswith("; strategy 'single' trains it")
+    assert str(caught.value).startswith(f"kernels 'blocks' is not made for this model: {said}")
+    assert str(caught.value).endswith("; kernels 'keras' trains it")
     assert "\n" not in str(caught.value)
 
 
@@ -358,7 +358,7 @@ def test_a_task_of_ones_own_is_refused_before_anything_is_written(keras, tmp_pat
         def forward(self, *args, **kwargs):
             return super().forward(*args, **kwargs)
 
-    with pytest.raises(UsageError, match=r"^strategy 'blocks' is made for classification, not for the task Own$"):
+    with pytest.raises(UsageError, match=r"^kernels 'blocks' is made for classification, not for the task Own$"):
         fit(keras, small(keras), blocks(), task=Own(), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -394,30 +394,30 @@ FLAGS = ("--epochs", "2", "--batch-size", "64", *SILENT)
 @pytest.mark.slow
 def test_fit_trains_and_a_resume_with_another_strategy_is_refused(script: Script, tiny: Path):
     run = ("--data", tiny, *FLAGS, "--model", "lenet")
-    done = script("fit.py", *run, "--strategy", "blocks", "--run-dir", "run")
+    done = script("fit.py", *run, "--kernels", "blocks", "--run-dir", "run")
     assert done.returncode == 0, done.stderr
     assert "warn" not in done.stderr.lower()
-    other = script("fit.py", "--resume", "run", "--epochs", "4", "--strategy", "single")
+    other = script("fit.py", "--resume", "run", "--epochs", "4", "--kernels", "keras")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
-    assert "training.strategy: blocks → single" in other.stderr
+    assert "training.kernels: blocks → keras" in other.stderr
 
 
 def test_fit_refuses_a_misspelt_strategy_and_a_model_without_convolutions(script: Script, tmp_path: Path, tiny: Path):
-    misspelt = script("fit.py", "--data", tiny, "--strategy", "blokcs")
+    misspelt = script("fit.py", "--data", tiny, "--kernels", "blokcs")
     assert misspelt.returncode == 2
-    assert "training.strategy = 'blokcs': no such choice; did you mean 'blocks'?" in misspelt.stderr
-    dense = script("fit.py", "--data", tiny, *FLAGS, "--model", "mlp", "--strategy", "blocks", "--run-dir", "run")
+    assert "training.kernels = 'blokcs': no such choice; did you mean 'blocks'?" in misspelt.stderr
+    dense = script("fit.py", "--data", tiny, *FLAGS, "--model", "mlp", "--kernels", "blocks", "--run-dir", "run")
     assert dense.returncode == 2
-    said = "strategy 'blocks' is not made for this model: it has no convolution; strategy 'single' trains it"
+    said = "kernels 'blocks' is not made for this model: it has no convolution; kernels 'keras' trains it"
     assert dense.stderr.splitlines()[-1] == f"fit.py: error: {said}"
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
 def test_fit_warns_of_a_model_that_gets_slower(script: Script, tiny: Path):
-    done = script("fit.py", "--data", tiny, *FLAGS, "--model", "simple_cnn", "--strategy", "blocks", "--run-dir", "run")
+    done = script("fit.py", "--data", tiny, *FLAGS, "--model", "simple_cnn", "--kernels", "blocks", "--run-dir", "run")
     assert done.returncode == 0, done.stderr
-    assert "layer 'conv2' is so wide that strategy 'blocks' makes training slower" in done.stderr
+    assert "layer 'conv2' is so wide that kernels 'blocks' makes training slower" in done.stderr
 
 
 @pytest.mark.slow

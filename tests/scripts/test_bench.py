@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, Script
 
-OURS = ["Inkwell", "Inkwell, strategy single", "Inkwell, light augmentation", "bare tf.function loop"]
+OURS = ["Inkwell", "Inkwell, kernels keras", "Inkwell, light augmentation", "bare tf.function loop"]
 KERAS = [*OURS, "Model.fit as written", "Model.fit as written, oneDNN off", "Model.fit tuned"]
 TORCH = ["PyTorch loop", "PyTorch Lightning"]
 HAVE_TORCH = all(util.find_spec(name) is not None for name in ("torch", "lightning"))

@@ -20,7 +20,8 @@ import models  # noqa: F401  (fills the table of models)
 import plugins  # noqa: F401  (fills the table of plugins)
 from trainer import registry
 from trainer.checkpoint import STATE, Checkpoints
-from trainer.config.schema import Config, ModelConfig, OptimizerConfig, parse_spec
+from trainer.config.schema import Config, ModelConfig, OptimizerConfig
+from trainer.config.spec import parse_spec
 from trainer.engine.ledger import Ledger
 from trainer.errors import UsageError
 from trainer.session import start
@@ -394,10 +395,10 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
     ("arguments", "said"),
     [
         (("evaluate.py", "runs/none"), "runs/none is neither a run directory nor a checkpoint"),
-        (("evaluate.py",), "no finished run under runs; train one with scripts/fit.py, or name one"),
+        (("evaluate.py",), "no finished run under runs; train one with python scripts/fit.py, or name one"),
         (
             ("evaluate.py", "--runs", "others"),
-            "no finished run under others; train one with scripts/fit.py, or name one",
+            "no finished run under others; train one with python scripts/fit.py, or name one",
         ),
         (
             ("evaluate.py", "--split", "tset"),
@@ -405,7 +406,7 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
         ),
         (("evaluate.py", "--data", "minst"), "unknown data source 'minst'; did you mean 'mnist'? (known: "),
         (("evaluate.py", "--rnus", "x"), "unknown argument '--rnus'; did you mean '--runs'? (see --help)"),
-        (("predict.py", "digit.png"), "no finished run under runs; train one with scripts/fit.py, or name one"),
+        (("predict.py", "digit.png"), "no finished run under runs; train one with python scripts/fit.py, or name one"),
         (("predict.py", "digit.png", "--run", "x"), "x is neither a run directory nor a checkpoint"),
         (("predict.py",), "the following arguments are required: FILE (see --help)"),
     ],

@@ -35,7 +35,7 @@ class SingleDevice:
     head_start = 0
 
     def __str__(self) -> str:
-        return "single"
+        return "keras"
 
     def scope(self) -> AbstractContextManager[Any]:
         """Return the context in which model, optimizer and metrics make their variables."""
@@ -116,10 +116,10 @@ class Blocks(Fused):
         from trainer.kernels.substitution import substituted, substitution
 
         if type(task).forward is not Classification.forward:  # it may draw at random, or let images meet
-            raise UsageError(f"strategy 'blocks' is made for classification, not for the task {type(task).__name__}")
+            raise UsageError(f"kernels 'blocks' is made for classification, not for the task {type(task).__name__}")
         instead = substitution(model)
         for name in instead.wide:
-            logger.warning("layer %r is so wide that strategy 'blocks' makes training slower; leave it out", name)
+            logger.warning("layer %r is so wide that kernels 'blocks' makes training slower; leave it out", name)
         compiled = tf.function(function, jit_compile=True, autograph=False)
         size = batch[0].shape[0] or self.batch_size
         if size is None:
@@ -191,4 +191,4 @@ def strategy_of(name: str, batch_size: int) -> SingleDevice:
     """Return the strategy that a configuration names, for batches of a size."""
     if name == "auto":
         return Automatic(batch_size)
-    return {"single": SingleDevice(), "fused": Fused(), "blocks": Blocks(batch_size)}[name]
+    return {"keras": SingleDevice(), "fused": Fused(), "blocks": Blocks(batch_size)}[name]

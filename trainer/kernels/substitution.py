@@ -89,7 +89,7 @@ def _check(model: keras.Model) -> None:
 
 
 def _refusal(reason: str) -> UsageError:
-    return UsageError(f"strategy 'blocks' is not made for this model: {reason}; strategy 'single' trains it")
+    return UsageError(f"kernels 'blocks' is not made for this model: {reason}; kernels 'keras' trains it")
 
 
 def _obstacle(layer: Any) -> str:

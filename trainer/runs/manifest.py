@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from trainer.checkpoint import conform
-from trainer.config.schema import read_toml
+from trainer.config.merge import read_toml
 from trainer.engine.signals import REASONS
 from trainer.errors import CheckpointError, UsageError
 from trainer.plugin import Plugin

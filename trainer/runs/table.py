@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.config.schema import parse_value, read_toml
+from trainer.config.merge import read_toml
+from trainer.config.spec import parse_value
 from trainer.errors import InkwellError, UsageError, did_you_mean
 from trainer.files import flatten
 from trainer.run import process_facts

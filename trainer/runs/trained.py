@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,15 +12,17 @@ from pydantic import Field
 
 from trainer import checkpoint, startup
 from trainer.checkpoint import MANIFEST, Checkpoints, conform
+from trainer.config.build import build_model, import_user_module
+from trainer.config.merge import resolve
 from trainer.config.optimizers import build_optimizer
-from trainer.config.schema import Config, resolve
+from trainer.config.schema import Config
+from trainer.data import load
 from trainer.data.imageset import ImageSet
 from trainer.data.sources.find import load_source
 from trainer.data.split import as_known, content_digest, split
 from trainer.errors import CheckpointError, DataError, UsageError
 from trainer.registry import models
 from trainer.runs.directory import CONFIG, RESULT, read_json
-from trainer.session import build_model, import_user_module, load_data
 from trainer.text import first_line, in_line
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Trained:
         own = self.config.data
         folder = folder or own.folder
         if name is None:
-            data = load_data(dataclasses.replace(own, folder=folder), self.config.training.seed)
+            data = load(own.name, folder, self.config.training.seed, own.test)
             if data.digest != self.data["digest"]:
                 raise DataError(
                     f"{data.name} is not what the model was trained on: its digest is {data.digest[:12]}…, that of the "

@@ -53,13 +53,13 @@ class Losses(Plugin):
 def configuration(job: Job, augmentation: str = "none", epochs: int = ENDLESS, **data: str) -> Config:
     """Return the default configuration, with the learning rate of all contenders and no early end.
 
-    The job's `extra` may name a strategy.
+    The job's `extra` may name kernels.
     """
     config = Config(
         model=ModelConfig(name=job.model, args=job.args),
         data=DataConfig(batch_size=job.batch_size, augmentation=augmentation, **(data or {"name": job.images})),  # type: ignore[arg-type]
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, schedule="constant"),
-        training=TrainingConfig(epochs=epochs, strategy=job.extra.get("strategy", "auto")),
+        training=TrainingConfig(epochs=epochs, kernels=job.extra.get("kernels", "auto")),
         imports=tuple(job.imports),
     )
     config.plugins["early_stopping"]["patience"] = ENDLESS
@@ -102,7 +102,7 @@ def first_losses(job: Job) -> list[float]:
     from trainer.trainer import Trainer
 
     watch, optimizer = Losses(), keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON)
-    strategy = strategy_of(job.extra.get("strategy", "auto"), job.batch_size)
+    strategy = strategy_of(job.extra.get("kernels", "auto"), job.batch_size)
     skip_head_start(strategy)
     trainer = Trainer(registered(job, dropout=0.0), optimizer=optimizer, strategy=strategy, plugins=[watch])
     trainer.fit(in_order(job), steps=CHECKED)
