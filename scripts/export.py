@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 try:
-    import models  # noqa: F401  (fills the table of models)
     from trainer.console.cli import Parser, run_script
     from trainer.console.listing import listing
     from trainer.errors import InkwellError
@@ -15,8 +15,10 @@ try:
     from trainer.export.exporting import check_free, export
     from trainer.runs.directory import newest_done
     from trainer.runs.trained import find_checkpoint, load_trained
-except ModuleNotFoundError as error:
-    sys.exit(f"export.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+    from trainer.text import program
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 if TYPE_CHECKING:
     from trainer.export.proof import Proof
@@ -53,7 +55,7 @@ def main() -> int:
             folder = args.folder / name if len(names) > 1 else args.folder
             records.append(row(name, folder, export(original, name, folder, facts)))
         except InkwellError as error:
-            print(f"export.py: {name}: {error}", file=sys.stderr)
+            print(f"{program()}: {name}: {error}", file=sys.stderr)
     if records:
         print(f"{trained.path}, compared on {records[0]['compared']}, each export in a fresh process")
         print(listing("table", COLUMNS, records, ("folder",)))

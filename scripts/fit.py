@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -10,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 STARTED = time.perf_counter()
 
 try:
-    import models  # noqa: F401  (fills the table of models)
-    import plugins  # noqa: F401  (fills the table of plugins)
     from trainer import registry
     from trainer.config.build import import_user_module
     from trainer.config.flags import add_flags, given, with_names
@@ -25,8 +24,10 @@ try:
     from trainer.runs.directory import CONFIG, RESULT, check_free, default_name, read_json
     from trainer.runs.manifest import differences, find_run
     from trainer.session import assemble, check, start
-except ModuleNotFoundError as error:
-    sys.exit(f"fit.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+    from trainer.text import program
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -198,7 +199,7 @@ def main() -> int:
         return 0
     if run.status == "interrupted" and run.signal is not None:
         saved = f"step {run.step} is saved; go on with --resume {run_dir}" if run.saved else "nothing was saved"
-        print(f"fit.py: {run.stop_reason}; {saved}", file=sys.stderr)
+        print(f"{program()}: {run.stop_reason}; {saved}", file=sys.stderr)
         return 128 + run.signal
     print_result(run.result, run_dir)
     for notice in run.data["notices"]:

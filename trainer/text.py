@@ -45,8 +45,8 @@ def command(name: str) -> str:
         name: The program, such as `mlflow_sync`.
 
     Returns:
-        `python scripts/mlflow_sync.py` if this process is one of the scripts, else `inkwell mlflow_sync`.
+        `python scripts/mlflow_sync.py` if this process is one of the scripts, else `inkwell mlflow-sync`.
     """
     own = Path(sys.argv[0])
     is_script = own.suffix == ".py" and own.absolute().parent.name == "scripts"
-    return f"python scripts/{name}.py" if is_script else f"inkwell {name}"
+    return f"python scripts/{name}.py" if is_script else f"inkwell {name.replace('_', '-')}"

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-import models  # noqa: F401  (fills the table of models)
 from trainer.errors import InkwellError
 from trainer.text import first_line
 

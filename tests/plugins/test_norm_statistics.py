@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from conftest import SILENT, Script, make_images
 
-import models  # noqa: F401  (fills the table)
 from plugins.norm_statistics import Population
 from trainer.data.pipeline import InOrder
 from trainer.errors import UsageError

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import models  # noqa: F401  (fills the table of models)
-import plugins  # noqa: F401  (fills the table of plugins)
 from trainer.config.schema import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from trainer.data.imageset import ImageSet
 from trainer.engine.ledger import Ledger
