@@ -44,7 +44,7 @@ def main() -> int:
     args = parser().parse()
     check_free(args.folder)
     checkpoint = find_checkpoint(args.run or newest_done(args.runs))
-    from models.recognizer.judge.rejection import measured
+    from models.recognizer.threshold import measured
     from trainer.export.original import Original
 
     trained = load_trained(checkpoint)
