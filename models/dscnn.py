@@ -7,12 +7,14 @@ from typing import Any
 import keras
 from keras import layers
 
-from trainer.config.types import Count, Share
+from trainer.config.types import BelowOne, Count
 from trainer.registry import models
 
 
 @models.register("dscnn")
-def dscnn(input_shape: tuple[int, int, int], num_classes: int, width: Count = 32, dropout: Share = 0.0) -> keras.Model:
+def dscnn(
+    input_shape: tuple[int, int, int], num_classes: int, width: Count = 32, dropout: BelowOne = 0.0
+) -> keras.Model:
     """Build a small MobileNet: 54,346 trainable parameters, 3.75 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     The block of Howard et al. 2017, "MobileNets", arXiv 1704.04861, section 3.1, in five layers for small images.

@@ -8,13 +8,13 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.config.types import Count, Share
+from trainer.config.types import BelowOne, Count
 from trainer.registry import models
 
 
 @models.register("inknet")
 def inknet(
-    input_shape: tuple[int, int, int], num_classes: int, width: Count = 16, depth: Count = 2, dropout: Share = 0.0
+    input_shape: tuple[int, int, int], num_classes: int, width: Count = 16, depth: Count = 2, dropout: BelowOne = 0.0
 ) -> keras.Model:
     """Build the network of the recipes: 71,226 parameters, 4.21 MMAC for images of 28 x 28 x 1 and 10 classes.
 

@@ -6,12 +6,12 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.config.types import Share
+from trainer.config.types import BelowOne
 from trainer.registry import models
 
 
 @models.register("lenet")
-def lenet(input_shape: tuple[int, int, int], num_classes: int, dropout: Share = 0.0) -> keras.Model:
+def lenet(input_shape: tuple[int, int, int], num_classes: int, dropout: BelowOne = 0.0) -> keras.Model:
     """Build the modern LeNet-5: 61,706 parameters, 0.42 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     After LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B; ReLU, max pooling

@@ -8,12 +8,12 @@ import keras
 from keras import layers, ops
 
 from models.sizes import check_size
-from trainer.config.types import Share
+from trainer.config.types import BelowOne
 from trainer.registry import models
 
 
 @models.register("micro2k")
-def micro2k(input_shape: tuple[int, int, int], num_classes: int, dropout: Share = 0.1) -> keras.Model:
+def micro2k(input_shape: tuple[int, int, int], num_classes: int, dropout: BelowOne = 0.1) -> keras.Model:
     """Build a net of 1,936 parameters, 0.41 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     The smallest network of github.com/ruslangrimov/mnist-minimal-model (`1936/model.txt`, 2019).

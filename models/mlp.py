@@ -5,13 +5,13 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from trainer.config.types import Count, Share
+from trainer.config.types import BelowOne, Count
 from trainer.registry import models
 
 
 @models.register("mlp")
 def mlp(
-    input_shape: tuple[int, int, int], num_classes: int, units: tuple[Count, ...] = (512, 512), dropout: Share = 0.2
+    input_shape: tuple[int, int, int], num_classes: int, units: tuple[Count, ...] = (512, 512), dropout: BelowOne = 0.2
 ) -> keras.Model:
     """Build dense ReLU layers with dropout: 669,706 parameters, 0.67 MMAC for images of 28 x 28 x 1 and 10 classes.
 

@@ -6,12 +6,12 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.config.types import Share
+from trainer.config.types import BelowOne
 from trainer.registry import models
 
 
 @models.register("nano700")
-def nano700(input_shape: tuple[int, int, int], num_classes: int, dropout: Share = 0.05) -> keras.Model:
+def nano700(input_shape: tuple[int, int, int], num_classes: int, dropout: BelowOne = 0.05) -> keras.Model:
     """Build a net of 697 parameters, 0.08 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     The smallest network of github.com/JoshWarn/Parameter-Efficient-MNIST (2023).

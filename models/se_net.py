@@ -8,12 +8,14 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.config.types import Count, Share
+from trainer.config.types import BelowOne, Count
 from trainer.registry import models
 
 
 @models.register("se_net")
-def se_net(input_shape: tuple[int, int, int], num_classes: int, width: Count = 48, l1: Share = 2.5e-4) -> keras.Model:
+def se_net(
+    input_shape: tuple[int, int, int], num_classes: int, width: Count = 48, l1: BelowOne = 2.5e-4
+) -> keras.Model:
     """Build three blocks with squeeze and excitation: 169,308 trainable parameters, 93.8 MMAC for 28 x 28 x 1.
 
     The network of github.com/Matuzas77/MNIST-0.17 (2020), which has `width=128` (1.19 million parameters, 666 MMAC);

@@ -8,13 +8,13 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.config.types import Count, Share
+from trainer.config.types import BelowOne, Count
 from trainer.registry import models
 
 
 @models.register("simple7")
 def simple7(
-    input_shape: tuple[int, int, int], num_classes: int, width: Count = 32, dropout: Share = 0.4
+    input_shape: tuple[int, int, int], num_classes: int, width: Count = 32, dropout: BelowOne = 0.4
 ) -> keras.Model:
     """Build the CNN of Deotte 2018: 326,410 trainable parameters, 15.2 MMAC for images of 28 x 28 x 1 and 10 classes.
 

@@ -6,12 +6,12 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.config.types import Share
+from trainer.config.types import BelowOne
 from trainer.registry import models
 
 
 @models.register("simple_cnn")
-def simple_cnn(input_shape: tuple[int, int, int], num_classes: int, dropout: Share = 0.5) -> keras.Model:
+def simple_cnn(input_shape: tuple[int, int, int], num_classes: int, dropout: BelowOne = 0.5) -> keras.Model:
     """Build the "Simple MNIST convnet": 34,826 parameters, 2.44 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     After Chollet 2015, keras.io/examples/vision/mnist_convnet.

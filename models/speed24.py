@@ -6,13 +6,13 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.config.types import Count, Share
+from trainer.config.types import BelowOne, Count
 from trainer.registry import models
 
 
 @models.register("speed24")
 def speed24(
-    input_shape: tuple[int, int, int], num_classes: int, units: Count = 256, dropout: Share = 0.0
+    input_shape: tuple[int, int, int], num_classes: int, units: Count = 256, dropout: BelowOne = 0.0
 ) -> keras.Model:
     """Build the one-epoch net: 215,194 parameters, 1.24 MMAC for images of 28 x 28 x 1 and 10 classes.
 

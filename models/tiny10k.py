@@ -6,12 +6,12 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.config.types import Share
+from trainer.config.types import BelowOne
 from trainer.registry import models
 
 
 @models.register("tiny10k")
-def tiny10k(input_shape: tuple[int, int, int], num_classes: int, dropout: Share = 0.15) -> keras.Model:
+def tiny10k(input_shape: tuple[int, int, int], num_classes: int, dropout: BelowOne = 0.15) -> keras.Model:
     """Build a net of 9,980 trainable parameters, 2.43 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     The last network of github.com/rahulsharma11/EVA_S5 (`S5f5.ipynb`, 2022): four padded convolutions with ReLU and

@@ -8,12 +8,14 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.config.types import Count, Share
+from trainer.config.types import BelowOne, Count
 from trainer.registry import models
 
 
 @models.register("tiny9k")
-def tiny9k(input_shape: tuple[int, int, int], num_classes: int, width: Count = 16, dropout: Share = 0.0) -> keras.Model:
+def tiny9k(
+    input_shape: tuple[int, int, int], num_classes: int, width: Count = 16, dropout: BelowOne = 0.0
+) -> keras.Model:
     """Build our own tiny net: 9,722 trainable parameters, 1.02 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     An own design; with the 144 statistics of batch normalisation it has 9,866 numbers. Time goes into maps, not into

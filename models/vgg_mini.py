@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.config.types import Count, Share
+from trainer.config.types import BelowOne, Count
 from trainer.registry import models
 
 
@@ -16,7 +16,7 @@ def vgg_mini(
     num_classes: int,
     width: Count = 32,
     units: Count = 512,
-    dropout: Share = 0.3,
+    dropout: BelowOne = 0.3,
 ) -> keras.Model:
     """Build a small VGG: 598,250 trainable parameters, 10.2 MMAC for images of 28 x 28 x 1 and 10 classes.
 

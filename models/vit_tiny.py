@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from models.sizes import check_size
-from trainer.config.types import Count, Share
+from trainer.config.types import BelowOne, Count
 from trainer.registry import models
 
 
@@ -20,7 +20,7 @@ def vit_tiny(
     width: Count = 64,
     depth: Count = 6,
     heads: Count = 4,
-    dropout: Share = 0.0,
+    dropout: BelowOne = 0.0,
 ) -> keras.Model:
     """Build a vision transformer: 205,834 parameters, 11.5 MMAC for images of 28 x 28 x 1 and 10 classes.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import signal
 import sys
 import tempfile
@@ -11,17 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 try:
-    from trainer.config.schema import parse_spec
+    from scripts.benchmarks import NAMES
+    from trainer.config.spec import parse_spec
     from trainer.console.cli import Parser, run_script
     from trainer.errors import InkwellError, UsageError, unknown
-except ModuleNotFoundError as error:
-    sys.exit(f"bench.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 if TYPE_CHECKING:
     from argparse import Namespace
-
-# The folder beside this file; by name, since nothing else of it is needed to answer --help.
-NAMES: dict[str, str] = import_module("benchmarks").NAMES
 
 
 def parser() -> Parser:

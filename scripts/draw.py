@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import runpy
 from pathlib import Path
 
 try:
     from trainer.console.cli import Parser, run_script
     from trainer.errors import UsageError
     from trainer.runs.find import find_checkpoint, newest_done
-except ModuleNotFoundError as error:
-    sys.exit(f"draw.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 
 def parser() -> Parser:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import runpy
 from pathlib import Path
 
 try:
-    import models  # noqa: F401  (fills the table of models)
     from models.ensemble.combine import combine
     from trainer.console.cli import Parser, run_script
     from trainer.console.tables import result_table
     from trainer.runs.directory import default_name
-except ModuleNotFoundError as error:
-    sys.exit(f"ensemble.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 
 def parser() -> Parser:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 try:
-    import models  # noqa: F401  (fills the table of models)
     from trainer.console.cli import Parser, run_script
     from trainer.console.tables import class_table, evaluation_rows, robustness_table, score_rows, table
     from trainer.data.sources.find import check_source
-    from trainer.runs.files import REPORT, is_run
     from trainer.runs.find import find_checkpoint, newest_done
     from trainer.runs.trained import load_trained
-except ModuleNotFoundError as error:
-    sys.exit(f"evaluate.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+    from trainer.text import program
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 if TYPE_CHECKING:
     from trainer.examine import Examination
@@ -49,15 +50,16 @@ def main() -> int:
     trained = load_trained(path, getattr(args, "import"))
     chosen = trained.images(args.data, args.data_dir, args.split)
     for notice in chosen.notices:
-        print(f"evaluate.py: {notice}", file=sys.stderr)
+        print(f"{program()}: {notice}", file=sys.stderr)
     from trainer.examine import Examination, report_folder
+    from trainer.runs.files import REPORT, is_run
 
     folder = report_folder(path, chosen, args.out)
     examination = Examination(trained, chosen)
     rows = [("checkpoint", str(path)), ("data", f"{chosen.what}: {len(chosen.images):,}")]
     if examination.predictions is None:
         print(table([*rows, *score_rows(examination.numbers)]))
-        print("evaluate.py: the task tells no classes apart, so these are all its numbers", file=sys.stderr)
+        print(f"{program()}: the task tells no classes apart, so these are all its numbers", file=sys.stderr)
         return 0
     _classes(examination, args.compare, getattr(args, "import"), folder, rows)
     if args.robustness:
@@ -100,7 +102,7 @@ def _robustness(examination: Examination, folder: Path) -> None:
     if corruptions:
         print(robustness_table(corruptions, summary(corruptions)))
     else:
-        print("evaluate.py: MNIST-C's corruptions are defined for gray images of 28 x 28 alone", file=sys.stderr)
+        print(f"{program()}: MNIST-C's corruptions are defined for gray images of 28 x 28 alone", file=sys.stderr)
 
 
 if __name__ == "__main__":

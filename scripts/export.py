@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 try:
-    import models  # noqa: F401  (fills the table of models)
     from trainer.console.cli import Parser, run_script
     from trainer.console.listing import listing
     from trainer.errors import InkwellError
@@ -15,8 +15,10 @@ try:
     from trainer.export.exporting import check_free, export
     from trainer.runs.find import find_checkpoint, newest_done
     from trainer.runs.trained import load_trained
-except ModuleNotFoundError as error:
-    sys.exit(f"export.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+    from trainer.text import program
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 if TYPE_CHECKING:
     from trainer.export.proof import Proof
@@ -44,7 +46,7 @@ def main() -> int:
     args = parser().parse()
     check_free(args.folder)
     checkpoint = find_checkpoint(args.run or newest_done(args.runs))
-    from models.recognizer.judge.rejection import measured
+    from models.recognizer.threshold import measured
     from trainer.export.original import Original
 
     trained = load_trained(checkpoint, getattr(args, "import"))
@@ -55,7 +57,7 @@ def main() -> int:
             folder = args.folder / name if len(names) > 1 else args.folder
             records.append(row(name, folder, export(original, name, folder, more)))
         except InkwellError as error:
-            print(f"export.py: {name}: {error}", file=sys.stderr)
+            print(f"{program()}: {name}: {error}", file=sys.stderr)
     if records:
         print(f"{trained.path}, compared on {records[0]['compared']}, each export in a fresh process")
         print(listing("table", COLUMNS, records, ("folder",)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 import time
 from contextlib import suppress
@@ -11,26 +12,28 @@ from typing import TYPE_CHECKING, Any
 STARTED = time.perf_counter()
 
 try:
-    import models  # noqa: F401  (fills the table of models)
-    import plugins  # noqa: F401  (fills the table of plugins)
     from trainer import registry
+    from trainer.config.build import import_user_module
+    from trainer.config.flags import add_flags, given, with_names
+    from trainer.config.merge import override, read_toml, resolve
     from trainer.config.recipes import list_recipes, read_recipe
-    from trainer.config.schema import DEFAULT_PLUGINS, Config, override, parse_spec, read_toml, resolve
+    from trainer.config.schema import DEFAULT_PLUGINS, SPEC, Config
+    from trainer.config.spec import parse_spec
     from trainer.console.cli import Parser, run_script
     from trainer.engine.ledger import Ledger
     from trainer.errors import UsageError, did_you_mean
     from trainer.runs.directory import check_free, default_name
     from trainer.runs.files import RunFiles
     from trainer.runs.find import differences, find_run
-    from trainer.session import assemble, check, import_user_module, start
-except ModuleNotFoundError as error:
-    sys.exit(f"fit.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+    from trainer.session import assemble, check, start
+    from trainer.text import program
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
-
-    from trainer.config.schema import ModelConfig, TaskConfig
 
 RECIPES = Path(__file__).parent / "recipes"
 LISTS = {
@@ -42,50 +45,33 @@ LISTS = {
 
 
 def parser() -> Parser:
-    """Return the parser of the command line."""
+    """Return the parser of the command line: the flags of the configuration, and those of `fit.py` itself."""
     p = Parser(description="Train a model, test it once, write everything to a run directory.")
-    spec = "NAME[:key=value,…]"
-    p.add_argument("--model", metavar=spec, help="architecture and arguments of its builder (lenet)")
-    p.add_argument("--task", metavar=spec, help="what is learnt (classification)")
-    data = p.add_argument_group("data")
-    data.add_argument("--data", metavar="NAME|PATH", help="auto, mnist, mnist5k, fashion_mnist, a TFDS name, a path")
-    data.add_argument("--data-dir", metavar="DIR", help="where data lie and are downloaded to (data)")
-    data.add_argument("--test-data", metavar="NAME|PATH", help="test on other data than those trained on")
-    data.add_argument("--batch-size", type=int, metavar="N", help="images a training batch (128)")
-    data.add_argument("--augment", metavar="none|light|strong", help="strength of random changes (light)")
-    training = p.add_argument_group("training")
-    training.add_argument("--epochs", type=int, metavar="N", help="passes over the training images (10)")
-    training.add_argument("--steps", type=int, metavar="N", help="optimizer steps, instead of epochs")
-    training.add_argument("--max-time", metavar="10m", help="end at the latest after this time")
-    training.add_argument("--optimizer", metavar="NAME", help="a Keras optimizer (adam)")
-    training.add_argument("--lr", type=float, metavar="X", help="peak learning rate (0.002)")
-    training.add_argument("--schedule", metavar="NAME", help="cosine or constant (cosine)")
-    training.add_argument("--seed", type=int, metavar="N", help="seed of everything random (0)")
-    training.add_argument("--strategy", metavar="auto|single|fused|blocks", help="how a step is computed (auto)")
-    training.add_argument("--deterministic", action="store_const", const=True, help="deterministic operations only")
+    data, training = p.add_argument_group("data"), p.add_argument_group("training")
+    add_flags({"model": p, "task": p, "data": data, "training": training, "optimizer": training})
     run = p.add_argument_group("run")
-    run.add_argument("--run-dir", type=Path, metavar="DIR", help="must not exist (runs/<model>-<date>-<time>)")
     run.add_argument(
-        "--resume",
-        nargs="?",
-        const="",
-        metavar="RUN_DIR",
-        help="resume a run (default: the newest with this configuration)",
+        "--run-dir",
+        type=Path,
+        metavar="DIR",
+        help="run directory, must not exist (default: runs/<model>-<date>-<time>)",
     )
-    run.add_argument("--resume-anyway", action="store_true", help="resume although configuration or data differ")
-    run.add_argument("--dry-run", action="store_true", help="check everything, print the plan, train and write nothing")
+    resume = "resume a run (default: the newest with this configuration)"
+    run.add_argument("--resume", nargs="?", const="", metavar="RUN_DIR", help=resume)
+    run.add_argument("--resume-anyway", action="store_true", help="resume though configuration or data differ")
+    run.add_argument("--dry-run", action="store_true", help="check everything and print the plan, but do not train")
     run.add_argument("--profile", action="store_true", help="trace a few steps with TensorFlow's profiler")
-    run.add_argument("--plugin", action="append", default=[], metavar=spec, help="add a plugin, or set its arguments")
-    run.add_argument("--no-plugin", action="append", default=[], metavar="NAME", help="leave a plugin out")
-    run.add_argument("--register", metavar="NAME", help="make the model a version of this registered model of MLflow")
-    run.add_argument("--progress", metavar="auto|rich|plain|none", help="display on stderr (auto)")
+    run.add_argument("--plugin", action="append", default=[], metavar=SPEC, help="add a plugin, or set its arguments")
+    run.add_argument("--no-plugin", action="append", default=[], metavar="NAME", help="leave out a plugin")
+    run.add_argument("--register", metavar="NAME", help="register the model in MLflow, as a new version of this name")
+    run.add_argument("--progress", metavar="auto|rich|plain|none", help="progress display on stderr (default: auto)")
     config = p.add_argument_group("configuration")
-    config.add_argument("--recipe", metavar="NAME", help="a configuration of scripts/recipes, such as fast")
-    config.add_argument("--config", type=Path, metavar="FILE", help="a TOML file, such as a run's config.toml")
+    config.add_argument("--recipe", metavar="NAME", help="named configuration, such as fast; see --list recipes")
+    config.add_argument("--config", type=Path, metavar="FILE", help="TOML file, such as the config.toml of a run")
     config.add_argument("--set", action="append", default=[], metavar="A.B=VALUE", help="override a key of config.toml")
     config.add_argument("--print-config", action="store_true", help="print the resolved configuration and exit")
-    config.add_argument("--import", action="append", default=[], metavar="MODULE", help="import what registers names")
-    config.add_argument("--list", choices=[*LISTS, "recipes"], help="list what can be named, and exit")
+    config.add_argument("--import", action="append", default=[], metavar="MODULE", help="module that registers names")
+    config.add_argument("--list", choices=[*LISTS, "recipes"], help="list available names and exit")
     return p
 
 
@@ -101,31 +87,11 @@ def configuration(args: Namespace) -> Config:
     elif args.resume:
         layers.append(RunFiles(Path(args.resume)).config)
     config = resolve(layers, str(args.config or args.resume or args.recipe or ""))
-    specs = {section: parse_spec(spec) for section in ("model", "task") if (spec := getattr(args, section)) is not None}
-    named = {section: _named(getattr(config, section), name) for section, (name, _) in specs.items()}
-    config = override(resolve([config.to_dict(), named]), args.set)
-    flags: dict[str, dict[str, Any]] = {
-        "data": {
-            **{"name": args.data, "folder": args.data_dir, "test": args.test_data},
-            **{"batch_size": args.batch_size, "augmentation": args.augment},
-        },
-        "optimizer": {"name": args.optimizer, "learning_rate": args.lr, "schedule": args.schedule},
-        "training": {
-            **{"epochs": args.epochs, "steps": args.steps, "seed": args.seed, "deterministic": args.deterministic},
-            **{"max_time": args.max_time, "strategy": args.strategy},
-        },
-    }
-    layer: dict[str, Any] = {name: {k: v for k, v in keys.items() if v is not None} for name, keys in flags.items()}
-    for section, (name, arguments) in specs.items():
-        layer[section] = {"name": name, "args": {**getattr(config, section).args, **arguments}}
+    config = override(with_names(config, args), args.set)
+    layer = given(config, args)
     layer["plugins"] = chosen_plugins(config.plugins, args)
     layer["imports"] = [*config.imports, *getattr(args, "import")]
     return resolve([config.to_dict(), layer])
-
-
-def _named(section: ModelConfig | TaskConfig, name: str) -> dict[str, Any]:
-    """Return `section` with another name; the arguments of one model are not those of another."""
-    return {"name": name, "args": section.args if name == section.name else {}}
 
 
 def chosen_plugins(configured: dict[str, dict[str, Any]], args: Namespace) -> dict[str, dict[str, Any]]:
@@ -243,7 +209,7 @@ def main() -> int:
     run = trainer.run
     if run.status == "interrupted" and run.signal is not None:
         saved = f"step {run.step} is saved; resume with --resume {run_dir}" if run.saved else "nothing was saved"
-        print(f"fit.py: {run.stop_reason}; {saved}", file=sys.stderr)
+        print(f"{program()}: {run.stop_reason}; {saved}", file=sys.stderr)
         return 128 + run.signal
     print_result(run.result, run_dir)
     for notice in run.data["notices"]:

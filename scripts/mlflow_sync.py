@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
 
 try:
-    import models  # noqa: F401  (fills the table of models)
     from plugins.mlflow.mirror import reason
     from plugins.mlflow.sync import Busy, behind, bring_up_to_date
     from trainer.console.cli import Parser, run_script
     from trainer.errors import InkwellError
     from trainer.runs.files import RunFiles
-except ModuleNotFoundError as error:
-    sys.exit(
-        f"mlflow_sync.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e ."
-    )
+    from trainer.text import program
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 
 def parser() -> Parser:
@@ -34,13 +34,13 @@ def sync(run_dir: Path, uri: str | None) -> bool:
     try:
         sent = bring_up_to_date(run_dir, uri)
     except Busy as error:
-        print(f"mlflow_sync.py: {error}", file=sys.stderr)
+        print(f"{program()}: {error}", file=sys.stderr)
         return True
     except InkwellError as error:
-        print(f"mlflow_sync.py: error: {run_dir}: {error}", file=sys.stderr)
+        print(f"{program()}: error: {run_dir}: {error}", file=sys.stderr)
         return False
     except Exception as error:  # MLflow, its store and its server may raise anything
-        print(f"mlflow_sync.py: error: {run_dir}: {reason(error)}", file=sys.stderr)
+        print(f"{program()}: error: {run_dir}: {reason(error)}", file=sys.stderr)
         return False
     print(f"{run_dir}: {'sent' if sent else 'nothing to send'}")
     return True

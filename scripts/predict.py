@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import runpy
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 try:
-    import models  # noqa: F401  (fills the table of models)
     from trainer.console.cli import Parser, run_script
     from trainer.errors import DataError, UsageError
     from trainer.runs.find import find_checkpoint, newest_done
-except ModuleNotFoundError as error:
-    sys.exit(f"predict.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+    from trainer.text import program
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 if TYPE_CHECKING:
     from models.recognizer import Recognizer
@@ -68,7 +70,7 @@ def main() -> int:
             else:
                 queue[:0] = images
         except DataError as error:
-            print(f"predict.py: {error}", file=sys.stderr)
+            print(f"{program()}: {error}", file=sys.stderr)
             bad += 1
     return int(bad > 0)
 

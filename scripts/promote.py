@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
+import runpy
 from pathlib import Path
 
 try:
     from plugins.mlflow.model import promote
     from plugins.mlflow.store import Store
     from trainer.console.cli import Parser, run_script
-except ModuleNotFoundError as error:
-    sys.exit(f"promote.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 
 def parser() -> Parser:

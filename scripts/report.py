@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
 
 try:
-    import models  # noqa: F401  (fills the table of models)
     from trainer.console.cli import Parser, run_script
     from trainer.runs.find import newest_done
-except ModuleNotFoundError as error:
-    sys.exit(f"report.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+    from trainer.text import program
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 
 def parser() -> Parser:
@@ -29,7 +31,7 @@ def main() -> int:
 
     page, missed = rebuild(folder)
     for line in missed:
-        print(f"report.py: {line}", file=sys.stderr)
+        print(f"{program()}: {line}", file=sys.stderr)
     print(page)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -9,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 try:
-    import models  # noqa: F401  (fills the table of models)
     from scripts import scoreboard
     from trainer.console.cli import Parser, run_script
     from trainer.errors import InkwellError, unknown
     from trainer.registry import models as registry
     from trainer.runs.files import RESULT
-except ModuleNotFoundError as error:
-    sys.exit(f"results.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ROOT / "scripts" / "recipes"

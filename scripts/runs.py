@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
 
@@ -10,8 +11,10 @@ try:
     from trainer.console.listing import FORMATS, listing
     from trainer.errors import UsageError
     from trainer.runs.table import COLUMNS, differences, find_runs, read_run, select, sort
-except ModuleNotFoundError as error:
-    sys.exit(f"runs.py: Inkwell is not installed (no {error.name}); run in its folder: python -m pip install -e .")
+    from trainer.text import program
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 
 def parser() -> Parser:
@@ -36,7 +39,7 @@ def compare(root: Path, names: list[str], form: str) -> int:
     keys = ("key", *names)
     records = [dict(zip(keys, line, strict=True)) for line in differences(one, other)]
     if not records:
-        print("runs.py: configuration and result are the same", file=sys.stderr)
+        print(f"{program()}: configuration and result are the same", file=sys.stderr)
     else:
         print(listing(form, keys, records, folded=names))
     return 0
@@ -51,10 +54,10 @@ def main() -> int:
         return compare(args.root, args.compare, args.format)
     rows, passed = find_runs(args.root)
     for line in passed:
-        print(f"runs.py: {line}", file=sys.stderr)
+        print(f"{program()}: {line}", file=sys.stderr)
     chosen = sort(select(rows, args.filter), args.sort, args.reverse)[: args.limit]
     if not chosen:
-        print(f"runs.py: no runs{' like that' if rows else ''} in {args.root}", file=sys.stderr)
+        print(f"{program()}: no runs{' like that' if rows else ''} in {args.root}", file=sys.stderr)
     else:
         records = [{**row.columns, "path": str(row.path)} for row in chosen]
         print(listing(args.format, COLUMNS, records, folded=["name"]))

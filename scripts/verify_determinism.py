@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -14,14 +15,13 @@ from typing import TYPE_CHECKING
 
 try:
     from trainer.checkpoint import Checkpoints, read
-    from trainer.config.schema import Config, resolve
+    from trainer.config.merge import resolve
+    from trainer.config.schema import Config
     from trainer.console.cli import Parser, run_script
     from trainer.errors import CheckpointError, InkwellError, UsageError
-except ModuleNotFoundError as error:
-    sys.exit(
-        f"verify_determinism.py: Inkwell is not installed (no {error.name}); "
-        "run in its folder: python -m pip install -e ."
-    )
+except ImportError:
+    runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
+    raise
 
 if TYPE_CHECKING:
     import numpy as np

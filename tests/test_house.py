@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,31 +14,139 @@ import models
 import plugins
 from trainer import registry
 
-MAY_IMPORT = {"trainer": {"trainer"}, "plugins": {"trainer", "plugins"}, "models": {"trainer", "models"}}
-OURS = {"trainer", "plugins", "models", "scripts"}
+FLOORS = [
+    ["trainer/errors", "trainer/text"],
+    ["trainer/files", "trainer/startup", "trainer/registry"],
+    ["trainer/config"],
+    ["trainer/data"],
+    ["trainer/evaluation"],
+    ["trainer/result", "trainer/plugin", "trainer/run"],
+    ["trainer/checkpoint"],
+    ["trainer/runs"],
+    ["trainer/tasks"],
+    ["trainer/kernels"],
+    ["trainer/engine"],
+    ["trainer/console"],
+    ["trainer/evaluator"],
+    ["trainer/trainer"],
+    ["trainer/session", "trainer/examine"],
+    ["trainer/export"],
+    ["trainer/__init__"],
+    ["plugins", "models"],
+    ["scripts"],
+]
+"""The floors of the house, from the ground up: imports only go down, at any depth of the code, for type checkers too.
+
+Files on one floor may import each other, folders may not. `trainer/__init__` is the face that users import from.
+"""
+
+OURS = ("trainer", "plugins", "models", "scripts")
+FILES = sorted(path for top in OURS for path in (ROOT / top).rglob("*.py"))
 
 
-def imports(path: Path, deep: bool = True) -> set[str]:
-    """Return the top-level packages that a file imports, at any depth of its code or only at module level."""
+def module_of(path: Path) -> str:
+    """Return the dotted name of a file of ours."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the modules and names that a file imports, at any depth of its code, in full: `trainer.run.Run`."""
+    package = module_of(path).split(".")[: None if path.name == "__init__.py" else -1]
     found: set[str] = set()
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree) if deep else tree.body:
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.add(node.module.split(".")[0])
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+            found |= {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
     return found
 
 
-@pytest.mark.parametrize("path", [p for top in MAY_IMPORT for p in (ROOT / top).rglob("*.py")], ids=str)
-def test_imports_run_one_way(path):
-    top = path.relative_to(ROOT).parts[0]
-    assert imports(path) & OURS <= MAY_IMPORT[top]
+def imports(path: Path) -> set[str]:
+    """Return the top-level packages that a file imports."""
+    return {name.partition(".")[0] for name in imported(path)}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "plugins").glob("*.py")), ids=lambda path: path.name)
-def test_plugins_import_tensorflow_only_in_functions(path):
-    assert not imports(path, deep=False) & {"tensorflow", "keras"}
+def our_imports(path: Path) -> set[Path]:
+    """Return the files of ours that a file imports; a name that is no module lies in the module before it."""
+    found = set()
+    for name in imported(path):
+        module = name if name in MODULES else name.rpartition(".")[0]
+        if module in MODULES:
+            found.add(MODULES[module])
+    return found - {path}
+
+
+def entry_of(path: Path) -> str:
+    """Return what stands for a file in `FLOORS`; empty if nothing does."""
+    whole = path.relative_to(ROOT).with_suffix("").as_posix()
+    return next((entry for floor in FLOORS for entry in floor if f"{whole}/".startswith(f"{entry}/")), "")
+
+
+def floor_of(entry: str) -> int:
+    return next(number for number, floor in enumerate(FLOORS) if entry in floor)
+
+
+def test_every_file_has_a_floor_and_every_entry_is_there():
+    assert [str(path) for path in FILES if not entry_of(path)] == []
+    entries = [entry for floor in FLOORS for entry in floor]
+    assert [entry for entry in entries if not (ROOT / entry).is_dir() and not (ROOT / f"{entry}.py").is_file()] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_imports_upwards(path):
+    own = entry_of(path)
+    wrong = []
+    for other in map(entry_of, our_imports(path)):
+        beside = floor_of(other) == floor_of(own) and not any((ROOT / entry).is_dir() for entry in (own, other))
+        if other != own and not beside and floor_of(other) >= floor_of(own):
+            wrong.append(other)
+    assert wrong == [], f"{own} imports what lies above or beside it"
+
+
+def test_no_two_folders_import_each_other_in_a_circle():
+    arrows: dict[str, set[str]] = {}
+    for path in FILES:
+        own = _folder(path)
+        arrows.setdefault(own, set()).update(_folder(other) for other in our_imports(path))
+    arrows = {own: others - {own} for own, others in arrows.items()}
+    while ends := {own for own in arrows if not arrows[own] or not any(own in others for others in arrows.values())}:
+        arrows = {own: others - ends for own, others in arrows.items() if own not in ends}
+    assert arrows == {}, "these import each other in a circle"
+
+
+def _folder(path: Path) -> str:
+    """Return the folder of a file; files that lie flat in `trainer` go by floors, and a face goes by itself.
+
+    The face is `__init__`, which may hand on what lies in its folder.
+    """
+    whole, folder = path.relative_to(ROOT), path.parent.relative_to(ROOT).as_posix()
+    if path.name == "__init__.py":
+        return whole.as_posix()
+    return f"floor {floor_of(entry_of(path))} of trainer" if folder == "trainer" else folder
+
+
+def test_the_engine_lies_in_folders():
+    assert len(list((ROOT / "trainer").glob("*.py"))) <= 13
+
+
+def test_plugins_are_found_and_built_without_tensorflow():
+    program = (
+        "import sys\n"
+        "from trainer.registry import plugins\n"
+        "print(*(plugins.resolve(entry.name).__name__ for entry in plugins.entries() if not entry.distribution))\n"
+        "print({'tensorflow', 'keras', 'mlflow', 'matplotlib'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    names, heavy = done.stdout.splitlines()
+    assert (len(names.split()) > 6, heavy, done.stderr) == (True, "set()", "")
 
 
 @pytest.mark.parametrize(("package", "table"), [(models, registry.models), (plugins, registry.plugins)])
@@ -52,7 +162,6 @@ def test_every_registered_file_is_in_the_table_and_says_what_it_is(keras, packag
 
 
 def test_every_package_that_is_imported_is_a_declared_dependency():
-    import sys
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -66,7 +175,26 @@ def test_every_package_that_is_imported_is_a_declared_dependency():
         "skimage": "scikit-image",
         "tensorflow_datasets": "tensorflow-datasets",
     }
-    files = [p for top in OURS for p in (ROOT / top).rglob("*.py")]
-    beside_scripts = {folder.name for folder in (ROOT / "scripts").iterdir() if folder.is_dir()}
-    used = set.union(*map(imports, files)) - set(sys.stdlib_module_names) - OURS - beside_scripts
+    used = set.union(*map(imports, FILES)) - set(sys.stdlib_module_names) - set(OURS)
     assert {modules.get(name, name).lower() for name in used} <= declared
+
+
+def test_every_package_and_every_file_beside_code_is_in_the_wheel():
+    import fnmatch
+    import tomllib
+
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = tool["packages"]["find"]["include"]
+    for folder in {path.parent for path in FILES}:
+        assert (folder / "__init__.py").is_file(), f"{folder} is no package, so that the wheel does not have it"
+        name = folder.relative_to(ROOT).as_posix().replace("/", ".")
+        assert any(fnmatch.fnmatch(name, pattern) for pattern in found), f"{name} is not in the wheel"
+    packed = {
+        path
+        for package, patterns in tool["package-data"].items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    beside = {path for top in OURS for path in (ROOT / top).rglob("*") if path.is_file()}
+    left_out = (".py", ".pyc", ".png")  # code, and pictures for the README
+    assert {path for path in beside if path.suffix not in left_out} == packed

@@ -56,11 +56,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"unknown {kind} {name!r}{did_you_mean(name, names)} (known: {', '.join(names) or 'none'})")
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an exception says, or the name of its class if it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
 def explain(problem: Mapping[str, Any]) -> str:
     """Return a problem that pydantic reports (`ValidationError.errors`) in the words of a configuration file."""
     kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import InkwellError, UsageError, first_line
+from trainer.errors import InkwellError, UsageError
+from trainer.text import first_line
 
 MAX_JSON = 64 * 2**20
 """Limit in bytes of a JSON file that is read: what is longer is none of ours."""

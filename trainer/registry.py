@@ -1,7 +1,8 @@
 """Things that are found by name: models, plugins, data sources, tasks.
 
 A name comes from a table (listed without importing its module), from the decorator `register`, or from an
-entry point of another installed package. It is resolved when it is used, and only then is its module imported.
+entry point of another installed package. It is resolved when it is used, and only then is its module imported. Our own
+tables lie in the packages whose modules they list; these are imported when a name is first looked up.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from trainer.errors import UsageError, did_you_mean, explain, first_line, unknown
+from trainer.errors import UsageError, did_you_mean, explain, unknown
+from trainer.text import first_line
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -56,11 +61,13 @@ class Registry:
     Args:
         kind: What the names stand for, in messages (`"model"`).
         group: The entry point group that other packages use (`"inkwell.models"`).
+        homes: Our own packages that table names here, `("models",)`.
     """
 
-    def __init__(self, kind: str, group: str) -> None:
+    def __init__(self, kind: str, group: str, homes: Sequence[str] = ()) -> None:
         self.kind = kind
         self.group = group
+        self._homes = tuple(homes)
         self._entries: dict[str, Entry] = {}
 
     def table(self, entries: Mapping[str, tuple[str, str]]) -> None:
@@ -92,8 +99,28 @@ class Registry:
                 f"{self.kind} name {entry.name!r} is taken by {held.target}; choose another name for {entry.target}"
             )
 
+    def _fill(self) -> None:
+        """Import the packages that table names here, before the first look-up; what is filed already comes after."""
+        if not self._homes:
+            return
+        homes, self._homes = self._homes, ()
+        early, self._entries = self._entries, {}
+        try:
+            for home in homes:
+                import_ours(home)
+        except BaseException:  # the next look-up says the same
+            self._homes, self._entries = homes, {**early, **self._entries}
+            raise
+        for entry in early.values():
+            self._file(entry)
+
     def entries(self) -> list[Entry]:
-        """Return every name in order of filing, then those of other packages; imports none of them."""
+        """Return every name in order of filing, then those of other packages; imports none of them.
+
+        Raises:
+            UsageError: If another package was found in the place of ours, or a name stands for two things.
+        """
+        self._fill()
         theirs = (_entry(point) for point in _points(self.group))
         return [*self._entries.values(), *(entry for entry in theirs if not self._registers(entry))]
 
@@ -106,7 +133,8 @@ class Registry:
         """Return the entry of `name` without importing it.
 
         Raises:
-            UsageError: If the name is unknown (with a suggestion) or stands for two things.
+            UsageError: If the name is unknown (with a suggestion) or stands for two things, or another package was
+                found in the place of ours.
         """
         found = [entry for entry in self.entries() if entry.name == name]
         if not found:
@@ -218,7 +246,33 @@ def _entry(point: EntryPoint) -> Entry:
     return Entry(point.name, point.value, f"from {distribution}", distribution, point.load)
 
 
-models = Registry("model", "inkwell.models")
-plugins = Registry("plugin", "inkwell.plugins")
-data_sources = Registry("data source", "inkwell.data")
-tasks = Registry("task", "inkwell.tasks")
+HOME = Path(__file__).resolve().parents[1]
+"""The folder in which our packages lie side by side: the project, or `site-packages`."""
+
+
+def import_ours(package: str) -> None:
+    """Import a package of ours, unless another one would be imported in its place.
+
+    Raises:
+        UsageError: If it would; the message says which file.
+    """
+    spec = find_spec(package)
+    if spec is None:
+        raise UsageError(f"Inkwell's package {package!r} is missing from {HOME}; install Inkwell again")
+    if not _is_ours(spec):
+        found = spec.origin or next(iter(spec.submodule_search_locations or ()), "nowhere")
+        raise UsageError(
+            f"{found} was found in the place of Inkwell's package {package!r}; rename or uninstall it, "
+            "or take its folder off the path"
+        )
+    import_module(package)
+
+
+def _is_ours(spec: ModuleSpec) -> bool:
+    return spec.origin is not None and Path(spec.origin).resolve().parent == HOME.joinpath(*spec.name.split("."))
+
+
+models = Registry("model", "inkwell.models", ["models"])
+plugins = Registry("plugin", "inkwell.plugins", ["plugins"])
+data_sources = Registry("data source", "inkwell.data", ["trainer.data.sources"])
+tasks = Registry("task", "inkwell.tasks", ["trainer.tasks", "models"])

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer import startup
+from trainer.config.build import build_model, import_user_module
 from trainer.config.optimizers import build_optimizer, check_optimizer
-from trainer.config.schema import Config, DataConfig
+from trainer.config.schema import Config
 from trainer.data import load
 from trainer.data.augmentation.strength import strength
-from trainer.data.sources.find import check_source, load_source
+from trainer.data.sources.find import check_source
 from trainer.engine.durations import Durations
 from trainer.engine.ledger import Ledger
-from trainer.errors import UsageError, first_line
 from trainer.plugin import Every, Plugin, check_plugins, in_order
 from trainer.registry import models, plugins, tasks
 from trainer.run import logger
 from trainer.tasks.task import Task, logged_names
 
 if TYPE_CHECKING:
-    import keras
-
     from trainer.data.split import Data
     from trainer.trainer import FitArguments, Trainer
 
@@ -63,44 +59,6 @@ def check(config: Config) -> Parts:
     built: list[Plugin] = in_order(plugins.build(name, **args) for name, args in config.plugins.items())
     check_plugins(built, logged_names(task, validation=True))
     return Parts(built, task)
-
-
-def import_user_module(module: str) -> None:
-    """Import a module that registers things, also from the working directory.
-
-    Raises:
-        UsageError: If it cannot be imported.
-    """
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)  # a script has its own folder there instead; last, so that nothing installed is hidden
-    try:
-        with startup.without_chatter():
-            import_module(module)
-    except UsageError:
-        raise
-    except Exception as error:  # a user's module may raise anything
-        raise UsageError(f"--import {module}: {type(error).__name__}: {first_line(error)}") from error
-
-
-def load_data(config: DataConfig, seed: int) -> Data:
-    """Load and split the data of a run.
-
-    Raises:
-        DataError: If they cannot be read, or test data from elsewhere do not fit the training data.
-    """
-    from trainer.data.split import with_test
-
-    data = load(config.name, config.folder, seed)
-    return data if config.test is None else with_test(data, load_source(config.test, Path(config.folder), whole=False))
-
-
-def build_model(config: Config, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
-    """Build the model that a configuration names; TensorFlow must have been started.
-
-    Raises:
-        UsageError: If the builder refuses its arguments.
-    """
-    return models.build(config.model.name, input_shape, num_classes, **config.model.args)
 
 
 @dataclass
@@ -148,7 +106,7 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
     """
     training = config.training
     with ThreadPoolExecutor(1) as reader:  # much of importing and of reading is waiting
-        reading = reader.submit(load_data, config.data, training.seed)
+        reading = reader.submit(load, config.data.name, config.data.folder, training.seed, config.data.test)
         start(config, ledger)
         with ledger("imports"):
             from trainer.trainer import Trainer
@@ -168,7 +126,7 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
             augmentation=strength(config.data.augmentation, config.data.augmentation_args) or "none",
             seed=training.seed,
             clip_norm=config.optimizer.clip_norm,
-            kernels=training.strategy,
+            kernels=training.kernels,
             config=config.to_dict(),
             config_text=config.to_toml(),
             ledger=ledger,

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trainer import checkpoint
+from trainer.config.build import build_model
 from trainer.config.schema import Config, ModelConfig, OptimizerConfig, TaskConfig
+from trainer.data import load
 from trainer.errors import UsageError
 from trainer.result import Result, Scores
 from trainer.run import Run
@@ -19,7 +21,6 @@ from trainer.runs.manifest import Manifest
 from trainer.runs.recorder import Recorder
 from trainer.runs.result import make_result
 from trainer.runs.trained import Trained, load_trained
-from trainer.session import build_model, load_data
 
 if TYPE_CHECKING:
     import keras
@@ -52,7 +53,7 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
     _check(members)
     nets = [net for member in members for net in _nets(member)]
     config = _configuration(members, nets, shift)
-    data = load_data(config.data, config.training.seed)
+    data = load(config.data.name, config.data.folder, config.training.seed, config.data.test)
     model = build_model(config, data.input_shape, data.num_classes)
     for number, net in enumerate(nets):
         model.get_layer(f"member{number}").set_weights(net.model.get_weights())

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from trainer.errors import InkwellError, first_line
+from trainer.errors import InkwellError
 from trainer.export import formats
 from trainer.export.format import SPEC, Classifier, Format
 from trainer.files import read_json
 from trainer.runs.find import find_checkpoint
 from trainer.runs.trained import Trained, load_trained
+from trainer.text import first_line
 
 DIGITS = tuple("0123456789")
 

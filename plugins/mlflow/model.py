@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.mlflow.remote import import_client
-from trainer.errors import InkwellError, UsageError, first_line, unknown
+from trainer.errors import InkwellError, UsageError, unknown
 from trainer.files import read_json
+from trainer.text import first_line
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,6 +13,7 @@ from plugins.mlflow.system import Sampler
 from plugins.mlflow.worker import Worker
 from trainer.plugin import Plugin
 from trainer.registry import plugins
+from trainer.text import command
 
 if TYPE_CHECKING:
     from trainer.run import Run
@@ -88,8 +89,8 @@ class Mlflow(Plugin):
         worker.finish("interrupted" if run.status == "running" else run.status, self.exit_seconds)
         if worker.complete:
             return
-        command = f"python scripts/mlflow_sync.py {shlex.quote(str(run.directory))}"
-        later = f"what MLflow is missing is in the run directory; to send it: {command}"
+        sync = f"{command('mlflow_sync')} {shlex.quote(str(run.directory))}"
+        later = f"what MLflow is missing is in the run directory; to send it: {sync}"
         if self._warned:
             run.say(f"mlflow: {later}")
         else:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from plugins.report.contents import Contents
-from trainer.console.tables import count
 from trainer.files import write_atomic
+from trainer.text import count
 
 PICTURES = ("curves", "confusion", "reliability", "errors", "robustness", "variations")
 HERE = Path(__file__).parent

@@ -21,9 +21,8 @@ PLAIN = ("lenet", "simple_cnn")
 
 def registered(job: Job, **changes: Any) -> keras.Model:
     """Return the model from Inkwell's registry, with the initial weights of the job, if it has any."""
-    import models  # noqa: F401  (fills the table)
     from trainer import registry
-    from trainer.session import import_user_module
+    from trainer.config.build import import_user_module
 
     for module in job.imports:
         import_user_module(module)

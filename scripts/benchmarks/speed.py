@@ -24,7 +24,7 @@ KERAS = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
 PEAK = Contender("peak", "gemm:run", environment={**KERAS, "TF_ENABLE_ONEDNN_OPTS": "1"})
 CONTENDERS = {
     "Inkwell": Contender("inkwell", "inkwell:run"),
-    "Inkwell, strategy single": Contender("inkwell-single", "inkwell:run", {"strategy": "single"}),
+    "Inkwell, kernels keras": Contender("inkwell-keras", "inkwell:run", {"kernels": "keras"}),
     "Inkwell, light augmentation": Contender("inkwell-light", "inkwell:run", {"augmentation": "light"}),
     "bare tf.function loop": Contender("bare", "bare:run"),
     "Model.fit as written": Contender(

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-import models  # noqa: F401  (fills the table of models)
-from trainer.errors import InkwellError, first_line
+from trainer.errors import InkwellError
+from trainer.text import first_line
 
 from .inbox import keep
 

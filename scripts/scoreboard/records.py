@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scripts.scoreboard.goals import GOALS, ZOO
-from trainer.config.schema import DataConfig, resolve
+from trainer.config.merge import resolve
+from trainer.config.schema import DataConfig
 from trainer.errors import InkwellError
 from trainer.files import to_json
 from trainer.runs.files import REPORT, RunFiles

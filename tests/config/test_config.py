@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import runpy
 import tomllib
@@ -11,7 +12,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from trainer.config.schema import DEFAULT_PLUGINS, Config, override, parse_duration, parse_spec, read_toml, resolve
+from trainer.config.flags import add_flags
+from trainer.config.merge import override, read_toml, resolve
+from trainer.config.schema import DEFAULT_PLUGINS, Config
+from trainer.config.spec import parse_spec
+from trainer.config.types import parse_duration
 from trainer.errors import UsageError
 
 FIT = runpy.run_path(str(ROOT / "scripts" / "fit.py"))
@@ -38,15 +43,34 @@ def refusal(call: Callable[[], object]) -> str:
     return str(caught.value)
 
 
+# Flags
+
+
+def test_the_help_of_a_flag_says_what_the_schema_says_with_its_default():
+    help_text = " ".join(FIT["parser"]().format_help().split())
+    assert "--batch-size N training batch size (default: 128)" in help_text
+    assert f"--lr X peak learning rate (default: {Config().optimizer.learning_rate})" in help_text
+    assert "--kernels auto|keras|fused|blocks how a training step is computed (default: auto)" in help_text
+    assert "--steps N optimizer steps, instead of epochs --max-time 10m time limit for training --seed" in help_text
+    assert "--model NAME[:key=value,…] architecture, and arguments of its builder (default: lenet)" in help_text
+
+
+def test_every_flag_of_the_schema_has_a_help_text():
+    parser = argparse.ArgumentParser()
+    add_flags(dict.fromkeys(("model", "task", "data", "optimizer", "training"), parser))
+    assert len(parser._actions) > 15
+    assert all(action.help and "\n" not in action.help for action in parser._actions)
+
+
 # Precedence
 
 
 def test_flags_win_over_set_over_the_file_over_the_defaults(configure):
-    file = "[training]\nepochs = 2\nseed = 2\nsteps = 2\n"
+    file = "[training]\nepochs = 2\nseed = 2\nnorm_images = 2\n"
     training = configure(
         *("--set", "training.epochs=3", "--set", "training.seed=3", "--epochs", "4"), file=file
     ).training
-    assert (training.epochs, training.seed, training.steps) == (4, 3, 2)
+    assert (training.epochs, training.seed, training.norm_images) == (4, 3, 2)
     assert (training.dtype, training.max_time) == ("float32", None)
 
 
@@ -57,9 +81,9 @@ def test_no_flag_and_no_file_give_the_defaults(configure):
 def test_every_flag_arrives_at_its_key(configure):
     config = configure(
         *("--model", "mlp:units=[3]", "--task", "classification:label_smoothing=0.1", "--data", "d", "--data-dir", "f"),
-        *("--test-data", "t", "--batch-size", "7", "--augment", "strong", "--epochs", "3", "--steps", "5"),
+        *("--test-data", "t", "--batch-size", "7", "--augment", "strong", "--steps", "5"),
         *("--max-time", "2m", "--optimizer", "sgd", "--lr", "0.5", "--schedule", "constant", "--seed", "9"),
-        *("--strategy", "blocks"),
+        *("--kernels", "blocks"),
         *("--deterministic", "--import", "m", "--progress", "plain"),
     )
     assert config.to_dict() == {
@@ -75,8 +99,8 @@ def test_every_flag_arrives_at_its_key(configure):
         },
         "optimizer": {"name": "sgd", "args": {}, "learning_rate": 0.5, "schedule": "constant", "warm_up": 0.05},
         "training": {
-            **{"epochs": 3, "steps": 5, "max_time": 120.0, "seed": 9, "deterministic": True, "dtype": "float32"},
-            **{"log_every_steps": 50, "strategy": "blocks"},
+            **{"steps": 5, "max_time": 120.0, "seed": 9, "deterministic": True, "dtype": "float32"},
+            **{"log_every_steps": 50, "kernels": "blocks"},
         },
         "imports": ["m"],
         "plugins": {**DEFAULT_PLUGINS, "progress": {"mode": "plain"}},
@@ -85,6 +109,36 @@ def test_every_flag_arrives_at_its_key(configure):
 
 def test_the_last_of_two_assignments_wins():
     assert override(Config(), ["training.epochs=2", "training.epochs=3"]).training.epochs == 3
+
+
+# Epochs or steps
+
+
+@pytest.mark.parametrize("earlier", ["--config", "--set"])
+def test_epochs_on_the_command_line_replace_steps_given_before_and_the_other_way_round(configure, earlier):
+    def trained(before: str, *flags: str) -> dict[str, object]:
+        said = {"file": f"[training]\n{before}\n"} if earlier == "--config" else {}
+        told = ("--set", f"training.{before}") if earlier == "--set" else ()
+        training = tomllib.loads(configure(*told, *flags, **said).to_toml())["training"]
+        return {key: value for key, value in training.items() if key in ("epochs", "steps")}
+
+    assert trained("steps=7") == {"steps": 7}
+    assert trained("steps=7", "--epochs", "3") == {"epochs": 3}
+    assert trained("epochs=3", "--steps", "7") == {"steps": 7}
+
+
+def test_steps_in_a_file_can_be_unset_by_set(configure):
+    training = configure("--set", "training.epochs=3", file="[training]\nsteps = 7\n").training
+    assert (training.epochs, training.steps) == (3, None)
+
+
+def test_epochs_and_steps_in_one_breath_are_refused(configure, tmp_path):
+    said = "training.epochs and training.steps are both given, and one replaces the other; leave one out"
+    assert refusal(lambda: configure("--epochs", "3", "--steps", "7")) == said
+    sets = ("--set", "training.epochs=3", "--set", "training.steps=7")
+    assert refusal(lambda: configure(*sets)) == f"--set: {said}"
+    file = "[training]\nepochs = 3\nsteps = 7\n"
+    assert refusal(lambda: configure(file=file)) == f"{tmp_path / 'file.toml'}: {said}"
 
 
 # The arguments of models and tasks
@@ -219,9 +273,8 @@ def test_an_assignment_that_leads_nowhere_is_refused(assignment, said):
             "optimizer.schedule = 'cosin': no such choice; did you mean 'cosine'? (choices: cosine, constant)",
         ),
         (
-            "training.strategy=blokcs",
-            "training.strategy = 'blokcs': no such choice; did you mean 'blocks'? "
-            "(choices: auto, single, fused, blocks)",
+            "training.kernels=blokcs",
+            "training.kernels = 'blokcs': no such choice; did you mean 'blocks'? (choices: auto, keras, fused, blocks)",
         ),
         ("data.batch_size=0", "data.batch_size = 0: must be greater than or equal to 1"),
         ("data.name=5", "data.name = 5: must be text"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -108,6 +109,25 @@ def test_a_table_lists_names_without_importing_anything(registry, tmp_path: Path
     assert "lazy_net" not in sys.modules
     assert registry.build("net") == "built"
     assert "lazy_net" in sys.modules
+
+
+def test_our_own_names_are_known_without_an_import_and_come_first():
+    program = (
+        "import sys\n"
+        "from trainer import registry\n"
+        "assert not {'models', 'plugins', 'trainer.tasks'} & set(sys.modules)\n"
+        "registry.models.register('own')(print)\n"
+        "for table in (registry.models, registry.plugins, registry.data_sources, registry.tasks):\n"
+        "    print(table.entries()[0].name, table.entries()[-1].name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "lenet own",
+        "checkpoint recovery",
+        "auto fashion_mnist",
+        "classification members",
+    ]
 
 
 def test_a_misspelt_argument_is_told_with_the_nearest_and_the_signature(registry):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from conftest import SILENT, Script, make_images
 
-import models  # noqa: F401  (fills the table)
 from trainer.errors import UsageError
 from trainer.registry import models as registry
 

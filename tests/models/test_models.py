@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import models  # noqa: F401  (fills the table)
 from models.macs import multiply_accumulates
 from trainer.errors import UsageError
 from trainer.registry import models as registry

@@ -260,7 +260,6 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(workshop: Path) -> Recognizer:
-    import models  # noqa: F401  (fills the table of models)
 
     return Recognizer.load(workshop / "runs" / "lenet")
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-import models  # noqa: F401  (fills the table)
 from models.macs import multiply_accumulates
 from trainer.errors import UsageError
 from trainer.registry import models as registry

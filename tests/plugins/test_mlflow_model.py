@@ -19,7 +19,6 @@ import requests
 from conftest import SILENT, Done, run_script
 from mlflow_stores import client_of, end, free_port, serving, until
 
-import models  # noqa: F401  (fills the table of models)
 from plugins.mlflow.model import log_model, promote
 from plugins.mlflow.store import Store
 from trainer.data import load

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import plugins  # noqa: F401  (fills the table)
 from plugins.checkpoint import Checkpoint
 from plugins.early_stopping import EarlyStopping
 from plugins.monitor import direction

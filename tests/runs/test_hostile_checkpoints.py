@@ -21,8 +21,6 @@ import numpy as np
 import pytest
 from conftest import ROOT, Variable
 
-import models  # noqa: F401  (fills the table of models)
-import plugins  # noqa: F401  (fills the table of plugins)
 from trainer import Plugin, Run, checkpoint
 from trainer.checkpoint import LAYOUT, MANIFEST, STATE, SUMS, Checkpoints
 from trainer.errors import CheckpointError, InkwellError, UsageError

@@ -267,5 +267,5 @@ def test_a_rewind_takes_back_what_other_plugins_remember(keras, tmp_path):
 
 
 def test_without_a_run_directory_there_is_nothing_to_go_back_to(keras):
-    with pytest.raises(PluginError, match="recovery goes back to checkpoints, which need a run directory; give run_dir"):
+    with pytest.raises(PluginError, match="recovery goes back to checkpoints, which need a run directory"):
         fit(keras, None, Recovery())

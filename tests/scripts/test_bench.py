@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import sys
-from collections.abc import Iterator
 from importlib import import_module, util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, Script
+from conftest import Script
 
-OURS = ["Inkwell", "Inkwell, strategy single", "Inkwell, light augmentation", "bare tf.function loop"]
+OURS = ["Inkwell", "Inkwell, kernels keras", "Inkwell, light augmentation", "bare tf.function loop"]
 KERAS = [*OURS, "Model.fit as written", "Model.fit as written, oneDNN off", "Model.fit tuned"]
 TORCH = ["PyTorch loop", "PyTorch Lightning"]
 HAVE_TORCH = all(util.find_spec(name) is not None for name in ("torch", "lightning"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def scripts() -> Iterator[None]:
-    """The folder of the scripts on the path, as it is for a script."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    yield
-    sys.path.remove(str(ROOT / "scripts"))
 
 
 def measured(script: Script, path: Path, *flags: str) -> tuple[str, dict[str, Any]]:

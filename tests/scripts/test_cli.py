@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,11 +16,10 @@ import pytest
 from conftest import ROOT, SILENT, Done, make_images, run_script
 from PIL import Image
 
-import models  # noqa: F401  (fills the table of models)
-import plugins  # noqa: F401  (fills the table of plugins)
 from trainer import registry
 from trainer.checkpoint import STATE, Checkpoints
-from trainer.config.schema import Config, ModelConfig, OptimizerConfig, parse_spec
+from trainer.config.schema import Config, ModelConfig, OptimizerConfig
+from trainer.config.spec import parse_spec
 from trainer.engine.ledger import Ledger
 from trainer.errors import UsageError
 from trainer.session import start
@@ -272,14 +272,75 @@ def test_arguments_of_an_optimizer_are_checked_before_anything_is_built(keras, a
 
 @pytest.mark.parametrize("name", ["fit.py", "evaluate.py", "predict.py"])
 def test_a_script_without_inkwell_says_what_to_run(tmp_path, name):
-    copied = tmp_path / name
-    shutil.copy(ROOT / "scripts" / name, copied)
-    command = [sys.executable, "-I", "-S", str(copied)]  # without site-packages
+    command = [sys.executable, "-I", "-S", str(ROOT / "scripts" / name)]  # without site-packages
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     assert (
-        done.stderr == f"{name}: Inkwell is not installed (no models); run in its folder: python -m pip install -e .\n"
+        done.stderr == f"{name}: Inkwell is not installed (no trainer); run in its folder: python -m pip install -e .\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("trainer", ("fit.py", "--list", "data")),
+        ("plugins", ("fit.py", "--list", "plugins")),
+        ("plugins", ("promote.py", "digits")),
+        ("models", ("fit.py", "--list", "models")),
+        ("models", ("ensemble.py", "runs/a")),
+        ("scripts", ("results.py",)),
+    ],
+)
+def test_another_package_in_the_place_of_ours_is_one_line_that_names_its_file(tmp_path, package, arguments):
+    (tmp_path / "other" / package).mkdir(parents=True)
+    file = tmp_path / "other" / package / "__init__.py"
+    file.write_text("")
+    done = run_script(tmp_path, *arguments, env={"PYTHONPATH": str(tmp_path / "other")})
+    assert (done.returncode != 0, done.stdout, done.stderr.count("\n")) == (True, "", 1)
+    said = done.stderr.removeprefix(f"{arguments[0]}: ").removeprefix("error: ")
+    assert said == (
+        f"{file} was found in the place of Inkwell's package {package!r}; rename or uninstall it, "
+        "or take its folder off the path\n"
+    )
+
+
+# The installed command
+
+
+def inkwell(folder: Path, *arguments: str) -> Done:
+    """Run the command `inkwell` as an installer writes it, without TensorFlow."""
+    program = folder / "inkwell"
+    program.write_text("import sys\nfrom scripts.command import main\nsys.exit(main())\n")
+    env = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-P", str(program), *arguments]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",)])
+def test_the_command_lists_what_it_can_do_with_a_line_each(folder, arguments):
+    done = inkwell(folder, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith("  "))
+    assert {"fit", "evaluate", "predict", "draw", "export", "mlflow-sync"} <= set(listed)
+    assert listed["fit"] == "Train a model"
+
+
+def test_the_command_does_what_the_script_does_and_speaks_of_itself_as_it_was_called(folder):
+    listed = inkwell(folder, "fit", "--list", "models")
+    assert (listed.returncode, listed.stdout) == (0, light(folder, "fit.py", "--list", "models").stdout)
+    assert inkwell(folder, "fit", "--help").stdout.startswith("usage: inkwell fit [-h] ")
+    wrong = inkwell(folder, "fit", "--model", "lenett")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("inkwell fit: error: unknown model 'lenett'; did you mean 'lenet'? (known: ")
+    nothing = inkwell(folder, "evaluate")
+    said = "inkwell evaluate: error: no finished run under runs; train one with inkwell fit, or name one\n"
+    assert (nothing.returncode, nothing.stderr) == (2, said)
+
+
+def test_an_unknown_command_gets_a_suggestion(folder):
+    done = inkwell(folder, "fti")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("inkwell: error: unknown command 'fti'; did you mean 'fit'? (known: fit, evaluate, ")
 
 
 def test_a_printed_configuration_gives_itself_when_it_is_read(folder):
@@ -384,10 +445,10 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
     ("arguments", "said"),
     [
         (("evaluate.py", "runs/none"), "runs/none is neither a run directory nor a checkpoint"),
-        (("evaluate.py",), "no finished run under runs; train one with scripts/fit.py, or name one"),
+        (("evaluate.py",), "no finished run under runs; train one with python scripts/fit.py, or name one"),
         (
             ("evaluate.py", "--runs", "others"),
-            "no finished run under others; train one with scripts/fit.py, or name one",
+            "no finished run under others; train one with python scripts/fit.py, or name one",
         ),
         (
             ("evaluate.py", "--split", "tset"),
@@ -395,7 +456,7 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
         ),
         (("evaluate.py", "--data", "minst"), "unknown data source 'minst'; did you mean 'mnist'? (known: "),
         (("evaluate.py", "--rnus", "x"), "unknown argument '--rnus'; did you mean '--runs'? (see --help)"),
-        (("predict.py", "digit.png"), "no finished run under runs; train one with scripts/fit.py, or name one"),
+        (("predict.py", "digit.png"), "no finished run under runs; train one with python scripts/fit.py, or name one"),
         (("predict.py", "digit.png", "--run", "x"), "x is neither a run directory nor a checkpoint"),
         (("predict.py",), "the following arguments are required: FILE (see --help)"),
     ],

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SILENT, Script
 
-import models  # noqa: F401  (fills the table)
 from scripts import scoreboard
 from trainer.errors import InkwellError, UsageError
 from trainer.registry import models as registry

@@ -11,7 +11,7 @@ checkpoints/
 from trainer.checkpoint.content import LAYOUT, MANIFEST, STATE, SUMS, Checkpoint, Snapshot, snapshot
 from trainer.checkpoint.fitting import check_fits, is_finite, restore
 from trainer.checkpoint.folder import Checkpoints, step_of
-from trainer.checkpoint.manifest import check_layout, conform, in_line
+from trainer.checkpoint.manifest import check_layout, conform
 from trainer.checkpoint.reading import read
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "check_fits",
     "check_layout",
     "conform",
-    "in_line",
     "is_finite",
     "read",
     "restore",

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.checkpoint.content import STATE
-from trainer.errors import CheckpointError, first_line
+from trainer.errors import CheckpointError
+from trainer.text import first_line
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainer.checkpoint.content import Checkpoint, describe
-from trainer.checkpoint.manifest import in_line
 from trainer.errors import CheckpointError
+from trainer.text import in_line
 
 
 def restore(checkpoint: Checkpoint, variables: Sequence[Any]) -> None:

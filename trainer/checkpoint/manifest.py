@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trainer.checkpoint.content import LAYOUT, MANIFEST
-from trainer.errors import CheckpointError, LayoutError, explain, first_line
+from trainer.errors import CheckpointError, LayoutError, explain
+from trainer.text import first_line, in_line
 
 T = TypeVar("T")
 
@@ -78,9 +79,3 @@ def conform(schema: type[T], values: Any, whose: str) -> T:
         raise CheckpointError(
             f"{whose} does not hold what a run writes: {MANIFEST}: {fault}; move its folder away to use another"
         ) from None
-
-
-def in_line(value: Any) -> str:
-    """Return a value of a manifest, which may hold anything, as one line of bounded length."""
-    text = " ".join(str(value).split())
-    return text if len(text) <= 80 else f"{text[:79]}…"

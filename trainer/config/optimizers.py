@@ -6,7 +6,8 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from trainer.config.schema import OptimizerConfig
-from trainer.errors import UsageError, did_you_mean, first_line, unknown
+from trainer.errors import UsageError, did_you_mean, unknown
+from trainer.text import first_line
 
 if TYPE_CHECKING:
     import keras

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trainer.config.schema import read_toml
+from trainer.config.merge import read_toml
 from trainer.errors import unknown
 
 

@@ -1,39 +1,39 @@
-"""The configuration of a run: frozen dataclasses, read from defaults, a TOML file, overrides and flags.
+"""The configuration of a run: frozen dataclasses, and the one home of every default, from Python and terminal alike.
 
-Later sources win: defaults, then the file, then overrides (`--set`), then flags. Types and ranges are checked by
-pydantic, which reports every problem as data, so that each can be said in one line with a suggestion.
+How values from several places are put together is said in `trainer.config.merge`. A field with a `Flag` can be set
+by a flag of the command line, whose help is what `Attributes` says of the field; see `trainer.config.flags`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
-from trainer.errors import UsageError, did_you_mean, explain
+from trainer.config.types import BelowOne, Count, Positive, Seconds, Seed, Switch
 
 Args = dict[str, Any]
+SPEC = "NAME[:key=value,…]"
+"""A name with arguments on the command line; see `trainer.config.spec.parse_spec`."""
+
+EITHER = {"training": ("epochs", "steps")}
+"""Keys by section of which one replaces the other: that of the later layer counts, and it alone is saved."""
 
 
-def parse_duration(value: Any) -> Any:
-    """Return seconds for texts such as `"90s"`, `"10m"` or `"1h30m"`; anything else is returned as it is."""
-    if not isinstance(value, str):
-        return value
-    parts = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", value.strip())
-    if not parts or not any(parts.groups()):
-        raise ValueError(f"{value!r} is not a duration such as 90s, 10m or 1h30m")
-    return sum(float(number or 0) * unit for number, unit in zip(parts.groups(), (3600, 60, 1), strict=True))
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """A flag of the command line that sets a field, as part of the field's type.
 
+    Attributes:
+        name: The flag, such as `--lr`.
+        metavar: What stands for its value in the help; by default the choices, or a letter for numbers.
+    """
 
-Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, strict=True, allow_inf_nan=False)]
-Positive = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
-PositiveNumber = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+    name: str
+    metavar: str = ""
 
 
 def _section(cls: type) -> type:
@@ -66,19 +66,20 @@ class DataConfig:
     """Which images.
 
     Attributes:
-        name: A registered data source, a TFDS name or a path.
-        folder: Where prepared and downloaded data lie.
-        test: Another data source, whose test images (all its images, if it has no test split) replace the test split.
-        batch_size: Images a training batch.
-        augmentation: Strength of the random changes.
+        name: Data to train on: auto, mnist, mnist5k, fashion_mnist, a TFDS name or a path.
+        folder: Folder of prepared and downloaded data.
+        test: Data to test on instead of the test images of the training data. All its images are used if it has no test
+            split.
+        batch_size: Training batch size.
+        augmentation: Strength of random changes to training images.
         augmentation_args: Values that replace those of this strength; see `trainer.data.augmentation.strength`.
     """
 
-    name: str = "auto"
-    folder: str = "data"
-    test: str | None = None
-    batch_size: Positive = 128
-    augmentation: Literal["none", "light", "strong"] = "light"
+    name: Annotated[str, Flag("--data", "NAME|PATH")] = "auto"
+    folder: Annotated[str, Flag("--data-dir", "DIR")] = "data"
+    test: Annotated[str | None, Flag("--test-data", "NAME|PATH")] = None
+    batch_size: Annotated[Count, Flag("--batch-size")] = 128
+    augmentation: Annotated[Literal["none", "light", "strong"], Flag("--augment")] = "light"
     augmentation_args: Args = dataclasses.field(default_factory=dict)
 
 
@@ -88,20 +89,20 @@ class OptimizerConfig:
     """How weights are updated.
 
     Attributes:
-        name: A Keras optimizer in snake case.
-        args: More arguments of its class, such as `weight_decay`.
-        learning_rate: Peak of the schedule.
-        schedule: `cosine` (a linear rise, then a half cosine to 0) or `constant`.
+        name: Optimizer of Keras, in snake case.
+        args: Further arguments of its class, such as `weight_decay`.
+        learning_rate: Peak learning rate.
+        schedule: Learning rate schedule. `cosine` is a linear warm-up followed by half a cosine down to 0.
         warm_up: Share of the steps in which `cosine` rises to the peak.
         clip_norm: Largest global norm of the gradients; none by default.
     """
 
-    name: str = "adam"
+    name: Annotated[str, Flag("--optimizer", "NAME")] = "adam"
     args: Args = dataclasses.field(default_factory=dict)
-    learning_rate: PositiveNumber = 2e-3
-    schedule: Literal["cosine", "constant"] = "cosine"
-    warm_up: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.05
-    clip_norm: PositiveNumber | None = None
+    learning_rate: Annotated[Positive, Flag("--lr")] = 2e-3
+    schedule: Annotated[Literal["cosine", "constant"], Flag("--schedule")] = "cosine"
+    warm_up: BelowOne = 0.05
+    clip_norm: Positive | None = None
 
 
 @_section
@@ -111,27 +112,28 @@ class TrainingConfig:
 
     Attributes:
         epochs: Passes over the training images.
-        steps: Optimizer steps; given, it replaces `epochs`.
-        max_time: Seconds after which training ends at the next span; texts such as "10m" are read too.
+        steps: Optimizer steps, instead of epochs.
+        max_time: Time limit for training. It ends at the first span of steps that is over it; in seconds, or a text
+            such as "10m".
         validate_every_steps: Validate every n steps instead of after every epoch.
         log_every_steps: Steps from one line of a batch in the history to the next.
         seed: Seed of everything random.
-        deterministic: Use TensorFlow's deterministic operations only.
+        deterministic: Use deterministic operations only.
         dtype: Keras dtype policy.
-        strategy: How a step is computed: `single`, as Keras does; `fused`, with batch normalisation and Adam's update
-            as one operation each; `blocks`, which is faster for narrow convolutions; or `auto`: `fused`, and `blocks`
-            after 2,000 steps where it is known to be faster. All give the same to rounding.
+        kernels: How a training step is computed. `keras` computes it as `Model.fit` does, `fused` has one operation
+            each for batch normalisation and Adam's update, `blocks` is faster for narrow convolutions, `auto` is
+            `fused`, and after 2,000 steps `blocks` where that is known to be faster. All give the same to rounding.
     """
 
-    epochs: Positive = 10
-    steps: Positive | None = None
-    max_time: Seconds | None = None
-    validate_every_steps: Positive | None = None
-    log_every_steps: Positive = 50
-    seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
-    deterministic: Annotated[bool, Field(strict=True)] = False
+    epochs: Annotated[Count, Flag("--epochs")] = 10
+    steps: Annotated[Count | None, Flag("--steps")] = None
+    max_time: Annotated[Seconds | None, Flag("--max-time", "10m")] = None
+    validate_every_steps: Count | None = None
+    log_every_steps: Count = 50
+    seed: Annotated[Seed, Flag("--seed")] = 0
+    deterministic: Annotated[Switch, Flag("--deterministic")] = False
     dtype: Literal["float32", "mixed_bfloat16"] = "float32"
-    strategy: Literal["auto", "single", "fused", "blocks"] = "auto"
+    kernels: Annotated[Literal["auto", "keras", "fused", "blocks"], Flag("--kernels")] = "auto"
 
 
 DEFAULT_PLUGINS: Mapping[str, Args] = {
@@ -154,12 +156,18 @@ class Config:
     """Everything that decides what a run computes; saved as `config.toml` before step 0.
 
     Attributes:
+        model: Architecture, and arguments of its builder.
+        task: What is learnt, and arguments of its class.
+        data: Which images.
+        optimizer: How weights are updated.
+        training: How long and how exactly.
+        imports: Modules to import first, which register names.
         plugins: Arguments by plugin name, in the order in which the plugins run. A file that has this table replaces
             the default list as a whole.
     """
 
-    model: ModelConfig = ModelConfig()
-    task: TaskConfig = TaskConfig()
+    model: Annotated[ModelConfig, Flag("--model", SPEC)] = ModelConfig()
+    task: Annotated[TaskConfig, Flag("--task", SPEC)] = TaskConfig()
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
@@ -167,8 +175,15 @@ class Config:
     plugins: dict[str, Args] = dataclasses.field(default_factory=_default_plugins)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return nested plain values; what is None is left out, since TOML has no word for it."""
-        return _without_none(dataclasses.asdict(self))
+        """Return nested plain values.
+
+        Left out is what is None, since TOML has no word for it, and the epochs of a run whose steps are given.
+        """
+        values: dict[str, Any] = _without_none(dataclasses.asdict(self))
+        for section, (replaced, replacing) in EITHER.items():
+            if replacing in values[section]:
+                del values[section][replaced]
+        return values
 
     def to_toml(self) -> str:
         """Return the text of `config.toml`."""
@@ -179,138 +194,3 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     return list(value) if isinstance(value, tuple) else value
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file.
-
-    Raises:
-        UsageError: If the file cannot be read or is no TOML; the message names the line.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
-
-
-def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
-    """Return the configuration that results from `layers` of nested values, later ones winning.
-
-    Args:
-        layers: Nested mappings as in `config.toml`; those of `REPLACED` are not merged but replaced.
-        origin: Where the values come from, for messages.
-
-    Raises:
-        UsageError: If a key is unknown (with a suggestion) or a value has the wrong type or range.
-    """
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        _merge(merged, layer)
-    try:
-        return TypeAdapter(Config).validate_python(merged)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        keys = [str(key) for key in problem["loc"]]
-        prefix = f"{origin}: " if origin else ""
-        if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            raise UsageError(prefix + _unknown_key(keys)) from None
-        raise UsageError(f"{prefix}{'.'.join(keys)} = {problem['input']!r}: {explain(problem)}") from None
-
-
-REPLACED = ("args", "augmentation_args", "plugins")
-"""Tables with keys of their own, which replace those of a layer before them as a whole."""
-
-
-def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
-    for key, value in layer.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict) and key not in REPLACED:
-            _merge(into[key], value)
-        else:
-            into[key] = {**value} if isinstance(value, Mapping) else value
-
-
-def _unknown_key(keys: list[str]) -> str:
-    section: Any = Config()
-    for key in keys[:-1]:
-        section = getattr(section, key)
-    known = [f.name for f in dataclasses.fields(section)]
-    where = ".".join(keys)
-    elsewhere = [key for key in _dotted_keys() if key.endswith(f".{keys[-1]}")]
-    near = f"; did you mean {elsewhere[0]!r}?" if elsewhere else did_you_mean(keys[-1], known)
-    return f"unknown key {where!r}{near} (known: {', '.join(known)})"
-
-
-def _dotted_keys() -> list[str]:
-    sections = {f.name: getattr(Config(), f.name) for f in dataclasses.fields(Config)}
-    tables = {name: section for name, section in sections.items() if dataclasses.is_dataclass(section)}
-    return [f"{name}.{key.name}" for name, section in tables.items() for key in dataclasses.fields(section)]
-
-
-def override(config: Config, assignments: Iterable[str]) -> Config:
-    """Return `config` with `--set` assignments applied, such as `optimizer.learning_rate=0.01`.
-
-    Raises:
-        UsageError: If an assignment has no `=`, its key is unknown or its value does not fit.
-    """
-    tree = dataclasses.asdict(config)
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        if not equals or not path:
-            raise UsageError(f"--set {assignment}: write key=value, such as --set training.epochs=3")
-        *parents, key = path.strip().split(".")
-        section: dict[str, Any] = tree
-        for depth, parent in enumerate(parents):
-            if depth and _is_open(parents[:depth]):
-                section.setdefault(parent, {})
-            if parent not in section:
-                raise UsageError(f"--set {assignment}: unknown key {parent!r}{did_you_mean(parent, section)}")
-            if not isinstance(section[parent], dict):
-                raise UsageError(f"--set {assignment}: {'.'.join(parents[: depth + 1])} is a value and has no keys")
-            section = section[parent]
-        section[key] = parse_value(text)
-    return resolve([tree], "--set")
-
-
-def _is_open(path: list[str]) -> bool:
-    """Return whether keys below `path` are free: the arguments of things that are found by name."""
-    return path[0] == "plugins" or path[-1] in REPLACED
-
-
-def parse_value(text: str) -> Any:
-    """Return `text` read as a TOML value, else as it is."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()
-
-
-_ARGUMENT = re.compile(
-    r"""\s*([A-Za-z_]\w*)\s*=\s*                                 # key =
-        ("[^"]*" | '[^']*'                                      # text in quotes
-        | (?:\[.*?\]|\{.*?\})(?=\s*(?:,\s*[A-Za-z_]\w*\s*=|$))  # a list or table, up to the next key or the end
-        | [^,]*?)\s*(?:,|$)                                     # or anything without a comma
-    """,
-    re.VERBOSE,
-)
-
-
-def parse_spec(spec: str) -> tuple[str, Args]:
-    """Return name and arguments of `NAME[:key=value,…]`; a value with a comma is quoted.
-
-    Raises:
-        UsageError: If the text is not of that form.
-    """
-    name, colon, rest = spec.partition(":")
-    args: Args = {}
-    position = 0
-    while position < len(rest):
-        match = _ARGUMENT.match(rest, position)
-        if match is None:
-            raise UsageError(f"{spec!r}: write NAME:key=value,key=value; cannot read {rest[position:]!r}")
-        args[match[1]] = parse_value(match[2])
-        position = match.end()
-    if not name or (colon and not args):
-        raise UsageError(f"{spec!r}: write NAME or NAME:key=value,key=value")
-    return name.strip(), args

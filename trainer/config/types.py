@@ -1,9 +1,45 @@
-"""Types for arguments of builders that have a range: what lies outside is refused before anything is built."""
+"""Types with a range, for keys of the configuration and arguments of builders: each word means one thing everywhere.
 
-from typing import Annotated
+What lies outside is refused before anything is built, and so is what only looks like a number, such as a text.
+"""
 
-from pydantic import Field
+from __future__ import annotations
 
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+
+def parse_duration(value: Any) -> Any:
+    """Return seconds for texts such as `"90s"`, `"10m"` or `"1h30m"`; anything else is returned as it is.
+
+    Raises:
+        ValueError: If a text is not of that form.
+    """
+    if not isinstance(value, str):
+        return value
+    parts = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", value.strip())
+    if not parts or not any(parts.groups()):
+        raise ValueError(f"{value!r} is not a duration such as 90s, 10m or 1h30m")
+    return sum(float(number or 0) * unit for number, unit in zip(parts.groups(), (3600, 60, 1), strict=True))
+
+
+Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
+"""A whole number from 1."""
+CountFromZero = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+"""A whole number from 0, where 0 switches something off."""
+Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
+"""A whole number from 0 that fits into 32 bits."""
+Switch = Annotated[bool, Field(strict=True)]
+"""True or false, and nothing that could be taken for either."""
+Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+"""A number above 0."""
+Amount = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+"""A number from 0."""
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+"""A number from 0 to 1."""
+BelowOne = Annotated[float, Field(ge=0, lt=1, strict=True)]
+"""A number from 0 to below 1: the share that is dropped where something must be left."""
+Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, strict=True, allow_inf_nan=False)]
+"""A time above 0 in seconds, or as text such as "10m"."""

@@ -6,17 +6,17 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from trainer.errors import InkwellError, UsageError, did_you_mean
+from trainer.text import program
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are `UsageError`s of one line, with a suggestion for an unknown flag."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, **kwargs)
+        super().__init__(prog=program(), allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong instead of printing the whole usage.
@@ -63,14 +63,13 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     logger.addHandler(_ToStderr())
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    name = Path(sys.argv[0]).name
     try:
         status = main()
     except InkwellError as error:
-        print(f"{name}: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        print(f"{program()}: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         status = error.exit_status
     except KeyboardInterrupt:
-        print(f"{name}: stopped by Ctrl-C", file=sys.stderr)
+        print(f"{program()}: stopped by Ctrl-C", file=sys.stderr)
         status = 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         sys.stderr.close()

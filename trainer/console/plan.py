@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from trainer.console.tables import count
 from trainer.plugin import Every, Plugin, overrides
+from trainer.text import count
 
 if TYPE_CHECKING:
     from trainer.engine.learning_rate import LearningRate

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from trainer.text import count
 
 
 def result_table(result: Mapping[str, Any]) -> str:
@@ -39,17 +40,6 @@ def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "calibrated_ece" in numbers:
         rows[-1] = "ECE", f"{_percent(numbers['ece'])}, calibrated {_percent(numbers['calibrated_ece'])}"
     return [*rows, ("loss", f"{numbers['loss']:.4f}")] if "loss" in numbers else rows
-
-
-def count(number: int, thing: str) -> str:
-    """Return a number of things, in the singular or the plural."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def in_bytes(size: int) -> str:
-    """Return a size in decimal units, such as `1.2 MB`."""
-    unit = max(0, min(4, int(math.log10(max(size, 1)) // 3)))
-    return f"{size / 1000**unit:.{1 if unit else 0}f} {('bytes', 'kB', 'MB', 'GB', 'TB')[unit]}"
 
 
 def table(rows: list[tuple[str, str]]) -> str:

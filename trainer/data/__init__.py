@@ -9,19 +9,21 @@ if TYPE_CHECKING:
     from trainer.data.split import Data
 
 
-def load(name: str = "auto", folder: Path | str = "data", seed: int = 0) -> Data:
+def load(name: str = "auto", folder: Path | str = "data", seed: int = 0, test: str | None = None) -> Data:
     """Load and split images by name.
 
     Args:
         name: A registered data source, a TFDS name or a path; see `trainer.data.sources.find.load_source`.
         folder: The data folder.
         seed: Decides which training images are kept for validation.
+        test: Another data source, whose test images (all its images, if it has no test split) replace the test split.
 
     Raises:
-        UsageError: If the name is unknown.
-        DataError: If the data are absent, damaged or too few to split.
+        UsageError: If a name is unknown.
+        DataError: If the data are absent, damaged or too few to split, or the test images do not fit the others.
     """
     from trainer.data.sources.find import load_source
-    from trainer.data.split import split
+    from trainer.data.split import split, with_test
 
-    return split(load_source(name, Path(folder)), seed)
+    data = split(load_source(name, Path(folder)), seed)
+    return data if test is None else with_test(data, load_source(test, Path(folder), whole=False))

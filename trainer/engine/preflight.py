@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.console.tables import in_bytes
 from trainer.errors import DataError, InkwellError, UsageError
 from trainer.plugin import Plugin
 from trainer.runs.directory import check_ended, check_free
+from trainer.text import in_bytes
 
 if TYPE_CHECKING:
     import keras

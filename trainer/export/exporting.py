@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.errors import InkwellError, first_line
+from trainer.errors import InkwellError
 from trainer.export import formats
 from trainer.export.format import SPEC, Format
 from trainer.export.proof import Answer, Proof, compare, read_afresh
 from trainer.files import check_new, to_json
+from trainer.text import first_line
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from trainer.checkpoint import Checkpoints, check_layout, in_line
-from trainer.config.schema import read_toml
+from trainer.checkpoint import Checkpoints, check_layout
+from trainer.config.merge import read_toml
 from trainer.errors import InkwellError, UsageError, explain
 from trainer.files import read_bounded, read_json
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.process import is_alive, this_host
+from trainer.text import in_line
 
 CONFIG, RUN, HISTORY, RESULT, MODEL = "config.toml", "run.json", "history.jsonl", "result.json", "model.json"
 CHECKPOINTS, REPORT = "checkpoints", "report"

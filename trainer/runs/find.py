@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.checkpoint import MANIFEST, in_line
+from trainer.checkpoint import MANIFEST
 from trainer.errors import CheckpointError, InkwellError, UsageError
 from trainer.plugin import Plugin
 from trainer.registry import plugins
 from trainer.runs.files import CONFIG, RESULT, RunFiles, is_file, is_run
+from trainer.text import in_line
 
 
 def newest_done(root: Path) -> Path:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from trainer.errors import InkwellError, first_line
+from trainer.errors import InkwellError
+from trainer.text import first_line
 
 
 def whole_lines(content: bytes) -> list[bytes]:

@@ -14,13 +14,14 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import AfterValidator, Field
 
 from trainer import checkpoint
-from trainer.checkpoint import Checkpoint, conform, in_line
-from trainer.errors import CheckpointError, InkwellError, first_line
+from trainer.checkpoint import Checkpoint, conform
+from trainer.errors import CheckpointError, InkwellError
 from trainer.plugin import Plugin
 from trainer.run import Counters, Rewind, Run
 from trainer.runs.files import HISTORY
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.provenance import versions
+from trainer.text import first_line, in_line
 
 STOP_FILE, CTRL_C, TERMINATED = "stopped by the file STOP", "stopped by Ctrl-C", "stopped by SIGTERM"
 """Reasons to stop that come from outside: a run that is resumed does not remember them."""

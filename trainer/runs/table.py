@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.config.schema import parse_value
+from trainer.config.spec import parse_value
 from trainer.errors import InkwellError, UsageError, did_you_mean
 from trainer.files import flatten
 from trainer.runs.files import RunFiles

@@ -13,18 +13,21 @@ from pydantic import Field
 
 from trainer import checkpoint, startup
 from trainer.checkpoint import Checkpoints, conform
+from trainer.config.build import build_model, import_user_module
+from trainer.config.merge import resolve
 from trainer.config.optimizers import build_optimizer
-from trainer.config.schema import Config, ModelConfig, resolve
+from trainer.config.schema import Config, ModelConfig
+from trainer.data import load
 from trainer.data.imageset import ImageSet
 from trainer.data.sources.find import load_source
 from trainer.data.split import as_known, content_digest, split
-from trainer.errors import CheckpointError, DataError, UsageError, first_line
+from trainer.errors import CheckpointError, DataError, UsageError
 from trainer.registry import models
 from trainer.runs.files import MODEL, RunFiles, is_run
 from trainer.runs.find import find_checkpoint
 from trainer.runs.manifest import Saved, read_saved
 from trainer.runs.untrusted_keras import build_untrusted
-from trainer.session import build_model, import_user_module, load_data
+from trainer.text import first_line
 
 if TYPE_CHECKING:
     import keras
@@ -98,7 +101,7 @@ class Trained:
         if name is None and not self.from_config:
             raise DataError(f"the run of {self.path} does not say where its data come from; name data with --data")
         if name is None:
-            data = load_data(dataclasses.replace(own, folder=folder), self.config.training.seed)
+            data = load(own.name, folder, self.config.training.seed, own.test)
             if data.digest != self.data["digest"]:
                 raise DataError(
                     f"{data.name} is not what the model was trained on: its digest is {data.digest[:12]}…, that of the "

@@ -18,7 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.errors import CheckpointError, first_line
+from trainer.errors import CheckpointError
+from trainer.text import first_line
 
 if TYPE_CHECKING:
     import h5py

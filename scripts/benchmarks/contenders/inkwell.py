@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import models  # noqa: F401  (fills the table of models)
-import plugins  # noqa: F401  (fills the table of plugins)
 from trainer.config.schema import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from trainer.data.imageset import ImageSet
 from trainer.engine.durations import Durations
@@ -60,7 +58,7 @@ def configuration(job: Job, augmentation: str = "none", epochs: int = ENDLESS, *
         model=ModelConfig(name=job.model, args=job.args),
         data=DataConfig(batch_size=job.batch_size, augmentation=augmentation, **(data or {"name": job.images})),  # type: ignore[arg-type]
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, schedule="constant"),
-        training=TrainingConfig(epochs=epochs, strategy=job.extra.get("kernels", "auto")),
+        training=TrainingConfig(epochs=epochs, kernels=job.extra.get("kernels", "auto")),
         imports=tuple(job.imports),
     )
     config.plugins["early_stopping"]["patience"] = ENDLESS

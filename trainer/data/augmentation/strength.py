@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from trainer.config.types import Amount, BelowOne, Share
 from trainer.errors import UsageError, did_you_mean, explain, unknown
-
-Amount = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, strict=True)]
-BelowOne = Annotated[float, Field(ge=0, lt=1, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from trainer.console.tables import in_bytes
 from trainer.data.imageset import ImageSet
 from trainer.data.mapped import MappedImages
 from trainer.data.sources.arrayfile import ArrayFile, checksum
@@ -25,6 +24,7 @@ from trainer.data.sources.memory import fits
 from trainer.data.sources.reporting import StatusLine
 from trainer.errors import DataError
 from trainer.files import sync_folder, to_json, write_synced
+from trainer.text import in_bytes
 
 FORMAT = 2
 """Part of every key: to be raised when images come out of a decoder differently, or the files change."""

@@ -15,15 +15,6 @@ from trainer.registry import data_sources
 if TYPE_CHECKING:
     from trainer.data.imageset import Source
 
-data_sources.table(
-    {
-        "auto": ("trainer.data.sources.mnist:auto", "MNIST if it is there or can be downloaded, otherwise mnist5k"),
-        "mnist": ("trainer.data.sources.mnist:mnist", "MNIST: 60,000 and 10,000 handwritten digits, or an error"),
-        "mnist5k": ("trainer.data.sources.embedded:mnist5k", "5,000 MNIST images that need no download"),
-        "fashion_mnist": ("trainer.data.sources.mnist:fashion_mnist", "Fashion-MNIST: clothes in the form of MNIST"),
-    }
-)
-
 
 def load_source(name: str, folder: Path, whole: bool = True) -> Source:
     """Load what `--data` names: a registered source, else an existing path, else a TFDS set.

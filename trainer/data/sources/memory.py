@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer.console.tables import in_bytes
 from trainer.errors import DataError
+from trainer.text import in_bytes
 
 SHARE = 4
 """Images stay in memory if they take at most one part in so many of what is available: reading them, training on them

@@ -1,0 +1,116 @@
+"""Flags of the command line, made from the dataclasses of the configuration and never restated.
+
+A field whose type has a `Flag` is one, and its help is what `Attributes` says of the field, with its default. A section
+that has one takes a name with arguments, such as `--model lenet:dropout=0.2`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import typing
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, Literal
+
+from pydantic import BeforeValidator
+
+from trainer.config.merge import resolve
+from trainer.config.schema import Config, Flag
+from trainer.config.spec import parse_spec
+
+Group = argparse.ArgumentParser | argparse._ArgumentGroup
+
+LETTERS: Mapping[type, str] = {int: "N", float: "X", str: "TEXT", bool: ""}
+"""What stands for a value of a type in the help, where its field does not say it."""
+
+
+def add_flags(groups: Mapping[str, Group]) -> None:
+    """Add every flag of the configuration.
+
+    Args:
+        groups: By section of the configuration, what its flags are added to: a parser or a group of its arguments.
+    """
+    for section, group in groups.items():
+        schema = type(getattr(Config, section))
+        if flag := _flag(typing.get_type_hints(Config, include_extras=True)[section]):
+            _add(group, flag, section, str, _about(Config, section), getattr(Config, section).name)
+        for key, declared in typing.get_type_hints(schema, include_extras=True).items():
+            if flag := _flag(declared):
+                _add(group, flag, f"{section}.{key}", declared, _about(schema, key), getattr(schema, key))
+
+
+def _add(group: Group, flag: Flag, dest: str, declared: Any, about: str, default: Any) -> None:
+    said = (about if default is None or default is False else f"{about} (default: {default})").replace("%", "%%")
+    kind, choices = _reader(declared)
+    if kind is bool:
+        group.add_argument(flag.name, dest=dest, action="store_const", const=True, help=said)
+    else:
+        metavar = flag.metavar or choices or LETTERS[kind]
+        group.add_argument(flag.name, dest=dest, type=kind, metavar=metavar, help=said)
+
+
+def _flag(declared: Any) -> Flag | None:
+    """Return the flag that is part of a type, if there is one."""
+    return next((extra for extra in getattr(declared, "__metadata__", ()) if isinstance(extra, Flag)), None)
+
+
+def _reader(declared: Any) -> tuple[type, str]:
+    """Return the type that reads a flag's text, and the choices if there are some; ranges are checked later."""
+    if isinstance(declared, type):
+        return declared, ""
+    if typing.get_origin(declared) is Literal:
+        return str, "|".join(typing.get_args(declared))
+    if any(isinstance(extra, BeforeValidator) for extra in getattr(declared, "__metadata__", ())):
+        return str, ""  # it reads texts itself
+    return _reader(next(one for one in typing.get_args(declared) if one is not NoneType))
+
+
+def _about(schema: type, name: str) -> str:
+    """Return the first sentence that `Attributes` says of a field, as help begins: in lower case, without a stop."""
+    attributes = (inspect.getdoc(schema) or "").partition("Attributes:")[2]
+    found = re.search(rf"^    {name}: (.+(?:\n     .+)*)", attributes, re.MULTILINE)
+    sentence = re.split(r"\.(?: |$)", " ".join(found[1].split()))[0] if found else ""
+    return sentence[:1].lower() + sentence[1:]
+
+
+def with_names(config: Config, args: argparse.Namespace) -> Config:
+    """Return `config` with the names that flags give its sections; arguments of another name are dropped.
+
+    Raises:
+        UsageError: If a name with arguments cannot be read.
+    """
+    layer = {}
+    for section, (name, _) in _specs(args).items():
+        before = getattr(config, section)
+        layer[section] = {"name": name, "args": before.args if name == before.name else {}}
+    return resolve([config.to_dict(), layer])
+
+
+def given(config: Config, args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the flags say as nested values, to be the last layer over `config`.
+
+    Args:
+        config: What is configured without them, but with their names; its arguments stay where a flag gives no others.
+        args: What a parser with these flags made of the command line.
+
+    Raises:
+        UsageError: If a name with arguments cannot be read.
+    """
+    layer: dict[str, Any] = {}
+    for dest, value in vars(args).items():
+        section, dot, key = dest.partition(".")
+        if dot and value is not None:
+            layer.setdefault(section, {})[key] = value
+    for section, (name, arguments) in _specs(args).items():
+        layer[section] = {"name": name, "args": {**getattr(config, section).args, **arguments}}
+    return layer
+
+
+def _specs(args: argparse.Namespace) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return names and arguments by section, for the sections that a flag names."""
+    named = [
+        section for section, declared in typing.get_type_hints(Config, include_extras=True).items() if _flag(declared)
+    ]
+    return {section: parse_spec(spec) for section in named if (spec := getattr(args, section)) is not None}

@@ -1,0 +1,151 @@
+"""One configuration from several places: later ones win.
+
+These are the defaults, then a recipe and a file, then overrides (`--set`), then flags. Types and ranges are checked by
+pydantic, which reports every problem as data, so that each can be said in one line with a suggestion.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from trainer.config.schema import EITHER, Config
+from trainer.config.spec import parse_value
+from trainer.errors import UsageError, did_you_mean, explain
+
+REPLACED = ("args", "augmentation_args", "plugins")
+"""Tables with keys of their own, which replace those of a layer before them as a whole."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the content of a TOML file.
+
+    Raises:
+        UsageError: If the file cannot be read or is no TOML; the message names the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+
+
+def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
+    """Return the configuration that results from `layers` of nested values, later ones winning.
+
+    Args:
+        layers: Nested mappings as in `config.toml`; those of `REPLACED` are not merged but replaced.
+        origin: Where the values come from, for messages.
+
+    Raises:
+        UsageError: If a key is unknown (with a suggestion), a value has the wrong type or range, or a layer names two
+            keys of which one replaces the other.
+    """
+    prefix = f"{origin}: " if origin else ""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for section, keys in EITHER.items():
+            _choose(merged.get(section), layer.get(section), section, keys, prefix)
+        _merge(merged, layer)
+    try:
+        return TypeAdapter(Config).validate_python(merged)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = [str(key) for key in problem["loc"]]
+        if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            raise UsageError(prefix + _unknown_key(where)) from None
+        raise UsageError(f"{prefix}{'.'.join(where)} = {problem['input']!r}: {explain(problem)}") from None
+
+
+def _choose(before: Any, layer: Any, section: str, keys: tuple[str, str], prefix: str) -> None:
+    """Take out of `before` the keys that those of `layer` replace.
+
+    Raises:
+        UsageError: If `layer` names both.
+    """
+    if not isinstance(layer, Mapping):
+        return  # nothing, or what is no table, which is said later
+    named = [key for key in keys if layer.get(key) is not None]
+    if len(named) > 1:
+        both = " and ".join(f"{section}.{key}" for key in named)
+        raise UsageError(f"{prefix}{both} are both given, and one replaces the other; leave one out")
+    if named and isinstance(before, dict):
+        for key in keys:
+            before.pop(key, None)
+
+
+def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict) and key not in REPLACED:
+            _merge(into[key], value)
+        else:
+            into[key] = {**value} if isinstance(value, Mapping) else value
+
+
+def _unknown_key(keys: list[str]) -> str:
+    section: Any = Config()
+    for key in keys[:-1]:
+        section = getattr(section, key)
+    known = [f.name for f in dataclasses.fields(section)]
+    where = ".".join(keys)
+    elsewhere = [key for key in _dotted_keys() if key.endswith(f".{keys[-1]}")]
+    near = f"; did you mean {elsewhere[0]!r}?" if elsewhere else did_you_mean(keys[-1], known)
+    return f"unknown key {where!r}{near} (known: {', '.join(known)})"
+
+
+def _dotted_keys() -> list[str]:
+    sections = {f.name: getattr(Config(), f.name) for f in dataclasses.fields(Config)}
+    tables = {name: section for name, section in sections.items() if dataclasses.is_dataclass(section)}
+    return [f"{name}.{key.name}" for name, section in tables.items() for key in dataclasses.fields(section)]
+
+
+def override(config: Config, assignments: Iterable[str]) -> Config:
+    """Return `config` with `--set` assignments applied, such as `optimizer.learning_rate=0.01`.
+
+    Of several assignments of one key the last counts.
+
+    Raises:
+        UsageError: If an assignment has no `=`, its key is unknown, its value does not fit, or another one contradicts
+            it.
+    """
+    tree = config.to_dict()
+    choices: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals or not path:
+            raise UsageError(f"--set {assignment}: write key=value, such as --set training.epochs=3")
+        *parents, key = path.strip().split(".")
+        if len(parents) == 1 and key in EITHER.get(parents[0], ()):
+            choices.setdefault(parents[0], {})[key] = parse_value(text)
+        else:
+            _table(tree, parents, assignment)[key] = parse_value(text)
+    return resolve([tree, choices], "--set")
+
+
+def _table(tree: dict[str, Any], parents: list[str], assignment: str) -> dict[str, Any]:
+    """Return the table of `tree` in which an assignment puts its value.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    section = tree
+    for depth, parent in enumerate(parents):
+        if depth and _is_open(parents[:depth]):
+            section.setdefault(parent, {})
+        if parent not in section:
+            raise UsageError(f"--set {assignment}: unknown key {parent!r}{did_you_mean(parent, section)}")
+        if not isinstance(section[parent], dict):
+            raise UsageError(f"--set {assignment}: {'.'.join(parents[: depth + 1])} is a value and has no keys")
+        section = section[parent]
+    return section
+
+
+def _is_open(path: list[str]) -> bool:
+    """Return whether keys below `path` are free: the arguments of things that are found by name."""
+    return path[0] == "plugins" or path[-1] in REPLACED
