@@ -30,21 +30,30 @@ class NormStatistics(Plugin):
         self.images = images
         self._statistics: BatchStatistics | None = None
 
-    def on_fit_start(self, run: Run) -> None:
-        """Compile the measurement.
+    def check(self, run: Run) -> None:
+        """Look for something to measure.
 
         Raises:
             UsageError: If the training data are a stream, there are no validation data, or the model has no batch
                 normalisation.
         """
+        from trainer.kernels.batch_statistics import measured_layers
+
+        if run.training_data is None:
+            raise UsageError("norm_statistics cannot measure images of a stream; give an ImageSet, or leave it out")
+        if not run.validation_steps:
+            raise UsageError("norm_statistics measures before every validation; give validation data, or leave it out")
+        assert run.model is not None
+        if not measured_layers(run.model):
+            raise UsageError(f"{run.model.name!r} has no batch normalisation to measure; leave out norm_statistics")
+
+    def on_fit_start(self, run: Run) -> None:
+        """Compile the measurement."""
         from trainer.data.pipeline import EvaluationArray
         from trainer.kernels.batch_statistics import BatchStatistics
 
-        if run.training_data is None:
-            raise UsageError("the training data are a stream, of which no images can be measured; give an ImageSet")
-        if not run.validation_steps:
-            raise UsageError("the statistics are measured before every validation; give validation data")
         assert run.model is not None
+        assert run.training_data is not None
         self._statistics = BatchStatistics(run.model, EvaluationArray(run.training_data.evenly(self.images)))
 
     def on_validation_start(self, run: Run) -> None:

@@ -56,10 +56,17 @@ class Recovery(Plugin):
         self.losses: list[float] = []  # the latest, oldest first
         self.first_loss: float | None = None
 
-    def on_fit_start(self, run: Run) -> None:
-        """Ask for a first checkpoint to go back to."""
+    def check(self, run: Run) -> None:
+        """Look for a place for checkpoints.
+
+        Raises:
+            UsageError: If the run has no directory.
+        """
         if run.directory is None:
             raise UsageError("recovery goes back to checkpoints, which need a run directory; give run_dir")
+
+    def on_fit_start(self, run: Run) -> None:
+        """Ask for a first checkpoint to go back to."""
         if run.step == 0:
             run.save("last")
 

@@ -60,7 +60,6 @@ def parser() -> Parser:
     run.add_argument("--resume", nargs="?", const="", metavar="RUN_DIR", help=resume)
     run.add_argument("--resume-anyway", action="store_true", help="resume though configuration or data differ")
     run.add_argument("--dry-run", action="store_true", help="check everything and print the plan, but do not train")
-    run.add_argument("--profile", action="store_true", help="trace a few steps with TensorFlow's profiler")
     run.add_argument("--plugin", action="append", default=[], metavar=SPEC, help="add a plugin, or set its arguments")
     run.add_argument("--no-plugin", action="append", default=[], metavar="NAME", help="leave out a plugin")
     run.add_argument("--register", metavar="NAME", help="register the model in MLflow, as a new version of this name")

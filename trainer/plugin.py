@@ -94,6 +94,13 @@ class Plugin:
         if "name" not in vars(cls):
             cls.name = snake_case(cls.__name__)
 
+    def check(self, run: Run) -> None:
+        """Refuse a run that the plugin cannot work with; called before step 0, when nothing is written yet.
+
+        Raises:
+            UsageError: With the reason and what to do.
+        """
+
     def on_fit_start(self, run: Run) -> None:
         """Called once per `fit`, before the first step; the run directory and its configuration exist."""
 

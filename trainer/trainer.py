@@ -41,7 +41,7 @@ from trainer.result import Result, Scores
 from trainer.run import Run, Status
 from trainer.runs import manifest
 from trainer.runs.directory import default_name
-from trainer.runs.manifest import Saved
+from trainer.runs.manifest import Manifest, Saved
 from trainer.runs.recorder import Recorder
 from trainer.runs.result import make_result
 from trainer.runs.untrusted_keras import config_json
@@ -258,6 +258,8 @@ class Trainer:
         optimizer = self.optimizer or build_optimizer(OptimizerConfig(), steps)
         preflight.check_optimizer(optimizer)
         run = Run(
+            name=self.run_dir.name if self.run_dir is not None else "",
+            directory=self.run_dir.absolute() if self.run_dir is not None else None,
             seed=self.seed,
             config=self.config,
             model=self.model,
@@ -349,6 +351,7 @@ class Trainer:
                 saved = loop.recorder.newest()
                 manifest.check(loop.run, saved.manifest, anyway)
                 checkpoint.check_fits(saved.checkpoint, loop.variables)
+            loop.hooks.check()
             preflight.check_first_loss(self.task, self.model, loop.course)
             preflight.check_schedule(loop.run, loop.rate)
             space = preflight.check_space(self.run_dir, loop.variables, loop.hooks.plugins)
@@ -363,6 +366,7 @@ class Trainer:
             loop.recorder.open(resumed=saved is not None)
             if saved is not None:
                 loop.take_up(saved, loop.recorder.done)
+                _say_rates(run, saved.manifest)
                 self.ledger.started -= run.seconds  # the wall time of a run includes its earlier processes' training
                 self.ledger.seconds["earlier"] = run.seconds
             loop.recorder.start(self.config_text, "" if self.config else config_json(self.model))
@@ -434,6 +438,16 @@ class Trainer:
         self.ledger.rest("other")
         spent = {"wall_seconds": self.ledger.wall(), "time": self.ledger.rounded()}
         return Result({**result, **spent, "bottleneck": bottleneck(self.ledger.seconds)})
+
+
+def _say_rates(run: Run, before: Manifest) -> None:
+    """Warn of a learning rate that jumps because the schedule of a longer or shorter run is another curve."""
+    old, new = before.learning_rate, run.learning_rate
+    if old is not None and run.steps != before.steps and abs(new - old) > 0.01 * max(new, old):
+        run.warn(
+            f"the learning rate goes from {old:.3g} to {new:.3g} at step {run.step:,}, since the run has {run.steps:,} "
+            f"steps now instead of {before.steps:,}; optimizer.schedule_steps={before.steps} keeps the old curve"
+        )
 
 
 def _run_dir(given: Path | str | None, model: str) -> Path | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plugins.report.tables import read_table
+from plugins.report.pictures.tables import read_table
 from trainer.evaluation.assessment import hardest
 from trainer.evaluation.robustness.measure import summary
 from trainer.files import read_json

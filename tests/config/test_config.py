@@ -66,11 +66,11 @@ def test_every_flag_of_the_schema_has_a_help_text():
 
 
 def test_flags_win_over_set_over_the_file_over_the_defaults(configure):
-    file = "[training]\nepochs = 2\nseed = 2\nnorm_images = 2\n"
+    file = "[training]\nepochs = 2\nseed = 2\nlog_every_steps = 2\n"
     training = configure(
         *("--set", "training.epochs=3", "--set", "training.seed=3", "--epochs", "4"), file=file
     ).training
-    assert (training.epochs, training.seed, training.norm_images) == (4, 3, 2)
+    assert (training.epochs, training.seed, training.log_every_steps) == (4, 3, 2)
     assert (training.dtype, training.max_time) == ("float32", None)
 
 

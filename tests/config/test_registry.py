@@ -124,7 +124,7 @@ def test_our_own_names_are_known_without_an_import_and_come_first():
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         "lenet own",
-        "checkpoint recovery",
+        "checkpoint report",
         "auto fashion_mnist",
         "classification members",
     ]

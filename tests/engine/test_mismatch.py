@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from conftest import SILENT, Done, make_images, run_script
 
-import plugins  # noqa: F401  (fills the table of plugins)
 from trainer.errors import CheckpointError
 from trainer.plugin import Plugin
 from trainer.registry import plugins as registry

@@ -11,7 +11,7 @@ from conftest import SILENT, Script, make_images, small_net
 
 from plugins.norm_statistics import NormStatistics
 from trainer.data.pipeline import EvaluationArray, TrainingStream
-from trainer.errors import PluginError
+from trainer.errors import UsageError
 from trainer.kernels.batch_statistics import BatchStatistics
 from trainer.plugin import Plugin
 from trainer.registry import models as registry
@@ -63,33 +63,23 @@ def test_what_is_tested_has_the_statistics_of_its_own_weights(keras: ModuleType,
         np.testing.assert_array_equal(layer.moving_variance, variance)
 
 
-class Steps(Plugin):
-    """Keeps the step in progress; stands for a training that must not have begun."""
-
-    def __init__(self) -> None:
-        self.epochs = 0
-
-    def on_epoch_start(self, run: Run) -> None:
-        self.epochs += 1
-
-
-def test_what_cannot_be_measured_is_told_before_step_0(keras: ModuleType) -> None:
+def test_what_cannot_be_measured_is_told_before_anything_is_written(keras: ModuleType, tmp_path: Path) -> None:
     import tensorflow as tf
 
-    data, steps = make_images(40), Steps()
-    trainer = Trainer(small_net(keras), plugins=[steps, NormStatistics()])
-    with pytest.raises(PluginError, match=r"'norm_statistics' failed in on_fit_start: .*; give validation data$"):
+    data = make_images(40)
+    trainer = Trainer(small_net(keras), plugins=[NormStatistics()], run_dir=tmp_path / "run")
+    with pytest.raises(UsageError, match=r"^norm_statistics measures before every validation; give validation data"):
         trainer.fit(data)
     stream = tf.data.Dataset.from_tensor_slices((data.images.astype("float32") / 255, data.labels)).batch(8)
-    with pytest.raises(PluginError, match="the training data are a stream, of which no images can be measured; give"):
+    with pytest.raises(UsageError, match=r"^norm_statistics cannot measure images of a stream; give an ImageSet"):
         trainer.fit(TrainingStream(stream), validation_data=data)
-    assert steps.epochs == 0
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_without_batch_normalisation_is_told_in_a_line(script: Script, tiny: Path) -> None:
+def test_a_model_without_batch_normalisation_is_told_in_a_line(script: Script, tiny: Path, tmp_path: Path) -> None:
     done = script("fit.py", "--data", tiny, "--plugin", "norm_statistics:images=50", "--run-dir", "x", *SILENT)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
-        1,
-        "fit.py: error: plugin 'norm_statistics' failed in on_fit_start: 'lenet' has no batch normalisation whose "
-        "statistics could be measured; leave out the plugin norm_statistics",
+        2,
+        "fit.py: error: 'lenet' has no batch normalisation to measure; leave out norm_statistics",
     )
+    assert not (tmp_path / "x").exists()

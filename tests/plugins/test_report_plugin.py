@@ -24,8 +24,8 @@ from plugins.report.pictures.curves import best_point, draw_curves
 from plugins.report.pictures.errors import draw_errors, error_rows
 from plugins.report.pictures.reliability import draw_reliability
 from plugins.report.pictures.robustness import draw_corruptions, draw_variations
+from plugins.report.pictures.tables import read_table, write_table
 from plugins.report.plugin import Report
-from plugins.report.tables import read_table, write_table
 from trainer.evaluation.calibration import reliability
 from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.robustness.corruptions import CORRUPTIONS

@@ -53,7 +53,7 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opt
     cls = getattr(keras.optimizers, CLASSES[config.name])
     _check_arguments(config, [name for name in inspect.signature(cls).parameters if name not in RESERVED])
     try:
-        return cls(schedule(config, steps), **config.args)
+        return cls(schedule(config, config.schedule_steps or steps), **config.args)
     except (TypeError, ValueError) as error:
         raise UsageError(f"optimizer {config.name!r}: {first_line(error)}") from error
 

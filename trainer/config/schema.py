@@ -94,6 +94,7 @@ class OptimizerConfig:
         learning_rate: Peak learning rate.
         schedule: Learning rate schedule. `cosine` is a linear warm-up followed by half a cosine down to 0.
         warm_up: Share of the steps in which `cosine` rises to the peak.
+        schedule_steps: Steps over which the schedule runs, when that is not the whole run.
         clip_norm: Largest global norm of the gradients; none by default.
     """
 
@@ -102,6 +103,7 @@ class OptimizerConfig:
     learning_rate: Annotated[Positive, Flag("--lr")] = 2e-3
     schedule: Annotated[Literal["cosine", "constant"], Flag("--schedule")] = "cosine"
     warm_up: BelowOne = 0.05
+    schedule_steps: Count | None = None
     clip_norm: Positive | None = None
 
 

@@ -30,6 +30,15 @@ class Hooks:
         self.run, self.ledger = run, ledger
         self._set_aside: set[str] = set()
 
+    def check(self) -> None:
+        """Let each plugin refuse the run, in order.
+
+        Raises:
+            UsageError: If one does.
+        """
+        for plugin in self.plugins:
+            plugin.check(self.run)
+
     def call(self, hook: Hook, plugins: Sequence[Plugin] | None = None) -> None:
         """Call a hook (`Plugin.on_epoch_end`) of all plugins, or of some, in order.
 

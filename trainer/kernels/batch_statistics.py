@@ -18,12 +18,17 @@ import tensorflow as tf
 from keras import layers, ops
 
 from trainer.data.pipeline import EvaluationPipeline
-from trainer.errors import UsageError
 from trainer.kernels.keras_private import all_layers
 from trainer.kernels.substitution import substituted
 
 Found = dict[keras.layers.Layer, list[tuple[tf.Tensor, tf.Tensor]]]
 """Mean and variance of the inputs of each layer, call by call, each float32 `[C]`."""
+
+
+def measured_layers(model: keras.Model) -> list[layers.BatchNormalization]:
+    """Return the batch normalisations of a model whose statistics change in training."""
+    found = (layer for layer in all_layers(model) if isinstance(layer, layers.BatchNormalization))
+    return [layer for layer in found if layer.trainable]
 
 
 class BatchStatistics:
@@ -32,20 +37,10 @@ class BatchStatistics:
     Args:
         model: A built model.
         images: Images as they are evaluated: scaled, not augmented.
-
-    Raises:
-        UsageError: If the model has no batch normalisation that is trained.
     """
 
     def __init__(self, model: keras.Model, images: EvaluationPipeline) -> None:
-        self.layers = [
-            layer for layer in all_layers(model) if isinstance(layer, layers.BatchNormalization) and layer.trainable
-        ]
-        if not self.layers:
-            raise UsageError(
-                f"{model.name!r} has no batch normalisation whose statistics could be measured; leave out the plugin "
-                "norm_statistics"
-            )
+        self.layers = measured_layers(model)
         self.model, self.images = model, images
         self._next = tf.function(self._of_next, autograph=False)
 

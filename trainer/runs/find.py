@@ -76,7 +76,10 @@ def _changed(path: Path) -> float:
     return path.stat().st_mtime
 
 
-FREE = ("training.epochs", "training.steps", "training.max_time", "data.folder", "imports")
+FREE = (
+    *("training.epochs", "training.steps", "training.max_time", "optimizer.schedule_steps"),
+    *("data.folder", "imports"),
+)
 """Keys of the configuration that may change when a run is resumed: how long, from where, and what is imported."""
 
 

@@ -61,7 +61,9 @@ class Manifest:
         counters: How far the run had come.
         stop_reason: Reason for the end of training; empty if it was not over.
         seed: Seed of data order and augmentation.
+        steps: Planned optimizer steps over the whole run.
         steps_per_epoch: Optimizer steps in one epoch.
+        learning_rate: Learning rate of the next step; None for what was not trained here, such as an ensemble.
         history: Lines of `history.jsonl`.
         logs: Numbers of the latest epoch and validation.
         plugins: State of each plugin, by name.
@@ -73,7 +75,9 @@ class Manifest:
     counters: Counters
     stop_reason: str
     seed: Whole
+    steps: Tally
     steps_per_epoch: Annotated[Tally, Field(ge=1)]
+    learning_rate: Logged
     history: Tally
     logs: dict[str, Logged]
     plugins: dict[str, Any]
@@ -94,7 +98,9 @@ class Manifest:
             counters=Counters(**{name: getattr(run, name) for name in COUNTERS}),
             stop_reason="" if run.status != "running" or outside else run.stop_reason,
             seed=run.seed,
+            steps=run.steps,
             steps_per_epoch=run.steps_per_epoch,
+            learning_rate=run.learning_rate if run.optimizer is not None else None,
             history=len(run.history),
             logs=dict(run.logs),
             plugins=dict(states),

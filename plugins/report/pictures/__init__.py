@@ -4,4 +4,5 @@ evaluation.py   everything about the model on one set of images
 curves.py, confusion.py, reliability.py, errors.py, robustness.py
                 one kind of picture each
 style.py        what they share
+tables.py       tables as CSV
 """

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.report.pictures.style import BLUE, DPI, GREEN, INK, MUTED, ORANGE, heading, save, shortened, style
-from plugins.report.tables import write_table
+from plugins.report.pictures.tables import write_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+NO_PANEL = ("kind", "epoch", "step", "time", "seconds", "images_per_second")
+"""What a line of the history says besides numbers to draw."""
 
 History = Sequence[Mapping[str, Any]]
 
@@ -30,7 +33,7 @@ def write_curves(folder: Path, history: History, steps_per_epoch: int, title: st
 
 
 def draw_curves(history: History, steps_per_epoch: int = 0, title: str = "") -> Figure:
-    """Return a figure with one panel for each of loss, accuracy and learning rate that was logged.
+    """Return a figure with one panel per number that was logged: the loss first, the learning rate last.
 
     Args:
         history: The lines of `history.jsonl`, at least one.
@@ -39,8 +42,7 @@ def draw_curves(history: History, steps_per_epoch: int = 0, title: str = "") -> 
     """
     from matplotlib.figure import Figure
 
-    logged = {name.removeprefix("val_") for line in history for name in line}
-    panels = [name for name in ("loss", "accuracy", "learning_rate") if name in logged]
+    panels = panels_of(history)
     heights = [1.1 if name == "learning_rate" else 2.4 for name in panels]
     figure = Figure(figsize=(8.2, 1.4 + sum(heights)), dpi=DPI, layout="constrained")
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
@@ -54,6 +56,14 @@ def draw_curves(history: History, steps_per_epoch: int = 0, title: str = "") -> 
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize=9.5)
     return figure
+
+
+def panels_of(history: History) -> list[str]:
+    """Return the numbers that get a panel: of each epoch or validation, and the learning rate."""
+    lines = [line for line in history if line.get("kind") in ("epoch", "validation")]
+    logged = dict.fromkeys(name.removeprefix("val_") for line in lines for name in line if name not in NO_PANEL)
+    order = {"loss": 0, "accuracy": 1, "learning_rate": 3}
+    return sorted(logged, key=lambda name: order.get(name, 2))
 
 
 def draw_panel(axis: Axes, name: str, history: History, steps_per_epoch: int, best: tuple[float, float] | None) -> None:

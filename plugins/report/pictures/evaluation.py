@@ -13,7 +13,7 @@ from plugins.report.pictures.errors import MOST, draw_errors, error_rows
 from plugins.report.pictures.reliability import draw_reliability
 from plugins.report.pictures.robustness import draw_corruptions, draw_variations
 from plugins.report.pictures.style import save
-from plugins.report.tables import write_table
+from plugins.report.pictures.tables import write_table
 from trainer.evaluation.assessment import assess
 from trainer.evaluation.calibration import reliability
 from trainer.evaluation.predictions import Predictions
