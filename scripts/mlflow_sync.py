@@ -1,4 +1,4 @@
-"""Send to MLflow what it has not of runs that are over: `python scripts/mlflow_sync.py runs/NAME`."""
+"""Upload whatever MLflow is missing from finished runs: `python scripts/mlflow_sync.py runs/NAME`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ except ImportError:
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Send to MLflow what it has not of runs that are over; what it has is not sent again.")
+    p = Parser(description="Upload whatever MLflow is missing from finished runs; nothing is sent twice.")
     p.add_argument("run", nargs="*", type=Path, help="run directories (all that use MLflow and are not wholly in it)")
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
     p.add_argument("--uri", metavar="URI", help="tracking URI (where the runs were to be mirrored)")
