@@ -1,4 +1,4 @@
-"""Measure Inkwell, and what it is measured against: `python scripts/bench.py speed --data mnist`."""
+"""Measure Inkwell beside Keras and PyTorch: `python scripts/bench.py speed --data mnist`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page to draw digits on, read as they are drawn: `python scripts/draw.py`."""
+"""Serve a page to draw digits on, read as they are drawn: `python scripts/draw.py`."""
 
 from __future__ import annotations
 

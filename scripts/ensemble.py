@@ -1,4 +1,4 @@
-"""Make one model of several trained ones: `python scripts/ensemble.py runs/a runs/b --run-dir runs/ab`."""
+"""Combine trained models into one: `python scripts/ensemble.py runs/a runs/b --run-dir runs/ab`."""
 
 from __future__ import annotations
 

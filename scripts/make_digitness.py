@@ -1,4 +1,4 @@
-"""Train the digitness network again: `INKWELL_MNIST=DIR python scripts/make_digitness.py` (a few minutes).
+"""Train the digitness network again: `python scripts/make_digitness.py`, a few minutes.
 
 Digits are those of MNIST's training images with pens of all widths, and drawn ones. What is no digit: letters, but for
 those that look like digits, in other fonts than the tests take, bent and written with other pens; scribbles; blots; two
@@ -7,10 +7,6 @@ what right ones leave are digits.
 """
 
 from __future__ import annotations
-
-import os
-import sys
-from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
@@ -21,6 +17,7 @@ from models.recognizer.find.touching import parts_between
 from models.recognizer.judge.digitness import WEIGHTS
 from scripts.synthetic.handwriting import LETTERS, SIDE, cut, drawn, enlarged, letter, overlap, scribble, touching
 from trainer import startup
+from trainer.console.cli import Parser, run_script
 from trainer.data import load
 
 FONTS = (
@@ -155,10 +152,20 @@ def learnt(images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     return {name: array.astype(np.float16) for name, array in zip(names, weights, strict=True)}
 
 
-def main() -> None:
-    """Make the weights."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
-    digits = np.asarray(load(os.environ["INKWELL_MNIST"], Path("data")).train.images)[..., 0]
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    p = Parser(description="Train the network that tells digits from the rest again; takes a few minutes.")
+    p.add_argument("count", nargs="?", type=int, default=9000, metavar="N", help="images per kind (default: 9000)")
+    p.add_argument("--data", default="mnist", metavar="NAME|PATH", help="where digits come from (default: mnist)")
+    p.add_argument("--data-dir", default="data", metavar="DIR", help="folder of downloaded data (default: data)")
+    return p
+
+
+def main() -> int:
+    """Make the weights; return the exit status."""
+    args = parser().parse()
+    count = args.count
+    digits = np.asarray(load(args.data, args.data_dir).train.images)[..., 0]
     random = np.random.default_rng(0)
     ones = [a_digit(k, digits, random) for k in range(count)]
     others = [no_digit(k, digits, random) for k in range(count)]
@@ -169,7 +176,8 @@ def main() -> None:
         others += cut_badly
     labels = np.repeat([1.0, 0.0], [len(ones), len(others)])
     np.savez_compressed(WEIGHTS, allow_pickle=False, **learnt(np.stack(ones + others), labels))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,4 +1,4 @@
-"""Make the report of a run again: `python scripts/report.py runs/NAME`."""
+"""Rewrite the report of a run: `python scripts/report.py runs/NAME`."""
 
 from __future__ import annotations
 
