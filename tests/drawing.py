@@ -101,7 +101,7 @@ class Server:
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Return status and JSON of an answer; an answer in other words than one line of JSON is an error."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
@@ -117,7 +117,7 @@ class Server:
     def stop(self) -> int:
         """Press Ctrl-C; return the exit status."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=300)
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def serving(folder: Path, *arguments: str | Path) -> Iterator[Server]:
             yield Server(process, int(found[1]), Path(log.name))
         finally:
             process.kill()
-            process.communicate(timeout=10)
+            process.communicate(timeout=300)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """Kill a server and the workers that it started: a session of its own."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
-    process.wait(timeout=60)
+    process.wait(timeout=300)
 
 
 def answers(port: int) -> bool:

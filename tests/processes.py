@@ -93,7 +93,7 @@ class Origin:
 
     def close(self) -> None:
         self._socket.close()
-        self._process.wait(timeout=60)
+        self._process.wait(timeout=300)
 
 
 @cache

@@ -211,7 +211,7 @@ def test_what_a_killed_run_left_of_another_set_is_removed(pictures: Path, tmp_pa
 def test_two_runs_at_once_share_one_cache(pictures: Path, tmp_path: Path) -> None:
     program = NO_MEMORY + "import sys; print(load(sys.argv[1], sys.argv[2]).digest)"
     runs = [run_python(program, pictures, tmp_path / "data") for _ in range(3)]
-    said = [run.communicate(timeout=60) for run in runs]
+    said = [run.communicate(timeout=300) for run in runs]
     assert {run.returncode for run in runs} == {0}, said
     assert {out.strip() for out, _ in said} == {load(str(pictures), tmp_path / "data").digest}
     assert len(places(tmp_path)) == 1
@@ -333,7 +333,7 @@ print(data.train.images.nbytes / 1e6, anonymous() - before)
 """
     )
     process = run_python(program, tmp_path)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     size, grown = map(float, out.split())
     assert size > 300

@@ -157,7 +157,7 @@ def test_wrong_usage_is_told_before_tensorflow_is_imported(tmp_path):
         (["--format", "mlflow", "new", "--run", "there"], "there is neither a run directory nor a checkpoint"),
         (["new"], "--format"),
     ):
-        done = run_script(tmp_path, "export.py", *arguments, timeout=20)
+        done = run_script(tmp_path, "export.py", *arguments, timeout=300)
         assert (done.returncode, done.stdout) == (2, "")
         assert text in done.stderr
         assert len(done.stderr.splitlines()) == 1

@@ -326,7 +326,7 @@ def test_predict_takes_folders_and_standard_input_and_goes_on_after_bad_files(wo
     (workshop / "bad.png").write_bytes(b"nothing")
     command = [sys.executable, str(ROOT / "scripts" / "predict.py"), "scans", "bad.png", "-", "--format", "csv"]
     sent = encoded(Image.fromarray(digits[0][200]), "PNG")
-    done = subprocess.run(command, cwd=workshop, input=sent, capture_output=True, timeout=120)
+    done = subprocess.run(command, cwd=workshop, input=sent, capture_output=True, timeout=300)
     assert done.returncode == 1
     assert done.stderr.decode() == "predict.py: bad.png: not a PNG, JPEG, BMP, GIF or WEBP image\n"
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))

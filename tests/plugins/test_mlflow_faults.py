@@ -193,7 +193,7 @@ def test_a_server_that_is_killed_and_comes_back_has_everything_when_the_run_ends
                 assert_complete(mirrored(uri, tmp_path / "run"), tmp_path / "run")
         finally:
             fit.kill()
-            fit.wait(timeout=10)
+            fit.wait(timeout=300)
 
 
 def has_points(run_dir: Path) -> bool:

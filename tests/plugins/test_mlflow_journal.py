@@ -275,7 +275,7 @@ def test_a_run_is_current_until_a_file_changes(tmp_path):
 def git(folder: Path, *arguments: str) -> str:
     identity = ("-c", "user.name=a", "-c", "user.email=a@b")
     command = ["git", *identity, *arguments]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=300).stdout.strip()
 
 
 def test_the_commit_is_read_as_git_says_it(tmp_path):
@@ -302,5 +302,5 @@ def test_the_command_line_is_kept_without_passwords(monkeypatch):
 
 def test_to_resolve_the_plugin_loads_neither_mlflow_nor_tensorflow():
     script = "import sys, plugins.mlflow.plugin; print({'mlflow', 'tensorflow', 'keras'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert (done.stdout, done.stderr) == ("set()\n", "")

@@ -170,7 +170,7 @@ def test_the_champion_is_loaded_without_inkwell(trained, store, registered, tmp_
     paths = [str(tmp_path / name) for name in ("images.npy", "probabilities.npy")]
     command = [sys.executable, "-I", "-c", WITHOUT_INKWELL, f"models:/{NAME}@champion", *paths]
     env = {**os.environ, "MLFLOW_TRACKING_URI": store.uri}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     probabilities = np.load(paths[1])
     assert (probabilities.dtype, probabilities.shape) == (np.float32, (min(1000, len(trained.images)), 10))
@@ -202,7 +202,7 @@ class Served:
             return False
 
     def classify(self, images: Any) -> requests.Response:
-        return self.session.post(f"{self.address}/invocations", json={"inputs": images}, timeout=60)
+        return self.session.post(f"{self.address}/invocations", json={"inputs": images}, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def served(trained: SimpleNamespace, store: Store, registered: object) -> Iterat
     served = Served(port)
     try:
         with served.session:
-            until(lambda: process.poll() is not None or served.is_up(), 90)
+            until(lambda: process.poll() is not None or served.is_up(), 300)
             assert process.poll() is None, (trained.folder / "serve.log").read_text()
             yield served
     finally:
@@ -281,7 +281,7 @@ class WithoutLoggedModels(BaseHTTPRequestHandler):
         with requests.Session() as session:
             session.trust_env = False
             url = f"http://127.0.0.1:{self.behind}{self.path}"
-            answer = session.request(self.command, url, data=body, headers=headers, timeout=30)
+            answer = session.request(self.command, url, data=body, headers=headers, timeout=300)
         self._answer(answer.status_code, answer.content)
 
     do_GET = do_PUT = do_PATCH = do_POST  # noqa: N815  (names that http.server looks for)

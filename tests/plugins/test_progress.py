@@ -38,7 +38,7 @@ def show(mode: str, stderr=subprocess.PIPE, **environment: str) -> str:
     code = SHOW.replace("MODE", repr(mode))
     env = {k: v for k, v in os.environ.items() if k not in ("CI", "FORCE_COLOR", "NO_COLOR")}
     env |= {"TERM": "xterm-256color", "COLUMNS": "120", **environment}
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=stderr, env=env, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=stderr, env=env, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout == b""
     return done.stderr.decode() if done.stderr else ""

@@ -274,7 +274,7 @@ def test_pictures_need_no_screen_and_load_no_pyplot_and_epochs_load_no_matplotli
         env={**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "TkAgg", "DISPLAY": ""},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (process.stdout, process.stderr) == ("False\nset()\n", "")

@@ -61,7 +61,7 @@ def namespace() -> list[str]:
     for command in (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"]):
         probe = [*command, "mount", "-t", "tmpfs", "tmpfs", "/tmp"]
         try:
-            done = subprocess.run(probe, capture_output=True, text=True, timeout=60)
+            done = subprocess.run(probe, capture_output=True, text=True, timeout=300)
         except FileNotFoundError:
             break
         if done.returncode == 0:
@@ -91,7 +91,7 @@ class Disk:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
 
 

@@ -46,14 +46,14 @@ def living() -> Iterator[int]:
     """The id of a process that lives as long as the tests."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     yield process.pid
-    process.communicate(timeout=10)
+    process.communicate(timeout=300)
 
 
 @pytest.fixture(scope="module")
 def ended() -> int:
     """The id of a process that is gone."""
     process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait(timeout=10)
+    process.wait(timeout=300)
     return process.pid
 
 

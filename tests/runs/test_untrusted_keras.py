@@ -511,7 +511,7 @@ def refusals_within(kind: str, plain: Path, paths: list[Path]) -> tuple[list[str
     Without Keras, which needs more, the process may have one GiB of addresses.
     """
     command = [sys.executable, "-c", WITHIN, kind, *map(str, [plain, *paths])]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     *said, grown = done.stdout.splitlines()
     return said, int(grown)

@@ -111,7 +111,7 @@ def test_the_ban_on_tensorflow_works(folder):
         env={"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert (done.returncode, done.stderr) == (1, "keras was imported\n")
 
@@ -273,7 +273,7 @@ def test_arguments_of_an_optimizer_are_checked_before_anything_is_built(keras, a
 @pytest.mark.parametrize("name", ["fit.py", "evaluate.py", "predict.py"])
 def test_a_script_without_inkwell_says_what_to_run(tmp_path, name):
     command = [sys.executable, "-I", "-S", str(ROOT / "scripts" / name)]  # without site-packages
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (1, "")
     assert (
         done.stderr == f"{name}: Inkwell is not installed (no trainer); run in its folder: python -m pip install -e .\n"
@@ -470,5 +470,5 @@ def test_nothing_to_evaluate_or_predict_with_is_one_line(folder, arguments, said
 
 def test_a_reader_that_leaves_early_is_no_error_to_look_at(folder):
     command = f"{sys.executable} {ROOT / 'scripts' / 'fit.py'} --list plugins | true"
-    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.stderr == ""

@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("page"), "--run", run) as server:
-        until(lambda: server.state() == "ready", 60)
+        until(lambda: server.state() == "ready", 300)
         yield server
 
 
@@ -121,7 +121,7 @@ def test_a_port_that_is_taken_is_named(tmp_path, script):
 
 def test_a_model_that_cannot_be_loaded_is_told_on_the_page_and_the_terminal(tmp_path):
     with serving(tmp_path, "--run", tmp_path) as server:
-        until(lambda: server.state() == "failed", 30)
+        until(lambda: server.state() == "failed", 300)
         why = server.request("GET", "/status")[1]["error"]
         assert why == f"{tmp_path} is neither a run directory nor a checkpoint"
         assert server.request("POST", "/read", b"picture") == (503, {"error": why})
@@ -133,7 +133,7 @@ def test_ctrl_c_ends_the_page_and_its_reader_even_while_it_loads(tmp_path):
         assert server.state() == "loading"
         readers = psutil.Process(server.process.pid).children()
         assert server.stop() == 0
-        assert not psutil.wait_procs(readers, timeout=10)[1]
+        assert not psutil.wait_procs(readers, timeout=300)[1]
         assert server.log.read_text() == f"draw.py: loading {tmp_path}\n"
 
 
@@ -154,7 +154,7 @@ def test_what_is_drawn_before_the_model_is_there_is_read_when_it_is(run, browser
         assert answer(page) == "7"
         readers = psutil.Process(server.process.pid).children()
         assert server.stop() == 0
-        assert not psutil.wait_procs(readers, timeout=10)[1]
+        assert not psutil.wait_procs(readers, timeout=300)[1]
         draw(page, ROUND["1"])
         page.get_by_text("draw.py does not answer; is it still running?", exact=True).wait_for()
         page.close()

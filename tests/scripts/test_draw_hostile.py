@@ -41,7 +41,7 @@ def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     done = run_script(folder, "fit.py", "--data", tiny, "--epochs", "1", "--run-dir", "run", *SILENT)
     assert done.returncode == 0, done.stderr
     with serving(folder, "--run", "run") as server:
-        until(lambda: server.state() == "ready", 60)
+        until(lambda: server.state() == "ready", 300)
         yield server
 
 
@@ -131,7 +131,7 @@ def test_a_body_that_is_too_long_is_refused(shell, size):
 
 def test_every_answer_forbids_foreign_content_and_embedding(shell):
     for path in ("/", "/page.js", "/page.css", "/status", "/nothing"):
-        with socket.create_connection(("127.0.0.1", shell.port), timeout=10) as line:
+        with socket.create_connection(("127.0.0.1", shell.port), timeout=300) as line:
             line.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
             answer = b"".join(iter(lambda line=line: line.recv(65536), b"")).decode().lower()
         policy = next(head for head in answer.splitlines() if head.startswith("content-security-policy: "))
@@ -151,7 +151,7 @@ def test_requests_that_never_end_keep_nobody_out(shell):
         b"POST /read HTTP/1.1\r\nHost: loc",
         b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1",
     ]
-    lines = [socket.create_connection(("127.0.0.1", shell.port), timeout=10) for _ in range(60)]
+    lines = [socket.create_connection(("127.0.0.1", shell.port), timeout=300) for _ in range(60)]
     try:
         for k, line in enumerate(lines):
             line.sendall(halves[k % 2])
@@ -236,9 +236,9 @@ def test_a_reader_that_dies_is_started_again(server):
     with ThreadPoolExecutor(1) as person:
         waiting = person.submit(server.request, "POST", "/read", stroke())
         worker.kill()
-        status, answer = waiting.result(timeout=30)
+        status, answer = waiting.result(timeout=300)
     assert status in (500, 503)  # 503 if it came too late to be read by the one that died
     assert "started again" in answer["error"] or "loading" in answer["error"]
-    until(lambda: "draw.py: the reader ended with status -9 and is started again" in server.log.read_text(), 10)
-    until(lambda: server.state() == "ready", 60)
+    until(lambda: "draw.py: the reader ended with status -9 and is started again" in server.log.read_text(), 300)
+    until(lambda: server.state() == "ready", 300)
     assert server.request("POST", "/read", stroke())[0] == 200
