@@ -176,7 +176,8 @@ class TrainStep:
         if self.clip_norm is not None:
             limit = self.clip_norm if scale is None else self.clip_norm * scale
             gradients, _ = tf.clip_by_global_norm(gradients, limit, use_norm=norm)
-        kernels.apply(self.optimizer, gradients, self.model.trainable_variables)
+        with self.strategy.updating(self.optimizer):
+            kernels.apply(self.optimizer, gradients, self.model.trainable_variables)
         return norm if norm is None or scale is None else norm / scale
 
 

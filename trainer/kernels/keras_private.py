@@ -6,7 +6,8 @@ names each of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -24,6 +25,21 @@ def adam_moments(optimizer: keras.optimizers.Adam, variable: keras.Variable) -> 
     """Return the first and the second moment that a built Adam or AdamW keeps for a variable."""
     index = optimizer._get_variable_index(variable)
     return optimizer._momentums[index], optimizer._velocities[index]
+
+
+@contextmanager
+def without_all_reduce(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Have an optimizer take the gradients that it is given for those of the whole batch, wherever it is traced.
+
+    It would sum them over replicas, which changes nothing where there is one, and TensorFlow keeps the graph around each
+    such sum until the process ends.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    object.__setattr__(optimizer, "_all_reduce_sum_gradients", list)  # past Keras, which would track what is set
+    try:
+        yield
+    finally:
+        object.__delattr__(optimizer, "_all_reduce_sum_gradients")
 
 
 def all_layers(model: keras.Model) -> Sequence[keras.layers.Layer]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Strategy:
@@ -23,6 +26,12 @@ class Strategy:
     def replicated(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return what calls `function` once per replica, each with its share of a batch."""
         return function
+
+    def updating(self, optimizer: keras.optimizers.Optimizer) -> AbstractContextManager[None]:
+        """Return the context in which an optimizer is traced that applies the gradients of `mean_gradients`."""
+        from trainer.kernels.keras_private import without_all_reduce
+
+        return without_all_reduce(optimizer)
 
     def mean_gradients(self, gradients: Sequence[Any]) -> Sequence[Any]:
         """Return the gradients of the whole batch from those of the replicas."""
