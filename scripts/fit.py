@@ -168,7 +168,10 @@ def run_to_resume(args: Namespace, config: Config) -> Path:
     if not args.resume:
         return find_run((args.run_dir or Path("runs/new")).parent, config.to_dict())
     path = Path(args.resume)
-    changed = differences(RunFiles(path).config, config.to_dict())
+    before = RunFiles(path).config
+    if not before:
+        raise UsageError(f"cannot resume {path}: it was made from Python, without a configuration; resume it there")
+    changed = differences(before, config.to_dict())
     if changed and not args.resume_anyway:
         raise UsageError(
             f"cannot resume {path}: its configuration differs ({'; '.join(changed)}); --resume-anyway accepts that"
@@ -232,8 +235,7 @@ def main() -> int:
         doing = f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}"
         print(doing, file=sys.stderr, flush=True)
     session = assemble(config, parts, run_dir, ledger)
-    going_on = args.resume is not None
-    run = session.fit(going_on, args.resume_anyway, args.dry_run, args.profile)
+    run = session.fit(args.resume is not None, args.resume_anyway, args.dry_run, args.profile)
     if args.dry_run:
         print_plan(run.plan, run_dir)
         return 0
