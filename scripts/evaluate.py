@@ -80,12 +80,12 @@ def _classes(
 
     assert examination.predictions is not None
     compared = examination.compare(other, imports) if other is not None else None
-    facts = {
+    extra = {
         **{"checkpoint": str(examination.trained.path), "data": examination.chosen.what},
         "comparison": {"with": str(other), **compared.facts()} if compared is not None else None,
     }
     names = examination.trained.data["class_names"]
-    found = write_evaluation(folder, examination.predictions, names, examination.title, facts)
+    found = write_evaluation(folder, examination.predictions, names, examination.title, extra)
     said = [("compared", compared.sentence(str(other)))] if compared is not None else []
     scores = [*evaluation_rows(found), *score_rows(examination.numbers)[1:]]
     print(table([*rows, *scores, *said, ("report", str(folder))]))

@@ -50,12 +50,12 @@ def main() -> int:
     from trainer.export.original import Original
 
     trained = load_trained(checkpoint, getattr(args, "import"))
-    original, more = Original.of(trained), {"rejection": measured(trained)}
+    original, extra = Original.of(trained), {"rejection": measured(trained)}
     names, records = list(dict.fromkeys(args.format)), []
     for name in names:
         try:
             folder = args.folder / name if len(names) > 1 else args.folder
-            records.append(row(name, folder, export(original, name, folder, more)))
+            records.append(row(name, folder, export(original, name, folder, extra)))
         except InkwellError as error:
             print(f"{program()}: {name}: {error}", file=sys.stderr)
     if records:

@@ -134,7 +134,10 @@ def run_to_resume(args: Namespace, config: Config) -> Path:
     if not args.resume:
         return find_run((args.run_dir or Path("runs/new")).parent, config.to_dict())
     path = Path(args.resume)
-    changed = differences(RunFiles(path).config, config.to_dict())
+    before = RunFiles(path).config
+    if not before:
+        raise UsageError(f"cannot resume {path}: it was made from Python, without a configuration; resume it there")
+    changed = differences(before, config.to_dict())
     if changed and not args.resume_anyway:
         raise UsageError(
             f"cannot resume {path}: its configuration differs ({'; '.join(changed)}); --resume-anyway accepts that"

@@ -65,7 +65,7 @@ def whole(recipe: str, seeds: int, chosen: list[str] | None) -> Iterable[int | s
 
 
 def train(recipe: str, which: int | str, runs: Path, data_dir: str) -> Path:
-    """Train a recipe with a seed or an architecture of the zoo, or go on where that was stopped; return its directory.
+    """Train a recipe with a seed, or an architecture of the zoo, or resume that; return the run directory.
 
     Raises:
         InkwellError: If training failed, or was stopped.
@@ -85,11 +85,11 @@ def call(run: Path, command: list[Any]) -> None:
         InkwellError: If it failed, or was stopped.
     """
     if status := subprocess.run([sys.executable, *map(str, command)]).returncode:
-        raise InkwellError(f"{run.name} ended with status {status}; the same command goes on")
+        raise InkwellError(f"{run.name} ended with status {status}; run the same command again to continue")
 
 
 def making(recipe: str, which: int | str, run: Path, data_dir: str) -> list[Any]:
-    """Return the script and the flags that make a run: train it, go on with it, or put it together of others."""
+    """Return the script and the flags that make a run: train it, resume it, or put it together of others."""
     place = ["--resume" if run.exists() else "--run-dir", run]
     fit = [ROOT / "scripts" / "fit.py", *place, "--data-dir", data_dir]
     if recipe == scoreboard.ZOO:

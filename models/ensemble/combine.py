@@ -78,6 +78,12 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
 def _check(members: Sequence[Trained]) -> None:
     if not members:
         raise UsageError("an ensemble needs runs")
+    for member in members:
+        if not member.from_config:
+            raise UsageError(
+                f"{member.path} cannot join an ensemble: its run was made from Python, without a configuration that "
+                "names model and data; train it with scripts/fit.py"
+            )
     for member in members[1:]:
         for key in ("source_digest", "input_shape", "class_names"):
             if member.data[key] != members[0].data[key]:

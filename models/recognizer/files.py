@@ -58,14 +58,14 @@ def header(style: str, many: bool, class_names: Sequence[str]) -> str | None:
 def one_line(style: str, file: str, reading: Reading) -> str:
     """Return the line for a picture of one digit, in the style `table`, `jsonl` or `csv`."""
     if style == "jsonl":
-        facts = {
+        record = {
             "file": file,
             "digit": named(reading.label),
             "probability": round(reading.probability, 6),
             "probabilities": _rounded(reading),
             "reason": reading.reason,
         }
-        return json.dumps(facts, ensure_ascii=False)
+        return json.dumps(record, ensure_ascii=False)
     if style == "csv":
         digit = "" if reading.label is None else reading.label
         return _csv([file, digit, f"{reading.probability:.6f}", reading.reason or "", *_rounded(reading)])
@@ -77,8 +77,8 @@ def one_line(style: str, file: str, reading: Reading) -> str:
 def many_lines(style: str, file: str, lines: Sequence[Line]) -> str:
     """Return the lines for a picture of numbers, in the style `table`, `jsonl` or `csv`."""
     if style == "jsonl":
-        facts = {"file": file, "numbers": [line.text for line in lines], "lines": [_facts(line) for line in lines]}
-        return json.dumps(facts, ensure_ascii=False)
+        record = {"file": file, "numbers": [line.text for line in lines], "lines": [_record(line) for line in lines]}
+        return json.dumps(record, ensure_ascii=False)
     if style == "csv":
         return "\n".join(
             _csv([file, k, line.text, f"{_least(line):.6f}", *line.box]) for k, line in enumerate(lines, 1)
@@ -92,7 +92,7 @@ def _least(line: Line) -> float:
     return min(digit.reading.probability for digit in line.digits)
 
 
-def _facts(line: Line) -> dict[str, Any]:
+def _record(line: Line) -> dict[str, Any]:
     digits = [
         {"digit": named(d.reading.label), "probability": round(d.reading.probability, 6), "box": d.box}
         for d in line.digits

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from trainer.data import load
+from trainer.runs.files import HISTORY, RunFiles
 
 from .launch import FIT, timed
 from .options import Options, tell
@@ -74,10 +75,10 @@ def _inkwell(options: Options, recipe: Recipe, place: Path) -> dict[str, Any]:
     flags += ["--seed", str(recipe.seed), "--lr", str(PEAK), "--set", f"optimizer.warm_up={WARM_UP}"]
     started = time.time()
     total = timed([FIT, *flags, *data, "--run-dir", "runs/one", "--plugin", stop], place)
-    history, result = place / "runs/one/history.jsonl", json.loads((place / "runs/one/result.json").read_text())
-    last = json.loads(history.read_text().splitlines()[-1])
+    files = RunFiles(place / "runs/one")
+    result, last, reached = files.finished(), files.history()[-1], (files.path / HISTORY).stat().st_mtime
     return {
-        **{"reached": history.stat().st_mtime - started, "total": total, "epochs": result["epochs"]},
+        **{"reached": reached - started, "total": total, "epochs": result["epochs"]},
         **{"validation": last["val_accuracy"], "test": result["test"]["accuracy"]},
     }
 

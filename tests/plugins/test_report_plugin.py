@@ -26,6 +26,7 @@ from plugins.report.pictures.reliability import draw_reliability
 from plugins.report.pictures.robustness import draw_corruptions, draw_variations
 from plugins.report.pictures.tables import read_table, write_table
 from plugins.report.plugin import Report
+from trainer.checkpoint import LAYOUT
 from trainer.evaluation.calibration import reliability
 from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.robustness.corruptions import CORRUPTIONS
@@ -43,6 +44,12 @@ REST = {
     **{"best": {"epoch": 2, "val_accuracy": 0.99}, "time": {"steps": 10.0, "imports": 3.5}},
 }
 """What else `result.json` says."""
+
+
+@pytest.fixture(autouse=True)
+def _run_directory(tmp_path: Path) -> None:
+    """Make the test's folder a run directory, as the engine does before any hook."""
+    (tmp_path / "run.json").write_text(json.dumps({"layout": LAYOUT, "status": "running"}))
 
 
 def epoch(number: int, **values: float | None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a checkpoint will hold, at one moment; a worker can write it while training goes on.
+    """What a checkpoint will hold, at one moment; a worker can write it while training continues.
 
     Attributes:
         name: Name of the checkpoint's directory.
@@ -51,16 +51,16 @@ class Snapshot:
     manifest: Mapping[str, Any]
 
 
-def snapshot(name: str, variables: Sequence[Any], facts: Mapping[str, Any]) -> Snapshot:
+def snapshot(name: str, variables: Sequence[Any], manifest: Mapping[str, Any]) -> Snapshot:
     """Take the state of a run, as quickly as can be, since training waits for it.
 
     Args:
         name: Name of the checkpoint's directory.
         variables: Keras variables: model, optimizer, metrics of the epoch in progress.
-        facts: What else to keep, as JSON can hold it; must not change afterwards.
+        manifest: What else to keep, as JSON can hold it; must not change afterwards.
     """
-    manifest = {"layout": LAYOUT, **facts, "variables": describe(variables)}
-    return Snapshot(name, [_value(variable) for variable in variables], manifest)
+    written = {"layout": LAYOUT, **manifest, "variables": describe(variables)}
+    return Snapshot(name, [_value(variable) for variable in variables], written)
 
 
 def describe(variables: Sequence[Any]) -> list[dict[str, Any]]:

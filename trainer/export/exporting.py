@@ -34,14 +34,14 @@ def check_free(folder: Path) -> None:
     check_new(folder, "export", "name another folder")
 
 
-def export(original: Original, name: str, folder: Path, facts: Mapping[str, Any] | None = None) -> Proof:
+def export(original: Original, name: str, folder: Path, extra: Mapping[str, Any] | None = None) -> Proof:
     """Export a trained model to a folder that does not exist; an export that fails its proof is deleted.
 
     Args:
         original: The model.
         name: The format.
         folder: Where to; gets `spec.json` beside the model.
-        facts: What `spec.json` tells besides, as JSON can hold it.
+        extra: What else `spec.json` tells, as JSON can hold it.
 
     Raises:
         UsageError: If the format is unknown or the folder exists.
@@ -49,7 +49,7 @@ def export(original: Original, name: str, folder: Path, facts: Mapping[str, Any]
     """
     check_free(folder)
     with aside(folder) as draft:
-        return write(original, name, draft, partial(read_afresh, name), facts)
+        return write(original, name, draft, partial(read_afresh, name), extra)
 
 
 def write(
@@ -57,7 +57,7 @@ def write(
     name: str,
     folder: Path,
     answer: Callable[[Path, np.ndarray], Answer],
-    facts: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Proof:
     """Write a trained model and its `spec.json` into an empty folder, and compare it with the original.
 
@@ -66,7 +66,7 @@ def write(
         name: The format.
         folder: Where to.
         answer: Returns what the export in a folder says of images.
-        facts: What `spec.json` tells besides.
+        extra: What else `spec.json` tells.
 
     Raises:
         UsageError: If the format is unknown.
@@ -82,7 +82,7 @@ def write(
     proof = compare(original.data, original.probabilities, answer(folder, original.images), form)
     if not proof.holds:
         raise InkwellError(f"the export is not the model and is deleted: {proof} (at most {proof.tolerance:.0e})")
-    told = {"format": name, **original.served.spec(), **(facts or {}), "proof": asdict(proof)}
+    told = {"format": name, **original.served.spec(), **(extra or {}), "proof": asdict(proof)}
     (folder / SPEC).write_text(to_json(told), encoding="utf-8")
     return proof
 

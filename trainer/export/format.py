@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.checkpoint import read
 from trainer.errors import UsageError
+from trainer.runs.manifest import read_saved
 from trainer.runs.provenance import versions
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ class Served:
 
 
 def _origin(trained: Trained) -> dict[str, Any]:
-    found = read(trained.path)
+    counters = read_saved(trained.path).manifest.counters
     return {
         "run": trained.path.absolute().parents[1].name,
         "checkpoint": trained.path.name,
-        "epoch": found.manifest.get("epoch"),
-        "step": found.manifest.get("step"),
+        "epoch": counters.epoch,
+        "step": counters.step,
         "model": asdict(trained.config.model),
         "data": {"name": trained.data["name"], "digest": trained.data["digest"]},
         "weights_sha256": weights_digest(trained.model),

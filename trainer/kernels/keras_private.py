@@ -31,8 +31,8 @@ def adam_moments(optimizer: keras.optimizers.Adam, variable: keras.Variable) -> 
 def without_all_reduce(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Have an optimizer take the gradients that it is given for those of the whole batch, wherever it is traced.
 
-    It would sum them over replicas, which changes nothing where there is one, and TensorFlow keeps the graph around each
-    such sum until the process ends.
+    It would sum them over replicas, which changes nothing where there is one, and TensorFlow keeps the graph around
+    each such sum until the process ends.
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     object.__setattr__(optimizer, "_all_reduce_sum_gradients", list)  # past Keras, which would track what is set

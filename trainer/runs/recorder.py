@@ -20,7 +20,7 @@ from trainer.runs.manifest import Manifest, Saved, read_saved
 class Recorder:
     """The engine's hand in the run directory; without one it keeps the history in memory and saves nothing.
 
-    Checkpoints are written by a worker while training goes on, one at a time. A write that fails in mid-run costs one
+    Checkpoints are written by a worker while training continues, one at a time. A write that fails in mid-run costs one
     warning for its kind; `check_saved` and `finish` fail if the last checkpoint, the history or the result is not on
     the disk.
 
@@ -142,17 +142,17 @@ class Recorder:
         """Bring `run.json` up to date."""
         self._try("run.json", lambda directory: directory.update(self.run))
 
-    def history(self, kind: str, facts: Mapping[str, Any]) -> None:
+    def history(self, kind: str, values: Mapping[str, Any]) -> None:
         """Append a line to the history: `kind` is `epoch`, `validation` or `recovery`."""
-        self._append([self._line(kind, self.run.step, facts)])
+        self._append([self._line(kind, self.run.step, values)])
 
     def batches(self, numbers: Mapping[int, Mapping[str, Any]]) -> None:
         """Append a line of the kind `batch` for each step, counted from 1, with what was noted of its batch."""
         if numbers:
-            self._append([self._line("batch", step, facts) for step, facts in numbers.items()])
+            self._append([self._line("batch", step, values) for step, values in numbers.items()])
 
-    def _line(self, kind: str, step: int, facts: Mapping[str, Any]) -> dict[str, Any]:
-        return {"kind": kind, "epoch": self.run.epoch, "step": step, "time": round(time.time(), 3), **facts}
+    def _line(self, kind: str, step: int, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {"kind": kind, "epoch": self.run.epoch, "step": step, "time": round(time.time(), 3), **values}
 
     def _append(self, lines: list[dict[str, Any]]) -> None:
         self.run.history += lines
@@ -231,8 +231,8 @@ class Recorder:
             write(self.directory)
         except OSError as error:
             if what not in self._warned:
-                goes_on = "; training goes on" if self.run.status == "running" else ""
-                self.run.warn(f"{what} cannot be written at step {self.run.step}: {error.strerror}{goes_on}")
+                continues = "; training continues" if self.run.status == "running" else ""
+                self.run.warn(f"{what} cannot be written at step {self.run.step}: {error.strerror}{continues}")
             self._warned.add(what)
             return False
         return True

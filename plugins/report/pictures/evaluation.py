@@ -24,7 +24,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def write_evaluation(
-    folder: Path, predictions: Predictions, names: Sequence[str], title: str, facts: Mapping[str, Any]
+    folder: Path, predictions: Predictions, names: Sequence[str], title: str, extra: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write `evaluation.json`, and confusion matrix, classes, reliability and errors as `.csv` and `.png`.
 
@@ -33,12 +33,12 @@ def write_evaluation(
         predictions: What the model made of the images.
         names: Names of the classes.
         title: First line of the headings.
-        facts: What else `evaluation.json` is to say, such as what the images are.
+        extra: What else `evaluation.json` is to say, such as what the images are.
 
     Returns:
         What it says; see `trainer.evaluation.assessment.assess`.
     """
-    numbers = {**facts, **assess(predictions, names)}
+    numbers = {**extra, **assess(predictions, names)}
     write_atomic(folder / "evaluation.json", to_json(numbers))
     counts = np.array(numbers["confusion"])
     write_confusion(counts, names, folder / "confusion.csv")
