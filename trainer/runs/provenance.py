@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import getpass
 import re
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from trainer.runs.result import versions
+from trainer.text import command_line
 
 
 def provenance() -> dict[str, Any]:
     """Return the command line, the git commit of the script's folder (empty outside git), user and versions."""
     return {
-        "command": without_password(shlex.join(sys.argv)),
+        "command": without_password(command_line()),
         "git_commit": git_commit(Path(sys.argv[0]).absolute().parent),
         "user": _user(),
         "versions": versions(),
