@@ -50,7 +50,8 @@ def command() -> int:
         return 0
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
-    sys.argv = [f"inkwell {name}", *arguments]  # as which the script speaks of itself
+    # As which the script speaks of itself; beside the code, whose git commit a run keeps.
+    sys.argv = [str(Path(__file__).with_name(f"inkwell {name}")), *arguments]
     status: int = import_module(f"scripts.{COMMANDS[name]}").main()
     return status
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ def first_line(error: BaseException) -> str:
 def program() -> str:
     """Return the name under which this process was started: `fit.py`, or `inkwell fit`."""
     return Path(sys.argv[0]).name
+
+
+def command_line() -> str:
+    """Return the command that started this process, as a shell takes it."""
+    started = program() if program().startswith("inkwell ") else shlex.quote(sys.argv[0])
+    return " ".join([started, *map(shlex.quote, sys.argv[1:])])
 
 
 def command(name: str) -> str:

@@ -15,4 +15,4 @@ NAMES = {
 """The benchmarks and what they measure."""
 
 FILE, STOP_AT = "INKWELL_BENCH_FIRST_STEP", "INKWELL_BENCH_STOP_AT"
-"""Variables that tell `benchmarks.first_step` what to do."""
+"""Variables that tell `scripts.benchmarks.first_step` what to do."""

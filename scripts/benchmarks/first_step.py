@@ -1,4 +1,4 @@
-"""A plugin for `fit.py --import benchmarks.first_step`: the process says when its first step is done, and ends.
+"""A plugin for `fit.py --import scripts.benchmarks.first_step`: the process says when its first step is done, and ends.
 
 With `INKWELL_BENCH_FIRST_STEP` set, the file of that name gets the moment, the step and the ledger. Otherwise, with
 `INKWELL_BENCH_STOP_AT`, the run is stopped after that step as by `kill`.

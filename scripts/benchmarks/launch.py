@@ -50,7 +50,7 @@ def timed(command: Sequence[str], folder: Path, changes: Mapping[str, str] | Non
 
 
 def to_first_step(arguments: Sequence[str], folder: Path) -> tuple[float, dict[str, Any]]:
-    """Run `fit.py` up to its first step; return the seconds from its start, and what `benchmarks.first_step` wrote.
+    """Run `fit.py` up to its first step; return the seconds from its start, and what the plugin `first_step` wrote.
 
     Raises:
         InkwellError: If it fails before.

@@ -27,7 +27,7 @@ class Job:
 
     Attributes:
         folder: Where it may write.
-        images: An .npz file; see `benchmarks.images`.
+        images: An .npz file; see `scripts.benchmarks.images`.
         weights: An .npz file of the initial weights, in the order of Keras; empty for the model's own.
         model: A registered model.
         args: Arguments of its builder.

@@ -1,4 +1,4 @@
-"""The process that reads pictures for the page: `python -m page.worker RECOGNIZER INBOX`, started by `page.reader`.
+"""The process that reads pictures for the page: `python -m scripts.page.worker RECOGNIZER INBOX`; `reader` starts it.
 
 It says on stdout that it is ready, or why not, then answers requests from stdin, one JSON line each, until stdin ends.
 """

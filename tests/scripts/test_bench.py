@@ -141,7 +141,7 @@ def test_a_contender_that_fails_is_named_with_its_last_words(tmp_path):
 
 
 def test_a_table_has_names_to_the_left_and_numbers_to_the_right():
-    report = import_module("benchmarks.report")
+    report = import_module("scripts.benchmarks.report")
     assert report.Report("speed", ("", "ms"), [["a", "12.5"], ["long name", "3"]], {}, ["note"]).text() == (
         "speed\n\n             ms\na          12.5\nlong name     3\n\nnote"
     )
@@ -159,7 +159,7 @@ def test_an_aged_run_has_the_counters_of_a_long_one(tmp_path):
     manifest = {"layout": LAYOUT, "step": 4, "steps_per_epoch": 32, "data": {"train": 4000}, "variables": variables}
     arrays = [np.float32(0.5), np.int64(4)]
     checkpoints.write(Snapshot("epoch=0001-step=0000004", arrays, manifest), ["last"])
-    assert import_module("benchmarks.resume").age(run, 400) == 12
+    assert import_module("scripts.benchmarks.resume").age(run, 400) == 12
     path = checkpoints.role("last")
     assert path is not None
     aged = read(path)

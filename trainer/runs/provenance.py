@@ -5,12 +5,13 @@ from __future__ import annotations
 import getpass
 import platform
 import re
-import shlex
 import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from trainer.text import command_line
 
 PACKAGES = ("inkwell-trainer", "keras", "tensorflow", "numpy")
 
@@ -18,7 +19,7 @@ PACKAGES = ("inkwell-trainer", "keras", "tensorflow", "numpy")
 def provenance() -> dict[str, Any]:
     """Return the command line, the git commit of the script's folder (empty outside git), user and versions."""
     return {
-        "command": without_password(shlex.join(sys.argv)),
+        "command": without_password(command_line()),
         "git_commit": git_commit(Path(sys.argv[0]).absolute().parent),
         "user": _user(),
         "versions": versions(),
