@@ -31,6 +31,8 @@ LARGEST = 1 << 18
 READ_AT_IMPORT = ("CUDA", "KERAS_", "OMP_", "PYTHON", "TF_", "XLA_")
 """Beginnings of the names of variables that Python, TensorFlow or Keras read when they start."""
 SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+ONE_AT_A_TIME = Lock()
+"""Held while a child is made: whose parent a grandchild gets is a property of the whole process."""
 
 
 class Forked(subprocess.Popen):
@@ -50,7 +52,8 @@ class Forked(subprocess.Popen):
             "env": dict(os.environ if env is None else env),
         }
         try:
-            self.pid = origin().fork(request, streams)
+            with ONE_AT_A_TIME:
+                self.pid = origin().fork(request, streams)
         finally:
             for end in {ends[0], ends[3], ends[5]} - {-1}:
                 os.close(end)
@@ -68,7 +71,6 @@ class Origin:
 
     def __init__(self) -> None:
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._lock = Lock()
         with other:
             command = [sys.executable, __file__, str(other.fileno())]
             self._process = subprocess.Popen(command, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL)
@@ -80,13 +82,12 @@ class Origin:
         Raises:
             RuntimeError: If there is none, since the process that is forked has ended.
         """
-        with self._lock:
-            adopt_orphans(True)
-            try:
-                socket.send_fds(self._socket, [json.dumps(request).encode()], streams)
-                answer = self._socket.recv(32)
-            finally:
-                adopt_orphans(False)
+        adopt_orphans(True)
+        try:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], streams)
+            answer = self._socket.recv(32)
+        finally:
+            adopt_orphans(False)
         if not answer:
             raise RuntimeError(f"{__file__} has ended with {self._process.wait()}")
         return int(answer)

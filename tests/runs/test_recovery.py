@@ -63,6 +63,21 @@ def fit(
     return trainer, run
 
 
+@pytest.fixture(scope="module")
+def ordinary(keras, tmp_path_factory: pytest.TempPathFactory):
+    """A run without bad batches and without `recovery`: its last state and the run."""
+    trainer, run = fit(keras, tmp_path_factory.mktemp("ordinary") / "run", Checkpoint())
+    return state(trainer), run
+
+
+@pytest.fixture(scope="module")
+def recovered(keras, tmp_path_factory: pytest.TempPathFactory):
+    """A run that lost the batch of step 17 and was never stopped: its last state and the run."""
+    folder = tmp_path_factory.mktemp("recovered") / "run"
+    trainer, run = fit(keras, folder, Checkpoint(), EarlyStopping(), Recovery(), bad={17: math.nan})
+    return state(trainer), run
+
+
 def recoveries(run: Run) -> list[dict[str, Any]]:
     return [line for line in run.history if line["kind"] == "recovery"]
 
@@ -100,13 +115,12 @@ def test_a_batch_of_nan_pixels_is_skipped_and_the_run_finishes(keras, tmp_path, 
     assert all(np.isfinite(np.asarray(v)).all() for v in trainer.loop.variables)
 
 
-def test_what_is_skipped_is_exactly_the_batch(keras, tmp_path):
-    recovered, run = fit(keras, tmp_path / "a", Checkpoint(), Recovery(factor=1.0), bad={17: math.nan})
+def test_what_is_skipped_is_exactly_the_batch(keras, ordinary, tmp_path):
+    skipping, run = fit(keras, tmp_path / "a", Checkpoint(), Recovery(factor=1.0), bad={17: math.nan})
     planned, expected = fit(keras, tmp_path / "b", Checkpoint(), Skip(17))
-    assert state(recovered) == state(planned)
+    assert state(skipping) == state(planned)
     assert timeless(run.history) == timeless(expected.history)
-    other, _ = fit(keras, tmp_path / "c", Checkpoint())
-    assert state(recovered) != state(other)
+    assert state(skipping) != ordinary[0]
 
 
 def test_a_batch_before_the_first_epoch_ends_can_be_skipped_and_the_last(keras, tmp_path):
@@ -138,13 +152,13 @@ def test_the_learning_rate_stays_lower_also_after_a_resume(keras, tmp_path, rate
 @pytest.mark.parametrize(
     ("step", "hook"), [(14, "on_epoch_end"), (15, "on_step_end"), (18, "on_step_end"), (21, "on_validation_start")]
 )
-def test_a_recovered_run_that_is_stopped_goes_on_as_if_it_had_not_been(keras, tmp_path, step, hook):
+def test_a_recovered_run_that_is_stopped_goes_on_as_if_it_had_not_been(keras, recovered, tmp_path, step, hook):
     bad = {17: math.nan}
-    whole, expected = fit(keras, tmp_path / "whole", Checkpoint(), EarlyStopping(), Recovery(), bad=bad)
+    whole, expected = recovered
     _, stopped = fit(keras, tmp_path / "run", Checkpoint(), EarlyStopping(), Recovery(), Killer(step, hook), bad=bad)
     assert stopped.status == "interrupted"
     trainer, run = fit(keras, tmp_path / "run", Checkpoint(), EarlyStopping(), Recovery(), bad=bad, resumed=True)
-    assert state(trainer) == state(whole)
+    assert state(trainer) == whole
     assert timeless(run.history) == timeless(expected.history)
     assert timeless(run.result) == timeless(expected.result)
 
@@ -159,13 +173,14 @@ class Signal(Plugin):
             signal.raise_signal(signal.SIGTERM)
 
 
-def test_a_signal_in_the_moment_of_a_recovery_saves_what_is_good(keras, tmp_path):
+def test_a_signal_in_the_moment_of_a_recovery_saves_what_is_good(keras, recovered, tmp_path):
     bad = {17: math.nan}
-    _, stopped = fit(keras, tmp_path / "run", Signal(), Checkpoint(), Recovery(), bad=bad)
+    plugins = Checkpoint(), EarlyStopping(), Recovery()
+    _, stopped = fit(keras, tmp_path / "run", Signal(), *plugins, bad=bad)
     assert (stopped.status, stopped.step, stopped.stop_reason) == ("interrupted", 14, "stopped by SIGTERM")
-    trainer, run = fit(keras, tmp_path / "run", Checkpoint(), Recovery(), bad=bad, resumed=True)
-    whole, expected = fit(keras, tmp_path / "whole", Checkpoint(), Recovery(), bad=bad)
-    assert state(trainer) == state(whole)
+    trainer, run = fit(keras, tmp_path / "run", Checkpoint(), EarlyStopping(), Recovery(), bad=bad, resumed=True)
+    whole, expected = recovered
+    assert state(trainer) == whole
     assert timeless(run.history) == timeless(expected.history)
 
 
@@ -230,11 +245,10 @@ def test_a_learning_rate_that_is_too_high_from_the_start_is_lowered(keras, tmp_p
     assert run.result["test"]["accuracy"] > 0.9
 
 
-def test_ordinary_training_is_left_alone(keras, tmp_path):
-    watched, run = fit(keras, tmp_path / "a", Checkpoint(), Recovery())
-    alone, _ = fit(keras, tmp_path / "b", Checkpoint())
+def test_ordinary_training_is_left_alone(keras, ordinary, tmp_path):
+    watched, run = fit(keras, tmp_path / "run", Checkpoint(), Recovery())
     assert run.recoveries == []
-    assert state(watched) == state(alone)
+    assert state(watched) == ordinary[0]
 
 
 def test_what_cannot_be_helped_fails_after_a_bounded_number_of_times(keras, tmp_path):
