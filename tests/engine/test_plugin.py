@@ -117,7 +117,7 @@ def small(keras, plugins: list[Plugin]):
 
 def test_a_trainer_takes_a_plugin_that_is_listed_before_the_one_it_needs(keras):
     reader = Reader()
-    run = small(keras, [reader, Halves()]).fit(make_images(40), make_images(20, seed=1), epochs=2)
+    run = small(keras, [reader, Halves()]).fit(make_images(40), validation_data=make_images(20, seed=1), epochs=2)
     assert reader.read == [line["val_loss"] / 2 for line in run.history]
 
 

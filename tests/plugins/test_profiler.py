@@ -9,7 +9,7 @@ import pytest
 from conftest import make_images
 
 from plugins.profiler import Profiler
-from trainer import Every, Plugin, Run
+from trainer import Durations, Every, Plugin, Run
 from trainer.errors import PluginError
 
 
@@ -26,7 +26,7 @@ class Breaker(Plugin):
             raise ZeroDivisionError("on purpose")
 
 
-def fit(keras, folder: Path | None, steps: int, broken: int | None = None, **arguments) -> Run:
+def fit(keras, folder: Path | None, steps: int, broken: int | None = None) -> Run:
     from trainer.data.pipeline import TrainingArray
     from trainer.trainer import Trainer
 
@@ -34,7 +34,7 @@ def fit(keras, folder: Path | None, steps: int, broken: int | None = None, **arg
     model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
     trainer = Trainer(model, plugins=[Profiler(), Breaker(broken)], run_dir=folder)
     train = TrainingArray(make_images(60), batch_size=2, augmentation="none")
-    return trainer.fit(train, steps=steps, **arguments)
+    return trainer.fit(train, durations=Durations(steps=steps))
 
 
 def traces(folder: Path) -> list[bytes]:

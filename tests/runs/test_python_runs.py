@@ -41,7 +41,8 @@ def fit(keras, model, folder: Path, **optimizer):
 
     adam = keras.optimizers.Adam(1e-2, **optimizer)
     trainer = Trainer(model, optimizer=adam, plugins=[Checkpoint()], run_dir=folder, seed=3)
-    run = trainer.fit(make_images(200), make_images(40, seed=1), make_images(40, seed=2), epochs=1)
+    held_out = {"validation_data": make_images(40, seed=1), "test_data": make_images(40, seed=2)}
+    run = trainer.fit(make_images(200), **held_out, epochs=1)
     assert run.status == "done"
     return run
 

@@ -96,7 +96,7 @@ def test_a_missed_goal_is_said_and_wrong_records_are_told(tmp_path: Path):
     written = scoreboard.page(zoo, ["tiny9k", "lenet"])
     assert "| `tiny9k` | 9,866 | 9.0 | 99.00 | 99.49 |" in written
     assert "Not measured yet: `lenet`." in written
-    with pytest.raises(UsageError, match="no finished run"):
+    with pytest.raises(UsageError, match="is not a run directory"):
         scoreboard.record(tmp_path, "tiny", "a machine")
 
 

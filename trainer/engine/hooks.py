@@ -67,7 +67,7 @@ class Hooks:
         if not plugin.observer:
             raise PluginError(message) from error
         self._set_aside.add(plugin.name)
-        self.run.warn(f"{message}; it is set aside and training goes on")
+        self.run.warn(f"{message}; it is set aside and training continues")
 
     def states(self) -> dict[str, Any]:
         """Return what each plugin must remember, by name; an observer that cannot say is set aside.
