@@ -124,7 +124,7 @@ class Trainer:
         self.model = model
         self.task = task or Classification()
         self.optimizer = optimizer
-        self.plugins = list(plugins) if plugins is not None else None
+        self.plugins = in_order(plugins) if plugins is not None else None
         self.run_dir = _run_dir(run_dir, model.name)
         self.augmentation, self.seed, self.clip_norm, self.kernels = augmentation, seed, clip_norm, kernels
         self.strategy = strategy or Strategy()

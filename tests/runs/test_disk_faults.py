@@ -18,6 +18,7 @@ from conftest import ROOT, SILENT, Done, Script, files_no_longer_than
 from trainer import Run, checkpoint
 from trainer.checkpoint import Checkpoints
 from trainer.errors import InkwellError
+from trainer.result import Result
 from trainer.runs.directory import RunDirectory
 from trainer.runs.recorder import Recorder
 
@@ -278,7 +279,7 @@ def test_a_line_that_fits_in_part_is_held_back_and_written_whole_later(recorder:
 
 
 def test_a_result_that_cannot_be_written_is_an_error_and_leaves_no_result(recorder: Recorder, tmp_path: Path):
-    recorder.run.result = {"model": "lenet"}
+    recorder.run.result = Result({"model": "lenet"})
     with files_no_longer_than(10), pytest.raises(InkwellError, match=r"^the result cannot be written to .*File too la"):
         recorder.finish()
     assert not [path for path in (tmp_path / "run").iterdir() if "result" in path.name]

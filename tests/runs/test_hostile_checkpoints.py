@@ -494,10 +494,11 @@ TEXTS = (None, 7, [], {}, True)
 TABLES = (None, 7, "x", [], True)
 RECOVERY = {"reason": "a spike", "skip": [7], "factor": 0.5}
 FORGED: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(("epoch", "step", "images", "validated", "history"), NUMBERS),
+    **dict.fromkeys(("epoch", "step", "steps", "images", "validated", "history"), NUMBERS),
     **dict.fromkeys(("seconds", "epoch_seconds", "step_seconds"), tuple(v for v in NUMBERS if v not in (1.5, 10**30))),
     "seed": ("x", None, 1.5, True, math.nan, [], 2),
     "steps_per_epoch": (*NUMBERS, 0, 9),
+    "learning_rate": ("x", True, [], {}),
     "unfinished": ("x", None, 1, 0, []),
     "recoveries": (
         *(None, 7, "x", {}, [7], [None], ["x"], [{}], [{"reason": "x"}]),

@@ -18,7 +18,7 @@ from plugins.early_stopping import EarlyStopping
 from plugins.nan_guard import NanGuard
 from plugins.recovery import Recovery
 from trainer import Every, Plugin, Run
-from trainer.errors import TrainingFailed
+from trainer.errors import TrainingFailed, UsageError
 from trainer.run import Rewind
 
 STEPS = 7  # per epoch

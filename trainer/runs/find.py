@@ -11,7 +11,7 @@ from trainer.errors import CheckpointError, InkwellError, UsageError
 from trainer.plugin import Plugin
 from trainer.registry import plugins
 from trainer.runs.files import CONFIG, RESULT, RunFiles, is_file, is_run
-from trainer.text import in_line
+from trainer.text import command, in_line
 
 
 def newest_done(root: Path) -> Path:
@@ -22,7 +22,7 @@ def newest_done(root: Path) -> Path:
     """
     results = sorted(root.glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime)
     if not results:
-        raise UsageError(f"no finished run under {root}; train one with scripts/fit.py, or name one")
+        raise UsageError(f"no finished run under {root}; train one with {command('fit')}, or name one")
     return results[-1].parent
 
 
