@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -198,3 +199,32 @@ def test_every_package_and_every_file_beside_code_is_in_the_wheel():
     beside = {path for top in OURS for path in (ROOT / top).rglob("*") if path.is_file()}
     left_out = (".py", ".pyc", ".png")  # code, and pictures for the README
     assert {path for path in beside if path.suffix not in left_out} == packed
+
+
+# What docs/architecture.md says of the house
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_the_floors_are_shown_as_they_are():
+    table = ARCHITECTURE.partition("<!-- floors -->")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert [re.findall(r"`([^`]+)`", row) for row in rows] == FLOORS
+
+
+def test_each_function_of_the_walk_calls_the_next():
+    rows = re.findall(r"^\| (\d) \| `([\w.]+)` in `([\w./]+)`", ARCHITECTURE, re.MULTILINE)
+    assert [int(number) for number, _, _ in rows] == [1, 2, 3, 4, 5, 6]
+    bodies = [body_of(ROOT / file, name) for _, name, file in rows]
+    for (_, name, _), body in zip(rows[1:], bodies, strict=False):
+        assert re.search(rf"\b{name.rpartition('.')[2]}\b", body), f"{name} is not called"
+    assert "_gradients" in bodies[-1]
+
+
+def body_of(path: Path, name: str) -> str:
+    """Return the source of a function or method."""
+    source = path.read_text(encoding="utf-8")
+    scope: ast.AST = ast.parse(source)
+    for part in name.split("."):
+        scope = next(node for node in ast.walk(scope) if getattr(node, "name", None) == part)
+    return ast.get_source_segment(source, scope) or ""
