@@ -93,7 +93,7 @@ def main() -> int:
     names = check(args)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # contenders and their files go too
     machine = import_module("scripts.benchmarks.machine")
-    found: dict[str, Any] = {"machine": machine.facts(), "benchmarks": {}}
+    found: dict[str, Any] = {"machine": machine.describe(), "benchmarks": {}}
     for name in names:
         print(f"{name}: {NAMES[name]}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="inkwell-", ignore_cleanup_errors=True) as folder:

@@ -82,7 +82,7 @@ def _classes(
     compared = examination.compare(other, imports) if other is not None else None
     extra = {
         **{"checkpoint": str(examination.trained.path), "data": examination.chosen.what},
-        "comparison": {"with": str(other), **compared.facts()} if compared is not None else None,
+        "comparison": {"with": str(other), **compared.to_dict()} if compared is not None else None,
     }
     names = examination.trained.data["class_names"]
     found = write_evaluation(folder, examination.predictions, names, examination.title, extra)

@@ -109,9 +109,9 @@ def making(recipe: str, which: int | str, run: Path, data_dir: str) -> list[Any]
 
 def keep(recipe: str, run: Path) -> None:
     """Keep a record of a finished run."""
-    from scripts.benchmarks.machine import facts
+    from scripts.benchmarks.machine import describe
 
-    machine = facts()
+    machine = describe()
     kept = scoreboard.record(run, recipe, f"{machine['cores']} cores of {machine['cpu']}")
     print(f"{scoreboard.write_record(RECORDS, kept)}: {100 * kept['test_accuracy']:.2f} %", file=sys.stderr)
 

@@ -78,7 +78,7 @@ def clock_is_allowed() -> bool:
     return True
 
 
-def facts() -> dict[str, object]:
+def environment() -> dict[str, object]:
     """Return what decides how fast TensorFlow is here: oneDNN (on, off, or what it chose itself), threads, cores.
 
     A number of threads of 0 is TensorFlow's own choice, one for each core.

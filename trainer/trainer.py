@@ -278,7 +278,7 @@ class Trainer:
         """Return what a run goes through, its test data, and what is known of the data."""
         x, validation, test, known = given.x, given.validation_data, given.test_data, self.data or {}
         if isinstance(x, Data):
-            known = self.data or x.facts()
+            known = self.data or x.describe()
             validation = x.validation if validation is None else validation
             test = x.test if test is None else test
             x = x.train

@@ -57,7 +57,7 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
     model = build_model(config, data.input_shape, data.num_classes)
     for number, net in enumerate(nets):
         model.get_layer(f"member{number}").set_weights(net.model.get_weights())
-    run = Run(seed=config.training.seed, config=config.to_dict(), model=model, data=data.facts(), steps_per_epoch=1)
+    run = Run(seed=config.training.seed, config=config.to_dict(), model=model, data=data.describe(), steps_per_epoch=1)
     # An image that validates one seed's run has trained another's.
     unseen = len({member.config.training.seed for member in members}) == 1
     temperature, tested = _test(run, data, unseen)

@@ -19,7 +19,7 @@ BUSY = 0.25
 FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
-def facts() -> dict[str, Any]:
+def describe() -> dict[str, Any]:
     """Return processor, memory, system, versions, commit, command line and date."""
     info = _cpuinfo()
     known = info.get("flags", "").split()

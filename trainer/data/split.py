@@ -56,13 +56,13 @@ class Data:
         """Number of classes."""
         return len(self.class_names)
 
-    def facts(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return name, digest, sizes, image shape, class names and notices, as JSON can hold them."""
         sizes = {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
         shape, names, notices = list(self.input_shape), list(self.class_names), list(self.notices)
-        facts = {"input_shape": shape, "class_names": names, "notices": notices}
+        images = {"input_shape": shape, "class_names": names, "notices": notices}
         digests = {"digest": self.digest, "source_digest": self.source_digest or self.digest}
-        return {"name": self.name, **digests, **sizes, **facts}
+        return {"name": self.name, **digests, **sizes, **images}
 
 
 def split(source: Source, seed: int) -> Data:

@@ -186,8 +186,8 @@ class Loop:
         steps = range(before - before % every + every, run.step + 1, every)
         numbers = {step: {"batch_loss": float(losses[step - before - 1])} for step in steps}
         if len(norms):
-            for step, facts in numbers.items():
-                facts["gradient_norm"] = float(norms[step - before - 1])
+            for step, noted in numbers.items():
+                noted["gradient_norm"] = float(norms[step - before - 1])
         self.recorder.batches(numbers)
 
     def _skip(self) -> None:

@@ -63,7 +63,7 @@ class Comparison:
         tail = sum(math.comb(tosses, k) for k in range(fewer + 1))
         return min(1.0, 2 * tail / 2**tosses)
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return all numbers, for a file."""
         return {**asdict(self), "points": self.points, "p": self.p}
 

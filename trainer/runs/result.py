@@ -56,7 +56,7 @@ def make_result(
         },
         "test": dict(test),
         "temperature": temperature,
-        "backend": {"kernels": kernels, **startup.facts()},
+        "backend": {"kernels": kernels, **startup.environment()},
         "versions": versions(),
         "time": {},
         "bottleneck": "",

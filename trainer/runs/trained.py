@@ -38,7 +38,7 @@ Side = Annotated[int, Field(ge=1, le=2**14, strict=True)]
 
 @dataclass(frozen=True)
 class Images:
-    """What a model must know of the images it was trained on; see `trainer.data.split.Data.facts`."""
+    """What a model must know of the images it was trained on; see `trainer.data.split.Data.describe`."""
 
     digest: str
     source_digest: str
@@ -70,7 +70,7 @@ class Trained:
         model: The model.
         config: The configuration it was trained with; the default for a run without configuration.
         data: Name, digests, image shape and class names of the data it was trained on, as
-            `trainer.data.split.Data.facts` returns them. The digests are empty if nothing is known of the data.
+            `trainer.data.split.Data.describe` returns them. The digests are empty if nothing is known of the data.
         path: The checkpoint.
         temperature: What its logits are divided by for calibrated probabilities; 1 if the run did not get that far.
         from_config: True if the run has a configuration, which says where its data come from.

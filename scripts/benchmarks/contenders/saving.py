@@ -75,7 +75,7 @@ def run(job: Job, turns: Turns) -> None:
 
     train = TrainingArray(ImageSet(*job.train()), job.batch_size, 0, "none")
     turns.ready(params=made.trainer.model.count_params(), saves=saves_of(train.steps_per_epoch, every))
-    made.trainer.data = made.data.facts()
+    made.trainer.data = made.data.describe()
     made.trainer.fit(train, epochs=ENDLESS)
 
 

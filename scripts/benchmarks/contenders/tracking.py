@@ -42,8 +42,8 @@ class Pauser(Plugin):
         if run.epoch % 2:
             worked = self._processor_time()
             pair = self.epochs[-2:]
-            facts = {"without": pair[0], "with": pair[1], "worker": worked - self._worked} if pair else {}
-            self.turns.wait(**facts)
+            about = {"without": pair[0], "with": pair[1], "worker": worked - self._worked} if pair else {}
+            self.turns.wait(**about)
             self._worked = self._processor_time()
             self._may_work.clear()
         else:
@@ -79,5 +79,5 @@ def run(job: Job, turns: Turns) -> None:
 
     train = TrainingArray(ImageSet(*job.train()), job.batch_size, 0, "none")
     turns.ready(params=made.trainer.model.count_params())
-    made.trainer.data = made.data.facts()
+    made.trainer.data = made.data.describe()
     made.trainer.fit(train, durations=Durations(epochs=ENDLESS, log_every=job.extra["log_every"]))

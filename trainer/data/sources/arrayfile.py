@@ -56,8 +56,8 @@ class ArrayFile:
 
     def _write_header(self) -> None:
         # NumPy pads the header for any length of the first axis, so that it may be overwritten by the final one.
-        facts = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self.shape)}
-        np.lib.format.write_array_header_1_0(self._file, facts)
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self.shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
 
 
 def checksum(array: np.ndarray, before: int = 0) -> int:

@@ -90,9 +90,9 @@ class Cache:
     def _open(self) -> Found | None:
         """Return what the cache holds, None if it is absent, short or damaged."""
         try:
-            facts = json.loads((self.place / MANIFEST).read_text())
-            images = {split: self._read(split, *sums) for split, sums in facts["splits"].items()}
-            return images, tuple(facts["notices"])
+            kept = json.loads((self.place / MANIFEST).read_text())
+            images = {split: self._read(split, *sums) for split, sums in kept["splits"].items()}
+            return images, tuple(kept["notices"])
         except Exception:  # whatever readers raise for damaged files: it is decoded again
             return None
 
@@ -112,9 +112,9 @@ class Cache:
                 self._make_room(undecoded.size)
                 aside.mkdir()
             sums = {split: self._write(aside, undecoded, split, status) for split in undecoded.numbers}
-            facts = to_json({"splits": sums, "notices": undecoded.finish()})
+            kept = to_json({"splits": sums, "notices": undecoded.finish()})
             with self._disk(undecoded):
-                write_synced(aside / MANIFEST, facts.encode())
+                write_synced(aside / MANIFEST, kept.encode())
                 aside.rename(self.place)
                 sync_folder(self.folder)
         finally:

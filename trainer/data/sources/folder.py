@@ -71,8 +71,8 @@ def _identity(root: Path, splits: Mapping[str, _Split]) -> list[Any]:
     files = []
     for name, split in splits.items():
         for path, label in zip(split.paths, split.labels, strict=True):
-            facts = path.stat()
-            files.append([name, label, str(path.relative_to(root)), facts.st_size, facts.st_mtime_ns])
+            status = path.stat()
+            files.append([name, label, str(path.relative_to(root)), status.st_size, status.st_mtime_ns])
     return [str(root.resolve()), PIL.__version__, files]
 
 

@@ -81,9 +81,9 @@ def _left_in(group: Path) -> Iterator[int]:
     ):
         try:
             most, used = (group / limit).read_text().strip(), int((group / usage).read_text())
-            facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            counters = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         except (OSError, ValueError):  # the root group has no limit, and containers show only their own group
             continue
         if most.isdigit():
-            files = sum(int(facts.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
+            files = sum(int(counters.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
             yield int(most) - used + files
