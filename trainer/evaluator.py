@@ -92,8 +92,7 @@ class Evaluator:
 
     def _outputs(self, pipeline: EvaluationPipeline) -> tuple[np.ndarray, np.ndarray]:
         """Evaluate all batches; return the model's outputs and the labels, empty if the task does not want them."""
-        self.step.meter.reset()
-        batches, outputs, labels = iter(pipeline.batches()), [], []
+        batches, outputs, labels = self.step.begin(pipeline), [], []
         for _ in range(pipeline.steps):
             batch, output = self.step.next(batches)
             if self.task.reports:

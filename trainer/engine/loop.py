@@ -24,7 +24,7 @@ from trainer.engine.spans import SPAN_SECONDS, Pace, steps_to_next
 from trainer.engine.step import EvaluationStep, TrainStep
 from trainer.plugin import Every, Plugin, overrides
 from trainer.run import ENGINE_LOGS, Rewind, Run
-from trainer.runs import manifest
+from trainer.runs.manifest import Manifest, Saved, take_up
 from trainer.runs.recorder import Recorder
 
 
@@ -247,9 +247,9 @@ class Loop:
         self.recorder.collect()
         with averages(self.training.model, self.training.optimizer):
             self.hooks.call(Plugin.on_validation_start)
-            self.evaluation.meter.reset()
+            with self.ledger("validation"):
+                batches = self.evaluation.begin(validation)
             due = Due(Every(seconds=SPAN_SECONDS), time.perf_counter())
-            batches = iter(validation.batches())
             for run.validation_step in range(1, validation.steps + 1):
                 if run.broken_off:
                     return
@@ -270,9 +270,8 @@ class Loop:
         if roles and self.recorder.keeps(roles) and not run.failed:
             with self.ledger("checkpoints"):
                 name = f"epoch={run.epoch:04d}-step={run.step:07d}{'-unfinished' if run.unfinished else ''}"
-                state = checkpoint.snapshot(
-                    name, self.variables, manifest.Manifest.of(run, self.hooks.states()).to_dict()
-                )
+                said = Manifest.of(run, self.hooks.states()).to_dict()
+                state = checkpoint.snapshot(name, self.variables, said)
                 self.recorder.save(state, roles, drops)
 
     def save_after_exception(self) -> None:
@@ -298,7 +297,7 @@ class Loop:
         run.warn(f"{asked.reason}: back to step {run.step}, to continue without {in_words(asked.skip)}{slower}")
         self.start(run.step)
 
-    def take_up(self, saved: manifest.Saved, done: bool = False) -> None:
+    def take_up(self, saved: Saved, done: bool = False) -> None:
         """Set everything as a checkpoint has it, and cut the history back to it.
 
         Args:
@@ -310,7 +309,7 @@ class Loop:
             InkwellError: If the history is shorter than the checkpoint says.
         """
         checkpoint.restore(saved.checkpoint, self.variables)
-        manifest.take_up(self.run, saved.manifest, self.hooks.plugins, done)
+        take_up(self.run, saved.manifest, self.hooks.plugins, done)
         self.recorder.cut_history(saved.manifest.history)
 
 

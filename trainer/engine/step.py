@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
+from trainer.data.pipeline import EvaluationPipeline
 from trainer.errors import UsageError
 from trainer.kernels.select import Gradients, Kernels
 from trainer.kernels.strategy import Strategy
@@ -197,6 +198,17 @@ class EvaluationStep:
         # The iterator is the argument, not the batch: its spec leaves the number of images open, so that a short last
         # batch needs no second trace.
         self.next = tf.function(self._next, autograph=False)
+
+    def begin(self, data: EvaluationPipeline) -> Iterator[Any]:
+        """Return the batches of an evaluation, for `next`; the meter starts again, and the first time it is compiled.
+
+        Compiled when it is called instead, it would look to TensorFlow like a function that is traced again and again,
+        which it warns of, as soon as a process has trained some models.
+        """
+        self.meter.reset()
+        batches = iter(data.batches())
+        self.next.get_concrete_function(batches)
+        return batches
 
     def _next(self, batches: Any) -> tuple[Batch, Any]:
         """Take a batch and add it to the meter; return it and the model's outputs."""
