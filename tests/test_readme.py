@@ -41,13 +41,14 @@ PROGRAMS = [text for kind, text in BLOCKS if kind == "python"]
 COMMANDS = [text for kind, text in BLOCKS if kind == "sh"][1:]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with the README's modules and the project's scripts."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the README's modules and the project's scripts, for one command after another."""
+    made = tmp_path_factory.mktemp("readme")
     for program in PROGRAMS:
-        (tmp_path / program.splitlines()[0].removeprefix("# ")).write_text(program)
-    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
-    return tmp_path
+        (made / program.splitlines()[0].removeprefix("# ")).write_text(program)
+    (made / "scripts").symlink_to(ROOT / "scripts")
+    return made
 
 
 def test_the_first_block_is_two_commands():
