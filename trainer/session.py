@@ -23,7 +23,8 @@ from trainer.tasks.task import Task, logged_names
 
 if TYPE_CHECKING:
     from trainer.data.split import Data
-    from trainer.trainer import FitArguments, Trainer
+    from trainer.engine.course import FitArguments
+    from trainer.trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -20,18 +19,17 @@ from trainer.config.optimizers import build_optimizer
 from trainer.config.schema import DEFAULT_PLUGINS, OptimizerConfig
 from trainer.console.plan import plan
 from trainer.data.augmentation.strength import Strength
-from trainer.data.given import evaluation_data, training_data
-from trainer.data.pipeline import EvaluationPipeline, TrainingArray
-from trainer.data.split import Data
+from trainer.data.pipeline import TrainingArray
 from trainer.engine import preflight
+from trainer.engine.course import Course, FitArguments, Given, course_of
 from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
 from trainer.engine.learning_rate import LearningRate
 from trainer.engine.ledger import Ledger, bottleneck
-from trainer.engine.loop import Course, Loop
+from trainer.engine.loop import Loop
 from trainer.engine.signals import listening
 from trainer.engine.step import TrainStep
-from trainer.errors import PluginError, TrainingFailed, UsageError
+from trainer.errors import PluginError, TrainingFailed
 from trainer.evaluator import Evaluator
 from trainer.kernels.select import Kernels, select
 from trainer.kernels.strategy import Strategy
@@ -52,31 +50,6 @@ logger = logging.getLogger("trainer")
 
 WRITERS = ("report", "mlflow")
 """Default plugins that have nothing to do where nothing is written."""
-
-
-class FitArguments(TypedDict, total=False):
-    """The arguments of `fit` besides `x` and `y`, which `resume` and `plan` take too."""
-
-    validation_data: Any
-    test_data: Any
-    epochs: int | None
-    batch_size: int | None
-    callbacks: Sequence[Plugin]
-    durations: Durations | None
-
-
-@dataclass(frozen=True)
-class Given:
-    """What `fit` was given; see there."""
-
-    x: Any
-    y: Any = None
-    validation_data: Any = None
-    test_data: Any = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    callbacks: Sequence[Plugin] = ()
-    durations: Durations | None = None
 
 
 class Trainer:
@@ -132,7 +105,7 @@ class Trainer:
         self.ledger = ledger or Ledger()
         self.evaluator = Evaluator(model, self.task, self.strategy)
         self.loop: Loop  # that of the last run
-        self._memories: dict[str, Any] | None = None  # what plugins remember before their first run
+        self._memories: dict[str, Any] | None = None  # what plugins remembered before their first run
 
     @property
     def run(self) -> Run:
@@ -178,11 +151,11 @@ class Trainer:
             TrainingFailed: If the run was ended by `run.fail`, or its last checkpoint could not be written.
             KeyboardInterrupt: After Ctrl-C, once the run is saved; `trainer.run` holds it.
         """
-        test = self._prepare(Given(x, y, validation_data, test_data, epochs, batch_size, callbacks, durations))
+        self._prepare(Given(x, y, validation_data, test_data, epochs, batch_size, callbacks, durations))
         with self._session(resumed=False):
             with self.ledger("loop"):
                 self.loop.train()
-            self._finish(test)
+            self._finish()
         return _ended(self.run)
 
     def resume(self, x: Any, y: Any = None, *, anyway: bool = False, **arguments: Unpack[FitArguments]) -> Run:
@@ -202,11 +175,11 @@ class Trainer:
             CheckpointError: If there is no sound checkpoint to resume from, or it does not fit.
             InkwellError: For all else that `fit` raises.
         """
-        test = self._prepare(Given(x, y, **arguments))
+        self._prepare(Given(x, y, **arguments))
         with self._session(resumed=True, anyway=anyway):
             with self.ledger("loop"):
                 self.loop.train()
-            self._finish(test)
+            self._finish()
         return _ended(self.run)
 
     def plan(
@@ -240,22 +213,18 @@ class Trainer:
         """Return the model's outputs; see `Evaluator.predict`."""
         return self.evaluator.predict(x, batch_size)
 
-    def _prepare(self, given: Given) -> EvaluationPipeline | None:
+    def _prepare(self, given: Given) -> None:
         """Put the loop of a new run together; nothing is written.
-
-        Returns:
-            The test data.
 
         Raises:
             UsageError: If plugins, data, optimizer and model do not fit together.
         """
-        course, test, known = self._course(given)
-        plugins = in_order([*self._own_plugins(validated=course.validation is not None), *given.callbacks])
-        check_plugins(plugins, logged_names(self.task, course.validation is not None))
+        course = course_of(given, self.seed, self.augmentation, self.data)
+        train, validated = course.train, course.validation is not None
+        plugins = in_order([*self._own_plugins(validated), *given.callbacks])
+        check_plugins(plugins, logged_names(self.task, validated))
         preflight.check_data(self.task, self.model, course)
-        train = course.train
-        steps = course.durations.total(train.steps_per_epoch)
-        optimizer = self.optimizer or build_optimizer(OptimizerConfig(), steps)
+        optimizer = self.optimizer or build_optimizer(OptimizerConfig(), course.steps)
         preflight.check_optimizer(optimizer)
         run = Run(
             name=self.run_dir.name if self.run_dir is not None else "",
@@ -264,38 +233,14 @@ class Trainer:
             config=self.config,
             model=self.model,
             optimizer=optimizer,
-            data=known,
+            data=course.known,
             training_data=train.data if isinstance(train, TrainingArray) else None,
-            epochs=-(-steps // train.steps_per_epoch),
-            steps=steps,
+            epochs=-(-course.steps // train.steps_per_epoch),
+            steps=course.steps,
             steps_per_epoch=train.steps_per_epoch,
             validation_steps=course.validation.steps if course.validation is not None else 0,
         )
         self.loop = self._loop(run, course, plugins)
-        return test
-
-    def _course(self, given: Given) -> tuple[Course, EvaluationPipeline | None, Mapping[str, Any]]:
-        """Return what a run goes through, its test data, and what is known of the data."""
-        x, validation, test, known = given.x, given.validation_data, given.test_data, self.data or {}
-        if isinstance(x, Data):
-            known = self.data or x.describe()
-            validation = x.validation if validation is None else validation
-            test = x.test if test is None else test
-            x = x.train
-        durations = _durations(given)
-        train = training_data(
-            x,
-            given.y,
-            batch_size=given.batch_size,
-            seed=self.seed,
-            augmentation=self.augmentation,
-            steps_per_epoch=durations.steps_per_epoch,
-        )
-        validated, tested = (
-            evaluation_data(data, steps=durations.validation_steps) if data is not None else None
-            for data in (validation, test)
-        )
-        return Course(train, validated, durations), tested, known
 
     def _own_plugins(self, validated: bool) -> list[Plugin]:
         """Return the trainer's plugins, or the default ones if none were given."""
@@ -308,20 +253,21 @@ class Trainer:
             del named["early_stopping"]
             named["checkpoint"] = {"monitor": None}
             logger.info("no validation data: early stopping is off, and the last weights are kept, not the best")
-        self.plugins = [registered.build(name, **arguments) for name, arguments in named.items()]
-        return self.plugins
+        return [registered.build(name, **arguments) for name, arguments in named.items()]
 
     def _loop(self, run: Run, course: Course, plugins: Sequence[Plugin]) -> Loop:
         """Return the loop of a run; a second run of this trainer remembers nothing of the first."""
-        if self._memories is not None:
+        if self._memories is None:
+            self._memories = {}
+        else:
             self.ledger = Ledger()
         hooks = Hooks(plugins, run, self.ledger)
-        if self._memories is None:
-            self._memories = hooks.states()
-        else:
-            for plugin in hooks.plugins:
-                if plugin.name in self._memories:
-                    plugin.restore(copy.deepcopy(self._memories[plugin.name]))
+        states = hooks.states()
+        for plugin in hooks.plugins:
+            if plugin.name in self._memories:
+                plugin.restore(copy.deepcopy(self._memories[plugin.name]))
+            elif plugin.name in states:
+                self._memories[plugin.name] = states[plugin.name]
         rate = LearningRate(run.optimizer)
         norms = any(plugin.gradient_norms for plugin in plugins)
         kernels, spec = self._kernels(course), course.train.spec
@@ -406,7 +352,7 @@ class Trainer:
         self.run.status = status
         self.loop.recorder.status()
 
-    def _finish(self, test: EvaluationPipeline | None) -> None:
+    def _finish(self) -> None:
         """Choose the weights, fit their temperature, look at the test data once, write the result."""
         run, recorder, evaluator = self.run, self.loop.recorder, self.evaluator
         if run.failed:
@@ -421,7 +367,7 @@ class Trainer:
         if run.optimizer.use_ema:
             run.optimizer.finalize_variable_values(self.model.trainable_variables)
         with self.ledger("test"):
-            validation = self.loop.course.validation
+            validation, test = self.loop.course.validation, self.loop.course.test
             temperature = evaluator.temperature(validation) if validation is not None else None
             tested, run.predictions = evaluator.assess(test, temperature) if test is not None else (Scores(), None)
         if run.broken_off:  # told to stop meanwhile: the test is repeated when the run is resumed
@@ -455,19 +401,6 @@ def _run_dir(given: Path | str | None, model: str) -> Path | None:
     if given is None:
         return None
     return Path("runs") / default_name(model) if given == "auto" else Path(given)
-
-
-def _durations(given: Given) -> Durations:
-    """Return how long to train.
-
-    Raises:
-        UsageError: If that is said twice.
-    """
-    if given.durations is None:
-        return Durations(epochs=given.epochs)
-    if given.epochs is not None:
-        raise UsageError("give epochs or durations, not both: Durations has epochs of its own")
-    return given.durations
 
 
 def _ended(run: Run) -> Run:

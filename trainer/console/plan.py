@@ -9,8 +9,8 @@ from trainer.plugin import Every, Plugin, overrides
 from trainer.text import count
 
 if TYPE_CHECKING:
+    from trainer.engine.course import Course
     from trainer.engine.learning_rate import LearningRate
-    from trainer.engine.loop import Course
     from trainer.run import Run
     from trainer.runs.manifest import Saved
 

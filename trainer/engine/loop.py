@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import checkpoint
-from trainer.data.pipeline import EvaluationPipeline, TrainingPipeline
 from trainer.engine.clock import Due, Moment
+from trainer.engine.course import Course
 from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
 from trainer.engine.learning_rate import LearningRate
@@ -26,21 +26,6 @@ from trainer.plugin import Every, Plugin, overrides
 from trainer.run import ENGINE_LOGS, Rewind, Run
 from trainer.runs.manifest import Manifest, Saved, take_up
 from trainer.runs.recorder import Recorder
-
-
-@dataclass(frozen=True)
-class Course:
-    """What a run goes through.
-
-    Attributes:
-        train: What to learn from.
-        validation: What to validate on, if anything.
-        durations: How long, and how often to look.
-    """
-
-    train: TrainingPipeline
-    validation: EvaluationPipeline | None
-    durations: Durations
 
 
 class Looks:

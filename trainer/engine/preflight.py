@@ -19,8 +19,8 @@ from trainer.text import in_bytes
 if TYPE_CHECKING:
     import keras
 
+    from trainer.engine.course import Course
     from trainer.engine.learning_rate import LearningRate
-    from trainer.engine.loop import Course
     from trainer.run import Run
     from trainer.tasks.task import Task
 
