@@ -21,7 +21,7 @@ import numpy as np
 if TYPE_CHECKING:
     from mlflow.client import MlflowClient
 
-QUIET = ("--progress", "none", "--no-plugin", "report")
+QUIET = ("--progress", "none", "--no-plugin", "report", "--augment", "none")
 """Flags of `fit.py` for a short run with MLflow."""
 CLOCK = {"seconds", "images_per_second", "time"}
 """Keys of a history line that differ from run to run."""

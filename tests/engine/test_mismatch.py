@@ -68,7 +68,7 @@ DIFFERENCES = {
     ("--lr", "0.01"): "optimizer.learning_rate: 0.002 → 0.01",
     ("--batch-size", "64"): "data.batch_size: 128 → 64",
     ("--seed", "1"): "training.seed: 0 → 1",
-    ("--augment", "none"): "data.augmentation: light → none",
+    ("--augment", "strong"): "data.augmentation: none → strong",
     ("--plugin", "early_stopping:patience=3"): "plugins.early_stopping.patience: 5 → 3",
     ("--no-plugin", "early_stopping", "--lr", "1"): (
         "optimizer.learning_rate: 0.002 → 1.0; "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, Done, make_images, run_command
+from conftest import ROOT, SILENT, Done, make_images, run_command
 
 from trainer import checkpoint
 
@@ -34,7 +34,7 @@ def fit(folder: Path, *arguments: str) -> Done:
     images = make_images(200, side=28)
     np.savez(folder / "data.npz", x_train=images.images, y_train=images.labels)
     (folder / "sender.py").write_text(SENDER)
-    quiet = ["--no-plugin", "mlflow", "--no-plugin", "report", "--data", "data.npz", "--batch-size", "32"]
+    quiet = [*SILENT, "--data", "data.npz", "--batch-size", "32"]
     command = [sys.executable, str(ROOT / "scripts" / "fit.py"), "--import", "sender", "--run-dir", "run", *quiet]
     return run_command([*command, *arguments], folder)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, SILENT, run_script
+from conftest import ALONE, ROOT, run_script
 from PIL import Image
 from scipy import ndimage
 
@@ -253,7 +253,7 @@ def test_a_scribble_below_a_number_is_no_number(recognizer, digits):
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run of LeNet on 4,000 images, which reads 96 % of MNIST's."""
     folder = tmp_path_factory.mktemp("workshop")
-    done = run_script(folder, "fit.py", "--data", "mnist5k", "--epochs", "12", "--run-dir", "runs/lenet", *SILENT)
+    done = run_script(folder, "fit.py", "--data", "mnist5k", "--epochs", "12", "--run-dir", "runs/lenet", *ALONE)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, SILENT, Done, make_images, run_script
+from conftest import ALONE, ROOT, Done, make_images, run_script
 from PIL import Image
 
 from trainer import registry
@@ -368,7 +368,7 @@ def test_a_printed_configuration_gives_itself_when_it_is_read(folder):
 def workshop(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     """A folder with a finished run, `runs/first`, of `fit.py`."""
     folder = tmp_path_factory.mktemp("workshop")
-    flags = ("--data", str(tiny), "--epochs", "1", "--seed", "3", "--model", "lenet:dropout=0.1", *SILENT)
+    flags = ("--data", str(tiny), "--epochs", "1", "--seed", "3", "--model", "lenet:dropout=0.1", *ALONE)
     done = run_script(folder, "fit.py", *flags, "--run-dir", "runs/first")
     assert done.returncode == 0, done.stderr
     return folder

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from conftest import SILENT, run_script
+from conftest import ALONE, run_script
 from drawing import ROUND, STEEP, Server, chromium, curve, draw, serving, until
 from PIL import Image, ImageDraw
 
@@ -23,7 +23,7 @@ SEVEN = ROUND["7"]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LeNet that has seen 4,000 real digits."""
     folder = tmp_path_factory.mktemp("drawing")
-    done = run_script(folder, "fit.py", "--data", "mnist5k", "--epochs", "8", "--run-dir", "lenet", *SILENT)
+    done = run_script(folder, "fit.py", "--data", "mnist5k", "--epochs", "8", "--run-dir", "lenet", *ALONE)
     assert done.returncode == 0, done.stderr
     return folder / "lenet"
 

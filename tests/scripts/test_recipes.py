@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SILENT, Script
+from conftest import ALONE, ROOT, Script
 
 from scripts import scoreboard
 from trainer.errors import InkwellError, UsageError
@@ -103,7 +103,7 @@ def test_a_missed_goal_is_said_and_wrong_records_are_told(tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_trains(path, script: Script, tmp_path: Path):
-    arguments = ("--data", "mnist5k", "--steps", "3", "--run-dir", "run", *SILENT)
+    arguments = ("--data", "mnist5k", "--steps", "3", "--run-dir", "run", *ALONE)
     done = script("fit.py", "--recipe", path.stem, *arguments)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "result.json").exists()
