@@ -8,7 +8,8 @@ from pathlib import Path
 try:
     from trainer.console.cli import Parser, run_script
     from trainer.errors import UsageError
-    from trainer.runs.find import find_checkpoint, newest_done
+    from trainer.runs.files import RunFiles, is_run
+    from trainer.runs.find import newest_done
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -35,8 +36,8 @@ def main() -> int:
     recognizer = args.recognizer or args.run or newest_done(args.runs)
     if not recognizer.is_dir():
         raise UsageError(f"{recognizer} is no folder")
-    if args.recognizer is None:
-        find_checkpoint(recognizer)  # what is no run, or of another layout, is told before a page is served
+    if is_run(recognizer):
+        RunFiles(recognizer)  # one of another layout is refused before a page is served
     from scripts.page.server import serve
 
     serve(recognizer, args.inbox, args.port, args.open)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SILENT, Script, make_images
+from conftest import ALONE, Script, make_images
 
 from trainer import Durations, Plugin, Run, checkpoint
 from trainer.errors import UsageError
@@ -30,7 +30,7 @@ def test_ten_lines_of_python_give_the_weights_of_the_terminal_bit_for_bit(keras,
     from trainer.data import load
 
     flags = ("--data", tiny, "--model", "lenet", "--epochs", "3", "--seed", "7", "--batch-size", "32")
-    done = script("fit.py", *flags, "--run-dir", "run", *SILENT)
+    done = script("fit.py", *flags, "--run-dir", "run", *ALONE)
     assert done.returncode == 0, done.stderr
     best = checkpoint.read(tmp_path / "run" / "checkpoints" / (tmp_path / "run/checkpoints/best").read_text().strip())
 

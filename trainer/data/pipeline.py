@@ -27,6 +27,9 @@ KEPT_BYTES = 64_000_000
 
 WORKERS = 2
 
+as_written = tf.autograph.experimental.do_not_convert
+"""Keeps tf.data from translating a function that uses TensorFlow's operations only, which takes longer than tracing it."""
+
 
 class TrainingPipeline(Protocol):
     """What `Trainer.fit` trains on: endless batches that can start at any step.
@@ -98,11 +101,11 @@ class TrainingArray:
         def indices(epoch: tf.Tensor) -> tf.data.Dataset:
             order, size = self.order(epoch), self.batch_size
             first = tf.where(epoch == first_epoch, tf.constant(skipped, tf.int64), 0)
-            return tf.data.Dataset.range(first, self.steps_per_epoch).map(
-                lambda k: (order[k * size : (k + 1) * size], epoch * self.steps_per_epoch + k)
-            )
+            batch = as_written(lambda k: (order[k * size : (k + 1) * size], epoch * self.steps_per_epoch + k))
+            return tf.data.Dataset.range(first, self.steps_per_epoch).map(batch)
 
-        batches = epochs.flat_map(indices).map(self.batch, num_parallel_calls=WORKERS, deterministic=True)
+        batch = as_written(self.batch)
+        batches = epochs.flat_map(as_written(indices)).map(batch, num_parallel_calls=WORKERS, deterministic=True)
         return batches.prefetch(_ahead(self.spec, self.batch_size)).with_options(_options())
 
     def peek(self) -> tuple[tf.Tensor, tf.Tensor]:
@@ -155,7 +158,7 @@ class EvaluationArray:
                 indices = tf.range(start, tf.minimum(start + self.batch_size, count))
                 return scaled(_gather(images, indices)), tf.gather(labels, indices)
 
-            batches = tf.data.Dataset.range(0, count, self.batch_size).map(batch)
+            batches = tf.data.Dataset.range(0, count, self.batch_size).map(as_written(batch))
             kept = batches.cache() if self._keep else batches
             self._batches = kept.prefetch(_ahead(self.spec, self.batch_size)).with_options(_options())
         return self._batches
