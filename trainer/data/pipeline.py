@@ -28,7 +28,7 @@ KEPT_BYTES = 64_000_000
 WORKERS = 2
 
 as_written = tf.autograph.experimental.do_not_convert
-"""Keeps tf.data from translating a function that uses TensorFlow's operations only, which takes longer than tracing it."""
+"""Keeps tf.data from translating a function of TensorFlow's operations, which takes longer than tracing it."""
 
 
 class TrainingPipeline(Protocol):
