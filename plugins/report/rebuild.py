@@ -16,6 +16,7 @@ from plugins.report.pictures.curves import write_curves
 from plugins.report.pictures.evaluation import write_evaluation
 from plugins.report.pictures.style import class_names, save
 from trainer.errors import InkwellError
+from trainer.result import Result
 from trainer.runs.files import RunFiles
 
 
@@ -75,7 +76,7 @@ def _steps_per_epoch(history: list[dict[str, float]]) -> int:
 
 def _confusion(files: RunFiles) -> None:
     """Draw the confusion matrix as the result has it."""
-    counts = np.array(((files.result or {}).get("test") or {}).get("confusion", []), dtype=int)
+    counts = np.array(((files.result or Result()).get("test") or {}).get("confusion", []), dtype=int)
     if counts.size:
         names = class_names(files.run.data.get("class_names"), len(counts))
         write_confusion(counts, names, files.report / "confusion.csv")

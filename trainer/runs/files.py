@@ -15,6 +15,7 @@ from trainer.checkpoint import Checkpoints, check_layout
 from trainer.config.merge import read_toml
 from trainer.errors import InkwellError, UsageError, explain
 from trainer.files import read_bounded, read_json
+from trainer.result import Result
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.process import is_alive, this_host
 from trainer.text import in_line
@@ -123,20 +124,20 @@ class RunFiles:
         return read_toml(self.path / CONFIG) if (self.path / CONFIG).is_file() else {}
 
     @cached_property
-    def result(self) -> dict[str, Any] | None:
-        """The content of `result.json`; None if the run has no result.
+    def result(self) -> Result | None:
+        """The result of the run; None if the run has no result.
 
         Raises:
             InkwellError: If it is damaged.
         """
-        return read_json(self.path / RESULT) if self.has_result else None
+        return Result(read_json(self.path / RESULT)) if self.has_result else None
 
     @property
     def has_result(self) -> bool:
         """True if the run has a result."""
         return (self.path / RESULT).is_file()
 
-    def finished(self) -> dict[str, Any]:
+    def finished(self) -> Result:
         """Return the result of a run that is done.
 
         Raises:

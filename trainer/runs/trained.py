@@ -23,6 +23,7 @@ from trainer.data.sources.find import load_source
 from trainer.data.split import as_known, content_digest, split
 from trainer.errors import CheckpointError, DataError, UsageError
 from trainer.registry import models
+from trainer.result import Result
 from trainer.runs.files import MODEL, RunFiles, is_run
 from trainer.runs.find import find_checkpoint
 from trainer.runs.manifest import Saved, read_saved
@@ -231,7 +232,7 @@ def _known_data(saved: Saved, model: keras.Model) -> dict[str, Any]:
 def _temperature(path: Path) -> float:
     """Return the temperature that the run of a checkpoint found, if it was for this checkpoint; else 1."""
     folder = path.parent.parent
-    result = (RunFiles(folder).result if is_run(folder) else None) or {}
+    result = (RunFiles(folder).result if is_run(folder) else None) or Result()
     tested = (result.get("best") or {}).get("checkpoint") or Checkpoints(path.parent).role("last")
     value = result.get("temperature")
     fits = tested is not None and Path(tested).name == path.name
