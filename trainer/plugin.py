@@ -58,6 +58,8 @@ class Plugin:
         name: Key of the plugin's state in checkpoints and its name in messages; default: the class name in snake case.
         observer: True if the plugin only watches. An observer that raises is set aside with one warning and training
             continues; a plugin that steers training (the default) ends the run with an error that names it.
+        writes: True if all that the plugin does is to write about the run, in its directory or elsewhere: where nothing
+            is written, the default plugins are without it.
         every: When `on_step_end` is called; a class with that hook must choose. Steps between two calls run as one
             compiled call. `__init__` may replace the value of the class.
         checkpoints: Largest number of checkpoints that the plugin keeps, to check the disk space before step 0.
@@ -68,6 +70,7 @@ class Plugin:
 
     name: str = ""
     observer: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
     every: Every = Every()
     checkpoints: int = 0
     gradient_norms: bool = False

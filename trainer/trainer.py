@@ -6,7 +6,7 @@ import copy
 import logging
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Unpack
@@ -47,9 +47,6 @@ from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task, logged_names
 
 logger = logging.getLogger("trainer")
-
-WRITERS = ("report", "mlflow")
-"""Default plugins that have nothing to do where nothing is written."""
 
 
 class Trainer:
@@ -220,9 +217,9 @@ class Trainer:
             UsageError: If plugins, data, optimizer and model do not fit together.
         """
         course = course_of(given, self.seed, self.augmentation, self.data)
-        train, validated = course.train, course.validation is not None
-        plugins = in_order([*self._own_plugins(validated), *given.callbacks])
-        check_plugins(plugins, logged_names(self.task, validated))
+        train, logged = course.train, logged_names(self.task, course.validation is not None)
+        plugins = in_order([*self._own_plugins(logged), *given.callbacks])
+        check_plugins(plugins, logged)
         preflight.check_data(self.task, self.model, course)
         optimizer = self.optimizer or build_optimizer(OptimizerConfig(), course.steps)
         preflight.check_optimizer(optimizer)
@@ -242,18 +239,17 @@ class Trainer:
         )
         self.loop = self._loop(run, course, plugins)
 
-    def _own_plugins(self, validated: bool) -> list[Plugin]:
-        """Return the trainer's plugins, or the default ones if none were given."""
+    def _own_plugins(self, logged: Collection[str]) -> list[Plugin]:
+        """Return the trainer's plugins; if none were given, the default ones that have something to do in this run."""
         if self.plugins is not None:
             return self.plugins
         named = {name: dict(arguments) for name, arguments in DEFAULT_PLUGINS.items()}
-        if self.run_dir is None:
-            named = {name: arguments for name, arguments in named.items() if name not in WRITERS}
-        if not validated:
-            del named["early_stopping"]
+        if "val_loss" not in logged:
             named["checkpoint"] = {"monitor": None}
             logger.info("no validation data: early stopping is off, and the last weights are kept, not the best")
-        return [registered.build(name, **arguments) for name, arguments in named.items()]
+        default: list[Plugin] = [registered.build(name, **arguments) for name, arguments in named.items()]
+        written = self.run_dir is not None
+        return [plugin for plugin in default if (written or not plugin.writes) and set(plugin.monitors) <= set(logged)]
 
     def _loop(self, run: Run, course: Course, plugins: Sequence[Plugin]) -> Loop:
         """Return the loop of a run; a second run of this trainer remembers nothing of the first."""

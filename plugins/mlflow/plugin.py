@@ -41,6 +41,7 @@ class Mlflow(Plugin):
 
     name = "mlflow"
     observer = True
+    writes = True
 
     def __init__(
         self,

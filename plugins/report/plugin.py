@@ -23,6 +23,7 @@ class Report(Plugin):
     """
 
     observer = True
+    writes = True
 
     def __init__(self) -> None:
         self._drawn = False
