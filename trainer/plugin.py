@@ -168,9 +168,12 @@ def in_order(plugins: Iterable[Plugin]) -> list[Plugin]:
         plugins: The plugins of one run.
 
     Raises:
-        UsageError: If plugins wait for one another in a circle; the message names them.
+        UsageError: If one is no plugin, or plugins wait for one another in a circle; the message names them.
     """
     given, placed = list(plugins), list[int]()
+    for thing in given:
+        if not isinstance(thing, Plugin):
+            raise UsageError(_stranger(thing))
 
     def place(one: int, waiting: list[int]) -> None:
         if one in waiting:
@@ -184,6 +187,16 @@ def in_order(plugins: Iterable[Plugin]) -> list[Plugin]:
     for number in range(len(given)):
         place(number, [])
     return [given[number] for number in placed]
+
+
+def _stranger(thing: Any) -> str:
+    """Return what is wrong with something that is no plugin."""
+    if inspect.isclass(thing):
+        return f"{thing.__name__} is a class; give an instance of it: {thing.__name__}()"
+    kind = type(thing)
+    return (
+        f"{kind.__name__} of {kind.__module__} is not a plugin; plugins are instances of subclasses of trainer.Plugin"
+    )
 
 
 def _circle(plugins: list[Plugin]) -> str:

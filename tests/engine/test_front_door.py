@@ -134,6 +134,16 @@ def test_callbacks_are_plugins_of_one_run_besides_the_trainers_own(keras):
     assert [plugin.name for plugin in trainer.loop.hooks.plugins] == ["counter"]
 
 
+def test_what_is_no_plugin_is_told_in_one_line(keras):
+    from trainer import Trainer
+
+    theirs = keras.callbacks.EarlyStopping()
+    with pytest.raises(UsageError, match=r"^EarlyStopping of keras\.\S+ is not a plugin; plugins are instances of sub"):
+        Trainer(net(keras), plugins=[]).fit(*arrays(), callbacks=[theirs])
+    with pytest.raises(UsageError, match=r"^Counter is a class; give an instance of it: Counter\(\)$"):
+        Trainer(net(keras), plugins=[Counter])
+
+
 def test_a_result_is_typed_and_has_its_json_behind_it(keras):
     from trainer import Trainer
 
