@@ -306,7 +306,7 @@ import numpy as np
 from trainer import startup
 startup.start(0)
 from trainer.data.sources.cache import Cache
-from trainer.data.sources.decoding import Plan
+from trainer.data.sources.decoding import Undecoded
 from trainer.data.imageset import ImageSet, Source
 from trainer.data.pipeline import EvaluationArray, TrainingArray
 from trainer.data.split import split
@@ -326,7 +326,7 @@ def read(data):
 
 read(ImageSet(*next(blocks("warm up"))))
 before = anonymous()
-images, _ = Cache(Path(sys.argv[1]), "made", 0).load(lambda: Plan({"train": 128_000}, (32, 32, 3), blocks))
+images, _ = Cache(Path(sys.argv[1]), "made", 0).load(lambda: Undecoded({"train": 128_000}, (32, 32, 3), blocks))
 data = split(Source("made", images["train"], None, tuple("abcd")), 0)
 assert read(data.train) == 2 * len(data.train) == 2 * 103_680
 print(data.train.images.nbytes / 1e6, anonymous() - before)

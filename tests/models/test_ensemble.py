@@ -15,7 +15,8 @@ from trainer.registry import models as registry
 
 
 def train(script: Script, data: Path, name: str, *arguments: str) -> None:
-    done = script("fit.py", "--data", data, "--epochs", "1", "--run-dir", name, *SILENT, *arguments)
+    length = () if "--steps" in arguments else ("--epochs", "1")
+    done = script("fit.py", "--data", data, *length, "--run-dir", name, *SILENT, *arguments)
     assert done.returncode == 0, done.stderr
 
 

@@ -51,7 +51,7 @@ def training_data(
         named = ("light" if images.loaded else "none") if augmentation is None else augmentation
         changes = strength(named) if isinstance(named, str) else named
         return TrainingArray(images, BATCH_SIZE if batch_size is None else batch_size, seed, changes)
-    if batch_size is not None or augmentation is not None:
+    if batch_size is not None or augmentation not in (None, "none"):
         given = "batch_size" if batch_size is not None else "augmentation"
         raise UsageError(f"{given} is for arrays and image sets; a stream of batches brings its own")
     if isinstance(x, tf.data.Dataset):

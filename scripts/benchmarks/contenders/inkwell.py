@@ -86,7 +86,7 @@ def run(job: Job, turns: Turns) -> None:
     made.trainer.kernels = kernels(job)
     train = TrainingArray(ImageSet(*job.train()), job.batch_size, 0, config.data.augmentation)
     turns.ready(params=made.trainer.model.count_params(), losses=losses)
-    made.trainer.data = made.data.describe()
+    made.trainer.data, made.trainer.augmentation = made.data.describe(), None
     made.trainer.fit(train, validation_data=EvaluationArray(ImageSet(*job.test())), epochs=ENDLESS)
 
 
