@@ -1,4 +1,4 @@
-"""What a configuration names, made: modules imported, the model built."""
+"""Makes what a configuration names: imports its modules, builds its model."""
 
 from __future__ import annotations
 

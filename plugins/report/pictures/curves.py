@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NO_PANEL = ("kind", "epoch", "step", "time", "seconds", "images_per_second")
-"""What a line of the history says besides numbers to draw."""
+"""Keys of a line of the history that get no panel."""
 
 History = Sequence[Mapping[str, Any]]
 
