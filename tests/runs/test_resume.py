@@ -123,6 +123,12 @@ def test_a_finished_run_can_be_asked_for_more_epochs(keras, tmp_path):
     assert timeless(run.history) == timeless(expected.history)
 
 
+def test_a_run_that_is_asked_for_less_than_it_has_done_ends_where_it_is(keras, tmp_path):
+    fit(keras, tmp_path / "run", Killer(17, "on_step_end"))
+    _, run = fit(keras, tmp_path / "run", epochs=1, resumed=True)
+    assert (run.status, run.step, run.result["steps"]) == ("done", 17, 17)
+
+
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(keras, uninterrupted, tmp_path, caplog):
     fit(keras, tmp_path / "run", Killer(14, "on_epoch_end"))
     last = tmp_path / "run" / "checkpoints" / (tmp_path / "run" / "checkpoints" / "last").read_text().strip()

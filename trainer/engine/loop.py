@@ -119,7 +119,7 @@ class Loop:
 
     def _is_over(self) -> bool:
         """Return whether no step is left to do: all are done, or somebody asked to stop."""
-        return self.run.step == self.run.steps or bool(self.run.stop_reason)
+        return self.run.step >= self.run.steps or bool(self.run.stop_reason)
 
     def _continues(self) -> bool:
         """Return whether anything is left to do: steps, what is due after the last of them, or going back."""
