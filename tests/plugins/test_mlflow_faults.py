@@ -19,7 +19,7 @@ from processes import process_class
 
 pytestmark = pytest.mark.slow
 ATTEMPTS = 8
-"""How often a run of two minutes asks a server that does not serve it: after 5, 10, 20, 40 and 60 s, and at its end."""
+"""Times that a run of two minutes asks a server that does not serve it: after 5, 10, 20, 40, 60 s, and at its end."""
 SHORT = ("--model", "lenet", "--epochs", "2", "--batch-size", "32", "--set", "training.log_every_steps=2")
 
 

@@ -128,7 +128,7 @@ QUICK = {
     ("--set", "optimizer.learning_rat=1"): "--set: unknown key 'optimizer.learning_rat'; did you mean 'learning_rate'?",
     ("--list", "model"): "argument --list: no such choice 'model'; did you mean 'models'? (choices: models, ",
 }
-"""What a user mistypes most, and what is said before anything heavy is imported."""
+"""Common typing errors, and what is said of them before anything heavy is imported."""
 
 
 @pytest.mark.parametrize("arguments", QUICK, ids=" ".join)

@@ -38,7 +38,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a checkpoint will hold, at one moment; a worker can write it while training continues.
+    """The content of a checkpoint, taken at one moment; a worker can write it while training continues.
 
     Attributes:
         name: Name of the checkpoint's directory.

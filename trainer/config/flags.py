@@ -23,7 +23,7 @@ from trainer.config.spec import parse_spec
 Group = argparse.ArgumentParser | argparse._ArgumentGroup
 
 LETTERS: Mapping[type, str] = {int: "N", float: "X", str: "TEXT", bool: ""}
-"""What stands for a value of a type in the help, where its field does not say it."""
+"""Metavars by type, where the field does not give one."""
 
 
 def add_flags(groups: Mapping[str, Group]) -> None:

@@ -54,7 +54,7 @@ class ModelConfig:
 @_section
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskConfig:
-    """What is learnt: a registered name and the arguments of its class."""
+    """The task to learn: a registered name and the arguments of its class."""
 
     name: str = "classification"
     args: Args = dataclasses.field(default_factory=dict)

@@ -27,8 +27,6 @@ def parse_duration(value: Any) -> Any:
 
 Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 """A whole number from 1."""
-CountFromZero = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
-"""A whole number from 0, where 0 switches something off."""
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 """A whole number from 0 that fits into 32 bits."""
 Switch = Annotated[bool, Field(strict=True)]

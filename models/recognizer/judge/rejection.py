@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 THRESHOLD = 0.1
-"""What a picture's worth must reach, unless the export says what was measured for its model."""
+"""The least worth of a picture that is read, unless the export has one that was measured for its model."""
 
 
 def reason(worth: float, probabilities: np.ndarray, class_names: Sequence[str], threshold: float) -> str | None:

@@ -1,1 +1,1 @@
-"""What is measured: one contender a file, each run in a process of its own by `scripts.benchmarks.worker`."""
+"""The contenders: one per file, each run in a process of its own by `scripts.benchmarks.worker`."""
