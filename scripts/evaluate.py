@@ -5,11 +5,11 @@ from __future__ import annotations
 import runpy
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 try:
     from trainer.console.cli import Parser, run_script
-    from trainer.console.tables import class_table, evaluation_rows, robustness_table, score_rows, table
+    from trainer.console.tables import class_table, evaluation_rows, overlap_rows, robustness_table, score_rows, table
     from trainer.data.sources.find import check_source
     from trainer.runs.find import find_checkpoint, newest_done
     from trainer.runs.trained import load_trained
@@ -57,15 +57,16 @@ def main() -> int:
     folder = report_folder(path, chosen, args.out)
     examination = Examination(trained, chosen)
     rows = [("checkpoint", str(path)), ("data", f"{chosen.what}: {len(chosen.images):,}")]
+    known = {"overlap": examination.overlap.to_dict()} if examination.overlap is not None else {}
     if examination.predictions is None:
-        print(table([*rows, *score_rows(examination.numbers)]))
+        print(table([*rows, *score_rows(examination.numbers), *overlap_rows(known)]))
         print(f"{program()}: the task tells no classes apart, so these are all its numbers", file=sys.stderr)
         return 0
-    _classes(examination, args.compare, getattr(args, "import"), folder, rows)
+    _classes(examination, args.compare, getattr(args, "import"), folder, rows, known)
     if args.robustness:
         _robustness(examination, folder)
     run = path.parent.parent
-    if is_run(run) and folder == run / REPORT:
+    if is_run(run) and folder.is_relative_to(run / REPORT):
         from plugins.report.rebuild import write_report
 
         write_report(run)
@@ -73,7 +74,12 @@ def main() -> int:
 
 
 def _classes(
-    examination: Examination, other: Path | None, imports: list[str], folder: Path, rows: list[tuple[str, str]]
+    examination: Examination,
+    other: Path | None,
+    imports: list[str],
+    folder: Path,
+    rows: list[tuple[str, str]],
+    known: dict[str, Any],
 ) -> None:
     """Print and write how well classes are told apart, and how another model does."""
     from plugins.report.pictures.evaluation import write_evaluation
@@ -82,11 +88,14 @@ def _classes(
     compared = examination.compare(other, imports) if other is not None else None
     extra = {
         **{"checkpoint": str(examination.trained.path), "data": examination.chosen.what},
-        "comparison": {"with": str(other), **compared.to_dict()} if compared is not None else None,
+        "comparison": {"with": str(other), **compared.on_all.to_dict()} if compared is not None else None,
+        **known,
     }
     names = examination.trained.data["class_names"]
     found = write_evaluation(folder, examination.predictions, names, examination.title, extra)
-    said = [("compared", compared.sentence(str(other)))] if compared is not None else []
+    said = [("compared", compared.on_all.sentence(str(other)))] if compared is not None else []
+    if compared is not None and compared.on_new is not None:
+        said.append(("on new images", compared.on_new.sentence(str(other))))
     scores = [*evaluation_rows(found), *score_rows(examination.numbers)[1:]]
     print(table([*rows, *scores, *said, ("report", str(folder))]))
     print(class_table(found["per_class"]))

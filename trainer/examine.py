@@ -5,17 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from trainer.data.augmentation.strength import strength
 from trainer.data.sources.reporting import StatusLine
 from trainer.errors import InkwellError, UsageError
+from trainer.evaluation.overlap import overlap
 from trainer.evaluation.robustness.measure import corrupted, measurements, varied
 from trainer.evaluation.statistics import Comparison, compare
 from trainer.registry import tasks
 from trainer.runs.files import REPORT, is_run
 from trainer.runs.find import find_checkpoint
 from trainer.runs.trained import Chosen, Trained, load_trained
+
+
+class Comparisons(NamedTuple):
+    """Two models on the same images.
+
+    Attributes:
+        on_all: On all of them.
+        on_new: On those that neither was trained on, as far as that is known; None if that is all of them, or none.
+    """
+
+    on_all: Comparison
+    on_new: Comparison | None
 
 
 class Examination:
@@ -28,6 +43,7 @@ class Examination:
     Attributes:
         numbers: What `Evaluator.evaluate` returns.
         predictions: What the model made of the images; None if its task does not classify.
+        overlap: What the model had seen of the images; None if that is unknown.
         title: What this is about, for headings.
     """
 
@@ -41,9 +57,13 @@ class Examination:
         self.temperature = trained.temperature if trained.temperature != 1 else None
         self.numbers, outputs = self.evaluator.assess(evaluation_data(chosen.images), self.temperature)
         self.predictions = outputs if "per_class" in self.numbers else None
+        right = self.predictions.right if self.predictions is not None else None
+        self.overlap = overlap(trained.seen, chosen.images, right) if trained.seen is not None else None
         self.title = f"{trained.path.parent.parent.absolute().name}: {chosen.what}"
+        if self.overlap is not None and self.overlap.trained_on:
+            self.title += f" ({self.overlap.trained_on:,} of {self.overlap.images:,} were trained on)"
 
-    def compare(self, path: Path, imports: Sequence[str] = ()) -> Comparison:
+    def compare(self, path: Path, imports: Sequence[str] = ()) -> Comparisons:
         """Compare this model with that of another run or checkpoint on the same images.
 
         Args:
@@ -60,7 +80,13 @@ class Examination:
         theirs = Examination(other, self.chosen).predictions
         if theirs is None or self.predictions is None:
             raise UsageError(f"--compare {path}: both models must tell classes apart")
-        return compare(self.predictions.right, theirs.right)
+        right, their_right = self.predictions.right, theirs.right
+        new = np.ones(len(right), bool)
+        for seen in (self.trained.seen, other.seen):
+            if seen is not None:
+                new &= ~seen.marks(self.chosen.images)[0]
+        on_new = compare(right[new], their_right[new]) if new.any() and not new.all() else None
+        return Comparisons(compare(right, their_right), on_new)
 
     def robustness(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the rows of `measure.corrupted` and `measure.varied`; progress goes to stderr."""

@@ -19,7 +19,7 @@ from trainer.config.optimizers import build_optimizer
 from trainer.config.schema import DEFAULT_PLUGINS, OptimizerConfig
 from trainer.console.plan import plan
 from trainer.data.augmentation.strength import Strength
-from trainer.data.pipeline import TrainingArray
+from trainer.data.pipeline import EvaluationArray, TrainingArray
 from trainer.engine import preflight
 from trainer.engine.course import Course, FitArguments, Given, course_of
 from trainer.engine.durations import Durations
@@ -30,6 +30,7 @@ from trainer.engine.loop import Loop
 from trainer.engine.signals import listening
 from trainer.engine.step import TrainStep
 from trainer.errors import PluginError, TrainingFailed
+from trainer.evaluation.overlap import overlap
 from trainer.evaluator import Evaluator
 from trainer.kernels.select import Kernels, select
 from trainer.kernels.strategy import Strategy
@@ -312,6 +313,8 @@ class Trainer:
                 self.ledger.started -= run.seconds  # the wall time of a run includes its earlier processes' training
                 self.ledger.seconds["earlier"] = run.seconds
             loop.recorder.start(self.config_text, "" if self.config else config_json(self.model))
+        if (find_out := loop.course.seen) is not None:
+            loop.recorder.remember(find_out)
         loop.started = time.perf_counter() - run.seconds
 
     @contextmanager
@@ -366,6 +369,9 @@ class Trainer:
             validation, test = self.loop.course.validation, self.loop.course.test
             temperature = evaluator.temperature(validation) if validation is not None else None
             tested, run.predictions = evaluator.assess(test, temperature) if test is not None else (Scores(), None)
+            if (seen := recorder.seen) is not None and isinstance(test, EvaluationArray):
+                right = run.predictions.right if run.predictions is not None else None
+                tested = Scores({**tested, "overlap": overlap(seen, test.data, right).to_dict()})
         if run.broken_off:  # told to stop meanwhile: the test is repeated when the run is resumed
             return
         speed = run.images / (run.step_seconds or 1.0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -13,7 +15,9 @@ from trainer import checkpoint
 from trainer.config.build import build_model
 from trainer.config.schema import Config, ModelConfig, OptimizerConfig, TaskConfig
 from trainer.data import load
+from trainer.data.seen import Seen
 from trainer.errors import UsageError
+from trainer.evaluation.overlap import overlap
 from trainer.result import Result, Scores
 from trainer.run import Run
 from trainer.runs.directory import check_free
@@ -61,9 +65,14 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
     # An image that validates one seed's run has trained another's.
     unseen = len({member.config.training.seed for member in members}) == 1
     temperature, tested = _test(run, data, unseen)
+    seen = _seen(members)
     with closing(Recorder(run, run_dir)) as recorder:
         recorder.open()
         recorder.start(config.to_toml())
+        if seen is not None:
+            recorder.remember(lambda: seen)
+            right = run.predictions.right if run.predictions is not None else None
+            tested = Scores({**tested, "overlap": overlap(seen, data.test, right).to_dict()})
         saved = checkpoint.snapshot("epoch=0000-step=0000000", model.variables, Manifest.of(run, {}).to_dict())
         recorder.save(saved, ["best", "last"], [])
         recorder.check_saved()
@@ -117,12 +126,19 @@ def _configuration(members: Sequence[Trained], nets: Sequence[_Net], shift: int)
     )
 
 
+def _seen(members: Sequence[Trained]) -> Seen | None:
+    """Return the images that any member has seen; None if that is unknown of one."""
+    known = [member.seen for member in members if member.seen is not None]
+    return functools.reduce(operator.or_, known) if len(known) == len(members) else None
+
+
 def _test(run: Run, data: Data, unseen: bool) -> tuple[float | None, Scores]:
     """Validate and fit the temperature, if the validation images are `unseen`; look at the test images once.
 
     Returns:
         The temperature, and the numbers on the test images.
     """
+    from trainer.data.given import evaluation_data
     from trainer.evaluator import Evaluator
 
     evaluator, temperature = Evaluator(run.model), None
@@ -130,4 +146,5 @@ def _test(run: Run, data: Data, unseen: bool) -> tuple[float | None, Scores]:
         numbers = evaluator.evaluate(data.validation)
         run.logs = {f"val_{name}": numbers[name] for name in ("loss", "accuracy")}
         temperature = evaluator.temperature(data.validation)
-    return temperature, evaluator.evaluate(data.test, temperature=temperature)
+    tested, run.predictions = evaluator.assess(evaluation_data(data.test), temperature)
+    return temperature, tested

@@ -27,6 +27,7 @@ class Contents:
         config: The configuration, nested.
         config_text: The same as TOML.
         evaluation: The content of `report/evaluation.json` about the test images; empty if it does not exist.
+        others: The contents of `evaluation.json` about other images or other weights, by their `data`.
         corruptions: The rows of `report/robustness.csv`, none if robustness was not measured.
     """
 
@@ -38,6 +39,7 @@ class Contents:
     config: Mapping[str, Any]
     config_text: str
     evaluation: Mapping[str, Any]
+    others: list[Mapping[str, Any]]
     corruptions: list[dict[str, Any]]
 
     @property
@@ -102,5 +104,6 @@ def gather(files: RunFiles, result: Mapping[str, Any] | None = None) -> Contents
         config=files.config,
         config_text=files.config_text,
         evaluation=read_json(evaluation) if evaluation.is_file() else {},
+        others=[read_json(path) for path in sorted(files.report.glob("*/evaluation.json"))],
         corruptions=read_table(robustness) if robustness.is_file() else [],
     )

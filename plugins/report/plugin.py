@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainer.plugin import Plugin
 from trainer.registry import plugins
@@ -67,7 +67,10 @@ def _draw_test(run: Run, folder: Path) -> None:
     per_class = run.result.get("test", {}).get("per_class")
     if run.predictions is not None and per_class:
         names = class_names(run.data.get("class_names"), len(per_class))
-        write_evaluation(folder, run.predictions, names, run.name, {"data": f"{run.data.get('name')}, test images"})
+        told: dict[str, Any] = {"data": f"{run.data.get('name')}, test images"}
+        if overlap := run.result["test"].get("overlap"):
+            told["overlap"] = overlap
+        write_evaluation(folder, run.predictions, names, run.name, told)
 
 
 def _write_page(run: Run) -> None:

@@ -96,6 +96,9 @@ def _evaluation(files: RunFiles) -> list[str]:
         return [f"the test images were not read again: {error}"]
     if examination.predictions is None:
         return ["nothing about classes: the task tells none apart"]
-    names, told = trained.data["class_names"], {"data": examination.chosen.what}
+    names = trained.data["class_names"]
+    told: dict[str, Any] = {"data": examination.chosen.what}
+    if examination.overlap is not None:
+        told["overlap"] = examination.overlap.to_dict()
     write_evaluation(files.report, examination.predictions, names, files.name, told)
     return []

@@ -39,6 +39,8 @@ def test_runs_become_one_run_whose_probabilities_are_their_mean(script: Script, 
     evaluated = script("evaluate.py", "both")
     assert f"{100 * result['test']['accuracy']:.2f} %" in evaluated.stdout
     assert result["best"]["val_accuracy"] is not None
+    assert "none of the 40 was trained on" in evaluated.stdout
+    assert "all 180 were trained on" in script("evaluate.py", "both", "--split", "train").stdout
 
     train(script, tiny, "c", "--model", "mlp:units=[8]", "--seed", "1")
     assert script("ensemble.py", "a", "c", "--run-dir", "seeds").returncode == 0

@@ -135,6 +135,22 @@ def test_two_runs_are_compared_on_the_same_images(folder, compared):
     assert said(folder / "other")["comparison"]["newly_wrong"] == comparison["newly_right"]
 
 
+def test_images_that_one_of_two_was_trained_on_are_compared_apart(folder, tmp_path):
+    theirs, new = make_images(200, side=28, seed=1), make_images(30, side=28, seed=7)
+    arrays = {"x_train": np.concatenate([theirs.images, new.images])}
+    np.savez(tmp_path / "mixed.npz", **arrays, y_train=np.concatenate([theirs.labels, new.labels]))
+    data = ("--data", str(tmp_path / "mixed.npz"), "--out", str(tmp_path / "out"))
+    status, output, errors = evaluate(folder, "own", "--compare", "two", *data)
+    assert status == 0, errors
+    told = dict(line.split("  ", 1) for line in output.splitlines() if line.startswith(("overlap", "on new images")))
+    assert told["overlap"].strip() == "none of the 230 was trained on"
+    assert "on new images" in told
+    status, output, _ = evaluate(folder, "two", *data)
+    assert "180 of 230 were trained on; on the other 50, 20 of which chose the weights: " in output
+    found = said(tmp_path / "out")["overlap"]
+    assert (found["trained_on"], found["validated_on"], found["others"]["images"]) == (180, 20, 50)
+
+
 def test_robustness_is_measured_for_all_corruptions_and_variations(folder, compared):
     output, _ = compared
     corruptions = rows(folder / "told" / "robustness.csv")

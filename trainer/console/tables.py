@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
+from trainer.evaluation.statistics import Share
 from trainer.text import count
 
 
@@ -20,6 +22,7 @@ def result_table(result: Mapping[str, Any]) -> str:
         *([("skipped", f"step {', '.join(map(str, skipped))}")] if skipped else []),
         ("best", f"epoch {best['epoch']}, validation accuracy {_percent(best['val_accuracy'])}"),
         *(("test " + label, value) for label, value in score_rows(result["test"])),
+        *overlap_rows(result["test"], seldom=True),
         ("time", f"{result['train_seconds']:.1f} s of training, {result['wall_seconds']:.1f} s in all"),
         ("spent on", _largest(result["time"])),
         *([("held up", result["bottleneck"])] if result["bottleneck"] else []),
@@ -42,6 +45,17 @@ def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [*rows, ("loss", f"{numbers['loss']:.4f}")] if "loss" in numbers else rows
 
 
+def overlap_rows(found: Mapping[str, Any], seldom: bool = False) -> list[tuple[str, str]]:
+    """Return the row on images that were trained on too; none where that is unknown.
+
+    Args:
+        found: Numbers with those of `trainer.evaluation.overlap` under `overlap`.
+        seldom: Leave it out where no image was.
+    """
+    overlap = found.get("overlap")
+    return [] if not overlap or (seldom and not overlap["trained_on"]) else [("overlap", overlap["sentence"])]
+
+
 def table(rows: list[tuple[str, str]]) -> str:
     """Return rows of label and value, aligned."""
     width = max(len(label) for label, _ in rows)
@@ -57,15 +71,16 @@ def evaluation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     kinds = [calibration[kind] for kind in ("as_they_are", "calibrated") if kind in calibration]
     return [
         ("accuracy", _share(found["accuracy"])),
+        *overlap_rows(found),
         ("corrected", doubts),
         ("NLL", ", calibrated ".join(f"{kind['nll']:.4f}" for kind in kinds)),
         ("Brier score", ", calibrated ".join(f"{kind['brier']:.4f}" for kind in kinds)),
     ]
 
 
-def _share(share: Mapping[str, Any]) -> str:
-    wrong = share["images"] - share["right"]
-    return f"{_percent(share['value'])} (95 %: {_percent(share['low'])} to {_percent(share['high'])}), {wrong:,} wrong"
+def _share(numbers: Mapping[str, Any]) -> str:
+    share = Share(**{each.name: numbers[each.name] for each in fields(Share)})
+    return f"{share}, {share.images - share.right:,} wrong"
 
 
 def robustness_table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, Any]) -> str:

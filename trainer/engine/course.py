@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypedDict
 
 from trainer.data.augmentation.strength import Strength
 from trainer.data.given import evaluation_data, training_data
-from trainer.data.pipeline import EvaluationPipeline, TrainingPipeline
+from trainer.data.pipeline import EvaluationArray, EvaluationPipeline, TrainingArray, TrainingPipeline
+from trainer.data.seen import Seen
 from trainer.data.split import Data
 from trainer.engine.durations import Durations
 from trainer.errors import UsageError
@@ -62,6 +64,17 @@ class Course:
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
         return self.durations.total(self.train.steps_per_epoch)
+
+    @property
+    def seen(self) -> Callable[[], Seen] | None:
+        """Finds out which images the run sees, in a tenth of a second for 60,000 digits; None where data are streamed.
+
+        A stream of validation images counts as none.
+        """
+        if not isinstance(self.train, TrainingArray):
+            return None
+        validation = self.validation.data if isinstance(self.validation, EvaluationArray) else None
+        return partial(Seen.of, self.train.data, validation)
 
 
 def course_of(given: Given, seed: int, augmentation: str | Strength | None, known: Mapping[str, Any] | None) -> Course:

@@ -11,7 +11,7 @@ from trainer.evaluation.calibration import brier_score
 from trainer.evaluation.classification import calibration_report, confusion_matrix
 from trainer.evaluation.label_errors import SOURCE, doubted
 from trainer.evaluation.predictions import Predictions
-from trainer.evaluation.statistics import wilson_interval
+from trainer.evaluation.statistics import Share, wilson_interval
 
 
 def assess(predictions: Predictions, class_names: Sequence[str]) -> dict[str, Any]:
@@ -22,14 +22,14 @@ def assess(predictions: Predictions, class_names: Sequence[str]) -> dict[str, An
         class_names: K names.
 
     Returns:
-        `accuracy` (see `_share`); `corrected`, the same without labels known to be wrong, None where none are known;
-        `calibration`, with `ece`, `nll` and `brier` of the probabilities `as_they_are` and, if there is a temperature,
-        `calibrated` by it; `per_class`; `confusion`, counts with the true class in rows.
+        `accuracy`, a `trainer.evaluation.statistics.Share`; `corrected`, the same without labels known to be wrong,
+        None where none are known; `calibration`, with `ece`, `nll` and `brier` of the probabilities `as_they_are` and,
+        if there is a temperature, `calibrated` by it; `per_class`; `confusion`, counts with the true class in rows.
     """
     labels, classes = predictions.labels, len(class_names)
     confusion = confusion_matrix(labels, predictions.predicted, classes)
     return {
-        "accuracy": _share(predictions.right),
+        "accuracy": Share.of(predictions.right).to_dict(),
         "corrected": _corrected(predictions),
         "temperature": predictions.temperature,
         "calibration": {
@@ -41,19 +41,12 @@ def assess(predictions: Predictions, class_names: Sequence[str]) -> dict[str, An
     }
 
 
-def _share(right: np.ndarray) -> dict[str, Any]:
-    """Return a share of right images as `value`, `low` and `high`, and the counts `right` and `images`."""
-    hits, images = int(right.sum()), len(right)
-    low, high = wilson_interval(hits, images)
-    return {"value": hits / images, "low": low, "high": high, "right": hits, "images": images}
-
-
 def _corrected(predictions: Predictions) -> dict[str, Any] | None:
     """Return the accuracy on MNIST's test set without the labels that people do not confirm."""
     aside = doubted(predictions.images, predictions.labels) if predictions.images is not None else None
     if aside is None:
         return None
-    return {**_share(predictions.right[~aside]), "set_aside": int(aside.sum()), "source": SOURCE}
+    return {**Share.of(predictions.right[~aside]).to_dict(), "set_aside": int(aside.sum()), "source": SOURCE}
 
 
 def _calibration(predictions: Predictions, calibrated: bool) -> dict[str, float]:

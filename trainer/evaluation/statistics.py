@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -31,6 +31,38 @@ def wilson_interval(successes: int, total: int, confidence: float = CONFIDENCE) 
     reach = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     scale = 1 + z * z / total
     return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
+
+
+@dataclass(frozen=True)
+class Share:
+    """The share of images that are read right, with its 95 % interval by Wilson.
+
+    Attributes:
+        value: From 0 to 1.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        right: Number of images read right.
+        images: Number of images.
+    """
+
+    value: float
+    low: float
+    high: float
+    right: int
+    images: int
+
+    @classmethod
+    def of(cls, right: np.ndarray) -> Self:
+        """Return the share of True in `right`, bool `[N]`, N at least 1."""
+        hits, images = int(right.sum()), len(right)
+        return cls(hits / images, *wilson_interval(hits, images), hits, images)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all numbers, for a file."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.2f} % (95 %: {100 * self.low:.2f} % to {100 * self.high:.2f} %)"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ runs/<name>/
   config.toml     the resolved configuration, written before step 0; empty for a `Trainer` without configuration
   model.json      the Keras config of the model, if there is no configuration that names it
   run.json        layout, status, process, host, command, git commit, versions, data, and the notes of plugins
+  seen.bin        hashes of the training and validation images, if they are known; see `trainer.data.seen`
   history.jsonl   one JSON object per line: batches, validations and epochs, with its `time` in Unix seconds
   checkpoints/    see `trainer.checkpoint`
   report/         pictures and tables
@@ -22,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from trainer.checkpoint import LAYOUT, Checkpoints
+from trainer.data.seen import Seen
 from trainer.errors import InkwellError, UsageError
 from trainer.files import check_new, to_json, write_atomic
 from trainer.run import Run
-from trainer.runs.files import CHECKPOINTS, CONFIG, HISTORY, MODEL, RESULT, RUN, RunFiles, RunRecord
+from trainer.runs.files import CHECKPOINTS, CONFIG, HISTORY, MODEL, RESULT, RUN, SEEN, RunFiles, RunRecord
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.process import this_process
 from trainer.runs.provenance import provenance
@@ -141,6 +143,15 @@ class RunDirectory:
             if not keep:
                 shutil.rmtree(self.path, ignore_errors=True)
             raise InkwellError(f"run directory {self.path} cannot be written: {error.strerror}") from error
+
+    def remember(self, seen: Seen) -> None:
+        """Write down which images the run sees, besides those that it saw before it was resumed.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        before = RunFiles(self.path).seen
+        write_atomic(self.path / SEEN, (seen if before is None else before | seen).to_bytes())
 
     def cut_history(self, count: int) -> list[dict[str, Any]]:
         """Cut `history.jsonl` back to its first `count` lines and return them; a result is taken back.

@@ -13,17 +13,21 @@ from pydantic import TypeAdapter, ValidationError
 
 from trainer.checkpoint import Checkpoints, check_layout
 from trainer.config.merge import read_toml
+from trainer.data.seen import Seen
 from trainer.errors import InkwellError, UsageError, explain
 from trainer.files import read_bounded, read_json
 from trainer.result import Result
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.process import is_alive, this_host
-from trainer.text import in_line
+from trainer.text import first_line, in_line
 
 CONFIG, RUN, HISTORY, RESULT, MODEL = "config.toml", "run.json", "history.jsonl", "result.json", "model.json"
+SEEN = "seen.bin"
 CHECKPOINTS, REPORT = "checkpoints", "report"
 MAX_MODEL = 4 * 2**20
 """Limit of `model.json` in bytes."""
+MAX_SEEN = 2**30
+"""Limit of `seen.bin` in bytes, which is 119 million images."""
 TAIL = 2**16
 """Bytes at the end of a history in which the last validation is looked for."""
 
@@ -161,6 +165,22 @@ class RunFiles:
             return ""
         except (OSError, ValueError) as error:
             raise InkwellError(f"{self.path / MODEL} cannot be read: {error}") from error
+
+    @cached_property
+    def seen(self) -> Seen | None:
+        """The images that the run was trained and validated on; None if that is unknown, as after a stream.
+
+        Raises:
+            InkwellError: If the record of them cannot be read, or has more than 1 GiB.
+        """
+        try:
+            return Seen.from_bytes(read_bounded(self.path / SEEN, MAX_SEEN))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise InkwellError(
+                f"{self.path / SEEN} cannot be read: {first_line(error)}; delete it to evaluate without it"
+            ) from error
 
     def status(self) -> Standing:
         """Return how the run stands now.

@@ -10,6 +10,7 @@ from typing import Any
 
 from trainer import checkpoint
 from trainer.checkpoint import Checkpoint, Checkpoints, Snapshot, step_of
+from trainer.data.seen import Seen
 from trainer.errors import CheckpointError, LayoutError, TrainingFailed
 from trainer.run import Notebook, Run
 from trainer.runs.directory import RunDirectory
@@ -36,7 +37,8 @@ class Recorder:
         self._damaged: list[Path] = []
         self._warned: set[str] = set()
         self._unsaved = ""
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._worker = ThreadPoolExecutor(2, thread_name_prefix="recorder")  # a checkpoint does not wait for `remember`
+        self._seen: Future[Seen] | None = None
         self._writing: Future[bool] | None = None
         self._roles: dict[str, int] = {}
         self._best: Saved | None = None  # kept in memory where nothing is written
@@ -68,6 +70,21 @@ class Recorder:
         """
         if self.directory is not None:
             self.directory.start(self.run, config, model, keep=self.resumed)
+
+    def remember(self, find_out: Callable[[], Seen]) -> None:
+        """Have a worker find out which images the run sees, and write that down; `seen` waits for it."""
+
+        def remembered() -> Seen:
+            seen = find_out()
+            self._try("seen.bin", lambda directory: directory.remember(seen))
+            return seen
+
+        self._seen = self._worker.submit(remembered)
+
+    @property
+    def seen(self) -> Seen | None:
+        """The images that the run is trained and validated on in this process; None if that is unknown."""
+        return self._seen.result() if self._seen is not None else None
 
     def newest(self) -> Saved:
         """Return the newest sound checkpoint to resume from; damaged ones are set aside by `open`, said aloud.
@@ -220,7 +237,7 @@ class Recorder:
             (self.directory.path / RESULT).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Wait for the worker and end it."""
+        """Wait for the workers and end them."""
         self._worker.shutdown()
 
     def _try(self, what: str, write: Callable[[RunDirectory], object]) -> bool:

@@ -19,6 +19,7 @@ from trainer.config.optimizers import build_optimizer
 from trainer.config.schema import Config, ModelConfig
 from trainer.data import load
 from trainer.data.imageset import ImageSet
+from trainer.data.seen import Seen
 from trainer.data.sources.find import load_source
 from trainer.data.split import as_known, content_digest, split
 from trainer.errors import CheckpointError, DataError, UsageError
@@ -75,6 +76,7 @@ class Trained:
         path: The checkpoint.
         temperature: What its logits are divided by for calibrated probabilities; 1 if the run did not get that far.
         from_config: True if the run has a configuration, which says where its data come from.
+        seen: The images that it was trained and validated on; None if that is unknown.
     """
 
     model: keras.Model
@@ -83,6 +85,7 @@ class Trained:
     path: Path
     temperature: float = 1.0
     from_config: bool = True
+    seen: Seen | None = None
 
     def images(self, name: str | None, folder: str | None, part: str) -> Chosen:
         """Return the images to evaluate on.
@@ -141,8 +144,15 @@ def load_trained(path: Path, imports: Sequence[str] = ()) -> Trained:
     model = _model(saved, config, imports)
     if not saved.manifest.config:
         config = dataclasses.replace(config, model=ModelConfig(name=model.name))
+    folder = saved.path.parent.parent
     return Trained(
-        model, config, _known_data(saved, model), saved.path, _temperature(saved.path), bool(saved.manifest.config)
+        model,
+        config,
+        _known_data(saved, model),
+        saved.path,
+        temperature=_temperature(saved.path),
+        from_config=bool(saved.manifest.config),
+        seen=RunFiles(folder).seen if is_run(folder) else None,
     )
 
 
