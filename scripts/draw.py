@@ -25,6 +25,8 @@ def parser() -> Parser:
     p.add_argument("--port", type=int, default=8000, metavar="N", help="port; 0 takes a free one (8000)")
     p.add_argument("--inbox", type=Path, default=Path("inbox"), metavar="DIR", help="where drawings are kept (inbox)")
     p.add_argument("--open", action="store_true", help="open the page in the browser")
+    modules = "module that registers parts of the model; may be repeated"
+    p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
 
 
@@ -40,7 +42,7 @@ def main() -> int:
         RunFiles(recognizer)  # one of another layout is refused before a page is served
     from scripts.page.server import serve
 
-    serve(recognizer, args.inbox, args.port, args.open)
+    serve(recognizer, args.inbox, args.port, args.open, getattr(args, "import"))
     return 0
 
 

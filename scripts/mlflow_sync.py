@@ -12,6 +12,7 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.errors import InkwellError
     from trainer.runs.files import RunFiles
+    from trainer.runs.imports import import_named
     from trainer.text import program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -26,6 +27,8 @@ def parser() -> Parser:
     )
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
     p.add_argument("--uri", metavar="URI", help="tracking URI (default: that of each run)")
+    modules = "module that registers parts of models; may be repeated"
+    p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
 
 
@@ -49,6 +52,7 @@ def sync(run_dir: Path, uri: str | None) -> bool:
 def main() -> int:
     """Bring the runs that the command line names up to date; return the exit status."""
     args = parser().parse()
+    import_named(getattr(args, "import"))
     for run_dir in args.run:
         RunFiles(run_dir)  # a wrong one is told before anything is sent
     runs = args.run or list(behind(args.runs, models=True))

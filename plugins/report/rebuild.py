@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,12 @@ def write_report(folder: Path, result: Mapping[str, Any] | None = None) -> None:
     write_page(contents)
 
 
-def rebuild(folder: Path) -> tuple[Path, list[str]]:
+def rebuild(folder: Path, imports: Sequence[str] = ()) -> tuple[Path, list[str]]:
     """Draw all pictures of a run again and write its page and its card.
 
     Args:
         folder: The run directory.
+        imports: Modules that register parts of its model; see `trainer.runs.trained.load_trained`.
 
     Returns:
         Where the page is, and a line about each thing that could not be done.
@@ -53,7 +54,7 @@ def rebuild(folder: Path) -> tuple[Path, list[str]]:
     files = RunFiles(folder)
     try:
         files.report.mkdir(exist_ok=True)
-        missed = [*_curves(files), *_evaluation(files)]
+        missed = [*_curves(files), *_evaluation(files, imports)]
         write_report(folder)
     except OSError as error:
         raise InkwellError(f"the report of {folder} cannot be written: {error.strerror or error}") from error
@@ -83,13 +84,13 @@ def _confusion(files: RunFiles) -> None:
         save(draw_confusion(counts, names, files.name), files.report / "confusion.png")
 
 
-def _evaluation(files: RunFiles) -> list[str]:
+def _evaluation(files: RunFiles, imports: Sequence[str]) -> list[str]:
     """Let the model read its test images again and draw what it made of them; return what could not be done."""
     from trainer.examine import Examination
     from trainer.runs.trained import load_trained
 
     try:
-        trained = load_trained(files.path)
+        trained = load_trained(files.path, imports)
         examination = Examination(trained, trained.images(None, None, "test"))
     except InkwellError as error:
         _confusion(files)
