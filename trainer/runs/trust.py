@@ -47,7 +47,7 @@ def follow(config: Config, said: Config, root: Path, whose: str) -> None:
         if address != said.plugins.get(name, {}).get(key) and not _is_below(root, address):
             shown = without_password(address)
             raise UsageError(
-                f"{whose} has plugin {name!r} speak to {shown}; if you trust that address, add {flag(name, key, shown)}"
+                f"{whose} has plugin {name!r} speak to {shown}; if you trust it, add {flag(name, key, shown)}"
             )
 
 
