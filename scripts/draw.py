@@ -9,7 +9,7 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.errors import UsageError
     from trainer.runs.files import RunFiles, is_run
-    from trainer.runs.find import newest_done
+    from trainer.runs.find import newest_checkpoint
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -35,7 +35,7 @@ def main() -> int:
     args = parser().parse()
     if not 0 <= args.port < 2**16:
         raise UsageError(f"argument --port: must be from 0 to 65535, not {args.port} (see --help)")
-    recognizer = args.recognizer or args.run or newest_done(args.runs)
+    recognizer = args.recognizer or args.run or newest_checkpoint(args.runs).parents[1]
     if not recognizer.is_dir():
         raise UsageError(f"{recognizer} is no folder")
     if is_run(recognizer):

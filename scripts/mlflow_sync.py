@@ -55,7 +55,7 @@ def main() -> int:
     import_named(getattr(args, "import"))
     for run_dir in args.run:
         RunFiles(run_dir)  # a wrong one is told before anything is sent
-    runs = args.run or list(behind(args.runs, models=True))
+    runs = args.run or list(behind(args.runs, True, lambda line: print(f"{program()}: {line}", file=sys.stderr)))
     if not runs:
         print(f"MLflow has every run under {args.runs} that is over and was to be mirrored")
     failed = [run_dir for run_dir in runs if not sync(run_dir, args.uri)]

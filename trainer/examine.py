@@ -13,7 +13,7 @@ from trainer.errors import InkwellError, UsageError
 from trainer.evaluation.robustness.measure import corrupted, measurements, varied
 from trainer.evaluation.statistics import Comparison, compare
 from trainer.registry import tasks
-from trainer.runs.files import REPORT, is_run
+from trainer.runs.files import RunFiles, is_run
 from trainer.runs.find import find_checkpoint
 from trainer.runs.trained import Chosen, Trained, load_trained
 
@@ -108,4 +108,4 @@ def _own_folder(path: Path, chosen: Chosen) -> Path:
         raise UsageError(f"{path} lies in no run directory; name a folder for tables and pictures with --out")
     weights = "" if find_checkpoint(run) == path else path.name
     data = "" if chosen.own else re.sub(r"[^\w.]+", "-", chosen.what).strip("-.")
-    return run / REPORT / weights / data
+    return RunFiles(run).report / weights / data

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plugins.report.pictures.tables import read_table
 from trainer.evaluation.assessment import hardest
 from trainer.evaluation.robustness.measure import summary
-from trainer.files import read_json
+from trainer.runs import reported
 from trainer.runs.files import RunFiles, RunRecord
 
 
@@ -91,8 +90,7 @@ def gather(files: RunFiles, result: Mapping[str, Any] | None = None) -> Contents
     Raises:
         InkwellError: If a file is damaged.
     """
-    evaluation, robustness = files.report / "evaluation.json", files.report / "robustness.csv"
-    result = files.result or {} if result is None else result
+    result = dict(files.result or {} if result is None else result)  # a template asks for what may be missing
     return Contents(
         folder=files.path,
         name=files.name,
@@ -101,6 +99,6 @@ def gather(files: RunFiles, result: Mapping[str, Any] | None = None) -> Contents
         result=result,
         config=files.config,
         config_text=files.config_text,
-        evaluation=read_json(evaluation) if evaluation.is_file() else {},
-        corruptions=read_table(robustness) if robustness.is_file() else [],
+        evaluation=reported.evaluation(files),
+        corruptions=reported.corruptions(files),
     )

@@ -31,10 +31,11 @@ def write_report(folder: Path, result: Mapping[str, Any] | None = None) -> None:
         UsageError: If it is no run directory.
         InkwellError: If a file is damaged.
     """
-    contents = gather(RunFiles(folder), result)
+    files = RunFiles(folder)
+    contents = gather(files, result)
     if contents.result:
         write_card(contents)
-    write_page(contents)
+    write_page(contents, files)
 
 
 def rebuild(folder: Path, imports: Sequence[str] = ()) -> tuple[Path, list[str]]:
@@ -72,7 +73,8 @@ def _curves(files: RunFiles) -> list[str]:
 
 def _steps_per_epoch(history: list[dict[str, float]]) -> int:
     """Return the steps of the first epoch; one that was cut short is taken for whole."""
-    return next((int(line["step"] / line["epoch"]) for line in history if line.get("kind") == "epoch"), 0)
+    epochs = (line for line in history if line.get("kind") == "epoch" and line.get("epoch"))
+    return next((int(line["step"] / line["epoch"]) for line in epochs), 0)
 
 
 def _confusion(files: RunFiles) -> None:

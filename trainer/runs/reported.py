@@ -1,0 +1,85 @@
+"""The reading side of the folder `report` of a run: what `plugins.report` wrote there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import InkwellError
+from trainer.files import read_bounded, read_json
+from trainer.runs.files import RunFiles
+from trainer.runs.schema import Corruption, Evaluation, conform
+from trainer.text import first_line
+
+EVALUATION, ROBUSTNESS = "evaluation.json", "robustness.csv"
+MAX_TABLE, MAX_PICTURE = 4 * 2**20, 32 * 2**20
+"""Limits of a table and of a picture in bytes."""
+
+
+def evaluation(files: RunFiles) -> dict[str, Any]:
+    """Return what was found out about the test images; empty if nothing was.
+
+    Raises:
+        InkwellError: If it is damaged.
+    """
+    path = files.report / EVALUATION
+    if not os.path.lexists(path):
+        return {}
+    values = read_json(path)
+    conform(Evaluation, values, path)
+    return values
+
+
+def corruptions(files: RunFiles) -> list[dict[str, Any]]:
+    """Return the rows on how well worse images are read; none if that was not measured.
+
+    Raises:
+        InkwellError: If they are damaged.
+    """
+    path = files.report / ROBUSTNESS
+    if not os.path.lexists(path):
+        return []
+    rows = read_table(path)
+    conform(list[Corruption], rows, path)
+    return rows
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table of the report: numbers as floats, empty fields as None.
+
+    Raises:
+        InkwellError: If it cannot be read.
+    """
+    try:
+        text = read_bounded(path, MAX_TABLE).decode()
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except (OSError, ValueError, csv.Error) as error:
+        raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
+    return [{name: _value(field) for name, field in row.items() if name is not None} for row in rows]
+
+
+def picture(files: RunFiles, name: str) -> bytes:
+    """Return a picture of the report, PNG; empty if there is none, or a link that leads out of the run directory.
+
+    Raises:
+        InkwellError: If it cannot be read.
+    """
+    path = files.report / name
+    if not path.is_file() or not path.resolve().is_relative_to(files.path.resolve()):
+        return b""
+    try:
+        return read_bounded(path, MAX_PICTURE)
+    except (OSError, ValueError) as error:
+        raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
+
+
+def _value(text: Any) -> Any:
+    if text in ("True", "False", "", None):
+        return {"True": True, "False": False}.get(text or "")
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return text
