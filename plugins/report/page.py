@@ -49,7 +49,7 @@ def environment() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.filters |= {"percent": percent, "number": number, "count": count, "plain": plain}
+    templates.filters |= {"percent": percent, "number": number, "count": counted, "plain": plain}
     return templates
 
 
@@ -61,6 +61,11 @@ def percent(share: Any, digits: int = 2) -> str:
 def number(value: Any, digits: int = 0) -> str:
     """Return a number as `1,234` or `0.0166`; a dash for what is none."""
     return f"{value:,.{digits}f}" if isinstance(value, int | float) else "-"
+
+
+def counted(value: Any, thing: str) -> str:
+    """Return a number of things; a dash for what is no number."""
+    return count(value, thing) if isinstance(value, int) else f"- {thing}s"
 
 
 def plain(value: Any) -> str:

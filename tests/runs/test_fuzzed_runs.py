@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 import tomli_w
-from conftest import run_script
+from conftest import ALONE, run_script
+from PIL import Image
 
 from plugins.mlflow import fields
 from plugins.mlflow.journal import Journal
@@ -53,7 +54,7 @@ SECONDS, BYTES = 120, 2**30
 def good(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     """A folder of runs with one good run, with everything that may lie in a run directory."""
     root = tmp_path_factory.mktemp("fuzzed") / "runs"
-    quiet = ("--no-plugin", "mlflow", "--progress", "none", "--augment", "none", "--model", "nano700")
+    quiet = ("--no-plugin", "mlflow", "--progress", "none", "--augment", "none", "--model", "mlp:units=[8]")
     done = run_script(root.parent, "fit.py", "--data", tiny, "--epochs", "2", "--run-dir", root / "run", *quiet)
     assert done.returncode == 0, done.stderr
     State(run_id="1", experiment_id="1", history=Journal(root / "run" / "history.jsonl").mark).write(root / "run")
@@ -163,7 +164,7 @@ def forged_toml(file: Path, content: bytes, chance: random.Random) -> str:
     done = change(values, chance)
     try:
         rewrite(file, tomli_w.dumps(values).encode())
-    except (TypeError, ValueError, UnicodeEncodeError):  # TOML has no word for it
+    except (TypeError, ValueError, RecursionError):  # TOML has no word for it
         rewrite(file, b"started = 2026-01-01\n" + content + b"\nx = 0x" + b"f" * 10_000)
     return done
 
@@ -353,3 +354,77 @@ def test_no_mutation_of_a_run_directory_ends_a_reader(good, tmp_path, first):
     count = QUICK if first == 0 else MUTATIONS_AT_ONCE
     found = [problem for seed in range(first, first + count) for problem in problems_of(good, tmp_path, seed)]
     assert not found, f"{len(found)} problems; the first:\n" + "\n".join(found[:8])
+
+
+# Commands
+
+Damage = dict[str, Callable[[Path], Any]]
+RECORDS: Damage = {
+    "list": lambda run: rewrite(run / "run.json", b"[]"),
+    "odd-record": lambda run: rewrite(run / "run.json", b'{"layout": 2, "status": [], "data": 7}'),
+}
+CONFIGS: Damage = {
+    "bytes": lambda run: rewrite(run / "config.toml", bytes(range(256))),
+    "nested": lambda run: rewrite(run / "config.toml", b"a = " + b"[" * 9000),
+}
+RESULTS: Damage = {
+    "torn-result": lambda run: rewrite(run / "result.json", b'{"model": "ml'),
+    "odd-result": lambda run: rewrite(run / "result.json", b'{"test": {"accuracy": "good"}}'),
+    "endless": lambda run: [(run / "result.json").unlink(), (run / "result.json").symlink_to("/dev/zero")],
+}
+WEIGHTS: Damage = {
+    "weights": lambda run: [rewrite(file, b"x") for file in run.glob("checkpoints/*/state.npz")],
+    "pointer": lambda run: [rewrite(run / "checkpoints" / role, b"../../../etc") for role in ("best", "last")],
+}
+OTHERS: Damage = {
+    "pipe": lambda run: [(run / "history.jsonl").unlink(), os.mkfifo(run / "history.jsonl")],
+    "away": lambda run: [shutil.rmtree(run / "report"), (run / "report").symlink_to(run.parents[1])],
+}
+DAMAGE: Damage = {**OTHERS, **CONFIGS, **RECORDS, **RESULTS, **WEIGHTS}
+SOUND: Damage = {"sound": lambda run: None}
+
+
+@pytest.fixture(scope="module")
+def damaged(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a picture, and below `runs` a sound run and damaged ones."""
+    folder = tmp_path_factory.mktemp("damaged")
+    for name, damage in {**SOUND, **DAMAGE}.items():
+        shutil.copytree(good / "run", folder / "runs" / name)
+        damage(folder / "runs" / name)
+    Image.new("L", (12, 12)).save(folder / "x.png")
+    return folder
+
+
+NEWER: dict[str, tuple[str, Damage]] = {
+    "runs.py": ("result.json", {**RECORDS, **CONFIGS, **RESULTS}),
+    "predict.py x.png": ("result.json", {**RECORDS, **RESULTS, **WEIGHTS}),
+    "evaluate.py": ("result.json", {**RECORDS, **RESULTS, **WEIGHTS}),
+    "report.py": ("result.json", {**RECORDS, **RESULTS}),
+    "fit.py --resume --dry-run": ("config.toml", {**RECORDS, **CONFIGS}),
+}
+"""By command, the file that tells it which run is the newest, and the damage that it has to get over."""
+
+
+@pytest.mark.parametrize("command", NEWER)
+def test_damaged_runs_are_passed_over_with_a_line_each(damaged, good, command):
+    file, newer = NEWER[command]
+    for name in (*SOUND, *DAMAGE):
+        seconds = 10**9 + (2 if name in newer else name in SOUND)
+        os.utime(damaged / "runs" / name / file, (seconds, seconds), follow_symlinks=False)
+    script, *arguments = command.split()
+    if script == "fit.py":
+        same = ("--data", RunFiles(good / "run").config["data"]["name"], "--model", "mlp:units=[8]", "--epochs", "2")
+        arguments += [*same, *ALONE[:2], "--augment", "none", "--progress", "none"]
+    done = run_script(damaged, script, *arguments)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert ("x.png" if script == "predict.py" else "sound") in done.stdout
+    told = [line for line in done.stderr.splitlines() if "passed over: " in line]
+    for name in newer:
+        assert [line for line in told if f"runs/{name}" in line], f"no word about {name}: {done.stderr}"
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_run_that_is_named_is_one_line(damaged, name):
+    done = run_script(damaged, "ensemble.py", f"runs/{name}", "runs/sound", "--run-dir", f"both-{name}")
+    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stderr.count("\n")) in ((0, 0), (1, 1), (2, 1)), done.stderr

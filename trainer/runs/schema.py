@@ -192,8 +192,8 @@ class Corruption:
     """A row of `report/robustness.csv`."""
 
     corruption: Name
-    accuracy: Share
-    trained_for: bool
+    accuracy: Annotated[float, Field(strict=True, ge=0, le=1)]
+    trained_for: Annotated[bool, Field(strict=True)]
 
 
 def conform(schema: Any, values: Any, path: Path) -> Any:
