@@ -107,7 +107,7 @@ def combined(args: Namespace, file: dict[str, Any]) -> Config:
     config = override(with_names(config, args), args.set)
     layer = given(config, args)
     layer["plugins"] = chosen_plugins(config.plugins, args)
-    layer["imports"] = [*config.imports, *getattr(args, "import")]
+    layer["imports"] = list(dict.fromkeys([*config.imports, *getattr(args, "import")]))
     return resolve([config.to_dict(), layer])
 
 

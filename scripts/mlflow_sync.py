@@ -32,10 +32,10 @@ def parser() -> Parser:
     return p
 
 
-def sync(run_dir: Path, uri: str | None) -> bool:
+def sync(run_dir: Path, uri: str | None, imports: list[str]) -> bool:
     """Bring a run up to date and say so; return whether that went well."""
     try:
-        sent = bring_up_to_date(run_dir, uri)
+        sent = bring_up_to_date(run_dir, uri, imports=imports)
     except Busy as error:
         print(f"{program()}: {error}", file=sys.stderr)
         return True
@@ -52,13 +52,14 @@ def sync(run_dir: Path, uri: str | None) -> bool:
 def main() -> int:
     """Bring the runs that the command line names up to date; return the exit status."""
     args = parser().parse()
-    import_named(getattr(args, "import"))
+    imports = getattr(args, "import")
+    import_named(imports)
     for run_dir in args.run:
         RunFiles(run_dir)  # a wrong one is told before anything is sent
     runs = args.run or list(behind(args.runs, True, lambda line: print(f"{program()}: {line}", file=sys.stderr)))
     if not runs:
         print(f"MLflow has every run under {args.runs} that is over and was to be mirrored")
-    failed = [run_dir for run_dir in runs if not sync(run_dir, args.uri)]
+    failed = [run_dir for run_dir in runs if not sync(run_dir, args.uri, imports)]
     return 1 if failed else 0
 
 

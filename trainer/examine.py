@@ -92,7 +92,7 @@ def report_folder(path: Path, chosen: Chosen, out: Path | None = None) -> Path:
 
     Raises:
         UsageError: If the checkpoint lies in no run directory, and no folder is given.
-        InkwellError: If the folder cannot be made.
+        InkwellError: If the folder cannot be made, or is a link that leads out of the run directory.
     """
     folder = out or _own_folder(path, chosen)
     try:
@@ -108,4 +108,5 @@ def _own_folder(path: Path, chosen: Chosen) -> Path:
         raise UsageError(f"{path} lies in no run directory; name a folder for tables and pictures with --out")
     weights = "" if find_checkpoint(run) == path else path.name
     data = "" if chosen.own else re.sub(r"[^\w.]+", "-", chosen.what).strip("-.")
-    return RunFiles(run).report / weights / data
+    files = RunFiles(run)
+    return files.inside(files.report / weights / data)

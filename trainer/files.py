@@ -136,6 +136,17 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     sync_folder(path.parent)
 
 
+def append(path: Path, text: str) -> None:
+    """Append text to a file, as UTF-8, but never through a link to another.
+
+    Raises:
+        OSError: If the path is a link, the disk is full or the folder cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    with open(path, "a", encoding="utf-8", opener=lambda name, _: os.open(name, flags, 0o666)) as file:
+        file.write(text)
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the names in `folder` are on the disk; does nothing where folders cannot be opened (Windows)."""
     if os.name == "nt":

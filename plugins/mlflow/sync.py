@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from filelock import Timeout
@@ -60,7 +60,11 @@ def _lacks(run_dir: Path, state: State, ended: str, models: bool) -> bool:
 
 
 def bring_up_to_date(
-    run_dir: Path, uri: str | None = None, models: bool = True, alive: Callable[[], None] = lambda: None
+    run_dir: Path,
+    uri: str | None = None,
+    models: bool = True,
+    alive: Callable[[], None] = lambda: None,
+    imports: Sequence[str] = (),
 ) -> bool:
     """Send whatever MLflow is missing of a run that is over; return whether there was anything.
 
@@ -69,6 +73,7 @@ def bring_up_to_date(
         uri: A tracking URI; default: where the run is mirrored.
         models: Whether its model is logged too; not while anything is trained in this process.
         alive: Called after each piece of work.
+        imports: Modules that register parts of its model; see `trainer.runs.trained.load_trained`.
 
     Raises:
         Busy: If the run is running, or another process mirrors it.
@@ -89,7 +94,7 @@ def bring_up_to_date(
             if not is_current(run_dir, mirror.state, ended):
                 mirror.update(ended)
             if models:
-                mirror.log_model()
+                mirror.log_model(imports)
             return True
     except Timeout as error:
         raise Busy(f"{run_dir} is being mirrored by another process") from error

@@ -36,6 +36,7 @@ from trainer.checkpoint.reading import sums_of
 from trainer.console.listing import FORMATS, listing
 from trainer.console.tables import result_table
 from trainer.errors import InkwellError
+from trainer.files import append
 from trainer.runs import reported
 from trainer.runs.directory import check_ended
 from trainer.runs.files import RunFiles
@@ -69,15 +70,20 @@ def good(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
 
 def mutate(run: Path, chance: random.Random) -> str:
     """Damage or forge one file of a run; return what was done."""
-    files = sorted(path for path in run.rglob("*") if path.is_file() and path.suffix not in (".png", ".html", ".md"))
+    files = sorted(path for path in run.rglob("*") if is_plain(path) and path.suffix not in (".png", ".html", ".md"))
     file = chance.choice([path for path in files if chance.random() < 0.5 or path.suffix in FORGED] or files)
     how = chance.choice([torn, flipped, replaced, *[forged] * (4 if file.suffix in FORGED else 0)])
     content = file.read_bytes()
     done = how(file, content, chance)
-    if file.name == "manifest.json" and file.is_file() and not file.is_symlink() and chance.random() < 0.8:
-        parts = {name: (file.parent / name).read_bytes() for name in ("state.npz", "manifest.json")}
-        rewrite(file.parent / "SHA256SUMS", sums_of(parts))
+    parts = [file.parent / name for name in ("state.npz", "manifest.json", "SHA256SUMS")]
+    if file.name == "manifest.json" and all(map(is_plain, parts)) and chance.random() < 0.8:
+        rewrite(parts.pop(), sums_of({part.name: part.read_bytes() for part in parts}))
     return f"{file.relative_to(run)}: {how.__name__} {done[:200]}"
+
+
+def is_plain(path: Path) -> bool:
+    """Return whether a path can be read and written here: a file, and none that was made huge."""
+    return path.is_file() and not path.is_symlink() and path.stat().st_size < 2**24
 
 
 def rewrite(file: Path, content: bytes) -> None:
@@ -109,7 +115,7 @@ REPLACEMENTS: dict[str, Callable[[Path], Any]] = {
     "dangling": lambda path: path.symlink_to("/nowhere"),
     "foreign": lambda path: path.symlink_to("/etc/passwd"),
     "process": lambda path: path.symlink_to("/proc/self/maps"),
-    "huge": lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 2**40),
+    "huge": lambda path: [path.touch(), os.truncate(path, 2**40)],
     "brackets": lambda path: path.write_text("[" * 100_000),
     "tables": lambda path: path.write_text('{"a":' * 100_000),
     "digits": lambda path: path.write_text('{"layout": ' + "9" * 100_000 + "}"),
@@ -428,3 +434,24 @@ def test_a_damaged_run_that_is_named_is_one_line(damaged, name):
     done = run_script(damaged, "ensemble.py", f"runs/{name}", "runs/sound", "--run-dir", f"both-{name}")
     assert "Traceback" not in done.stderr
     assert (done.returncode, done.stderr.count("\n")) in ((0, 0), (1, 1), (2, 1)), done.stderr
+
+
+@pytest.mark.parametrize("name", ["curves.png", "curves.csv", "index.html", "model_card.md", "evaluation.json"])
+def test_nothing_is_written_through_a_link_in_a_run(good, tmp_path, name):
+    run, victim = tmp_path / "run", tmp_path / "victim"
+    shutil.copytree(good / "run", run)
+    victim.write_text("mine")
+    (run / "report" / name).unlink()
+    (run / "report" / name).symlink_to(victim)
+    done = run_script(tmp_path, "report.py", "run")
+    assert "Traceback" not in done.stderr
+    assert victim.read_text() == "mine"
+
+
+def test_a_line_is_not_appended_through_a_link(tmp_path):
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "error.log").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="symbolic"):
+        append(tmp_path / "error.log", "theirs")
+    append(tmp_path / "other.log", "ours")
+    assert ((tmp_path / "victim").read_text(), (tmp_path / "other.log").read_text()) == ("mine", "ours")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,6 +144,11 @@ def test_a_command_imports_what_the_user_names(folder, name):
     done = run(folder, COMMANDS[name], *FLAG.split())
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert (folder / "PWNED").exists()
+
+
+def test_a_module_that_is_named_again_is_recorded_once(folder):
+    done = run(folder, "fit.py --resume runs/theirs --print-config", *FLAG.split())
+    assert tomllib.loads(done.stdout)["imports"] == ["theirs.payload"], done.stderr
 
 
 @pytest.mark.slow
@@ -300,6 +307,13 @@ def test_a_store_below_the_folder_of_the_runs_may_come_from_a_file(here):
     (here / "runs").mkdir()
     (here / "runs" / "out").symlink_to(here.parent)
     assert mirrored(here, "sqlite:///runs/out/mlflow.db").returncode == 2
+
+
+def test_what_a_plugin_calls_an_address_is_one_of_its_arguments():
+    classes = [registry.plugins.resolve(entry.name) for entry in registry.plugins.entries()]
+    assert registry.plugins.resolve("mlflow").addresses
+    for plugin in classes:
+        assert set(plugin.addresses) <= set(inspect.signature(plugin).parameters)
 
 
 def test_a_run_to_resume_does_not_decide_about_an_address(folder):

@@ -242,16 +242,23 @@ class RunFiles:
         """The folder of pictures and tables, which may not exist.
 
         Raises:
-            InkwellError: If it is a link that leads out of the run directory, where nothing is to be written.
+            InkwellError: If it is a link that leads out of the run directory.
         """
-        folder = self.path / REPORT
+        return self.inside(self.path / REPORT)
+
+    def inside(self, path: Path) -> Path:
+        """Return a path in the run directory; through a link, nothing is to be read or written elsewhere.
+
+        Raises:
+            InkwellError: If it leads out of the run directory.
+        """
         try:
-            leads_out = not folder.resolve().is_relative_to(self.path.resolve())
+            leads_out = not path.resolve().is_relative_to(self.path.resolve())
         except (OSError, RuntimeError) as error:  # links in a circle
-            raise InkwellError(f"{folder} cannot be read: {first_line(error)}") from error
+            raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
         if leads_out:
-            raise InkwellError(f"{folder} leads out of the run directory; remove that link")
-        return folder
+            raise InkwellError(f"{path} leads out of the run directory; remove that link")
+        return path
 
 
 def is_run(path: Path) -> bool:

@@ -25,7 +25,7 @@ def evaluation(files: RunFiles) -> dict[str, Any]:
     Raises:
         InkwellError: If it is damaged.
     """
-    path = files.report / EVALUATION
+    path = files.inside(files.report / EVALUATION)
     if not os.path.lexists(path):
         return {}
     values = read_json(path)
@@ -39,7 +39,7 @@ def corruptions(files: RunFiles) -> list[dict[str, Any]]:
     Raises:
         InkwellError: If they are damaged.
     """
-    path = files.report / ROBUSTNESS
+    path = files.inside(files.report / ROBUSTNESS)
     if not os.path.lexists(path):
         return []
     rows = read_table(path)
@@ -62,13 +62,13 @@ def read_table(path: Path) -> list[dict[str, Any]]:
 
 
 def picture(files: RunFiles, name: str) -> bytes:
-    """Return a picture of the report, PNG; empty if there is none, or a link that leads out of the run directory.
+    """Return a picture of the report, PNG; empty if there is none.
 
     Raises:
-        InkwellError: If it cannot be read.
+        InkwellError: If it cannot be read, or leads out of the run directory.
     """
-    path = files.report / name
-    if not path.is_file() or not path.resolve().is_relative_to(files.path.resolve()):
+    path = files.inside(files.report / name)
+    if not path.is_file():
         return b""
     try:
         return read_bounded(path, MAX_PICTURE)

@@ -5,9 +5,9 @@ Named is what is read of it. What a file holds besides, such as the numbers of a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -22,8 +22,11 @@ STARTED = "%Y-%m-%dT%H:%M:%S%z"
 
 
 def _moment(text: str) -> str:
-    if text:
-        time.strptime(text, STARTED)
+    try:
+        if text:
+            datetime.strptime(text, STARTED).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time such as 2026-01-31T12:00:00+0000") from None
     return text
 
 
