@@ -9,7 +9,7 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.errors import UsageError
     from trainer.runs.files import RunFiles, is_run
-    from trainer.runs.find import newest_done
+    from trainer.runs.find import newest_checkpoint
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -25,6 +25,8 @@ def parser() -> Parser:
     p.add_argument("--port", type=int, default=8000, metavar="N", help="port; 0 takes a free one (8000)")
     p.add_argument("--inbox", type=Path, default=Path("inbox"), metavar="DIR", help="where drawings are kept (inbox)")
     p.add_argument("--open", action="store_true", help="open the page in the browser")
+    modules = "module that registers parts of the model; may be repeated"
+    p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
 
 
@@ -33,14 +35,14 @@ def main() -> int:
     args = parser().parse()
     if not 0 <= args.port < 2**16:
         raise UsageError(f"argument --port: must be from 0 to 65535, not {args.port} (see --help)")
-    recognizer = args.recognizer or args.run or newest_done(args.runs)
+    recognizer = args.recognizer or args.run or newest_checkpoint(args.runs).parents[1]
     if not recognizer.is_dir():
         raise UsageError(f"{recognizer} is no folder")
     if is_run(recognizer):
         RunFiles(recognizer)  # one of another layout is refused before a page is served
     from scripts.page.server import serve
 
-    serve(recognizer, args.inbox, args.port, args.open)
+    serve(recognizer, args.inbox, args.port, args.open, getattr(args, "import"))
     return 0
 
 

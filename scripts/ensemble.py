@@ -21,6 +21,8 @@ def parser() -> Parser:
     p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory or checkpoint")
     p.add_argument("--shift", type=int, default=0, metavar="N", help="average over shifts by N pixels too (0)")
     p.add_argument("--run-dir", type=Path, metavar="DIR", help="must not exist (runs/ensemble-<date>-<time>)")
+    modules = "module that registers parts of the models; may be repeated"
+    p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
 
 
@@ -28,7 +30,7 @@ def main() -> int:
     """Combine as the command line says; return the exit status."""
     args = parser().parse()
     run_dir = args.run_dir or Path("runs") / default_name("ensemble")
-    run = combine(args.runs, run_dir, args.shift)
+    run = combine(args.runs, run_dir, args.shift, getattr(args, "import"))
     print(result_table(run.result))
     print(f"run directory   {run_dir}")
     return 0

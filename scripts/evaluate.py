@@ -11,7 +11,7 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.console.tables import class_table, evaluation_rows, overlap_rows, robustness_table, score_rows, table
     from trainer.data.sources.find import check_source
-    from trainer.runs.find import find_checkpoint, newest_done
+    from trainer.runs.find import find_checkpoint, newest_checkpoint
     from trainer.runs.trained import load_trained
     from trainer.text import program
 except ImportError:
@@ -44,7 +44,7 @@ def main() -> int:
     args = parser().parse()
     if args.data is not None:
         check_source(args.data, Path(args.data_dir or "data"))
-    path = find_checkpoint(args.run or newest_done(args.runs))
+    path = find_checkpoint(args.run) if args.run else newest_checkpoint(args.runs)
     if args.compare is not None:
         find_checkpoint(args.compare)
     trained = load_trained(path, getattr(args, "import"))

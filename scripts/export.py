@@ -13,7 +13,7 @@ try:
     from trainer.errors import InkwellError
     from trainer.export import formats
     from trainer.export.exporting import check_free, export
-    from trainer.runs.find import find_checkpoint, newest_done
+    from trainer.runs.find import find_checkpoint, newest_checkpoint
     from trainer.runs.trained import load_trained
     from trainer.text import program
 except ImportError:
@@ -45,7 +45,7 @@ def main() -> int:
     """Export as the command line says; return 1 if an export failed."""
     args = parser().parse()
     check_free(args.folder)
-    checkpoint = find_checkpoint(args.run or newest_done(args.runs))
+    checkpoint = find_checkpoint(args.run) if args.run else newest_checkpoint(args.runs)
     from models.recognizer.threshold import measured
     from trainer.export.original import Original
 

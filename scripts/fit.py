@@ -13,7 +13,6 @@ STARTED = time.perf_counter()
 
 try:
     from trainer import registry
-    from trainer.config.build import import_user_module
     from trainer.config.flags import add_flags, given, with_names
     from trainer.config.merge import override, read_toml, resolve
     from trainer.config.recipes import list_recipes, read_recipe
@@ -25,6 +24,8 @@ try:
     from trainer.runs.directory import check_free, default_name
     from trainer.runs.files import RunFiles
     from trainer.runs.find import differences, find_run
+    from trainer.runs.imports import import_named
+    from trainer.runs.trust import without_say
     from trainer.session import assemble, check, start
     from trainer.text import program
 except ImportError:
@@ -80,17 +81,39 @@ def configuration(args: Namespace) -> Config:
     Raises:
         UsageError: If a key, name or value is wrong.
     """
-    layers = [read_recipe(RECIPES, args.recipe)] if args.recipe else []
+    return combined(args, file_of(args))
+
+
+def said(args: Namespace) -> Config:
+    """Return what the user says himself: the same, without what a file may not decide.
+
+    Raises:
+        UsageError: As `configuration`.
+    """
+    return combined(args, without_say(file_of(args)))
+
+
+def file_of(args: Namespace) -> dict[str, Any]:
+    """Return what the file or the run to resume holds; nothing if there is none."""
     if args.config:
-        layers.append(read_toml(args.config))
-    elif args.resume:
-        layers.append(RunFiles(Path(args.resume)).config)
-    config = resolve(layers, str(args.config or args.resume or args.recipe or ""))
+        return read_toml(args.config)
+    return RunFiles(Path(args.resume)).config if args.resume else {}
+
+
+def combined(args: Namespace, file: dict[str, Any]) -> Config:
+    """Return the configuration with `file` as what a file holds."""
+    layers = [*([read_recipe(RECIPES, args.recipe)] if args.recipe else []), file]
+    config = resolve(layers, origin(args))
     config = override(with_names(config, args), args.set)
     layer = given(config, args)
     layer["plugins"] = chosen_plugins(config.plugins, args)
-    layer["imports"] = [*config.imports, *getattr(args, "import")]
+    layer["imports"] = list(dict.fromkeys([*config.imports, *getattr(args, "import")]))
     return resolve([config.to_dict(), layer])
+
+
+def origin(args: Namespace) -> str:
+    """Return where the configuration comes from, for messages."""
+    return str(args.config or args.resume or args.recipe or "")
 
 
 def chosen_plugins(configured: dict[str, dict[str, Any]], args: Namespace) -> dict[str, dict[str, Any]]:
@@ -175,12 +198,12 @@ def main() -> int:
     """Train as the command line says; return the exit status."""
     args = parser().parse()
     if args.list:
-        for module in getattr(args, "import"):
-            import_user_module(module)
+        import_named(getattr(args, "import"))
         print_list(args.list)
         return 0
     config = configuration(args)
-    parts = check(config)
+    root = Path(args.resume or args.run_dir or "runs/new").absolute().parent
+    parts = check(config, said(args), root, origin(args))
     if args.print_config:
         print(config.to_toml(), end="")
         return 0

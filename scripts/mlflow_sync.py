@@ -12,6 +12,7 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.errors import InkwellError
     from trainer.runs.files import RunFiles
+    from trainer.runs.imports import import_named
     from trainer.text import program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -26,13 +27,15 @@ def parser() -> Parser:
     )
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
     p.add_argument("--uri", metavar="URI", help="tracking URI (default: that of each run)")
+    modules = "module that registers parts of models; may be repeated"
+    p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
 
 
-def sync(run_dir: Path, uri: str | None) -> bool:
+def sync(run_dir: Path, uri: str | None, imports: list[str]) -> bool:
     """Bring a run up to date and say so; return whether that went well."""
     try:
-        sent = bring_up_to_date(run_dir, uri)
+        sent = bring_up_to_date(run_dir, uri, imports=imports)
     except Busy as error:
         print(f"{program()}: {error}", file=sys.stderr)
         return True
@@ -49,12 +52,14 @@ def sync(run_dir: Path, uri: str | None) -> bool:
 def main() -> int:
     """Bring the runs that the command line names up to date; return the exit status."""
     args = parser().parse()
+    imports = getattr(args, "import")
+    import_named(imports)
     for run_dir in args.run:
         RunFiles(run_dir)  # a wrong one is told before anything is sent
-    runs = args.run or list(behind(args.runs, models=True))
+    runs = args.run or list(behind(args.runs, True, lambda line: print(f"{program()}: {line}", file=sys.stderr)))
     if not runs:
         print(f"MLflow has every run under {args.runs} that is over and was to be mirrored")
-    failed = [run_dir for run_dir in runs if not sync(run_dir, args.uri)]
+    failed = [run_dir for run_dir in runs if not sync(run_dir, args.uri, imports)]
     return 1 if failed else 0
 
 

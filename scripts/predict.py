@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 try:
     from trainer.console.cli import Parser, run_script
     from trainer.errors import DataError, UsageError
-    from trainer.runs.find import find_checkpoint, newest_done
+    from trainer.runs.find import find_checkpoint, newest_checkpoint
     from trainer.text import program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -43,7 +43,7 @@ def source(args: argparse.Namespace) -> Path:
     if args.explain and args.explain.exists() and not args.explain.is_dir():
         raise UsageError(f"--explain {args.explain} is not a folder; write the pictures to read before --explain")
     if args.recognizer is None:
-        return find_checkpoint(args.run or newest_done(args.runs))
+        return find_checkpoint(args.run) if args.run else newest_checkpoint(args.runs)
     from models.recognizer.source import is_export
 
     if not is_export(args.recognizer):

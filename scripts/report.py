@@ -9,6 +9,7 @@ from pathlib import Path
 try:
     from trainer.console.cli import Parser, run_script
     from trainer.runs.find import newest_done
+    from trainer.runs.imports import import_named
     from trainer.text import program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -20,16 +21,19 @@ def parser() -> Parser:
     p = Parser(description="Make the report of a run again: pictures, tables, page and model card.")
     p.add_argument("run", nargs="?", type=Path, metavar="RUN_DIR", help="run directory (the newest finished run)")
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
+    modules = "module that registers parts of the model; may be repeated"
+    p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
 
 
 def main() -> int:
     """Make the report as the command line says; return the exit status."""
     args = parser().parse()
+    import_named(getattr(args, "import"))
     folder = args.run or newest_done(args.runs)
     from plugins.report.rebuild import rebuild
 
-    page, missed = rebuild(folder)
+    page, missed = rebuild(folder, getattr(args, "import"))
     for line in missed:
         print(f"{program()}: {line}", file=sys.stderr)
     print(page)

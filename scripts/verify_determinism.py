@@ -19,6 +19,8 @@ try:
     from trainer.config.schema import Config
     from trainer.console.cli import Parser, run_script
     from trainer.errors import CheckpointError, InkwellError, UsageError
+    from trainer.runs import trust
+    from trainer.runs.imports import import_named
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -68,14 +70,18 @@ def configuration(flags: Sequence[str], steps: int) -> Config:
     return dataclasses.replace(config, plugins={**plugins, "checkpoint": plugins.get("checkpoint", {})})
 
 
-def train(config: Path, run_dir: Path) -> str:
+def train(config: Config, run_dir: Path) -> str:
     """Train in a process of its own and return the digest of its last checkpoint's arrays.
+
+    The user's own word, which `fit.py` asked for when it made the configuration, is given to it again.
 
     Raises:
         InkwellError: If the training fails.
         CheckpointError: If it leaves no checkpoint.
     """
-    fit("--config", config, "--run-dir", run_dir)
+    file = run_dir.with_suffix(".toml")
+    file.write_text(config.to_toml(), encoding="utf-8")
+    fit("--config", file, *trust.flags(config), "--run-dir", run_dir)
     saved = Checkpoints(run_dir / "checkpoints").role("last")
     if saved is None:
         raise CheckpointError("the training left no checkpoint `last` to compare")
@@ -98,8 +104,8 @@ def main() -> int:
         raise UsageError(f"argument --steps: must be at least 1, not {args.steps} (see --help)")
     digests = []
     with tempfile.TemporaryDirectory(prefix="inkwell-") as folder:
-        config = Path(folder) / "config.toml"
-        config.write_text(configuration(flags, args.steps).to_toml())
+        config = configuration(flags, args.steps)
+        import_named(config.imports)
         for number in (1, 2):
             print(f"training {number} of 2: {args.steps} steps", file=sys.stderr, flush=True)
             digests.append(train(config, Path(folder) / f"run-{number}"))

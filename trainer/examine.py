@@ -16,7 +16,7 @@ from trainer.evaluation.overlap import overlap
 from trainer.evaluation.robustness.measure import corrupted, measurements, varied
 from trainer.evaluation.statistics import Comparison, compare
 from trainer.registry import tasks
-from trainer.runs.files import REPORT, is_run
+from trainer.runs.files import RunFiles, is_run
 from trainer.runs.find import find_checkpoint
 from trainer.runs.trained import Chosen, Trained, load_trained
 
@@ -118,7 +118,7 @@ def report_folder(path: Path, chosen: Chosen, out: Path | None = None) -> Path:
 
     Raises:
         UsageError: If the checkpoint lies in no run directory, and no folder is given.
-        InkwellError: If the folder cannot be made.
+        InkwellError: If the folder cannot be made, or is a link that leads out of the run directory.
     """
     folder = out or _own_folder(path, chosen)
     try:
@@ -134,4 +134,5 @@ def _own_folder(path: Path, chosen: Chosen) -> Path:
         raise UsageError(f"{path} lies in no run directory; name a folder for tables and pictures with --out")
     weights = "" if find_checkpoint(run) == path else path.name
     data = "" if chosen.own else re.sub(r"[^\w.]+", "-", chosen.what).strip("-.")
-    return run / REPORT / weights / data
+    files = RunFiles(run)
+    return files.inside(files.report / weights / data)

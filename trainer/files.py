@@ -36,12 +36,56 @@ def read_json(path: Path) -> dict[str, Any]:
         InkwellError: If it is missing or damaged.
     """
     try:
-        values = json.loads(read_bounded(path, MAX_JSON))
+        values = parse_json(read_bounded(path, MAX_JSON))
     except (OSError, ValueError, RecursionError) as error:
         raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(values, dict):
         raise InkwellError(f"{path} is damaged: it holds no table")
     return values
+
+
+def parse_json(content: bytes) -> Any:
+    """Return what JSON of unknown origin holds, if it could have been written by `to_json`.
+
+    Raises:
+        ValueError: If it is no JSON, or holds what `check_plain` refuses.
+        RecursionError: If it is nested too deeply to be read at all.
+    """
+    values = json.loads(content)
+    check_plain(values)
+    return values
+
+
+MAX_DEPTH = 64
+"""Limit of the nesting in a file that is read."""
+
+
+def check_plain(value: Any, depth: int = 0, finite: bool = True) -> None:
+    """Refuse values that no file of ours holds, and that what reads them cannot print, count with or write again.
+
+    Args:
+        value: Nested plain values.
+        depth: How deep they lie.
+        finite: Refuse numbers that are not finite, too.
+
+    Raises:
+        ValueError: With the reason.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+    if isinstance(value, str):
+        value.encode()  # half a character could be read and never written again
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**64:
+            raise ValueError("it holds a whole number of more than 64 bits")
+    elif isinstance(value, float):
+        if finite and not math.isfinite(value):
+            raise ValueError("it holds a number that is not finite")
+    elif isinstance(value, dict | list):
+        for part in (*value, *value.values()) if isinstance(value, dict) else value:
+            check_plain(part, depth + 1, finite)
+    elif value is not None:
+        raise ValueError(f"it holds a {type(value).__name__}, which JSON has no word for")
 
 
 def check_new(path: Path, what: str, hint: str) -> None:
@@ -90,6 +134,17 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     finally:
         aside.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def append(path: Path, text: str) -> None:
+    """Append text to a file, as UTF-8, but never through a link to another.
+
+    Raises:
+        OSError: If the path is a link, the disk is full or the folder cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    with open(path, "a", encoding="utf-8", opener=lambda name, _: os.open(name, flags, 0o666)) as file:
+        file.write(text)
 
 
 def sync_folder(folder: Path) -> None:

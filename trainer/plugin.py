@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -60,6 +60,8 @@ class Plugin:
             continues; a plugin that steers training (the default) ends the run with an error that names it.
         writes: True if all that the plugin does is to write about the run, in its directory or elsewhere: where nothing
             is written, the default plugins are without it.
+        addresses: Arguments that say whom the plugin speaks to, each with the variable of the environment that says it
+            too: a configuration file alone may not decide them, unless to name a place below the folder of the runs.
         every: When `on_step_end` is called; a class with that hook must choose. Steps between two calls run as one
             compiled call. `__init__` may replace the value of the class.
         checkpoints: Largest number of checkpoints that the plugin keeps, to check the disk space before step 0.
@@ -71,6 +73,7 @@ class Plugin:
     name: str = ""
     observer: ClassVar[bool] = False
     writes: ClassVar[bool] = False
+    addresses: ClassVar[Mapping[str, str]] = {}
     every: Every = Every()
     checkpoints: int = 0
     gradient_norms: bool = False

@@ -229,6 +229,13 @@ def _describe(builder: Callable[..., Any], parameters: list[inspect.Parameter]) 
     return f"({', '.join(said)})" if said else "no arguments"
 
 
+def is_offered(module: str) -> bool:
+    """Return whether an installed package offers something of a module, or of a package in it, by entry point."""
+    groups = (registry.group for registry in (models, plugins, data_sources, tasks))
+    offering = (point.module for group in groups for point in _points(group))
+    return any(f"{offered}.".startswith(f"{module}.") for offered in offering)
+
+
 @cache
 def _points(group: str) -> tuple[EntryPoint, ...]:
     return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, point.value)))

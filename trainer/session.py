@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer import startup
-from trainer.config.build import build_model, import_user_module
+from trainer.config.build import build_model
 from trainer.config.optimizers import build_optimizer, check_optimizer
 from trainer.config.schema import Config
 from trainer.data import load
@@ -19,6 +19,7 @@ from trainer.engine.ledger import Ledger
 from trainer.plugin import Every, Plugin, check_plugins, in_order
 from trainer.registry import models, plugins, tasks
 from trainer.run import logger
+from trainer.runs.trust import follow
 from trainer.tasks.task import Task, logged_names
 
 if TYPE_CHECKING:
@@ -40,14 +41,19 @@ class Parts:
     task: Task
 
 
-def check(config: Config) -> Parts:
+def check(config: Config, said: Config, root: Path, origin: str = "") -> Parts:
     """Resolve every name and argument that needs no data; unknown names are told before TensorFlow is imported.
 
+    Args:
+        config: The configuration.
+        said: What the user says of it himself; see `trainer.runs.trust`.
+        root: The folder of the runs.
+        origin: The file that the rest comes from, for messages.
+
     Raises:
-        UsageError: If anything is unknown or does not fit together.
+        UsageError: If anything is unknown or does not fit together, or the file decides what it may not.
     """
-    for module in config.imports:
-        import_user_module(module)
+    follow(config, said, root, origin)
     models.find(config.model.name)
     check_optimizer(config.optimizer.name)
     strength(config.data.augmentation, config.data.augmentation_args)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from trainer.data.split import Data
 
 
-def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
+def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0, imports: Sequence[str] = ()) -> Run:
     """Write the ensemble of trained models as a finished run, with the first one's data and configuration.
 
     Runs of different seeds have different validation images; then there are no numbers on any, and no temperature. An
@@ -42,6 +42,7 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
         runs: Run directories or checkpoints; of a run the weights that its validation chose.
         run_dir: Where the ensemble goes; must not exist.
         shift: Pixels of test-time augmentation; see `models.ensemble.model`.
+        imports: Modules that register parts of the models; see `trainer.runs.trained.load_trained`.
 
     Returns:
         The run; its `result` has the numbers on the test images, and on the validation images that no member has seen.
@@ -53,7 +54,7 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0) -> Run:
     """
     check_free(run_dir)
     started = time.perf_counter()
-    members = [load_trained(path) for path in runs]
+    members = [load_trained(path, imports) for path in runs]
     _check(members)
     nets = [net for member in members for net in _nets(member)]
     config = _configuration(members, nets, shift)

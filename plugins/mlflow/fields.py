@@ -83,7 +83,7 @@ def result_points(result: Mapping[str, Any] | None, seconds: float) -> list[Poin
     if result is None:
         return []
     flat = {key: value for key, value in flatten(result, "_").items() if key.startswith(RESULT_NUMBERS)}
-    return points({key: value for key, value in flat.items() if value is not None}, result["steps"], seconds, "")
+    return points({key: value for key, value in flat.items() if value is not None}, result.get("steps", 0), seconds, "")
 
 
 def artifacts(run_dir: Path) -> list[Path]:

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
+
+from pydantic import Field
 
 from trainer.runs.history import parse_lines
 
 LINES = 500
 MARKS = 1000
+MAX_LINE = 2**20
+"""The longest line in bytes."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,8 @@ class Mark:
         time: Its time, Unix seconds.
     """
 
-    offset: int = 0
-    length: int = 0
+    offset: Annotated[int, Field(ge=0, le=2**53)] = 0
+    length: Annotated[int, Field(ge=0, le=MAX_LINE)] = 0
     digest: str = ""
     step: int = -1
     time: float = 0.0
@@ -63,7 +67,7 @@ class Journal:
             InkwellError: If a line is damaged.
         """
         self.rewound = False
-        if not self.path.exists():
+        if not self.path.is_file():
             return []
         with self.path.open("rb") as file:
             while not _stands(file, self.mark):
@@ -92,6 +96,8 @@ def _stands(file: BinaryIO, mark: Mark) -> bool:
     """Return whether the line before `mark` is still there."""
     if mark.offset == 0:
         return True
+    if mark.length > mark.offset:
+        return False
     file.seek(mark.offset - mark.length)
     return _digest(file.read(mark.length)) == mark.digest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,10 +124,13 @@ class Mirror:
                 self.state = replace(self.state, files={**self.state.files, name.as_posix(): stamp})
                 self.alive()
 
-    def log_model(self) -> None:
+    def log_model(self, imports: Sequence[str] = ()) -> None:
         """Log the trained model of a run that ended, if that is asked for and was not done.
 
         Not while anything is trained in this process: it builds the model anew, and Keras has state for all of them.
+
+        Args:
+            imports: Modules that register parts of the model; see `trainer.runs.trained.load_trained`.
 
         Raises:
             Exception: As `update`, and what the export of a model raises.
@@ -137,7 +140,7 @@ class Mirror:
         from plugins.mlflow.model import log_model
 
         state, register = self.state, self.state.settings.register or None
-        log_model(self.store, state.experiment_id, state.run_id, self.run_dir, register)
+        log_model(self.store, state.experiment_id, state.run_id, self.run_dir, register, imports)
         self.state = replace(state, model=True)
         self._remember()
         self.alive()

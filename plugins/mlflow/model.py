@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,13 @@ VERSIONS = "mlflow.modelVersions"
 CHALLENGER, CHAMPION = "challenger", "champion"
 
 
-def log_model(store: Store, experiment_id: str, run_id: str, run_dir: Path, register: str | None) -> None:
+def log_model(
+    store: Store, experiment_id: str, run_id: str, run_dir: Path, register: str | None, imports: Sequence[str] = ()
+) -> None:
     """Log the model of a run directory to its MLflow run, and register it if asked to.
 
     Called again, it continues where it was: a model that is there is not sent a second time. Uses no state of MLflow's
-    but the store's; the module `models`, or whatever holds the architecture, must have been imported.
+    but the store's.
 
     Args:
         store: Where MLflow keeps things.
@@ -40,6 +43,7 @@ def log_model(store: Store, experiment_id: str, run_id: str, run_dir: Path, regi
         run_id: The run.
         run_dir: The run directory.
         register: Name of the registered model that gets a version with the alias `challenger`; None for none.
+        imports: Modules that register parts of the model; see `trainer.runs.trained.load_trained`.
 
     Raises:
         InkwellError: If there is no sound checkpoint, or the export is not the model.
@@ -51,13 +55,13 @@ def log_model(store: Store, experiment_id: str, run_id: str, run_dir: Path, regi
     with tempfile.TemporaryDirectory(prefix="inkwell-") as scratch:
         folder = Path(scratch) / MODEL
         folder.mkdir()
-        origin = _export(run_dir, folder)
+        origin = _export(run_dir, folder, imports)
         source, model_id = _send(client, experiment_id, run_id, folder, origin)
     if register:
         _register(client, register, source, run_id, model_id, origin)
 
 
-def _export(run_dir: Path, folder: Path) -> dict[str, Any]:
+def _export(run_dir: Path, folder: Path, imports: Sequence[str]) -> dict[str, Any]:
     """Write the model as MLflow takes it, compared with its source in this process; return where it comes from."""
     from trainer.export import mlflow_model, saved_model
     from trainer.export.exporting import write
@@ -70,7 +74,7 @@ def _export(run_dir: Path, folder: Path) -> dict[str, Any]:
     def answer(folder: Path, images: np.ndarray) -> Answer:
         return Answer(saved_model.read(mlflow_model.saved_in(folder))(images))
 
-    trained = load_trained(run_dir)
+    trained = load_trained(run_dir, imports)
     images = digits(CHECKED + 1, tuple(trained.data["input_shape"]))
     write(Original.on(trained, "mnist5k", images[:1], images[1:]), "mlflow", folder, answer)
     return read_json(folder / SPEC)["origin"]

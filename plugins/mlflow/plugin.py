@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from plugins.mlflow.state import Settings, State
 from plugins.mlflow.store import Store
@@ -42,6 +43,7 @@ class Mlflow(Plugin):
     name = "mlflow"
     observer = True
     writes = True
+    addresses: ClassVar[Mapping[str, str]] = {"tracking_uri": "MLFLOW_TRACKING_URI"}
 
     def __init__(
         self,

@@ -89,9 +89,10 @@ def of_line(line: Mapping[str, Any]) -> list[Point]:
 
     Lines of single batches repeat the epoch's number, which is sent with the epoch alone.
     """
-    batch = line["kind"] == "batch"
+    kind = line.get("kind")
+    batch = kind == "batch"
     named = {k: v for k, v in line.items() if k not in ("kind", "step", "time") and not (batch and k == "epoch")}
-    return points(named, line["step"], line["time"], "") if line["kind"] != "recovery" else []
+    return points(named, line["step"], line["time"], "") if kind != "recovery" else []
 
 
 def points(values: Mapping[str, Any], step: int, seconds: float, prefix: str) -> list[Point]:

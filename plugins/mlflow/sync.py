@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from filelock import Timeout
@@ -12,6 +12,7 @@ from plugins.mlflow.state import State, mirror_lock
 from plugins.mlflow.store import Store
 from trainer.errors import InkwellError
 from trainer.runs.files import RUN, RunFiles
+from trainer.text import first_line
 
 
 class Busy(InkwellError):  # noqa: N818, a state and no fault
@@ -28,7 +29,7 @@ def how_ended(files: RunFiles) -> str | None:
     return ENDS.get(status, status)
 
 
-def behind(root: Path, models: bool) -> Iterator[Path]:
+def behind(root: Path, models: bool, passed: Callable[[str], None] = lambda line: None) -> Iterator[Path]:
     """Yield the runs under `root` that are over and not, or not wholly, in the store that they were to be mirrored in.
 
     Runs of another machine, on a shared disk, that seem to be running are left alone: from here nobody can tell.
@@ -36,16 +37,22 @@ def behind(root: Path, models: bool) -> Iterator[Path]:
     Args:
         root: The run root.
         models: Count runs, too, that are only missing their model.
+        passed: Is told in one line of each run that is damaged.
     """
     for path in sorted(root.glob(f"*/{RUN}")):
-        run_dir, state = path.parent, State.read(path.parent)
+        run_dir = path.parent
         try:
-            files = RunFiles(run_dir)
-            ended = None if files.status() == "elsewhere" else how_ended(files)
-        except InkwellError:
-            continue
-        if state is not None and ended is not None and _lacks(run_dir, state, ended, models):
-            yield run_dir
+            if _is_behind(run_dir, models):
+                yield run_dir
+        except (InkwellError, OSError) as error:
+            passed(f"passed over: {first_line(error)}")
+
+
+def _is_behind(run_dir: Path, models: bool) -> bool:
+    """Return whether a run is over and not wholly in its store."""
+    files, state = RunFiles(run_dir), State.read(run_dir)
+    ended = None if files.status() == "elsewhere" else how_ended(files)
+    return state is not None and ended is not None and _lacks(run_dir, state, ended, models)
 
 
 def _lacks(run_dir: Path, state: State, ended: str, models: bool) -> bool:
@@ -53,7 +60,11 @@ def _lacks(run_dir: Path, state: State, ended: str, models: bool) -> bool:
 
 
 def bring_up_to_date(
-    run_dir: Path, uri: str | None = None, models: bool = True, alive: Callable[[], None] = lambda: None
+    run_dir: Path,
+    uri: str | None = None,
+    models: bool = True,
+    alive: Callable[[], None] = lambda: None,
+    imports: Sequence[str] = (),
 ) -> bool:
     """Send whatever MLflow is missing of a run that is over; return whether there was anything.
 
@@ -62,6 +73,7 @@ def bring_up_to_date(
         uri: A tracking URI; default: where the run is mirrored.
         models: Whether its model is logged too; not while anything is trained in this process.
         alive: Called after each piece of work.
+        imports: Modules that register parts of its model; see `trainer.runs.trained.load_trained`.
 
     Raises:
         Busy: If the run is running, or another process mirrors it.
@@ -82,7 +94,7 @@ def bring_up_to_date(
             if not is_current(run_dir, mirror.state, ended):
                 mirror.update(ended)
             if models:
-                mirror.log_model()
+                mirror.log_model(imports)
             return True
     except Timeout as error:
         raise Busy(f"{run_dir} is being mirrored by another process") from error

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trainer.files import to_json
+from trainer.files import append, to_json
 
 SYSTEM = "system.jsonl"
 EVERY = 10.0
@@ -45,8 +45,7 @@ class Sampler:
             readings |= monitor.aggregate_metrics()
             monitor.clear_metrics()
         line = {"step": self._step, "time": round(time.time(), 3), **readings}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(to_json(line, indent=None))
+        append(self.path, to_json(line, indent=None))
         self._step += 1
 
 

@@ -22,17 +22,10 @@ def write_card(contents: Contents) -> Path:
     Args:
         contents: The contents of its report; its folder has a folder `report`.
     """
-    templates = environment()
-    templates.filters["plain"] = plain
-    card = templates.get_template("card.md").render(contents=contents, head=head(contents))
+    card = environment().get_template("card.md").render(contents=contents, head=head(contents))
     path = contents.folder / "report" / "model_card.md"
     write_atomic(path, re.sub(r"\n{3,}", "\n\n", card))
     return path
-
-
-def plain(value: Any) -> str:
-    """Return text in one line that Markdown and HTML show as it is."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(value).split()))
 
 
 def head(contents: Contents) -> str:

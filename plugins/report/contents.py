@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plugins.report.pictures.tables import read_table
 from trainer.evaluation.assessment import hardest
 from trainer.evaluation.robustness.measure import summary
-from trainer.files import read_json
+from trainer.runs import reported
 from trainer.runs.files import RunFiles, RunRecord
 
 
@@ -39,7 +38,7 @@ class Contents:
     config: Mapping[str, Any]
     config_text: str
     evaluation: Mapping[str, Any]
-    others: list[Mapping[str, Any]]
+    others: Sequence[Mapping[str, Any]]
     corruptions: list[dict[str, Any]]
 
     @property
@@ -93,8 +92,7 @@ def gather(files: RunFiles, result: Mapping[str, Any] | None = None) -> Contents
     Raises:
         InkwellError: If a file is damaged.
     """
-    evaluation, robustness = files.report / "evaluation.json", files.report / "robustness.csv"
-    result = files.result or {} if result is None else result
+    result = dict(files.result or {} if result is None else result)  # a template asks for what may be missing
     return Contents(
         folder=files.path,
         name=files.name,
@@ -103,7 +101,7 @@ def gather(files: RunFiles, result: Mapping[str, Any] | None = None) -> Contents
         result=result,
         config=files.config,
         config_text=files.config_text,
-        evaluation=read_json(evaluation) if evaluation.is_file() else {},
-        others=[read_json(path) for path in sorted(files.report.glob("*/evaluation.json"))],
-        corruptions=read_table(robustness) if robustness.is_file() else [],
+        evaluation=reported.evaluation(files),
+        others=reported.other_evaluations(files),
+        corruptions=reported.corruptions(files),
     )

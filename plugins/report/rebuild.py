@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,19 @@ def write_report(folder: Path, result: Mapping[str, Any] | None = None) -> None:
         UsageError: If it is no run directory.
         InkwellError: If a file is damaged.
     """
-    contents = gather(RunFiles(folder), result)
+    files = RunFiles(folder)
+    contents = gather(files, result)
     if contents.result:
         write_card(contents)
-    write_page(contents)
+    write_page(contents, files)
 
 
-def rebuild(folder: Path) -> tuple[Path, list[str]]:
+def rebuild(folder: Path, imports: Sequence[str] = ()) -> tuple[Path, list[str]]:
     """Draw all pictures of a run again and write its page and its card.
 
     Args:
         folder: The run directory.
+        imports: Modules that register parts of its model; see `trainer.runs.trained.load_trained`.
 
     Returns:
         Where the page is, and a line about each thing that could not be done.
@@ -53,7 +55,7 @@ def rebuild(folder: Path) -> tuple[Path, list[str]]:
     files = RunFiles(folder)
     try:
         files.report.mkdir(exist_ok=True)
-        missed = [*_curves(files), *_evaluation(files)]
+        missed = [*_curves(files), *_evaluation(files, imports)]
         write_report(folder)
     except OSError as error:
         raise InkwellError(f"the report of {folder} cannot be written: {error.strerror or error}") from error
@@ -71,7 +73,8 @@ def _curves(files: RunFiles) -> list[str]:
 
 def _steps_per_epoch(history: list[dict[str, float]]) -> int:
     """Return the steps of the first epoch; one that was cut short is taken for whole."""
-    return next((int(line["step"] / line["epoch"]) for line in history if line.get("kind") == "epoch"), 0)
+    epochs = (line for line in history if line.get("kind") == "epoch" and line.get("epoch"))
+    return next((int(line["step"] / line["epoch"]) for line in epochs), 0)
 
 
 def _confusion(files: RunFiles) -> None:
@@ -83,13 +86,13 @@ def _confusion(files: RunFiles) -> None:
         save(draw_confusion(counts, names, files.name), files.report / "confusion.png")
 
 
-def _evaluation(files: RunFiles) -> list[str]:
+def _evaluation(files: RunFiles, imports: Sequence[str]) -> list[str]:
     """Let the model read its test images again and draw what it made of them; return what could not be done."""
     from trainer.examine import Examination
     from trainer.runs.trained import load_trained
 
     try:
-        trained = load_trained(files.path)
+        trained = load_trained(files.path, imports)
         examination = Examination(trained, trained.images(None, None, "test"))
     except InkwellError as error:
         _confusion(files)

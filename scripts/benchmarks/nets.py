@@ -22,10 +22,9 @@ PLAIN = ("lenet", "simple_cnn")
 def registered(job: Job, **changes: Any) -> keras.Model:
     """Return the model from Inkwell's registry, with the initial weights of the job, if it has any."""
     from trainer import registry
-    from trainer.config.build import import_user_module
+    from trainer.runs.imports import import_named
 
-    for module in job.imports:
-        import_user_module(module)
+    import_named(job.imports)
     shape = job.train()[0].shape[1:]
     known = inspect.signature(registry.models.resolve(job.model)).parameters
     args = {**job.args, **{name: value for name, value in changes.items() if name in known}}

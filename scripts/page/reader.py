@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,11 @@ class Reader:
         recognizer: A run directory, checkpoint or exported folder.
         inbox: Where pictures to keep go.
         tell: Is told in one line what becomes of the process.
+        imports: Modules that register parts of the model of a run.
     """
 
-    def __init__(self, recognizer: Path, inbox: Path, tell: Callable[[str], None]) -> None:
-        self.recognizer, self.inbox, self.tell = recognizer, inbox.absolute(), tell
+    def __init__(self, recognizer: Path, inbox: Path, tell: Callable[[str], None], imports: Sequence[str] = ()) -> None:
+        self.recognizer, self.inbox, self.tell, self.imports = recognizer, inbox.absolute(), tell, imports
         self.classes: list[str] = []
         self.trouble: str | None = None
         self._process: Process | None = None
@@ -91,6 +92,7 @@ class Reader:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "scripts.page.worker", str(self.recognizer), str(self.inbox)),
+            *self.imports,
             stdin=PIPE,
             stdout=PIPE,
             limit=LONGEST_LINE,

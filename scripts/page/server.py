@@ -6,6 +6,7 @@ import contextlib
 import socket
 import sys
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
@@ -16,7 +17,7 @@ from .app import application
 from .reader import Reader
 
 
-def serve(recognizer: Path, inbox: Path, port: int, show: bool) -> None:
+def serve(recognizer: Path, inbox: Path, port: int, show: bool, imports: Sequence[str] = ()) -> None:
     """Serve the page at 127.0.0.1 until Ctrl-C.
 
     Args:
@@ -24,6 +25,7 @@ def serve(recognizer: Path, inbox: Path, port: int, show: bool) -> None:
         inbox: Where pictures to keep go.
         port: 0 for a free one.
         show: Whether to open the page in the browser.
+        imports: Modules that register parts of the model of a run.
 
     Raises:
         InkwellError: If the port is taken.
@@ -33,7 +35,7 @@ def serve(recognizer: Path, inbox: Path, port: int, show: bool) -> None:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         print(f"draw on {address} (Ctrl-C ends it)", flush=True)
         tell(f"loading {recognizer}")
-        app = application(Reader(recognizer, inbox, tell))
+        app = application(Reader(recognizer, inbox, tell, imports))
         config = uvicorn.Config(app, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1)
         if show:
             webbrowser.open(address)

@@ -1,6 +1,7 @@
-"""The process that reads pictures for the page: `python -m scripts.page.worker RECOGNIZER INBOX`; `reader` starts it.
+"""The process that reads pictures for the page: `python -m scripts.page.worker RECOGNIZER INBOX [MODULE …]`.
 
-It says on stdout that it is ready, or why not, then answers requests from stdin, one JSON line each, until stdin ends.
+`reader` starts it. It says on stdout that it is ready, or why not, then answers requests from stdin, one JSON line
+each, until stdin ends.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import os
 import sys
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from models.recognizer import Recognizer
 
 
-def main(path: Path, inbox: Path) -> None:
-    """Load the recognizer in `path` and answer requests; pictures to keep go to `inbox`."""
+def main(path: Path, inbox: Path, imports: Sequence[str]) -> None:
+    """Import the modules, load the recognizer in `path` and answer requests; pictures to keep go to `inbox`."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     try:
-        recognizer = load(path)
+        recognizer = load(path, imports)
     except InkwellError as error:
         return say(answers, {"error": " ".join(str(error).splitlines())})
     except Exception as error:  # what is wrong with a model can show itself in any way
@@ -41,11 +42,11 @@ def main(path: Path, inbox: Path) -> None:
         say(answers, answer(recognizer, inbox, request, picture))
 
 
-def load(path: Path) -> Recognizer:
+def load(path: Path, imports: Sequence[str] = ()) -> Recognizer:
     """Load a recognizer and read one picture with it, so that the first person's does not wait for compilation."""
     from models.recognizer import Recognizer
 
-    recognizer = Recognizer.load(path)
+    recognizer = Recognizer.load(path, imports)
     stroke = np.full((280, 280, 3), 255, np.uint8)
     stroke[60:220, 130:150] = 0
     read(recognizer, stroke, importance=True)
@@ -93,6 +94,6 @@ def say(answers: BinaryIO, values: Mapping[str, Any]) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), Path(sys.argv[2]))
+        main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
     except BrokenPipeError:  # the server has ended
         sys.exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,7 @@ from trainer.config.schema import DataConfig
 from trainer.errors import InkwellError
 from trainer.files import to_json
 from trainer.runs.files import REPORT, RunFiles
-
-ROBUSTNESS = "robustness.csv"
+from trainer.runs.reported import ROBUSTNESS, corruptions
 
 SCORES = ("accuracy", "ece", "nll", "calibrated_ece", "calibrated_nll")
 
@@ -54,7 +52,7 @@ def record(run_dir: Path, recipe: str, machine: str) -> dict[str, Any]:
         "val_accuracy": result["best"]["val_accuracy"],
         "best_epoch": result["best"]["epoch"],
         "test_images": result["data"]["test"],
-        "corruptions": _corruptions(files.report / ROBUSTNESS),
+        "corruptions": _corruptions(files),
         **{f"test_{name}": result["test"].get(name) for name in SCORES},
         "data_digest": result["data"]["digest"],
         "versions": result["versions"],
@@ -70,19 +68,9 @@ def is_examined(run_dir: Path) -> bool:
     return (run_dir / REPORT / ROBUSTNESS).exists()
 
 
-def _corruptions(file: Path) -> list[dict[str, Any]]:
+def _corruptions(files: RunFiles) -> list[dict[str, Any]]:
     """Return what `evaluate.py --robustness` found, if it was asked: for each corruption its accuracy."""
-    if not file.exists():
-        return []
-    with file.open(encoding="utf-8", newline="") as lines:
-        return [
-            {
-                "corruption": row["corruption"],
-                "accuracy": float(row["accuracy"]),
-                "trained_for": row["trained_for"] == "True",
-            }
-            for row in csv.DictReader(lines)
-        ]
+    return [{name: row[name] for name in ("corruption", "accuracy", "trained_for")} for row in corruptions(files)]
 
 
 def place(folder: Path, recipe: str, which: int | str) -> Path:

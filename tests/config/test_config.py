@@ -357,9 +357,11 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
     assert refusal(lambda: read_toml(path)).startswith(f"{path} is not valid TOML: ")
 
 
-@pytest.mark.parametrize(("name", "reason"), [("none.toml", "No such file or directory"), (".", "Is a directory")])
+@pytest.mark.parametrize(("name", "reason"), [("none.toml", "No such file or directory"), (".", "is not a file of at")])
 def test_a_file_that_cannot_be_read_is_refused(tmp_path, name, reason):
-    assert refusal(lambda: read_toml(tmp_path / name)) == f"cannot read {tmp_path / name}: {reason}"
+    said = refusal(lambda: read_toml(tmp_path / name))
+    assert said.startswith(f"cannot read {tmp_path / name}: ")
+    assert reason in said
 
 
 # Written and read back

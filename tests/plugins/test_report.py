@@ -83,7 +83,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a run as its plugin writes it; everything has a name that a page must not believe."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "config.toml").write_text(CONFIG)
-    known = {"command": f"fit.py {HOSTILE}", "versions": {"python": "3.11"}, "git_commit": "abc", "started": "today"}
+    known = {
+        "command": f"fit.py {HOSTILE}",
+        "versions": {"python": "3.11"},
+        "git_commit": "abc",
+        "started": "2026-01-31T12:00:00+0000",
+    }
     (folder / "run.json").write_text(json.dumps({"layout": LAYOUT, "status": "running", "data": DATA, **known}))
     result = {"test": {"accuracy": 0.996, "ece": 0.01, "nll": 0.02, "confusion": CONFUSION, "per_class": [{}] * 3}}
     history = [validated(number) for number in (1, 2, 3)]

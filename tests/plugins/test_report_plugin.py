@@ -24,7 +24,7 @@ from plugins.report.pictures.curves import best_point, draw_curves
 from plugins.report.pictures.errors import draw_errors, error_rows
 from plugins.report.pictures.reliability import draw_reliability
 from plugins.report.pictures.robustness import draw_corruptions, draw_variations
-from plugins.report.pictures.tables import read_table, write_table
+from plugins.report.pictures.tables import write_table
 from plugins.report.plugin import Report
 from trainer.checkpoint import LAYOUT
 from trainer.evaluation.calibration import reliability
@@ -33,6 +33,7 @@ from trainer.evaluation.robustness.corruptions import CORRUPTIONS
 from trainer.evaluation.robustness.measure import summary
 from trainer.evaluation.robustness.variations import VARIATIONS
 from trainer.run import Run
+from trainer.runs.reported import read_table
 
 CONFUSION = [[990, 10, 0], [0, 1000, 0], [2, 0, 998]]
 PICTURES = ("confusion", "curves", "errors", "reliability")

@@ -31,7 +31,8 @@ def write_run(folder: Path, **record: Any) -> Path:
     known = {"layout": LAYOUT, "status": "done", **this_process(), **record}
     (folder / "run.json").write_text(json.dumps({k: v for k, v in known.items() if v is not ...}))
     (folder / "config.toml").write_text('[model]\nname = "mlp"\n')
-    (folder / "history.jsonl").write_text('{"step": 1, "val_accuracy": 0.5}\n{"step": 2}\n{"step": 3, "val_acc')
+    lines = ('{"step": 1, "time": 7, "val_accuracy": 0.5}', '{"step": 2, "time": 8}', '{"step": 3, "val_acc')
+    (folder / "history.jsonl").write_text("\n".join(lines))
     return folder
 
 
@@ -49,8 +50,11 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
     files = RunFiles(run)
     assert (files.name, files.status(), files.config) == ("run", "done", {"model": {"name": "mlp"}})
     assert (files.run.id, files.run.data, files.run.notes) == ("7", {"name": "mnist"}, {"mlflow": {"seen": 3}})
-    assert files.result == files.finished() == {"test": {"accuracy": 0.5}}
-    assert files.history() == [{"step": 1, "val_accuracy": 0.5}, {"step": 2}]  # the last line is half written
+    assert files.result == {"test": {"accuracy": 0.5}}
+    with pytest.raises(InkwellError, match=r"result\.json is damaged: model is missing"):
+        files.finished()  # a run writes more
+    first, second = {"step": 1, "time": 7, "val_accuracy": 0.5}, {"step": 2, "time": 8}
+    assert files.history() == [first, second]  # the last line is half written
     assert (files.last("val_accuracy"), files.last("val_loss")) == (0.5, None)
     assert (files.checkpoint("best"), files.report, files.model_text) == (None, run / "report", "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import reprlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,6 +57,13 @@ def check_layout(what: str, written: Any) -> None:
     )
 
 
+@cache
+def _adapter(schema: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(schema)
+
+
 def conform(schema: type[T], values: Any, whose: str) -> T:
     """Return values of a manifest, which may be forged or of another version, as a dataclass says that they are.
 
@@ -67,10 +75,11 @@ def conform(schema: type[T], values: Any, whose: str) -> T:
     Raises:
         CheckpointError: With the first value that is missing, or is of the wrong type or out of range.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(schema).validate_python(values)
+        checked: T = _adapter(schema).validate_python(values)  # type: ignore[arg-type]  # a class can be a key
+        return checked
     except ValidationError as error:
         problem = error.errors()[0]
         key = in_line(".".join(map(str, problem["loc"]))) or "all of it"

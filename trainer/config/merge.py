@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,15 @@ from pydantic import TypeAdapter, ValidationError
 from trainer.config.schema import EITHER, Config
 from trainer.config.spec import parse_value
 from trainer.errors import UsageError, did_you_mean, explain
+from trainer.files import check_plain, read_bounded
+from trainer.text import first_line, in_line
 
 REPLACED = ("args", "augmentation_args", "plugins")
 """Tables with keys of their own, which replace those of a layer before them as a whole."""
+
+
+MAX_TOML = 2**20
+"""Limit of a configuration file in bytes."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -29,11 +36,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: If the file cannot be read or is no TOML; the message names the line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
+        content = read_bounded(path, MAX_TOML)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        values = tomllib.loads(content.decode())
+        check_plain(values, finite=False)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not valid TOML: {first_line(error)}") from error
+    return values
 
 
 def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
@@ -54,13 +65,20 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
             _choose(merged.get(section), layer.get(section), section, keys, prefix)
         _merge(merged, layer)
     try:
-        return TypeAdapter(Config).validate_python(merged)
+        return _adapter().validate_python(merged)
     except ValidationError as error:
         problem = error.errors()[0]
         where = [str(key) for key in problem["loc"]]
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             raise UsageError(prefix + _unknown_key(where)) from None
-        raise UsageError(f"{prefix}{'.'.join(where)} = {problem['input']!r}: {explain(problem)}") from None
+        raise UsageError(
+            f"{prefix}{in_line('.'.join(where))} = {in_line(repr(problem['input']))}: {explain(problem)}"
+        ) from None
+
+
+@cache
+def _adapter() -> TypeAdapter[Config]:
+    return TypeAdapter(Config)
 
 
 def _choose(before: Any, layer: Any, section: str, keys: tuple[str, str], prefix: str) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import ConfigDict
 
-from trainer.config.types import BelowOne, Count, Positive, Seconds, Seed, Switch
+from trainer.config.types import BelowOne, Count, ModuleName, Positive, Seconds, Seed, Switch
 
 Args = dict[str, Any]
 SPEC = "NAME[:key=value,…]"
@@ -163,7 +163,8 @@ class Config:
         data: Which images.
         optimizer: How weights are updated.
         training: How long and how exactly.
-        imports: Modules to import first, which register names.
+        imports: Modules that were imported first, since they register names: a record of what `--import` named, and no
+            reason to import them again.
         plugins: Arguments by plugin name, in the order in which the plugins run. A file that has this table replaces
             the default list as a whole.
     """
@@ -173,7 +174,7 @@ class Config:
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
-    imports: tuple[str, ...] = ()
+    imports: tuple[ModuleName, ...] = ()
     plugins: dict[str, Args] = dataclasses.field(default_factory=_default_plugins)
 
     def to_dict(self) -> dict[str, Any]:

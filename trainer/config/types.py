@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 
 def parse_duration(value: Any) -> Any:
@@ -24,6 +24,14 @@ def parse_duration(value: Any) -> Any:
         raise ValueError(f"{value!r} is not a duration such as 90s, 10m or 1h30m")
     return sum(float(number or 0) * unit for number, unit in zip(parts.groups(), (3600, 60, 1), strict=True))
 
+
+def _module(name: str) -> str:
+    if not all(part.isidentifier() for part in name.split(".")) or len(name) > LONGEST_MODULE:
+        raise ValueError("must be the name of a module, such as package.module")
+    return name
+
+
+LONGEST_MODULE = 200
 
 Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 """A whole number from 1."""
@@ -41,3 +49,5 @@ BelowOne = Annotated[float, Field(ge=0, lt=1, strict=True)]
 """A number from 0 to below 1: the share that is dropped where something must be left."""
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, strict=True, allow_inf_nan=False)]
 """A time above 0 in seconds, or as text such as "10m"."""
+ModuleName = Annotated[str, AfterValidator(_module)]
+"""The name of a module with dots, which can stand in a command line as it is."""

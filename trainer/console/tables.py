@@ -13,10 +13,11 @@ from trainer.text import count
 def result_table(result: Mapping[str, Any]) -> str:
     """Return the lines that a person wants to see at the end of a run."""
     data, best, skipped = result["data"], result["best"], result["skipped_steps"]
+    sizes = ["-" if data[part] is None else f"{data[part]:,}" for part in ("train", "val", "test")]
     trained = f"{count(result['epochs'], 'epoch')}, {count(result['steps'], 'step')}"
     rows = [
         ("model", f"{result['model']}, {result['params']['count']:,} parameters"),
-        ("data", f"{data['name']}: {data['train']:,} to train, {data['val']:,} to validate, {data['test']:,} to test"),
+        ("data", f"{data['name']}: {sizes[0]} to train, {sizes[1]} to validate, {sizes[2]} to test"),
         ("trained", f"{trained}, {result['images_per_second']:,.0f} images/s"),
         ("stopped", result["stop_reason"] or "as planned"),
         *([("skipped", f"step {', '.join(map(str, skipped))}")] if skipped else []),

@@ -10,7 +10,7 @@ from typing import Any
 
 from trainer.engine.ledger import Ledger
 from trainer.errors import InkwellError, PluginError
-from trainer.files import to_json
+from trainer.files import append, to_json
 from trainer.plugin import Plugin, overrides
 from trainer.run import Run
 from trainer.runs.directory import ERRORS
@@ -90,8 +90,7 @@ class Hooks:
             return ""
         log: Path = self.run.directory / ERRORS
         try:
-            with log.open("a", encoding="utf-8") as file:
-                traceback.print_exception(error, file=file)
+            append(log, "".join(traceback.format_exception(error)))
         except OSError:
             return ""
         return f" (traceback in {log})"

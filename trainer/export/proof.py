@@ -89,7 +89,7 @@ def read_afresh(name: str, folder: Path, images: np.ndarray) -> Answer:
     with tempfile.TemporaryDirectory(prefix="inkwell-") as scratch:
         asked, answered = Path(scratch) / "images.npy", Path(scratch) / "answer.npz"
         np.save(asked, images)
-        command = [sys.executable, "-m", "trainer.export.proof", name, folder, asked, answered]
+        command = [sys.executable, "-P", "-m", "trainer.export.proof", name, folder, asked, answered]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]

@@ -25,12 +25,24 @@ from typing import Any
 from trainer.checkpoint import LAYOUT, Checkpoints
 from trainer.data.seen import Seen
 from trainer.errors import InkwellError, UsageError
-from trainer.files import check_new, to_json, write_atomic
+from trainer.files import check_new, read_bounded, to_json, write_atomic
 from trainer.run import Run
-from trainer.runs.files import CHECKPOINTS, CONFIG, HISTORY, MODEL, RESULT, RUN, SEEN, RunFiles, RunRecord
+from trainer.runs.files import (
+    CHECKPOINTS,
+    CONFIG,
+    HISTORY,
+    MAX_HISTORY,
+    MODEL,
+    RESULT,
+    RUN,
+    SEEN,
+    RunFiles,
+    RunRecord,
+)
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.process import this_process
 from trainer.runs.provenance import provenance
+from trainer.text import first_line
 
 ERRORS = "error.log"
 ANOTHER = "choose another with --run-dir"
@@ -160,7 +172,10 @@ class RunDirectory:
             InkwellError: If there are fewer, or one of them is damaged; nothing was changed then.
         """
         path = self.path / HISTORY
-        lines = whole_lines(path.read_bytes())[:count]
+        try:
+            lines = whole_lines(read_bounded(path, MAX_HISTORY))[:count]
+        except (OSError, ValueError) as error:
+            raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
         if len(lines) < count:
             raise InkwellError(f"{path} has {len(lines):,} lines, the checkpoint counts {count:,}")
         values = parse_lines(lines, path)

@@ -7,27 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field
 
 from trainer.checkpoint import Checkpoints, check_layout
-from trainer.config.merge import read_toml
+from trainer.config.merge import MAX_TOML, read_toml, resolve
 from trainer.data.seen import Seen
-from trainer.errors import InkwellError, UsageError, explain
+from trainer.errors import InkwellError, UsageError
 from trainer.files import read_bounded, read_json
 from trainer.result import Result
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.process import is_alive, this_host
+from trainer.runs.schema import Data, Moment, Name, Outcome, Seconds, Text, Whole, conform, lacking
 from trainer.text import first_line, in_line
 
 CONFIG, RUN, HISTORY, RESULT, MODEL = "config.toml", "run.json", "history.jsonl", "result.json", "model.json"
 SEEN = "seen.bin"
 CHECKPOINTS, REPORT = "checkpoints", "report"
-MAX_MODEL = 4 * 2**20
-"""Limit of `model.json` in bytes."""
-MAX_SEEN = 2**30
-"""Limit of `seen.bin` in bytes, which is 119 million images."""
+MAX_MODEL, MAX_HISTORY, MAX_SEEN = 4 * 2**20, 256 * 2**20, 2**30
+"""Limits of `model.json`, `history.jsonl` and `seen.bin` (119 million images) in bytes."""
 TAIL = 2**16
 """Bytes at the end of a history in which the last validation is looked for."""
 
@@ -56,19 +55,19 @@ class RunRecord:
         notes: Values that plugins keep, by their name.
     """
 
-    id: str = ""
-    name: str = ""
-    started: str = ""
-    status: str = "unknown"
-    stop_reason: str = ""
-    ended: float | None = None
-    pid: int | None = None
-    host: str = ""
-    boot_id: str = ""
-    command: str = ""
-    git_commit: str = ""
-    user: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
+    id: Name = ""
+    name: Name = ""
+    started: Moment = ""
+    status: Name = "unknown"
+    stop_reason: Text = ""
+    ended: Seconds | None = None
+    pid: Whole | None = None
+    host: Name = ""
+    boot_id: Name = ""
+    command: Annotated[str, Field(strict=True, max_length=2**20)] = ""
+    git_commit: Name = ""
+    user: Name = ""
+    versions: dict[Name, Name] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -112,10 +111,10 @@ class RunFiles:
             InkwellError: If it cannot be read.
         """
         try:
-            return (self.path / CONFIG).read_text(encoding="utf-8")
+            return read_bounded(self.path / CONFIG, MAX_TOML).decode()
         except FileNotFoundError:
             return ""
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise InkwellError(f"{self.path / CONFIG} cannot be read: {error}") from error
 
     @cached_property
@@ -123,9 +122,14 @@ class RunFiles:
         """The configuration as nested plain values; empty for a run of a `Trainer` without configuration.
 
         Raises:
-            UsageError: If `config.toml` is damaged.
+            UsageError: If `config.toml` is damaged, or holds what no run writes.
+            InkwellError: If it cannot be read.
         """
-        return read_toml(self.path / CONFIG) if (self.path / CONFIG).is_file() else {}
+        if not self.config_text:
+            return {}
+        values = read_toml(self.path / CONFIG)
+        resolve([values], str(self.path / CONFIG))
+        return values
 
     @cached_property
     def result(self) -> Result | None:
@@ -134,15 +138,19 @@ class RunFiles:
         Raises:
             InkwellError: If it is damaged.
         """
-        return Result(read_json(self.path / RESULT)) if self.has_result else None
+        if not self.has_result:
+            return None
+        values = read_json(self.path / RESULT)
+        conform(Outcome, values, self.path / RESULT)
+        return Result(values)
 
     @property
     def has_result(self) -> bool:
         """True if the run has a result."""
-        return (self.path / RESULT).is_file()
+        return os.path.lexists(self.path / RESULT)
 
     def finished(self) -> Result:
-        """Return the result of a run that is done.
+        """Return the result of a run that is done, with every key that a run writes.
 
         Raises:
             UsageError: If it has none.
@@ -150,6 +158,8 @@ class RunFiles:
         """
         if self.result is None:
             raise UsageError(f"{self.path} is not a finished run: it has no {RESULT}; resume it with fit.py --resume")
+        if (key := lacking(Outcome, self.result)) is not None:
+            raise InkwellError(f"{self.path / RESULT} is damaged: {key} is missing")
         return self.result
 
     @cached_property
@@ -211,11 +221,11 @@ class RunFiles:
         """
         path = self.path / HISTORY
         try:
-            content = path.read_bytes()
+            content = read_bounded(path, MAX_HISTORY)
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise InkwellError(f"{path} cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
         return parse_lines(whole_lines(content), path)
 
     def last(self, name: str) -> Any:
@@ -225,6 +235,8 @@ class RunFiles:
             InkwellError: If these are damaged.
         """
         path = self.path / HISTORY
+        if not is_file(path):  # to open a pipe would wait for somebody to write to it
+            return None
         try:
             with path.open("rb") as file:
                 start = max(0, file.seek(0, os.SEEK_END) - TAIL)
@@ -245,8 +257,26 @@ class RunFiles:
 
     @property
     def report(self) -> Path:
-        """The folder of pictures and tables, which may not exist."""
-        return self.path / REPORT
+        """The folder of pictures and tables, which may not exist.
+
+        Raises:
+            InkwellError: If it is a link that leads out of the run directory.
+        """
+        return self.inside(self.path / REPORT)
+
+    def inside(self, path: Path) -> Path:
+        """Return a path in the run directory; through a link, nothing is to be read or written elsewhere.
+
+        Raises:
+            InkwellError: If it leads out of the run directory.
+        """
+        try:
+            leads_out = not path.resolve().is_relative_to(self.path.resolve())
+        except (OSError, RuntimeError) as error:  # links in a circle
+            raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
+        if leads_out:
+            raise InkwellError(f"{path} leads out of the run directory; remove that link")
+        return path
 
 
 def is_run(path: Path) -> bool:
@@ -273,9 +303,6 @@ def _record(path: Path, written: Mapping[str, Any]) -> RunRecord:
     """
     known = {key: value for key, value in written.items() if key in _KNOWN}
     notes = {key: value for key, value in written.items() if key not in {*_KNOWN, "layout"}}
-    try:
-        return TypeAdapter(RunRecord).validate_python({**known, "notes": notes})
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = in_line(".".join(map(str, problem["loc"])))
-        raise InkwellError(f"{path} is damaged: {key}: {explain(problem)}") from None
+    record: RunRecord = conform(RunRecord, {**known, "notes": notes}, path)
+    conform(Data, record.data, path)
+    return record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +10,50 @@ from trainer.checkpoint import MANIFEST
 from trainer.errors import CheckpointError, InkwellError, UsageError
 from trainer.plugin import Plugin
 from trainer.registry import plugins
+from trainer.run import logger
 from trainer.runs.files import CONFIG, RESULT, RunFiles, is_file, is_run
+from trainer.runs.manifest import read_saved
 from trainer.text import command, in_line
 
 
 def newest_done(root: Path) -> Path:
-    """Return the run under `root` whose `result.json` is the newest.
+    """Return the run under `root` whose `result.json` is the newest; damaged runs are passed over with a warning.
 
     Raises:
         UsageError: If no run is done.
     """
-    results = sorted(root.glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime)
-    if not results:
-        raise UsageError(f"no finished run under {root}; train one with {command('fit')}, or name one")
-    return results[-1].parent
+    return _newest(root, lambda folder: RunFiles(folder).finished())
+
+
+def newest_checkpoint(root: Path) -> Path:
+    """Return the checkpoint of the newest finished run under `root` that has a sound one, as `find_checkpoint` does.
+
+    Runs that are damaged are passed over with a warning.
+
+    Raises:
+        UsageError: If no run is done.
+    """
+    return find_checkpoint(_newest(root, _check_whole))
+
+
+def _check_whole(folder: Path) -> None:
+    RunFiles(folder).finished()
+    read_saved(find_checkpoint(folder))
+
+
+def _newest(root: Path, check: Callable[[Path], object]) -> Path:
+    """Return the run under `root` with the newest result whose check raises nothing."""
+    refused = ""
+    for path in sorted(root.glob(f"*/{RESULT}"), key=_changed, reverse=True):
+        try:
+            check(path.parent)
+        except InkwellError as error:
+            refused = refused or f"; the newest cannot be used: {error}"
+            logger.warning("passed over: %s", error)
+        else:
+            return path.parent
+    advice = f"; train one with {command('fit')}, or name one"
+    raise UsageError(f"no {'sound ' if refused else ''}finished run under {root}{refused or advice}")
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -57,12 +87,13 @@ def find_run(root: Path, config: Mapping[str, Any]) -> Path:
     runs, refused = [], []
     for folder in folders:
         try:
-            runs.append(RunFiles(folder))
+            run = RunFiles(folder)
+            if not differences(run.config, config):
+                return run.path
+            runs.append(run)
         except InkwellError as error:
             refused.append(str(error))
-    for run in runs:
-        if not differences(run.config, config):
-            return run.path
+            logger.warning("passed over: %s", error)
     if runs:
         newest = "; ".join(differences(runs[0].config, config))
         raise UsageError(
@@ -73,7 +104,11 @@ def find_run(root: Path, config: Mapping[str, Any]) -> Path:
 
 
 def _changed(path: Path) -> float:
-    return path.stat().st_mtime
+    """Return when a file was changed; 0 for a link to nothing, or in a circle."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 FREE = (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from trainer.errors import InkwellError
-from trainer.text import first_line
+from trainer.files import parse_json
+from trainer.text import first_line, in_line
 
 
 def whole_lines(content: bytes) -> list[bytes]:
@@ -23,12 +23,37 @@ def parse_lines(lines: Iterable[bytes], what: object) -> list[dict[str, Any]]:
         what: The file, for the message.
 
     Raises:
-        InkwellError: If a line is no JSON table.
+        InkwellError: If a line is no JSON table, or holds what no run writes.
     """
     try:
-        values = [json.loads(line) for line in lines]
+        values = [parse_json(line) for line in lines]
+        for value in values:
+            _check(value)
     except (ValueError, RecursionError) as error:
         raise InkwellError(f"{what} is damaged: {first_line(error)}") from error
-    if not all(isinstance(value, dict) for value in values):
-        raise InkwellError(f"{what} is damaged: a line holds no table")
     return values
+
+
+def _check(line: Any) -> None:
+    """Refuse a line that no run writes.
+
+    Raises:
+        ValueError: With the reason.
+    """
+    if not isinstance(line, dict):
+        raise ValueError("a line holds no table")
+    for name, (kind, limit) in {"step": (int, 2**53), "epoch": (int, 2**53), "time": (int | float, 10**11)}.items():
+        value = line.get(name, 0 if name == "epoch" else None)
+        if isinstance(value, bool) or not isinstance(value, kind) or not 0 <= value <= limit:
+            raise ValueError(f"a line has the {name} {in_line(repr(value))}")
+    kind = line.get("kind", "")
+    if not isinstance(kind, str):
+        raise ValueError("a line has a kind that is no text")
+    for name, value in line.items():
+        if name not in ("kind", "step", "epoch", "time") and kind != "recovery" and not _is_logged(value):
+            raise ValueError(f"a line has the {in_line(name)} {in_line(repr(value))}, which is no number")
+
+
+def _is_logged(value: Any) -> bool:
+    """Return whether a value is a number as it is logged; None is one that was not finite."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -16,9 +16,10 @@ from pydantic import AfterValidator, Field
 from trainer import checkpoint
 from trainer.checkpoint import Checkpoint, conform
 from trainer.errors import CheckpointError, InkwellError
+from trainer.files import read_bounded
 from trainer.plugin import Plugin
 from trainer.run import Counters, Rewind, Run
-from trainer.runs.files import HISTORY
+from trainer.runs.files import HISTORY, MAX_HISTORY
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.provenance import versions
 from trainer.text import first_line, in_line
@@ -213,10 +214,10 @@ def _check_history(path: Path, count: int) -> None:
         CheckpointError: If it has not.
     """
     try:
-        lines = whole_lines(path.read_bytes())[:count]
+        lines = whole_lines(read_bounded(path, MAX_HISTORY))[:count]
         parse_lines(lines, path)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {first_line(error)}") from error
     except InkwellError as error:
         raise CheckpointError(str(error)) from error
     if len(lines) < count:

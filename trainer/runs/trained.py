@@ -13,7 +13,7 @@ from pydantic import Field
 
 from trainer import checkpoint, startup
 from trainer.checkpoint import Checkpoints, conform
-from trainer.config.build import build_model, import_user_module
+from trainer.config.build import build_model
 from trainer.config.merge import resolve
 from trainer.config.optimizers import build_optimizer
 from trainer.config.schema import Config, ModelConfig
@@ -27,6 +27,7 @@ from trainer.registry import models
 from trainer.result import Result
 from trainer.runs.files import MODEL, RunFiles, is_run
 from trainer.runs.find import find_checkpoint
+from trainer.runs.imports import import_named
 from trainer.runs.manifest import Saved, read_saved
 from trainer.runs.untrusted_keras import build_untrusted
 from trainer.text import first_line
@@ -127,16 +128,17 @@ class Trained:
 def load_trained(path: Path, imports: Sequence[str] = ()) -> Trained:
     """Start TensorFlow and load the model of a run directory or checkpoint; no code in it is run.
 
-    The modules that its configuration names are imported, as `--import` did when it was trained.
     Where the optimizer keeps averages of the weights (`use_ema`), the model gets those.
 
     Args:
         path: The run directory or checkpoint.
-        imports: More modules to import first: they register names of models, or classes of Keras that the model of a
-            run without configuration is made of.
+        imports: Modules to import first: they register names of models, or classes of Keras that the model of a run
+            without configuration is made of. Those that the run was trained with must be among them, unless they are
+            imported already or belong to an installed package that offers them by entry point.
 
     Raises:
-        UsageError: If `path` is neither, a module cannot be imported, or the model's name is not registered here.
+        UsageError: If `path` is neither, a module is not named or cannot be imported, or the model's name is not
+            registered here.
         CheckpointError: If there is no checkpoint, or it is damaged, says nothing of a model or does not fit.
     """
     saved, config = _read(path, imports)
@@ -165,14 +167,13 @@ def load_model(path: Path) -> keras.Model:
 
 
 def _read(path: Path, imports: Sequence[str]) -> tuple[Saved, Config]:
-    """Return a verified checkpoint and its configuration; import the modules that it and the user name."""
+    """Return a verified checkpoint and its configuration; import the modules that the user names."""
     saved = read_saved(find_checkpoint(path))
     try:
         config = resolve([saved.manifest.config or {"training": {"seed": saved.manifest.seed}}], str(saved.path))
     except UsageError as error:
         raise CheckpointError(str(error)) from error
-    for module in dict.fromkeys([*imports, *config.imports]):
-        import_user_module(module)
+    import_named(imports, config.imports, f"checkpoint {saved.path}")
     return saved, config
 
 

@@ -8,6 +8,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.files import write_atomic
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -26,7 +28,7 @@ def save(figure: Figure, path: Path) -> None:
         # Classes may be named in any script; the table has the names that the font has not.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         FigureCanvasAgg(figure).print_png(drawn)
-    path.write_bytes(drawn.getvalue())
+    write_atomic(path, drawn.getvalue())  # which follows no link to somewhere else
 
 
 def heading(figure: Figure, *lines: str) -> None:

@@ -67,7 +67,7 @@ def configuration(job: Job, augmentation: str = "none", epochs: int = ENDLESS, *
 
 def session(job: Job, config: Config, more: Sequence[Plugin] = (), ledger: Ledger | None = None) -> Session:
     """Return what `fit.py` makes of a configuration, `more` plugins in front, with the job's initial weights."""
-    parts = check(config)
+    parts = check(config, config, Path(job.folder))
     parts.plugins[:0] = more
     made = assemble(config, parts, Path(job.folder) / "run", ledger or Ledger())
     if job.weights:
