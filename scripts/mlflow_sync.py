@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import runpy
+import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 try:
     from plugins.mlflow.mirror import reason
-    from plugins.mlflow.sync import Busy, behind, bring_up_to_date
+    from plugins.mlflow.store import Store
+    from plugins.mlflow.sync import Busy, Elsewhere, asked, behind, bring_up_to_date, check_own, unregistered
     from trainer.console.cli import Parser, run_script
-    from trainer.errors import InkwellError
+    from trainer.errors import UsageError
     from trainer.runs.files import RunFiles
     from trainer.text import program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def parser() -> Parser:
@@ -25,36 +31,66 @@ def parser() -> Parser:
         "run", nargs="*", type=Path, help="run directories (default: all that MLflow is missing something of)"
     )
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
-    p.add_argument("--uri", metavar="URI", help="tracking URI (default: that of each run)")
+    p.add_argument(
+        "--uri", metavar="URI", help="tracking URI (default: MLFLOW_TRACKING_URI, else the store beside the runs)"
+    )
+    p.add_argument("--register", metavar="NAME", default="", help="register the model as a new version of this name")
     return p
 
 
-def sync(run_dir: Path, uri: str | None) -> bool:
+def store_of(run_dir: Path, uri: str | None) -> Store:
+    """Return the store that a run is sent to: the one that the user named, never one that its directory names.
+
+    Raises:
+        Elsewhere: If the user named none on the command line, and the directory another than the user's own.
+    """
+    store = Store.own(uri, run_dir.absolute().parent)
+    if not uri:
+        check_own(run_dir, store)
+    return store
+
+
+def found(root: Path, uri: str | None) -> Iterator[Path]:
+    """Yield the runs under `root` that are to be sent; say which ones belong to other stores."""
+    for run_dir in behind(root):
+        try:
+            check_own(run_dir, Store.own(uri, root))
+        except Elsewhere as error:
+            print(f"{program()}: passed over: {error}", file=sys.stderr)
+        else:
+            yield run_dir
+
+
+def sync(run_dir: Path, store: Store, register: str) -> bool:
     """Bring a run up to date and say so; return whether that went well."""
     try:
-        sent = bring_up_to_date(run_dir, uri)
+        sent = bring_up_to_date(run_dir, store, asked(run_dir, register))
     except Busy as error:
         print(f"{program()}: {error}", file=sys.stderr)
         return True
-    except InkwellError as error:
-        print(f"{program()}: error: {run_dir}: {error}", file=sys.stderr)
-        return False
     except Exception as error:  # MLflow, its store and its server may raise anything
         print(f"{program()}: error: {run_dir}: {reason(error)}", file=sys.stderr)
         return False
     print(f"{run_dir}: {'sent' if sent else 'nothing to send'}")
+    name = unregistered(run_dir)
+    if name and not register:
+        flag = f"--register {shlex.quote(name)}"
+        print(f"{program()}: {run_dir}: its model is not registered; to do that, add {flag}", file=sys.stderr)
     return True
 
 
 def main() -> int:
     """Bring the runs that the command line names up to date; return the exit status."""
     args = parser().parse()
+    if args.register and not args.run:
+        raise UsageError("--register needs the run whose model it is about; name it")
     for run_dir in args.run:
         RunFiles(run_dir)  # a wrong one is told before anything is sent
-    runs = args.run or list(behind(args.runs, models=True))
-    if not runs:
-        print(f"MLflow has every run under {args.runs} that is over and was to be mirrored")
-    failed = [run_dir for run_dir in runs if not sync(run_dir, args.uri)]
+    stores = {run_dir: store_of(run_dir, args.uri) for run_dir in args.run or found(args.runs, args.uri)}
+    if not stores:
+        store = Store.own(args.uri, args.runs).shown
+        print(f"MLflow has every run under {args.runs} that is over and was to be mirrored in {store}")
+    failed = [run_dir for run_dir, store in stores.items() if not sync(run_dir, store, args.register)]
     return 1 if failed else 0
 
 

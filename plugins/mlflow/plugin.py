@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from plugins.mlflow.state import Settings, State
+from plugins.mlflow.state import Settings, State, sync_command
 from plugins.mlflow.store import Store
 from plugins.mlflow.system import Sampler
 from plugins.mlflow.worker import Worker
 from trainer.plugin import Plugin
 from trainer.registry import plugins
-from trainer.text import command
 
 if TYPE_CHECKING:
     from trainer.run import Run
@@ -65,9 +62,8 @@ class Mlflow(Plugin):
         self._worker, self._warned = None, False
         if run.directory is None:
             return
-        uri = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-        store = Store.at(uri, run.directory.parent)
-        state = (State.read(run.directory) or State()).with_settings(self.settings).at(store)
+        store = Store.own(self.tracking_uri, run.directory.parent)
+        state = State.of(run.directory, store).with_settings(self.settings)
         with suppress(OSError):  # a full disk; then the mirror cannot be completed later, which the run survives
             state.write(run.directory)
         sampler = Sampler(run.directory) if self.system_metrics else None
@@ -90,8 +86,9 @@ class Mlflow(Plugin):
         worker.finish("interrupted" if run.status == "running" else run.status, self.exit_seconds)
         if worker.complete:
             return
-        sync = f"{command('mlflow_sync')} {shlex.quote(str(run.directory))}"
-        later = f"what MLflow is missing is in the run directory; to send it: {sync}"
+        sync = sync_command(worker.run_dir, worker.store, self.settings.register)
+        lacking = ", ".join(worker.missing())
+        later = f"what MLflow is missing ({lacking}) is in the run directory; to send it: {sync}"
         if self._warned:
             run.say(f"mlflow: {later}")
         else:

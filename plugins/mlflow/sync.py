@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import Timeout
 
-from plugins.mlflow.mirror import Mirror, is_current, lacks_model
-from plugins.mlflow.state import State, mirror_lock
+from plugins.mlflow.mirror import Mirror, missing
+from plugins.mlflow.state import Settings, State, mirror_lock
 from plugins.mlflow.store import Store
-from trainer.errors import InkwellError
+from trainer.errors import InkwellError, UsageError
 from trainer.runs.files import RUN, RunFiles
 
 
 class Busy(InkwellError):  # noqa: N818, a state and no fault
     """The run is still running, or another process mirrors it."""
+
+
+class Elsewhere(UsageError):  # noqa: N818, a state and no fault
+    """The run directory names another store than the user does."""
 
 
 ENDS = {"killed": "interrupted", "elsewhere": "interrupted", "no result": "done", "running": None}
@@ -28,14 +34,30 @@ def how_ended(files: RunFiles) -> str | None:
     return ENDS.get(status, status)
 
 
-def behind(root: Path, models: bool) -> Iterator[Path]:
-    """Yield the runs under `root` that are over and not, or not wholly, in the store that they were to be mirrored in.
+def behind(root: Path) -> Iterator[Path]:
+    """Yield the runs under `root` that are over and, as their directories say, not wholly in their store."""
+    for run_dir, state, ended in _over(root):
+        if missing(run_dir, state, replace(state.settings, register=""), ended):
+            yield run_dir
+
+
+def to_help(root: Path, store: Store, settings: Settings) -> Iterator[Path]:
+    """Yield the runs under `root` that a run in `store` can bring up to date, but for their models.
+
+    They must be in the same store, and there already or of the same experiment and parent: a directory, which may be
+    somebody else's, decides neither where anything is sent nor what is made there.
+    """
+    for run_dir, state, ended in _over(root):
+        theirs = state.settings
+        known = bool(state.run_id) or (theirs.experiment, theirs.parent) == (settings.experiment, settings.parent)
+        if known and state.is_at(store, root) and missing(run_dir, state, settings, ended):
+            yield run_dir
+
+
+def _over(root: Path) -> Iterator[tuple[Path, State, str]]:
+    """Yield the mirrored runs under `root` that are over, with their state and how they ended.
 
     Runs of another machine, on a shared disk, that seem to be running are left alone: from here nobody can tell.
-
-    Args:
-        root: The run root.
-        models: Count runs, too, that are only missing their model.
     """
     for path in sorted(root.glob(f"*/{RUN}")):
         run_dir, state = path.parent, State.read(path.parent)
@@ -44,45 +66,63 @@ def behind(root: Path, models: bool) -> Iterator[Path]:
             ended = None if files.status() == "elsewhere" else how_ended(files)
         except InkwellError:
             continue
-        if state is not None and ended is not None and _lacks(run_dir, state, ended, models):
-            yield run_dir
+        if state is not None and ended is not None:
+            yield run_dir, state, ended
 
 
-def _lacks(run_dir: Path, state: State, ended: str, models: bool) -> bool:
-    return not is_current(run_dir, state, ended) or (models and lacks_model(run_dir, state))
+def check_own(run_dir: Path, store: Store) -> None:
+    """Refuse to send a run to `store` if its directory names another one; nothing is contacted.
+
+    Raises:
+        Elsewhere: With the flag that names the other one.
+    """
+    state = State.read(run_dir)
+    if state is None or state.is_at(store, run_dir.absolute().parent):
+        return
+    named = Store.at(state.tracking_uri, run_dir.absolute().parent).shown
+    theirs, own = (shlex.quote(uri) for uri in (named, store.shown))
+    raise Elsewhere(
+        f"cannot send {run_dir}: its mlflow.json names another store than yours, {named}; "
+        f"add --uri {theirs} if you trust that one, or --uri {own} to send the run to yours"
+    )
 
 
-def bring_up_to_date(
-    run_dir: Path, uri: str | None = None, models: bool = True, alive: Callable[[], None] = lambda: None
-) -> bool:
-    """Send whatever MLflow is missing of a run that is over; return whether there was anything.
+def asked(run_dir: Path, register: str) -> Settings:
+    """Return how a run was to be mirrored; under which name its model is registered is for the user to say."""
+    return replace((State.read(run_dir) or State()).settings, register=register)
+
+
+def unregistered(run_dir: Path) -> str:
+    """Return the name under which the model of a run was to be registered, and is not; empty if there is none."""
+    state = State.read(run_dir)
+    return "" if state is None or state.settings.register == state.registered else state.settings.register
+
+
+def bring_up_to_date(run_dir: Path, store: Store, settings: Settings, alive: Callable[[], None] = lambda: None) -> bool:
+    """Send whatever a store is missing of a run that is over; return whether there was anything.
 
     Args:
         run_dir: The run directory.
-        uri: A tracking URI; default: where the run is mirrored.
-        models: Whether its model is logged too; not while anything is trained in this process.
+        store: Where to.
+        settings: How.
         alive: Called after each piece of work.
 
     Raises:
         Busy: If the run is running, or another process mirrors it.
         UsageError: If it is no run directory.
-        InkwellError: If its files are damaged, or of another layout.
+        InkwellError: If its files are damaged or of another layout, or not all of it could be sent.
         Exception: Whatever MLflow, its store or its server raise.
     """
     ended = how_ended(RunFiles(run_dir))
     if ended is None:
         raise Busy(f"{run_dir} is still running, and mirrored by its own process")
+    run_dir = run_dir.absolute()
     try:
         with mirror_lock(run_dir).acquire(timeout=0):
-            state = State.read(run_dir) or State()
-            store = Store.at(uri, run_dir.absolute().parent) if uri else state.store(run_dir)
-            mirror = Mirror(run_dir.absolute(), store, state, alive)
-            if not _lacks(run_dir, mirror.state, ended, models):
+            state = State.of(run_dir, store)
+            if not missing(run_dir, state, settings, ended):
                 return False
-            if not is_current(run_dir, mirror.state, ended):
-                mirror.update(ended)
-            if models:
-                mirror.log_model()
+            Mirror(run_dir, store, state, settings, alive).update(ended)
             return True
     except Timeout as error:
         raise Busy(f"{run_dir} is being mirrored by another process") from error
