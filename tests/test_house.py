@@ -17,7 +17,7 @@ from trainer import registry
 
 FLOORS = [
     ["trainer/errors", "trainer/text"],
-    ["trainer/files", "trainer/inside", "trainer/startup", "trainer/registry"],
+    ["trainer/files", "trainer/startup", "trainer/registry"],
     ["trainer/config"],
     ["trainer/data"],
     ["trainer/evaluation"],

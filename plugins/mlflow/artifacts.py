@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainer.inside import files_inside, is_plain, open_inside
 from trainer.runs.files import CONFIG, HISTORY, REPORT, RESULT
+from trainer.runs.inside import files_inside, is_plain, open_inside
 from trainer.runs.provenance import without_password
 
 PARTIAL = ".tmp-"

@@ -11,8 +11,8 @@ from typing import Annotated, Any, BinaryIO
 from pydantic import Field
 
 from trainer.errors import InkwellError
-from trainer.inside import open_inside
 from trainer.runs.history import parse_lines
+from trainer.runs.inside import open_inside
 from trainer.text import in_bytes
 
 LINES = 500

@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 from filelock import FileLock, Timeout
 
 from trainer.errors import InkwellError
-from trainer.inside import leads_inside
+from trainer.runs.inside import leads_inside
 from trainer.runs.provenance import without_password
 from trainer.text import in_line
 

@@ -15,9 +15,9 @@ from trainer.checkpoint import Checkpoints, check_layout
 from trainer.config.merge import read_toml
 from trainer.errors import InkwellError, UsageError, explain
 from trainer.files import read_bounded, read_json
-from trainer.inside import check_inside
 from trainer.result import Result
 from trainer.runs.history import parse_lines, whole_lines
+from trainer.runs.inside import check_inside
 from trainer.runs.process import is_alive, this_host
 from trainer.text import in_line
 
