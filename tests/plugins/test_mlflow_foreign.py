@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from PIL import Image
 
 from plugins.mlflow.state import State
 
+pytestmark = pytest.mark.slow
 SECRET = "the user's secret"
 TOKEN = {"MLFLOW_TRACKING_TOKEN": "the user's token", "MLFLOW_TRACKING_URI": ""}
 SHORT = ("--model", "mlp", "--epochs", "1", "--batch-size", "32")
@@ -149,7 +151,6 @@ def test_the_next_run_beside_theirs_asks_nothing_of_their_server(folder, tiny, t
     assert [found.name for found in client.search_experiments()] == ["inkwell", "Default"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_asks_anything_of_their_server(folder, theirs, command):
     (script, *arguments), status = COMMANDS[command]
@@ -160,7 +161,6 @@ def test_no_command_asks_anything_of_their_server(folder, theirs, command):
     assert (theirs.uri in done.stderr) == command.startswith("sync")  # where it is said, and how to trust it
 
 
-@pytest.mark.slow
 def test_a_sync_of_theirs_is_refused_in_one_line_until_the_user_names_their_server(folder, theirs):
     own = f"sqlite:///{folder}/runs/mlflow.db"
     refusal = (
@@ -176,7 +176,6 @@ def test_a_sync_of_theirs_is_refused_in_one_line_until_the_user_names_their_serv
     assert theirs.asked != []
 
 
-@pytest.mark.slow
 def test_theirs_sent_to_the_own_store_touches_no_run_and_no_model_of_the_users(folder, theirs):
     claim(folder, tracking_uri="")
     uri, victim = f"sqlite:///{folder}/runs/mlflow.db", folder / "runs" / "victim"
@@ -194,6 +193,18 @@ def test_theirs_sent_to_the_own_store_touches_no_run_and_no_model_of_the_users(f
     assert client_of(uri).search_registered_models() == []
     assert run(folder, "mlflow_sync.py", "runs/theirs", "--register", "digits").returncode == 0
     assert [model.name for model in client_of(uri).search_registered_models()] == ["digits"]
+
+
+@pytest.mark.xfail(strict=True, reason="a configuration file may still name an address")
+@pytest.mark.parametrize("command", ["config", "resume"])
+def test_an_address_in_their_configuration_is_refused(folder, theirs, command):
+    config = folder / "runs" / "theirs" / "config.toml"
+    config.write_text(config.read_text() + f'tracking_uri = "{theirs.uri}"\n')
+    (script, *arguments), _ = COMMANDS[command]
+    with nothing_asked(theirs):
+        done = run(folder, script, *arguments)
+    assert done.returncode == 2
+    assert theirs.uri in done.stderr
 
 
 # Links out of the run
@@ -225,10 +236,14 @@ def assert_nowhere(folder: Path) -> None:
             assert SECRET.encode() not in path.read_bytes(), path
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("link", LINKS)
-@pytest.mark.parametrize("command", READERS)
-def test_every_command_refuses_a_run_with_a_link_out_of_it(folder, theirs, link, command):
+@pytest.mark.parametrize(
+    ("command", "link"),
+    [
+        *((command, "report/curves.png") for command in READERS),
+        *(("predict", link) for link in LINKS if "/" not in link),
+    ],
+)
+def test_every_command_refuses_a_run_with_a_link_out_of_it(folder, theirs, command, link):
     claim(folder, tracking_uri="")
     LINKS[link](folder / "runs" / "theirs", folder / "secret")
     before = sorted(path.name for path in folder.iterdir())
@@ -242,7 +257,6 @@ def test_every_command_refuses_a_run_with_a_link_out_of_it(folder, theirs, link,
     assert_nowhere(folder)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("link", LINKS)
 def test_the_next_run_beside_one_with_a_link_sends_nothing_of_it(folder, tiny, link: str):
     claim(folder, tracking_uri="")
@@ -254,19 +268,9 @@ def test_the_next_run_beside_one_with_a_link_sends_nothing_of_it(folder, tiny, l
 # Their store
 
 
-def move_files(folder: Path, address: Callable[[], str]) -> None:
-    """Have the store of the run root say that it keeps files elsewhere."""
-    import sqlite3
-
-    connection = sqlite3.connect(folder / "runs" / "mlflow.db")
-    with connection:
-        connection.execute("UPDATE experiments SET artifact_location = ?", (address(),))
-    connection.close()
-
-
-@pytest.mark.slow
 def test_a_store_in_their_run_root_gets_no_file_sent_to_their_server(folder, tiny, theirs):
-    move_files(folder, lambda: f"{theirs.uri}/files")
+    with closing(sqlite3.connect(folder / "runs" / "mlflow.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE experiments SET artifact_location = ?", (f"{theirs.uri}/files",))
     with nothing_asked(theirs):
         done = fit(folder, tiny, "--run-dir", "runs/mine")
     assert done.returncode == 0
