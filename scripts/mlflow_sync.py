@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 try:
     from plugins.mlflow.mirror import reason
+    from plugins.mlflow.state import model_name
     from plugins.mlflow.store import Store
     from plugins.mlflow.sync import Busy, Elsewhere, asked, behind, bring_up_to_date, check_own, unregistered
     from trainer.console.cli import Parser, run_script
@@ -84,6 +85,10 @@ def main() -> int:
     args = parser().parse()
     if args.register and not args.run:
         raise UsageError("--register needs the run whose model it is about; name it")
+    try:
+        model_name(args.register)
+    except ValueError as error:
+        raise UsageError(f"--register: {error}") from None
     for run_dir in args.run:
         RunFiles(run_dir)  # a wrong one is told before anything is sent
     stores = {run_dir: store_of(run_dir, args.uri) for run_dir in args.run or found(args.runs, args.uri)}

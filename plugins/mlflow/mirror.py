@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from trainer.errors import InkwellError
 from trainer.runs.files import HISTORY, RESULT, RunFiles
 from trainer.runs.provenance import without_password
 
+CHANNELS = ("parameters", "numbers", "status", "files", "model")
+"""What is sent of a run, in this order."""
 REASON = 160
 """Characters of the longest reason."""
 
@@ -97,12 +99,13 @@ class Mirror:
         self._remote: RemoteRun | None = None
         self._earlier: Earlier | None = None
 
-    def update(self, ended: str | None) -> None:
+    def update(self, ended: str | None, wanted: Collection[str] = CHANNELS) -> None:
         """Send whatever MLflow is missing; a channel that fails does not stop the others.
 
         Args:
-            ended: How the run ended (`"done"`), as in `run.json`; None while it is running. Its model is logged then,
-                which builds it anew, with the state that Keras has for the whole process: nothing may be in training.
+            ended: How the run ended (`"done"`), as in `run.json`; None while it is running.
+            wanted: Channels that are sent. The model is built anew, with the state that Keras has for the whole
+                process, in which nothing may be trained then.
 
         Raises:
             Incomplete: If channels failed; what was sent is remembered.
@@ -111,6 +114,8 @@ class Mirror:
         remote = self._open(ended)
         channels, failures = self._channels(remote, ended), dict[str, Exception]()
         for channel in missing(self.run_dir, self.state, self.settings, ended):
+            if channel not in wanted:
+                continue
             try:
                 channels[channel]()
             except Exception as error:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from plugins.mlflow.state import Settings, State, sync_command
+from plugins.mlflow.state import Settings, State, model_name, sync_command
 from plugins.mlflow.store import Store
 from plugins.mlflow.system import Sampler
 from plugins.mlflow.worker import Worker
+from trainer.errors import UsageError
 from trainer.plugin import Plugin
 from trainer.registry import plugins
 
@@ -21,7 +22,8 @@ class Mlflow(Plugin):
     """Mirror the run in MLflow: its parameters, data, history, result, report, model, and how it ended.
 
     A store that fails costs one warning; whatever it is missing is sent when it is back, by this run, by the next one
-    in the same run root, or by `scripts/mlflow_sync.py`. A run without a directory is not mirrored.
+    in the same run root and store, or by `scripts/mlflow_sync.py`. What fails does not stop the rest: without a place
+    for files, the numbers arrive, and how the run ended. A run without a directory is not mirrored.
 
     Args:
         experiment: Name of the MLflow experiment.
@@ -34,6 +36,9 @@ class Mlflow(Plugin):
         register: Name of a registered model; the trained one becomes a new version of it.
         exit_seconds: Seconds that the end of a run waits for the rest to be sent: in all for a server, after each
             sign of progress for a local file.
+
+    Raises:
+        UsageError: If no registered model can have the name.
     """
 
     name = "mlflow"
@@ -50,6 +55,10 @@ class Mlflow(Plugin):
         register: str | None = None,
         exit_seconds: float = 10.0,
     ) -> None:
+        try:
+            model_name(register or "")
+        except ValueError as error:
+            raise UsageError(f"plugin mlflow: {error}") from None
         self.settings = Settings(experiment, parent, log_model, register or "")
         self.tracking_uri = tracking_uri
         self.system_metrics = system_metrics

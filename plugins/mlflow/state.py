@@ -24,6 +24,7 @@ from trainer.files import read_json, to_json, write_atomic
 from trainer.text import command
 
 STATE, LOCK = "mlflow.json", ".mlflow.lock"
+LONGEST_NAME = 250
 
 
 def _printable(text: str) -> str:
@@ -37,7 +38,22 @@ def _printable(text: str) -> str:
     return text
 
 
+def model_name(name: str) -> str:
+    """Return a name that a registered model can have; it becomes a part of addresses, paths and queries.
+
+    Raises:
+        ValueError: If it cannot be one.
+    """
+    if not name.isprintable() or len(name) > LONGEST_NAME or set(name) & set("/:'\"") or name.strip(". ") != name:
+        raise ValueError(
+            f"a registered model cannot be named {name!r}: use up to {LONGEST_NAME} characters other than / : ' and "
+            '", with no dot or blank at either end'
+        )
+    return name
+
+
 Text = Annotated[str, Field(max_length=2000), AfterValidator(_printable)]
+ModelName = Annotated[str, AfterValidator(model_name)]
 MlflowId = Annotated[str, Field(max_length=256, pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]*)?$")]
 
 
@@ -55,7 +71,7 @@ class Settings:
     experiment: Text = "inkwell"
     parent: Text = ""
     log_model: bool = True
-    register: Text = ""
+    register: ModelName = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,7 @@ class State:
     ended: Text = ""
     files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     model: bool = False
-    registered: Text = ""
+    registered: ModelName = ""
 
     @classmethod
     def read(cls, run_dir: Path) -> State | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from filelock import Timeout
 
-from plugins.mlflow.mirror import Mirror, missing
+from plugins.mlflow.mirror import CHANNELS, Mirror, missing
 from plugins.mlflow.state import Settings, State, mirror_lock
 from plugins.mlflow.store import Store
 from trainer.errors import InkwellError, UsageError
@@ -41,16 +41,22 @@ def behind(root: Path) -> Iterator[Path]:
             yield run_dir
 
 
-def to_help(root: Path, store: Store, settings: Settings) -> Iterator[Path]:
-    """Yield the runs under `root` that a run in `store` can bring up to date, but for their models.
+def to_help(root: Path, store: Store, settings: Settings, wanted: Collection[str]) -> Iterator[Path]:
+    """Yield the runs under `root` of which a run in `store` can send something that is missing there.
 
     They must be in the same store, and there already or of the same experiment and parent: a directory, which may be
     somebody else's, decides neither where anything is sent nor what is made there.
+
+    Args:
+        root: The run root.
+        store: Where the run is mirrored that helps.
+        settings: How it is.
+        wanted: The channels that it can send.
     """
     for run_dir, state, ended in _over(root):
         theirs = state.settings
         known = bool(state.run_id) or (theirs.experiment, theirs.parent) == (settings.experiment, settings.parent)
-        if known and state.is_at(store, root) and missing(run_dir, state, settings, ended):
+        if known and state.is_at(store, root) and {*wanted} & {*missing(run_dir, state, settings, ended)}:
             yield run_dir
 
 
@@ -98,13 +104,20 @@ def unregistered(run_dir: Path) -> str:
     return "" if state is None or state.settings.register == state.registered else state.settings.register
 
 
-def bring_up_to_date(run_dir: Path, store: Store, settings: Settings, alive: Callable[[], None] = lambda: None) -> bool:
+def bring_up_to_date(
+    run_dir: Path,
+    store: Store,
+    settings: Settings,
+    wanted: Collection[str] = CHANNELS,
+    alive: Callable[[], None] = lambda: None,
+) -> bool:
     """Send whatever a store is missing of a run that is over; return whether there was anything.
 
     Args:
         run_dir: The run directory.
         store: Where to.
         settings: How.
+        wanted: The channels that are sent.
         alive: Called after each piece of work.
 
     Raises:
@@ -120,9 +133,9 @@ def bring_up_to_date(run_dir: Path, store: Store, settings: Settings, alive: Cal
     try:
         with mirror_lock(run_dir).acquire(timeout=0):
             state = State.of(run_dir, store)
-            if not missing(run_dir, state, settings, ended):
+            if not {*wanted} & {*missing(run_dir, state, settings, ended)}:
                 return False
-            Mirror(run_dir, store, state, settings, alive).update(ended)
+            Mirror(run_dir, store, state, settings, alive).update(ended, wanted)
             return True
     except Timeout as error:
         raise Busy(f"{run_dir} is being mirrored by another process") from error

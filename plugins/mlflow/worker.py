@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -138,7 +137,9 @@ class Worker(threading.Thread):
 
     def _help_others(self, seconds: float) -> None:
         """Bring runs of the same root and store up to date whose processes could not do it, for a while."""
-        settings = replace(self.mirror.settings, log_model=False, register="")  # other models are not for this process
+        settings = self.mirror.settings
+        # A model cannot be built while another is trained. A server's place for files may hang, and then so would this.
+        wanted = ("parameters", "numbers", "status", *(("files",) if self.store.database is not None else ()))
         deadline, ending = time.monotonic() + seconds, self._ending.is_set()
 
         def alive() -> None:
@@ -147,11 +148,11 @@ class Worker(threading.Thread):
                 raise TimeoutError("later")
 
         with suppress(TimeoutError):
-            for run_dir in to_help(self.run_dir.parent, self.store, settings):
+            for run_dir in to_help(self.run_dir.parent, self.store, settings, wanted):
                 alive()
                 with suppress(Exception):  # it is not this run's trouble
                     if run_dir != self.run_dir:
-                        bring_up_to_date(run_dir, self.store, settings, alive)
+                        bring_up_to_date(run_dir, self.store, settings, wanted, alive)
 
     def _alive(self) -> None:
         self._signs_of_life += 1

@@ -19,6 +19,7 @@ from plugins.mlflow import fields, journal
 from plugins.mlflow.artifacts import LARGEST, artifacts, copied
 from plugins.mlflow.journal import Journal, Mark
 from plugins.mlflow.mirror import Incomplete, missing, reason
+from plugins.mlflow.plugin import Mlflow
 from plugins.mlflow.points import Earlier, Point, allowed, of_line, ranges
 from plugins.mlflow.state import Settings, State, sync_command, ui_command
 from plugins.mlflow.store import Store
@@ -33,7 +34,7 @@ from plugins.mlflow.sync import (
     unregistered,
 )
 from trainer.checkpoint import LAYOUT
-from trainer.errors import InkwellError
+from trainer.errors import InkwellError, UsageError
 from trainer.runs.files import HISTORY
 from trainer.runs.process import this_process
 from trainer.runs.provenance import git_commit, provenance, without_password
@@ -324,9 +325,20 @@ def test_a_run_helps_those_alone_that_are_in_its_own_store(tmp_path):
         "file": State(tracking_uri=f"sqlite:///{tmp_path}/other.db"),
     }.items():
         state.write(known(tmp_path / name, status="failed"))
-    ours = Settings(log_model=False)
-    assert [path.name for path in to_help(tmp_path, Store.at(None, tmp_path), ours)] == ["known", "mine"]
-    assert [path.name for path in to_help(tmp_path, Store.at("http://evil/", tmp_path), ours)] == ["server"]
+    every, own = ("numbers", "status", "files"), Store.at(None, tmp_path)
+    assert [path.name for path in to_help(tmp_path, own, Settings(), every)] == ["known", "mine"]
+    evil = Store.at("http://evil/", tmp_path)
+    assert [path.name for path in to_help(tmp_path, evil, Settings(), every)] == ["server"]
+    whole(tmp_path / "mine", "failed").write(tmp_path / "mine")
+    (tmp_path / "mine" / "config.toml").write_text("[data]\n")  # files alone are missing
+    assert [path.name for path in to_help(tmp_path, own, Settings(), ("numbers", "status"))] == ["known"]
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", "a'b", 'a"b', "..", ".a", "a ", "a\n", "\u202ea", "x" * 251])
+def test_a_name_that_no_registered_model_can_have_is_told_before_anything_is_trained(name):
+    with pytest.raises(UsageError, match=r"^plugin mlflow: a registered model cannot be named "):
+        Mlflow(register=name)
+    assert Mlflow(register="my digits-2.1").settings.register == "my digits-2.1"
 
 
 def test_a_run_of_a_store_that_nobody_named_is_refused_and_a_named_one_is_not(tmp_path):
