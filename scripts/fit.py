@@ -175,14 +175,14 @@ def is_done(run: RunFiles, config: Config) -> bool:
     return run.has_result and not more
 
 
-def print_result(result: Mapping[str, Any], run_dir: Path) -> None:
+def print_result(result: Mapping[str, Any], run_dir: Path, config: Config) -> None:
     """Print the table of the result, the run directory and how to look at it."""
     from plugins.mlflow.state import ui_command
     from trainer.console.tables import result_table
 
     print(result_table(result))
     print(f"run directory   {run_dir}")
-    command = ui_command(run_dir)
+    command = ui_command(run_dir, config.plugins.get("mlflow", {}).get("tracking_uri"))
     if command:
         print(f"in the browser  {command}")
 
@@ -214,7 +214,7 @@ def main() -> int:
         run_dir = run_to_resume(args, config)
         run_files = RunFiles(run_dir)
         if is_done(run_files, config):
-            print_result(run_files.finished(), run_dir)
+            print_result(run_files.finished(), run_dir, config)
             return 0
     ledger = Ledger(STARTED)
     ledger.rest("imports")
@@ -236,7 +236,7 @@ def main() -> int:
         saved = f"step {run.step} is saved; resume with --resume {run_dir}" if run.saved else "nothing was saved"
         print(f"{program()}: {run.stop_reason}; {saved}", file=sys.stderr)
         return 128 + run.signal
-    print_result(run.result, run_dir)
+    print_result(run.result, run_dir, config)
     for notice in run.data["notices"]:
         print(f"notice          {notice}")
     return 0

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import runpy
+import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 try:
     from plugins.mlflow.mirror import reason
-    from plugins.mlflow.sync import Busy, behind, bring_up_to_date
+    from plugins.mlflow.state import model_name
+    from plugins.mlflow.store import Store
+    from plugins.mlflow.sync import Busy, Elsewhere, asked, behind, bring_up_to_date, check_own, unregistered
     from trainer.console.cli import Parser, run_script
-    from trainer.errors import InkwellError
+    from trainer.errors import UsageError
     from trainer.runs.files import RunFiles
     from trainer.runs.imports import import_named
     from trainer.text import program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def parser() -> Parser:
@@ -26,26 +33,57 @@ def parser() -> Parser:
         "run", nargs="*", type=Path, help="run directories (default: all that MLflow is missing something of)"
     )
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
-    p.add_argument("--uri", metavar="URI", help="tracking URI (default: that of each run)")
+    p.add_argument(
+        "--uri", metavar="URI", help="tracking URI (default: MLFLOW_TRACKING_URI, else the store beside the runs)"
+    )
+    p.add_argument("--register", metavar="NAME", default="", help="register the model as a new version of this name")
     modules = "module that registers parts of models; may be repeated"
     p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
 
 
-def sync(run_dir: Path, uri: str | None, imports: list[str]) -> bool:
+def store_of(run_dir: Path, uri: str | None) -> Store:
+    """Return the store that a run is sent to: the one that the user named, never one that its directory names.
+
+    Raises:
+        Elsewhere: If the user named none on the command line, and the directory another than the user's own.
+    """
+    store = Store.own(uri, run_dir.absolute().parent)
+    if not uri:
+        check_own(run_dir, store)
+    return store
+
+
+def found(root: Path, uri: str | None) -> Iterator[Path]:
+    """Yield the runs under `root` that are to be sent; say which ones are damaged or belong to other stores."""
+
+    def tell(line: str) -> None:
+        print(f"{program()}: {line}", file=sys.stderr)
+
+    for run_dir in behind(root, tell):
+        try:
+            check_own(run_dir, Store.own(uri, root))
+        except Elsewhere as error:
+            tell(f"passed over: {error}")
+        else:
+            yield run_dir
+
+
+def sync(run_dir: Path, store: Store, register: str, imports: list[str]) -> bool:
     """Bring a run up to date and say so; return whether that went well."""
     try:
-        sent = bring_up_to_date(run_dir, uri, imports=imports)
+        sent = bring_up_to_date(run_dir, store, asked(run_dir, register), imports=imports)
     except Busy as error:
         print(f"{program()}: {error}", file=sys.stderr)
         return True
-    except InkwellError as error:
-        print(f"{program()}: error: {run_dir}: {error}", file=sys.stderr)
-        return False
     except Exception as error:  # MLflow, its store and its server may raise anything
         print(f"{program()}: error: {run_dir}: {reason(error)}", file=sys.stderr)
         return False
     print(f"{run_dir}: {'sent' if sent else 'nothing to send'}")
+    name = unregistered(run_dir)
+    if name and not register:
+        flag = f"--register {shlex.quote(name)}"
+        print(f"{program()}: {run_dir}: its model is not registered; to do that, add {flag}", file=sys.stderr)
     return True
 
 
@@ -54,12 +92,19 @@ def main() -> int:
     args = parser().parse()
     imports = getattr(args, "import")
     import_named(imports)
+    if args.register and not args.run:
+        raise UsageError("--register needs the run whose model it is about; name it")
+    try:
+        model_name(args.register)
+    except ValueError as error:
+        raise UsageError(f"--register: {error}") from None
     for run_dir in args.run:
         RunFiles(run_dir)  # a wrong one is told before anything is sent
-    runs = args.run or list(behind(args.runs, True, lambda line: print(f"{program()}: {line}", file=sys.stderr)))
-    if not runs:
-        print(f"MLflow has every run under {args.runs} that is over and was to be mirrored")
-    failed = [run_dir for run_dir in runs if not sync(run_dir, args.uri, imports)]
+    stores = {run_dir: store_of(run_dir, args.uri) for run_dir in args.run or found(args.runs, args.uri)}
+    if not stores:
+        store = Store.own(args.uri, args.runs).shown
+        print(f"MLflow has every run under {args.runs} that is over and was to be mirrored in {store}")
+    failed = [run_dir for run_dir, store in stores.items() if not sync(run_dir, store, args.register, imports)]
     return 1 if failed else 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import runpy
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def parser() -> Parser:
 def main() -> int:
     """Promote as the command line says; return the exit status."""
     args = parser().parse()
-    store = Store.at(args.uri or os.environ.get("MLFLOW_TRACKING_URI"), args.runs)
+    store = Store.own(args.uri, args.runs)
     before, now = promote(store, args.name, args.version)
     was = {None: "there was none", now: "it was already"}.get(before, f"it was version {before}")
     print(f"{args.name}: version {now} is the champion; {was}")

@@ -13,10 +13,12 @@ import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import requests
 
 if TYPE_CHECKING:
     from mlflow.client import MlflowClient
@@ -34,10 +36,21 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run MLflow's server on a SQLite file in `folder`, and end it."""
+def serving(folder: Path, port: int, artifacts: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """Run MLflow's server on a SQLite file in `folder`, and end it.
+
+    Args:
+        folder: The folder.
+        port: Where it listens.
+        artifacts: Address that clients are told to send files to; by default the server takes them itself.
+    """
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    stores = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/artifacts"]
+    stores = ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
+    stores += (
+        ["--no-serve-artifacts", "--default-artifact-root", artifacts]
+        if artifacts
+        else ["--artifacts-destination", f"{folder}/artifacts"]
+    )
     env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen([*command, *stores], env=env, stdout=log, stderr=log, start_new_session=True)
@@ -56,8 +69,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def answers(port: int) -> bool:
-    import requests
-
     try:
         return bool(requests.get(f"http://127.0.0.1:{port}/health", timeout=2).ok)
     except requests.RequestException:
@@ -144,6 +155,70 @@ def pass_on(one: socket.socket, other: socket.socket) -> None:
         other.shutdown(socket.SHUT_WR)
 
 
+class Gate(ThreadingHTTPServer):
+    """A server that passes requests on to MLflow's, but for those that it refuses.
+
+    Args:
+        behind: Port of MLflow's server.
+
+    Attributes:
+        refused: Status with which requests are answered whose path or body holds a text, by that text.
+        passed: Paths of the requests that were passed on.
+    """
+
+    def __init__(self, behind: int) -> None:
+        super().__init__(("127.0.0.1", 0), Porter)
+        self.behind = behind
+        self.refused: dict[str, int] = {}
+        self.passed: list[str] = []
+
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Serve until the end of the block."""
+        thread = threading.Thread(target=self.serve_forever, daemon=True)
+        with self:
+            thread.start()
+            try:
+                yield
+            finally:
+                self.shutdown()
+                thread.join(300)
+
+
+class Porter(BaseHTTPRequestHandler):
+    """Answers one request at a `Gate`."""
+
+    server: Gate
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        for text, status in self.server.refused.items():
+            if text in self.path or text.encode() in body:
+                return self._answer(status, b"")
+        self.server.passed.append(self.path)
+        headers = {"Content-Type": self.headers.get("Content-Type", "")}
+        with requests.Session() as session:
+            session.trust_env = False
+            url = f"http://127.0.0.1:{self.server.behind}{self.path}"
+            answer = session.request(self.command, url, data=body, headers=headers, timeout=300)
+        self._answer(answer.status_code, answer.content)
+
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815  (names that http.server looks for)
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 def client_of(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
     from mlflow.client import MlflowClient
@@ -169,8 +244,8 @@ def expected(run_dir: Path) -> list[tuple[str, int, float, int]]:
     return found
 
 
-def mirrored(uri: str, run_dir: Path) -> dict[str, Any]:
-    """Return all that MLflow has of a run, which must be one run."""
+def mirrored(uri: str, run_dir: Path, files: bool = True) -> dict[str, Any]:
+    """Return all that MLflow has of a run, which must be one run; its files only where they can be reached."""
     client = client_of(uri)
     ids = [experiment.experiment_id for experiment in client.search_experiments()]
     identity = json.loads((run_dir / "run.json").read_text())["id"]
@@ -179,7 +254,8 @@ def mirrored(uri: str, run_dir: Path) -> dict[str, Any]:
     rows = sorted((metric.key, metric.step, metric.value, metric.timestamp) for metric in histories)
     return {
         **{"id": run.info.run_id, "status": run.info.status, "end": run.info.end_time, "params": run.data.params},
-        **{"tags": run.data.tags, "points": rows, "artifacts": sorted(artifacts(client, run.info.run_id))},
+        **{"tags": run.data.tags, "points": rows},
+        "artifacts": sorted(artifacts(client, run.info.run_id)) if files else None,
         "datasets": [(found.dataset.name, found.dataset.digest) for found in run.inputs.dataset_inputs],
     }
 

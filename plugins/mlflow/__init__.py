@@ -3,7 +3,8 @@
 plugin.py    the hooks: start the worker, tell the user, wait at the end
 worker.py    the one thread that talks to MLflow, and what it does when that fails
 mirror.py    brings one run directory and MLflow into agreement, from the directory alone
-state.py     `mlflow.json` of a run directory: which MLflow run, and how far it got
+artifacts.py the files that MLflow gets a copy of, none of them through a link
+state.py     `mlflow.json` of a run directory: which MLflow run, and how far it got; it decides nothing
 journal.py   reads what was added to a file of JSON lines
 points.py    what MLflow has already of a run that went back
 fields.py    the fields of an MLflow run, filled from the files of a run directory

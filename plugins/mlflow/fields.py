@@ -10,7 +10,7 @@ from typing import Any
 
 from plugins.mlflow.points import Point, allowed, is_number, points
 from trainer.files import flatten
-from trainer.runs.files import CONFIG, HISTORY, REPORT, RESULT, RunRecord
+from trainer.runs.files import RunRecord
 from trainer.runs.provenance import without_password
 
 STATUS = {"running": "RUNNING", "done": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
@@ -84,12 +84,6 @@ def result_points(result: Mapping[str, Any] | None, seconds: float) -> list[Poin
         return []
     flat = {key: value for key, value in flatten(result, "_").items() if key.startswith(RESULT_NUMBERS)}
     return points({key: value for key, value in flat.items() if value is not None}, result.get("steps", 0), seconds, "")
-
-
-def artifacts(run_dir: Path) -> list[Path]:
-    """Return the files of a run directory that MLflow gets a copy of."""
-    files = [run_dir / name for name in (CONFIG, HISTORY, RESULT)]
-    return [path for path in [*files, *sorted((run_dir / REPORT).rglob("*"))] if path.is_file()]
 
 
 def started(run: RunRecord) -> int:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 from pydantic import Field
 
+from trainer.errors import InkwellError
 from trainer.runs.history import parse_lines
+from trainer.runs.inside import open_inside
+from trainer.text import in_bytes
 
 LINES = 500
 MARKS = 1000
-MAX_LINE = 2**20
-"""The longest line in bytes."""
+LONGEST = 2**24
+"""Bytes of the longest line, its end included, and of all that are read at a time: what is longer is none of ours."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Mark:
         time: Its time, Unix seconds.
     """
 
-    offset: Annotated[int, Field(ge=0, le=2**53)] = 0
-    length: Annotated[int, Field(ge=0, le=MAX_LINE)] = 0
+    offset: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    length: Annotated[int, Field(ge=0, le=LONGEST)] = 0
     digest: str = ""
     step: int = -1
     time: float = 0.0
@@ -64,21 +66,33 @@ class Journal:
         """Return the next lines, at most `LINES`, the same again until `done` is called; a torn last line waits.
 
         Raises:
-            InkwellError: If a line is damaged.
+            InkwellError: If a line is damaged, or of more than 16 MiB.
+            OSError: If the file cannot be read, or is a link.
+            ValueError: If it is not a file.
         """
         self.rewound = False
         if not self.path.is_file():
             return []
-        with self.path.open("rb") as file:
+        with open_inside(self.path.parent, self.path.name) as file:
             while not _stands(file, self.mark):
                 self._marks.pop()
                 self.rewound = True
             file.seek(self.mark.offset)
-            lines = [line for line in islice(file, LINES) if line.endswith(b"\n")]
+            lines = self._next_lines(file)
         values = parse_lines(lines, self.path)
         if lines:
             self._next = _after(self.mark, lines, values[-1])
         return values
+
+    def _next_lines(self, file: BinaryIO) -> list[bytes]:
+        """Return whole lines, at most `LINES` of together at most `LONGEST` bytes."""
+        lines, left, line = list[bytes](), LONGEST, b""
+        while len(lines) < LINES and (line := file.readline(left)).endswith(b"\n"):
+            lines.append(line)
+            left -= len(line)
+        if len(line) == LONGEST and not lines:
+            raise InkwellError(f"{self.path} is damaged: it has a line of more than {in_bytes(LONGEST)}")
+        return lines
 
     def done(self) -> None:
         """Take what `read` returned as dealt with."""
@@ -93,7 +107,7 @@ def _after(mark: Mark, lines: list[bytes], last: Mapping[str, Any]) -> Mark:
 
 
 def _stands(file: BinaryIO, mark: Mark) -> bool:
-    """Return whether the line before `mark` is still there."""
+    """Return True if the line before `mark` is still there."""
     if mark.offset == 0:
         return True
     if mark.length > mark.offset:

@@ -4,20 +4,71 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from plugins.mlflow import fields
+from plugins.mlflow.artifacts import artifacts, copied, stamp_of
 from plugins.mlflow.journal import Journal
 from plugins.mlflow.points import Earlier, Point, of_line, points, ranges
 from plugins.mlflow.remote import RemoteRun, import_client
-from plugins.mlflow.state import State
+from plugins.mlflow.state import Settings, State
 from plugins.mlflow.store import Store
 from plugins.mlflow.system import SYSTEM
-from trainer.runs.files import CONFIG, HISTORY, RESULT, RunFiles
+from trainer.errors import InkwellError
+from trainer.runs.files import HISTORY, RESULT, RunFiles
 from trainer.runs.provenance import without_password
+
+CHANNELS = ("parameters", "numbers", "status", "files", "model")
+"""What is sent of a run, in this order."""
+REASON = 160
+"""Characters of the longest reason."""
+
+
+class Incomplete(InkwellError):  # noqa: N818, a state and no fault
+    """Some channels of a run could not be sent.
+
+    Args:
+        failures: What went wrong, by channel.
+    """
+
+    def __init__(self, failures: Mapping[str, Exception]) -> None:
+        causes: dict[str, list[str]] = {}
+        for channel, error in failures.items():
+            causes.setdefault(reason(error), []).append(channel)
+        super().__init__("; ".join(f"cannot send {', '.join(what)}: {cause}" for cause, what in causes.items()))
+
+
+def missing(run_dir: Path, state: State, settings: Settings, ended: str | None) -> list[str]:
+    """Return the channels of which MLflow is missing something, in the order in which they are sent.
+
+    Args:
+        run_dir: The run directory.
+        state: How much of the run MLflow has.
+        settings: What is to be sent.
+        ended: How the run ended, as in `run.json`; None while it is running, when there are parameters and numbers.
+    """
+    lacks = {"parameters": not state.described, "numbers": True}
+    if ended is not None:
+        lacks |= {
+            "numbers": state.numbers != (ended, *stamp_of(run_dir / HISTORY)),
+            "status": state.ended != ended,
+            "files": bool(_unsent(run_dir, state)),
+            "model": settings.log_model and _lacks_model(run_dir, state, settings.register),
+        }
+    return [channel for channel, lacking in lacks.items() if lacking]
+
+
+def _unsent(run_dir: Path, state: State) -> dict[Path, tuple[int, int]]:
+    """Return the files that changed since they were sent, with their size and time."""
+    stamps = {path: stamp_of(path) for path in artifacts(run_dir)}
+    return {path: s for path, s in stamps.items() if state.files.get(path.relative_to(run_dir).as_posix()) != s}
+
+
+def _lacks_model(run_dir: Path, state: State, register: str) -> bool:
+    """Return True if the model of a run is still to be logged, or registered under a name that is not empty."""
+    return (run_dir / RESULT).exists() and not (state.model and register in ("", state.registered))
 
 
 class Mirror:
@@ -28,61 +79,106 @@ class Mirror:
     Args:
         run_dir: The run directory.
         store: Where MLflow keeps things.
-        state: How far it got before.
+        state: How much of the run is in `store`.
+        settings: How it is sent; by default as `state` says, which then must not be somebody else's.
         alive: Called after each piece of work.
+        imports: Modules that register parts of the model; see `trainer.runs.trained.load_trained`.
     """
 
-    def __init__(self, run_dir: Path, store: Store, state: State, alive: Callable[[], None] = lambda: None) -> None:
-        self.run_dir, self.store, self.alive = run_dir, store, alive
-        self.state = state.at(store)
-        self.history = Journal(run_dir / HISTORY, self.state.history)
-        self.system = Journal(run_dir / SYSTEM, self.state.system)
+    def __init__(
+        self,
+        run_dir: Path,
+        store: Store,
+        state: State,
+        settings: Settings | None = None,
+        alive: Callable[[], None] = lambda: None,
+        imports: Sequence[str] = (),
+    ) -> None:
+        self.run_dir, self.store, self.state, self.alive, self.imports = run_dir, store, state, alive, imports
+        self.settings = settings or state.settings
+        self.history = Journal(run_dir / HISTORY, state.history)
+        self.system = Journal(run_dir / SYSTEM, state.system)
         self._remote: RemoteRun | None = None
         self._earlier: Earlier | None = None
 
-    def update(self, ended: str | None) -> None:
-        """Send whatever MLflow is missing.
+    def update(self, ended: str | None, wanted: Collection[str] = CHANNELS) -> None:
+        """Send whatever MLflow is missing; a channel that fails does not stop the others.
 
         Args:
             ended: How the run ended (`"done"`), as in `run.json`; None while it is running.
+            wanted: Channels that are sent. The model is built anew, with the state that Keras has for the whole
+                process, in which nothing may be trained then.
 
         Raises:
-            Exception: Whatever MLflow, its store or its server raise; what was sent until then is remembered.
+            Incomplete: If channels failed; what was sent is remembered.
+            Exception: Whatever MLflow, its store or its server raise if there cannot even be a run.
         """
         remote = self._open(ended)
-        try:
-            self._send_lines(remote)
-            if ended is not None:
-                self._end(remote, ended)
-        finally:
-            self._remember()
+        channels, failures = self._channels(remote, ended), dict[str, Exception]()
+        for channel in missing(self.run_dir, self.state, self.settings, ended):
+            if channel not in wanted:
+                continue
+            try:
+                channels[channel]()
+            except Exception as error:
+                failures[channel] = error
+            finally:
+                self._remember()
+        if failures:
+            raise Incomplete(failures)
 
     def _open(self, ended: str | None) -> RemoteRun:
         if self._remote is not None:
             return self._remote
         import_client(self.store)
         self.alive()
-        files = RunFiles(self.run_dir)
-        remote = RemoteRun.open(self.store, self.state, self.run_dir, files.run, self.alive)
+        record = RunFiles(self.run_dir).run
+        wanted = replace(self.state, settings=self.settings)
+        remote = RemoteRun.open(self.store, wanted, self.run_dir, record, self.alive)
         if remote.run_id != self.state.run_id:
-            self.state = State(self.state.settings, self.state.tracking_uri, remote.run_id, remote.experiment_id)
+            self.state = State(self.state.settings, self.state.tracking_uri, remote.run_id)
             self.history, self.system = Journal(self.history.path), Journal(self.system.path)
             self._remember()
         if not remote.fresh:
             self._earlier = Earlier(remote.points, self.history.mark.step)
             if ended is None:
                 remote.resumed()
-        tags, dataset = fields.tags(self.run_dir, files.run), fields.dataset(files.run.data)
-        remote.describe(fields.params(files.config), tags, dataset)
-        self._send_files(remote, [self.run_dir / CONFIG])
         self._remote = remote
         return remote
+
+    def _channels(self, remote: RemoteRun, ended: str | None) -> dict[str, Callable[[], None]]:
+        """Return what sends each channel, by the names of `missing`."""
+        channels: dict[str, Callable[[], None]] = {
+            "parameters": lambda: self._send_parameters(remote),
+            "numbers": lambda: self._send_numbers(remote, ended),
+        }
+        if ended is not None:
+            channels |= {
+                "status": lambda: self._send_status(remote, ended),
+                "files": lambda: self._send_files(remote),
+                "model": lambda: self._send_model(remote),
+            }
+        return channels
+
+    def _send_parameters(self, remote: RemoteRun) -> None:
+        files = RunFiles(self.run_dir)
+        tags, dataset = fields.tags(self.run_dir, files.run), fields.dataset(files.run.data)
+        remote.describe(fields.params(files.config), tags, dataset)
+        self.state = replace(self.state, described=True)
+
+    def _send_numbers(self, remote: RemoteRun, ended: str | None) -> None:
+        """Send the lines that were added and, of a run that ended, its result."""
+        stamp = stamp_of(self.history.path)
+        self._send_lines(remote)
+        if ended is not None:
+            self._send_result(remote)
+            self.state = replace(self.state, numbers=(ended, *stamp))
 
     def _send_lines(self, remote: RemoteRun) -> None:
         while lines := self.history.read():
             if self.history.rewound:
                 self._earlier = Earlier(remote.points, self.history.mark.step)
-            self._send(remote, [point for line in lines for point in of_line(line)])
+            self._send_points(remote, [point for line in lines for point in of_line(line)])
             self.history.done()
             self.alive()
         while lines := self.system.read():
@@ -91,7 +187,7 @@ class Mirror:
             self.system.done()
             self.alive()
 
-    def _send(self, remote: RemoteRun, found: list[Point]) -> None:
+    def _send_points(self, remote: RemoteRun, found: list[Point]) -> None:
         if self._earlier is None:
             remote.send(found)
             return
@@ -104,45 +200,35 @@ class Mirror:
             self.state = replace(self.state, superseded=tuple(sorted({*self.state.superseded, *steps})))
             remote.tag("superseded_steps", ranges(self.state.superseded))
 
-    def _end(self, remote: RemoteRun, ended: str) -> None:
+    def _send_result(self, remote: RemoteRun) -> None:
         files, last = RunFiles(self.run_dir), self.history.mark
-        self._send(remote, fields.result_points(files.result, last.time))
+        self._send_points(remote, fields.result_points(files.result, last.time))
         if self._earlier is not None:
             self._note_superseded(remote, self._earlier.left(last.step))
-        self._send_files(remote, fields.artifacts(self.run_dir))
         remote.tag("stop_reason", files.run.stop_reason)
-        remote.end(fields.STATUS[ended], files.run.ended or last.time or fields.started(files.run) / 1000)
-        self.state = replace(self.state, complete=ended)
 
-    def _send_files(self, remote: RemoteRun, paths: list[Path]) -> None:
+    def _send_status(self, remote: RemoteRun, ended: str) -> None:
+        run = RunFiles(self.run_dir).run
+        remote.end(fields.STATUS[ended], run.ended or self.history.mark.time or fields.started(run) / 1000)
+        self.state = replace(self.state, ended=ended)
+
+    def _send_files(self, remote: RemoteRun) -> None:
         """Send the files that changed since they were sent."""
-        for path in paths:
+        self.store.check_artifacts(remote.artifacts)
+        for path, stamp in _unsent(self.run_dir, self.state).items():
             name = path.relative_to(self.run_dir)
-            stamp = stamp_of(path)
-            if self.state.files.get(name.as_posix()) != stamp:
-                remote.upload(path, name.parent)
-                self.state = replace(self.state, files={**self.state.files, name.as_posix(): stamp})
-                self.alive()
+            with copied(path, self.run_dir) as copy:
+                remote.upload(copy, name.parent)
+            self.state = replace(self.state, files={**self.state.files, name.as_posix(): stamp})
+            self.alive()
 
-    def log_model(self, imports: Sequence[str] = ()) -> None:
-        """Log the trained model of a run that ended, if that is asked for and was not done.
-
-        Not while anything is trained in this process: it builds the model anew, and Keras has state for all of them.
-
-        Args:
-            imports: Modules that register parts of the model; see `trainer.runs.trained.load_trained`.
-
-        Raises:
-            Exception: As `update`, and what the export of a model raises.
-        """
-        if not lacks_model(self.run_dir, self.state):
-            return
+    def _send_model(self, remote: RemoteRun) -> None:
+        self.store.check_artifacts(remote.artifacts)
         from plugins.mlflow.model import log_model
 
-        state, register = self.state, self.state.settings.register or None
-        log_model(self.store, state.experiment_id, state.run_id, self.run_dir, register, imports)
-        self.state = replace(state, model=True)
-        self._remember()
+        register = self.settings.register
+        log_model(self.store, remote.experiment_id, remote.run_id, self.run_dir, register or None, self.imports)
+        self.state = replace(self.state, model=True, registered=register)
         self.alive()
 
     def _remember(self) -> None:
@@ -152,29 +238,13 @@ class Mirror:
             self.state.write(self.run_dir)
 
 
-def lacks_model(run_dir: Path, state: State) -> bool:
-    """Return whether the model of a run is still to be logged."""
-    return state.settings.log_model and not state.model and (run_dir / RESULT).exists()
-
-
-def is_current(run_dir: Path, state: State, status: Any) -> bool:
-    """Return whether MLflow has all of a run that ended with `status` but its model, and no file changed since."""
-    return state.complete == status and all(
-        state.files.get(path.relative_to(run_dir).as_posix()) == stamp_of(path) for path in fields.artifacts(run_dir)
-    )
-
-
-def stamp_of(path: Path) -> tuple[int, int]:
-    """Return size and time of change of a file."""
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
-
-
 def reason(error: BaseException) -> str:
     """Return one line: what the system said (`Connection refused`) beneath the layers of libraries."""
+    if isinstance(error, InkwellError):
+        return without_password(str(error))
     chain = [error]
     while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None and len(chain) < 50:
         chain.append(inner)
     root = next((e for e in reversed(chain) if isinstance(e, OSError | sqlite3.Error)), error)
     text = without_password(str(root).strip().partition("\n")[0]) or type(root).__name__
-    return text if len(text) <= 160 else f"{text[:159]}…"
+    return text if len(text) <= REASON else f"{text[: REASON - 1]}…"

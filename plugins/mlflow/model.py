@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,12 @@ def _log(client: MlflowClient, experiment_id: str, run_id: str, folder: Path, or
     description = Model.load(str(folder))
     description.run_id, description.model_id = run_id, model.model_id
     description.save(str(folder / "MLmodel"))
-    client.log_model_artifacts(model.model_id, str(folder))
+    try:
+        client.log_model_artifacts(model.model_id, str(folder))
+    except Exception:
+        with suppress(Exception):  # else each attempt would leave an empty model behind
+            client.delete_logged_model(model.model_id)
+        raise
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=origin["step"])])
     return client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
-from plugins.mlflow.state import Settings, State
+from plugins.mlflow.state import Settings, State, model_name, sync_command
 from plugins.mlflow.store import Store
 from plugins.mlflow.system import Sampler
 from plugins.mlflow.worker import Worker
+from trainer.errors import UsageError
 from trainer.plugin import Plugin
 from trainer.registry import plugins
-from trainer.text import command
 
 if TYPE_CHECKING:
     from trainer.run import Run
@@ -25,7 +23,8 @@ class Mlflow(Plugin):
     """Mirror the run in MLflow: its parameters, data, history, result, report, model, and how it ended.
 
     A store that fails costs one warning; whatever it is missing is sent when it is back, by this run, by the next one
-    in the same run root, or by `scripts/mlflow_sync.py`. A run without a directory is not mirrored.
+    in the same run root and store, or by `scripts/mlflow_sync.py`. What fails does not stop the rest: without a place
+    for files, the numbers arrive, and how the run ended. A run without a directory is not mirrored.
 
     Args:
         experiment: Name of the MLflow experiment.
@@ -38,6 +37,9 @@ class Mlflow(Plugin):
         register: Name of a registered model; the trained one becomes a new version of it.
         exit_seconds: Seconds that the end of a run waits for the rest to be sent: in all for a server, after each
             sign of progress for a local file.
+
+    Raises:
+        UsageError: If no registered model can have the name.
     """
 
     name = "mlflow"
@@ -55,6 +57,10 @@ class Mlflow(Plugin):
         register: str | None = None,
         exit_seconds: float = 10.0,
     ) -> None:
+        try:
+            model_name(register or "")
+        except ValueError as error:
+            raise UsageError(f"plugin mlflow: {error}") from None
         self.settings = Settings(experiment, parent, log_model, register or "")
         self.tracking_uri = tracking_uri
         self.system_metrics = system_metrics
@@ -67,9 +73,8 @@ class Mlflow(Plugin):
         self._worker, self._warned = None, False
         if run.directory is None:
             return
-        uri = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-        store = Store.at(uri, run.directory.parent)
-        state = (State.read(run.directory) or State()).with_settings(self.settings).at(store)
+        store = Store.own(self.tracking_uri, run.directory.parent)
+        state = State.of(run.directory, store).with_settings(self.settings)
         with suppress(OSError):  # a full disk; then the mirror cannot be completed later, which the run survives
             state.write(run.directory)
         sampler = Sampler(run.directory) if self.system_metrics else None
@@ -92,8 +97,9 @@ class Mlflow(Plugin):
         worker.finish("interrupted" if run.status == "running" else run.status, self.exit_seconds)
         if worker.complete:
             return
-        sync = f"{command('mlflow_sync')} {shlex.quote(str(run.directory))}"
-        later = f"what MLflow is missing is in the run directory; to send it: {sync}"
+        sync = sync_command(worker.run_dir, worker.store, self.settings.register)
+        lacking = ", ".join(worker.missing())
+        later = f"what MLflow is missing ({lacking}) is in the run directory; to send it: {sync}"
         if self._warned:
             run.say(f"mlflow: {later}")
         else:

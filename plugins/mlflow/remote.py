@@ -12,8 +12,7 @@ from plugins.mlflow import fields
 from plugins.mlflow.points import Point, batches
 from plugins.mlflow.state import State
 from plugins.mlflow.store import Store
-from trainer.runs.files import CONFIG, RunRecord
-from trainer.runs.provenance import without_password
+from trainer.runs.files import RunRecord
 
 if TYPE_CHECKING:
     from mlflow.client import MlflowClient
@@ -57,6 +56,7 @@ class RemoteRun:
         self.client, self.fresh = client, fresh
         self.run_id: str = run.info.run_id
         self.experiment_id: str = run.info.experiment_id
+        self.artifacts: str = run.info.artifact_uri
         self._params: Mapping[str, str] = run.data.params
 
     @classmethod
@@ -78,7 +78,10 @@ class RemoteRun:
             experiment = _experiment(client, state.settings.experiment, store.artifacts)
             parent = _parent(client, experiment, state.settings.parent) if state.settings.parent else ""
         alive()
-        found = _by_id(client, state.run_id) or _by_tag(client, experiment, fields.IDENTITY, record.id)
+        known = _by_id(client, state.run_id)
+        if known is not None and known.data.tags.get(fields.IDENTITY) != record.id:
+            known = None  # the directory names a run of somebody else's
+        found = known or _by_tag(client, experiment, fields.IDENTITY, record.id)
         if found is not None:
             return cls(client, found, fresh=False)
         tags = fields.tags(run_dir, record) | ({"mlflow.parentRunId": parent} if parent else {})
@@ -109,11 +112,8 @@ class RemoteRun:
         return found
 
     def upload(self, path: Path, folder: Path) -> None:
-        """Send a file into `folder` of the run's artifacts; of the configuration, without passwords."""
-        if path.name == CONFIG and folder == Path():
-            self.client.log_text(self.run_id, without_password(path.read_text(encoding="utf-8")), path.name)
-        else:
-            self.client.log_artifact(self.run_id, str(path), None if folder == Path() else folder.as_posix())
+        """Send a file into `folder` of the run's artifacts."""
+        self.client.log_artifact(self.run_id, str(path), None if folder == Path() else folder.as_posix())
 
     def tag(self, name: str, value: str) -> None:
         """Set a tag."""

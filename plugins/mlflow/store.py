@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
 
+from trainer.errors import InkwellError
+from trainer.runs.inside import leads_inside
 from trainer.runs.provenance import without_password
+from trainer.text import in_line
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
 BUSY_SECONDS = 5.0
@@ -48,6 +54,17 @@ class Store:
         database = Path(uri.removeprefix("sqlite:///")).absolute()
         return cls(f"sqlite:///{database.as_posix()}", database, default)
 
+    @classmethod
+    def own(cls, uri: str | None, root: Path) -> Store:
+        """Return the store that the user named: at `uri`, else as the environment says, else the one in `root`."""
+        return cls.at(uri or os.environ.get("MLFLOW_TRACKING_URI"), root)
+
+    def is_same(self, other: Store) -> bool:
+        """Return True if this is another name of the same store; passwords do not count."""
+        if self.database is None or other.database is None:
+            return self.database is other.database and self.shown.rstrip("/") == other.shown.rstrip("/")
+        return os.path.realpath(self.database) == os.path.realpath(other.database)
+
     @property
     def shown(self) -> str:
         """The URI without a password."""
@@ -57,6 +74,23 @@ class Store:
     def artifacts(self) -> str | None:
         """Where a new experiment puts its artifacts; None where a server decides."""
         return None if self.database is None else (self.database.parent / ARTIFACTS).as_uri()
+
+    def check_artifacts(self, address: str) -> None:
+        """Refuse to send files to where the store of a run root keeps them, unless that is in the run root, too.
+
+        The folder may be somebody else's, and the addresses in its database whatever they like.
+
+        Raises:
+            InkwellError: If they would go elsewhere.
+        """
+        if not self.default or self.database is None:
+            return
+        parts = urlsplit(address)
+        if parts.scheme != "file" or not leads_inside(Path(url2pathname(parts.path)), self.database.parent / ARTIFACTS):
+            raise InkwellError(
+                f"{self.database} keeps files at {in_line(address)}, not in {ARTIFACTS} beside it; "
+                f"to have them sent there, name the store: --uri {self.uri}"
+            )
 
     @contextmanager
     def alone(self, root: Path, alive: Callable[[], None]) -> Iterator[None]:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import Timeout
 
-from plugins.mlflow.mirror import Mirror, is_current, lacks_model
-from plugins.mlflow.state import State, mirror_lock
+from plugins.mlflow.mirror import CHANNELS, Mirror, missing
+from plugins.mlflow.state import Settings, State, mirror_lock
 from plugins.mlflow.store import Store
-from trainer.errors import InkwellError
+from trainer.errors import InkwellError, UsageError
 from trainer.runs.files import RUN, RunFiles
 from trainer.text import first_line
 
 
 class Busy(InkwellError):  # noqa: N818, a state and no fault
     """The run is still running, or another process mirrors it."""
+
+
+class Elsewhere(UsageError):  # noqa: N818, a state and no fault
+    """The run directory names another store than the user does."""
 
 
 ENDS = {"killed": "interrupted", "elsewhere": "interrupted", "no result": "done", "running": None}
@@ -29,72 +35,128 @@ def how_ended(files: RunFiles) -> str | None:
     return ENDS.get(status, status)
 
 
-def behind(root: Path, models: bool, passed: Callable[[str], None] = lambda line: None) -> Iterator[Path]:
-    """Yield the runs under `root` that are over and not, or not wholly, in the store that they were to be mirrored in.
+def behind(root: Path, passed: Callable[[str], None] = lambda line: None) -> Iterator[Path]:
+    """Yield the runs under `root` that are over and, as their directories say, not wholly in their store.
+
+    Args:
+        root: The run root.
+        passed: Is told in one line of each run that is damaged.
+    """
+
+    def lacks(run_dir: Path, state: State, ended: str) -> bool:
+        return bool(missing(run_dir, state, replace(state.settings, register=""), ended))
+
+    return _over(root, lacks, passed)
+
+
+def to_help(root: Path, store: Store, settings: Settings, wanted: Collection[str]) -> Iterator[Path]:
+    """Yield the runs under `root` of which a run in `store` can send something that is missing there.
+
+    They must be in the same store, and there already or of the same experiment and parent: a directory, which may be
+    somebody else's, decides neither where anything is sent nor what is made there.
+
+    Args:
+        root: The run root.
+        store: Where the run is mirrored that helps.
+        settings: How it is.
+        wanted: The channels that it can send.
+    """
+
+    def lacks(run_dir: Path, state: State, ended: str) -> bool:
+        theirs = state.settings
+        known = bool(state.run_id) or (theirs.experiment, theirs.parent) == (settings.experiment, settings.parent)
+        return known and state.is_at(store, root) and bool({*wanted} & {*missing(run_dir, state, settings, ended)})
+
+    return _over(root, lacks)
+
+
+def _over(
+    root: Path, lacks: Callable[[Path, State, str], bool], passed: Callable[[str], None] = lambda line: None
+) -> Iterator[Path]:
+    """Yield the mirrored runs under `root` that are over and of which something is missing.
 
     Runs of another machine, on a shared disk, that seem to be running are left alone: from here nobody can tell.
 
     Args:
         root: The run root.
-        models: Count runs, too, that are only missing their model.
+        lacks: Returns True if something is missing of a run with this state that ended like this.
         passed: Is told in one line of each run that is damaged.
     """
     for path in sorted(root.glob(f"*/{RUN}")):
         run_dir = path.parent
         try:
-            if _is_behind(run_dir, models):
-                yield run_dir
-        except (InkwellError, OSError) as error:
+            files, state = RunFiles(run_dir), State.read(run_dir)
+            ended = None if files.status() == "elsewhere" else how_ended(files)
+            found = state is not None and ended is not None and lacks(run_dir, state, ended)
+        except (InkwellError, OSError, ValueError) as error:
             passed(f"passed over: {first_line(error)}")
+        else:
+            if found:
+                yield run_dir
 
 
-def _is_behind(run_dir: Path, models: bool) -> bool:
-    """Return whether a run is over and not wholly in its store."""
-    files, state = RunFiles(run_dir), State.read(run_dir)
-    ended = None if files.status() == "elsewhere" else how_ended(files)
-    return state is not None and ended is not None and _lacks(run_dir, state, ended, models)
+def check_own(run_dir: Path, store: Store) -> None:
+    """Refuse to send a run to `store` if its directory names another one; nothing is contacted.
+
+    Raises:
+        Elsewhere: With the flag that names the other one.
+    """
+    state = State.read(run_dir)
+    if state is None or state.is_at(store, run_dir.absolute().parent):
+        return
+    named = Store.at(state.tracking_uri, run_dir.absolute().parent).shown
+    theirs, own = (shlex.quote(uri) for uri in (named, store.shown))
+    raise Elsewhere(
+        f"cannot send {run_dir}: its mlflow.json names another store than yours, {named}; "
+        f"add --uri {theirs} if you trust that one, or --uri {own} to send the run to yours"
+    )
 
 
-def _lacks(run_dir: Path, state: State, ended: str, models: bool) -> bool:
-    return not is_current(run_dir, state, ended) or (models and lacks_model(run_dir, state))
+def asked(run_dir: Path, register: str) -> Settings:
+    """Return how a run was to be mirrored; under which name its model is registered is for the user to say."""
+    return replace((State.read(run_dir) or State()).settings, register=register)
+
+
+def unregistered(run_dir: Path) -> str:
+    """Return the name under which the model of a run was to be registered, and is not; empty if there is none."""
+    state = State.read(run_dir)
+    return "" if state is None or state.settings.register == state.registered else state.settings.register
 
 
 def bring_up_to_date(
     run_dir: Path,
-    uri: str | None = None,
-    models: bool = True,
+    store: Store,
+    settings: Settings,
+    wanted: Collection[str] = CHANNELS,
     alive: Callable[[], None] = lambda: None,
     imports: Sequence[str] = (),
 ) -> bool:
-    """Send whatever MLflow is missing of a run that is over; return whether there was anything.
+    """Send whatever a store is missing of a run that is over; return whether there was anything.
 
     Args:
         run_dir: The run directory.
-        uri: A tracking URI; default: where the run is mirrored.
-        models: Whether its model is logged too; not while anything is trained in this process.
+        store: Where to.
+        settings: How.
+        wanted: The channels that are sent.
         alive: Called after each piece of work.
         imports: Modules that register parts of its model; see `trainer.runs.trained.load_trained`.
 
     Raises:
         Busy: If the run is running, or another process mirrors it.
         UsageError: If it is no run directory.
-        InkwellError: If its files are damaged, or of another layout.
+        InkwellError: If its files are damaged or of another layout, or not all of it could be sent.
         Exception: Whatever MLflow, its store or its server raise.
     """
     ended = how_ended(RunFiles(run_dir))
     if ended is None:
         raise Busy(f"{run_dir} is still running, and mirrored by its own process")
+    run_dir = run_dir.absolute()
     try:
         with mirror_lock(run_dir).acquire(timeout=0):
-            state = State.read(run_dir) or State()
-            store = Store.at(uri, run_dir.absolute().parent) if uri else state.store(run_dir)
-            mirror = Mirror(run_dir.absolute(), store, state, alive)
-            if not _lacks(run_dir, mirror.state, ended, models):
+            state = State.of(run_dir, store)
+            if not {*wanted} & {*missing(run_dir, state, settings, ended)}:
                 return False
-            if not is_current(run_dir, mirror.state, ended):
-                mirror.update(ended)
-            if models:
-                mirror.log_model(imports)
+            Mirror(run_dir, store, state, settings, alive, imports).update(ended, wanted)
             return True
     except Timeout as error:
         raise Busy(f"{run_dir} is being mirrored by another process") from error

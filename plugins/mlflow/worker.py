@@ -11,10 +11,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from plugins.mlflow.mirror import Mirror, reason
+from plugins.mlflow.mirror import Mirror, missing, reason
 from plugins.mlflow.state import State, mirror_lock
 from plugins.mlflow.store import Store
-from plugins.mlflow.sync import behind, bring_up_to_date
+from plugins.mlflow.sync import bring_up_to_date, to_help
 from plugins.mlflow.system import Sampler
 from trainer.runs.files import HISTORY
 
@@ -46,7 +46,7 @@ class Worker(threading.Thread):
     def __init__(self, run_dir: Path, store: Store, state: State, sampler: Sampler | None = None) -> None:
         super().__init__(name="mlflow", daemon=True)
         self.run_dir, self.store, self.sampler = run_dir, store, sampler
-        self.mirror = Mirror(run_dir, store, state, self._alive)
+        self.mirror = Mirror(run_dir, store, state, alive=self._alive)
         self.failure = ""
         self.complete = False
         self._ending = threading.Event()
@@ -101,6 +101,10 @@ class Worker(threading.Thread):
             if now - heard > seconds:
                 return self._fail(f"not done within {now - asked:.0f} s")
 
+    def missing(self) -> list[str]:
+        """Return what MLflow is missing of the run, now that it is over, such as `["files", "model"]`."""
+        return missing(self.run_dir, self.mirror.state, self.mirror.settings, self._status)
+
     def _has_history(self) -> bool:
         try:
             return (self.run_dir / HISTORY).stat().st_size > 0
@@ -114,7 +118,6 @@ class Worker(threading.Thread):
             self._alive()
         self.mirror.update(ended)
         if ended is not None:
-            self.mirror.log_model()
             self.complete = True
         if not self._others_done:
             self._others_done = True
@@ -133,7 +136,10 @@ class Worker(threading.Thread):
             self._sample()
 
     def _help_others(self, seconds: float) -> None:
-        """Bring runs of the same root up to date whose processes could not do it, for a while."""
+        """Bring runs of the same root and store up to date whose processes could not do it, for a while."""
+        settings = self.mirror.settings
+        # A model cannot be built while another is trained. A server's place for files may hang, and then so would this.
+        wanted = ("parameters", "numbers", "status", *(("files",) if self.store.database is not None else ()))
         deadline, ending = time.monotonic() + seconds, self._ending.is_set()
 
         def alive() -> None:
@@ -142,11 +148,11 @@ class Worker(threading.Thread):
                 raise TimeoutError("later")
 
         with suppress(TimeoutError):
-            for run_dir in behind(self.run_dir.parent, models=False):
+            for run_dir in to_help(self.run_dir.parent, self.store, settings, wanted):
                 alive()
                 with suppress(Exception):  # it is not this run's trouble
                     if run_dir != self.run_dir:
-                        bring_up_to_date(run_dir, models=False, alive=alive)
+                        bring_up_to_date(run_dir, self.store, settings, wanted, alive)
 
     def _alive(self) -> None:
         self._signs_of_life += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import shlex
 import subprocess
 import sys
 import time
@@ -83,11 +84,13 @@ def assert_unhurt(workshop: Workshop, fit: Fit) -> None:
 
 
 def assert_caught_up(workshop: Workshop, fit: Fit, uri: str) -> None:
-    """See that one sync sends everything, once, and a second one nothing."""
-    assert workshop.sync(fit.run_dir) == f"{fit.run_dir}: sent\n"
+    """See that one sync, as the run said it, sends everything, once, and a second one nothing."""
+    *_, run_dir, flag, named = shlex.split(fit.said[-1])
+    assert (run_dir, flag, named) == (str(fit.run_dir), "--uri", uri)
+    assert workshop.sync(fit.run_dir, "--uri", uri) == f"{fit.run_dir}: sent\n"
     found = mirrored(uri, fit.run_dir)
     assert_complete(found, fit.run_dir)
-    assert workshop.sync(fit.run_dir) == f"{fit.run_dir}: nothing to send\n"
+    assert workshop.sync(fit.run_dir, "--uri", uri) == f"{fit.run_dir}: nothing to send\n"
     assert mirrored(uri, fit.run_dir) == found
 
 

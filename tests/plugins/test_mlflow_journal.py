@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,13 +16,26 @@ from typing import Any
 import pytest
 
 from plugins.mlflow import fields, journal
+from plugins.mlflow.artifacts import LARGEST, artifacts, copied
 from plugins.mlflow.journal import Journal, Mark
-from plugins.mlflow.mirror import is_current, reason
+from plugins.mlflow.mirror import Incomplete, missing, reason
+from plugins.mlflow.plugin import Mlflow
 from plugins.mlflow.points import Earlier, Point, allowed, of_line, ranges
-from plugins.mlflow.state import Settings, State, ui_command
+from plugins.mlflow.state import Settings, State, sync_command, ui_command
 from plugins.mlflow.store import Store
-from plugins.mlflow.sync import Busy, behind, bring_up_to_date
+from plugins.mlflow.sync import (
+    Busy,
+    Elsewhere,
+    asked,
+    behind,
+    bring_up_to_date,
+    check_own,
+    to_help,
+    unregistered,
+)
 from trainer.checkpoint import LAYOUT
+from trainer.errors import InkwellError, UsageError
+from trainer.runs.files import HISTORY
 from trainer.runs.process import this_process
 from trainer.runs.provenance import git_commit, provenance, without_password
 
@@ -196,50 +210,91 @@ def known(run_dir: Path, **changes: Any) -> Path:
 
 def test_the_state_is_read_back_and_a_damaged_one_is_none(tmp_path):
     mark = Mark(10, 5, "ab", 3, 1.5)
-    state = State(Settings("mine", register="digits"), "http://h", "1", "2", mark, files={"a": (1, 2)}, model=True)
+    state = State(Settings("mine", register="digits"), "http://h", "1", True, mark, files={"a": (1, 2)}, model=True)
     state.write(tmp_path)
     assert State.read(tmp_path) == state
-    (tmp_path / "mlflow.json").write_text('{"history": 3}')
-    assert State.read(tmp_path) is None
+    for damaged in (
+        *({"history": 3}, {"history": {"offset": -1}}, {"history": {"offset": 2**40, "length": 2**39}}),
+        *({"run_id": "../../other"}, {"tracking_uri": "http://h/\x1b[2J"}, {"tracking_uri": "http://h\u202e"}),
+        *({"settings": {"experiment": "a\nb"}}, {"settings": {"register": "\0"}}, {"tracking_uri": "h" * 2001}),
+    ):
+        (tmp_path / "mlflow.json").write_text(json.dumps(damaged))
+        assert State.read(tmp_path) is None, damaged
     assert State.read(tmp_path / "nowhere") is None
 
 
 def test_the_store_of_a_run_root_moves_with_it(tmp_path):
     (tmp_path / "old" / "run").mkdir(parents=True)
-    store = Store.at(None, tmp_path / "old")
-    State().at(store).write(tmp_path / "old" / "run")
+    State(run_id="1").write(tmp_path / "old" / "run")
     (tmp_path / "old").rename(tmp_path / "new")
-    state = State.read(tmp_path / "new" / "run")
-    assert state is not None
-    assert state.store(tmp_path / "new" / "run").database == tmp_path / "new" / "mlflow.db"
+    assert State.of(tmp_path / "new" / "run", Store.at(None, tmp_path / "new")).run_id == "1"
 
 
-def test_a_password_that_is_not_written_down_comes_from_the_environment(tmp_path, monkeypatch):
-    store = Store.at("http://me:secret@host", tmp_path)
-    state = State().at(store)
-    assert "secret" not in repr(state)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
-    assert state.store(tmp_path) == store
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
-    assert state.store(tmp_path).uri == store.shown
+def test_the_store_is_the_users_never_the_one_that_a_directory_names(tmp_path, monkeypatch):
+    assert Store.own(None, tmp_path).database == tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host")
+    assert Store.own(None, tmp_path).uri == "http://me:secret@host"
+    assert Store.own("http://other", tmp_path).uri == "http://other"
+
+
+def test_names_of_one_store_are_told_from_those_of_another(tmp_path):
+    (tmp_path / "linked").symlink_to(tmp_path)
+    root = Store.at(None, tmp_path)
+    same = [
+        (root, Store.at(f"sqlite:///{tmp_path}/x/../mlflow.db", tmp_path)),
+        (root, Store.at(f"sqlite:///{tmp_path}/linked/mlflow.db", tmp_path)),
+        (Store.at("http://me:secret@h/", tmp_path), Store.at("http://me:***@h", tmp_path)),
+    ]
+    others = [
+        (root, Store.at(None, tmp_path / "x")),
+        (root, Store.at("http://h", tmp_path)),
+        (Store.at("http://h:1", tmp_path), Store.at("http://h:2", tmp_path)),
+    ]
+    assert all(one.is_same(other) and other.is_same(one) for one, other in same)
+    assert not any(one.is_same(other) or other.is_same(one) for one, other in others)
 
 
 def test_another_store_has_nothing_of_a_run(tmp_path):
-    state = State(Settings("mine"), "http://one", "1", "2", complete="done")
-    assert state.at(Store.at("http://one", tmp_path)) is state
-    assert state.at(Store.at("http://two", tmp_path)) == State(Settings("mine"), "http://two")
+    state = State(Settings("mine"), "http://one", "1", numbers=("done", 1, 1), ended="done")
+    state.write(tmp_path)
+    assert State.of(tmp_path, Store.at("http://one", tmp_path)) == state
+    assert State.of(tmp_path, Store.at("http://two", tmp_path)) == State(Settings("mine"), "http://two")
+    assert State.of(tmp_path, Store.at(None, tmp_path)) == State(Settings("mine"))
 
 
-def test_the_command_that_shows_a_run_is_quoted(tmp_path):
+def test_the_command_that_shows_a_run_is_quoted_and_of_the_users_store(tmp_path):
     run_dir = tmp_path / "a b" / "run"
     run_dir.mkdir(parents=True)
-    assert ui_command(run_dir) is None
+    assert ui_command(run_dir, None) is None
     State().write(run_dir)
-    assert ui_command(run_dir) is None  # it is in no store yet
+    assert ui_command(run_dir, None) is None  # it is in no store yet
     State(run_id="1").write(run_dir)
-    assert ui_command(run_dir) == f"mlflow ui --backend-store-uri 'sqlite:///{tmp_path}/a b/mlflow.db'"
-    State(run_id="1", tracking_uri="http://server:5000").write(run_dir)
-    assert ui_command(run_dir) is None
+    assert ui_command(run_dir, None) == f"mlflow ui --backend-store-uri 'sqlite:///{tmp_path}/a b/mlflow.db'"
+    for uri in ("http://server:5000", f"sqlite:///{tmp_path}/other.db"):
+        State(run_id="1", tracking_uri=uri).write(run_dir)
+        assert ui_command(run_dir, None) is None
+    assert ui_command(run_dir, uri) == f"mlflow ui --backend-store-uri {uri}"
+
+
+def test_the_command_that_sends_the_rest_says_what_a_directory_may_not_decide(tmp_path, monkeypatch):
+    run_dir = tmp_path / "a b"
+    sync = f"inkwell mlflow-sync '{run_dir}'"
+    monkeypatch.setattr(sys, "argv", ["inkwell fit"])
+    server = Store.at("http://me:secret@h", tmp_path)
+    assert sync_command(run_dir, Store.at(None, tmp_path), "") == sync
+    assert sync_command(run_dir, server, "my digits") == f"{sync} --uri 'http://me:***@h' --register 'my digits'"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    assert sync_command(run_dir, server, "") == sync
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    return path.stat().st_size, path.stat().st_mtime_ns
+
+
+def whole(run_dir: Path, ended: str) -> State:
+    """Return the state of a run of which MLflow has everything."""
+    files = {path.relative_to(run_dir).as_posix(): stamp(path) for path in artifacts(run_dir)}
+    return State(run_id="1", described=True, numbers=(ended, *stamp(run_dir / HISTORY)), ended=ended, files=files)
 
 
 def test_runs_that_are_over_are_found_and_living_ones_left_alone(tmp_path):
@@ -247,26 +302,162 @@ def test_runs_that_are_over_are_found_and_living_ones_left_alone(tmp_path):
         known(tmp_path / name, status={"killed": "running"}.get(name, name))
     known(tmp_path / "living", pid=os.getppid(), boot_id=this_process()["boot_id"])
     known(tmp_path / "elsewhere", host="another")
-    State(complete="done").write(tmp_path / "done")
     (known(tmp_path / "unmirrored") / "mlflow.json").unlink()
     (known(tmp_path / "damaged") / "run.json").write_text("{")
-    assert [path.name for path in behind(tmp_path, models=False)] == ["done", "failed", "killed"]
-    files = {name: (0, (tmp_path / "done" / name).stat().st_mtime_ns) for name in ("config.toml", "history.jsonl")}
-    State(complete="done", files=files).write(tmp_path / "done")
-    assert [path.name for path in behind(tmp_path, models=True)] == ["failed", "killed"]
+    assert [path.name for path in behind(tmp_path)] == ["done", "failed", "killed"]
+    whole(tmp_path / "done", "done").write(tmp_path / "done")
+    assert [path.name for path in behind(tmp_path)] == ["failed", "killed"]
+    (tmp_path / "done" / "result.json").write_text("{}")
+    assert [path.name for path in behind(tmp_path)] == ["done", "failed", "killed"]
+    replace(whole(tmp_path / "done", "done"), model=True).write(tmp_path / "done")
+    assert [path.name for path in behind(tmp_path)] == ["failed", "killed"]
     with pytest.raises(Busy, match="living is still running"):
-        bring_up_to_date(tmp_path / "living")
+        bring_up_to_date(tmp_path / "living", Store.at(None, tmp_path), Settings())
 
 
-def test_a_run_is_current_until_a_file_changes(tmp_path):
+def test_a_run_helps_those_alone_that_are_in_its_own_store(tmp_path):
+    for name, state in {
+        "mine": State(),
+        "known": State(Settings("another", "sweep", register="digits"), run_id="1"),
+        "new-experiment": State(Settings("another")),
+        "new-parent": State(Settings(parent="sweep")),
+        "server": State(tracking_uri="http://evil", run_id="1"),
+        "file": State(tracking_uri=f"sqlite:///{tmp_path}/other.db"),
+    }.items():
+        state.write(known(tmp_path / name, status="failed"))
+    every, own = ("numbers", "status", "files"), Store.at(None, tmp_path)
+    assert [path.name for path in to_help(tmp_path, own, Settings(), every)] == ["known", "mine"]
+    evil = Store.at("http://evil/", tmp_path)
+    assert [path.name for path in to_help(tmp_path, evil, Settings(), every)] == ["server"]
+    whole(tmp_path / "mine", "failed").write(tmp_path / "mine")
+    (tmp_path / "mine" / "config.toml").write_text("[data]\n")  # files alone are missing
+    assert [path.name for path in to_help(tmp_path, own, Settings(), ("numbers", "status"))] == ["known"]
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", "a'b", 'a"b', "..", ".a", "a ", "a\n", "\u202ea", "x" * 251])
+def test_a_name_that_no_registered_model_can_have_is_told_before_anything_is_trained(name):
+    with pytest.raises(UsageError, match=r"^plugin mlflow: a registered model cannot be named "):
+        Mlflow(register=name)
+    assert Mlflow(register="my digits-2.1").settings.register == "my digits-2.1"
+
+
+def test_a_run_of_a_store_that_nobody_named_is_refused_and_a_named_one_is_not(tmp_path):
+    run_dir = known(tmp_path / "run", status="failed")
+    own = Store.at(None, tmp_path)
+    check_own(run_dir, own)
+    State(tracking_uri="http://me:***@evil:80/a b").write(run_dir)
+    with pytest.raises(Elsewhere) as caught:
+        check_own(run_dir, own)
+    assert str(caught.value) == (
+        f"cannot send {run_dir}: its mlflow.json names another store than yours, http://me:***@evil:80/a b; "
+        f"add --uri 'http://me:***@evil:80/a b' if you trust that one, or --uri {own.uri} to send the run to yours"
+    )
+    check_own(run_dir, Store.at("http://me:secret@evil:80/a b", tmp_path))
+
+
+def test_what_is_missing_is_told_by_channel(tmp_path):
     run_dir = known(tmp_path / "run", status="done")
-    files = {name: (0, (run_dir / name).stat().st_mtime_ns) for name in ("config.toml", "history.jsonl")}
-    state = State(complete="done", files=files)
-    assert is_current(run_dir, state, "done")
-    assert not is_current(run_dir, state, "failed")
+    every = ["parameters", "numbers", "status", "files"]
+    assert missing(run_dir, State(), Settings(), None) == ["parameters", "numbers"]
+    assert missing(run_dir, State(), Settings(), "failed") == every
+    state = whole(run_dir, "done")
+    assert missing(run_dir, state, Settings(), None) == ["numbers"]
+    assert missing(run_dir, state, Settings(), "done") == []
+    assert missing(run_dir, state, Settings(), "failed") == ["numbers", "status"]
     (run_dir / "report").mkdir()
     (run_dir / "report" / "late.png").touch()
-    assert not is_current(run_dir, state, "done")
+    assert missing(run_dir, state, Settings(), "done") == ["files"]
+    (run_dir / "history.jsonl").write_text("{}\n")
+    assert missing(run_dir, state, Settings(), "done") == ["numbers", "files"]
+
+
+def test_a_model_is_missing_until_it_is_logged_and_registered_as_the_user_says(tmp_path):
+    run_dir = known(tmp_path / "run", status="done")
+    (run_dir / "result.json").write_text("{}")
+    state = whole(run_dir, "done")
+    assert missing(run_dir, state, Settings(), "done") == ["model"]
+    assert missing(run_dir, state, Settings(log_model=False), "done") == []
+    logged = replace(state, model=True)
+    assert missing(run_dir, logged, Settings(), "done") == []
+    assert missing(run_dir, logged, Settings(register="digits"), "done") == ["model"]
+    assert missing(run_dir, replace(logged, registered="digits"), Settings(register="digits"), "done") == []
+    replace(logged, settings=Settings(register="digits")).write(run_dir)
+    assert asked(run_dir, "") == Settings()
+    assert unregistered(run_dir) == "digits"
+
+
+def test_reasons_are_told_once_with_all_that_they_stop():
+    refused = OSError(111, "Connection refused")
+    told = Incomplete({"numbers": ValueError("no such thing"), "files": refused, "model": refused})
+    assert str(told) == "cannot send numbers: no such thing; cannot send files, model: [Errno 111] Connection refused"
+
+
+def test_no_link_nothing_behind_one_and_nothing_half_written_is_sent(tmp_path):
+    run_dir = known(tmp_path / "run", status="done")
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "key").write_text("secret")
+    report = run_dir / "report"
+    (report / "sub").mkdir(parents=True)
+    (report / "sub" / "own.png").write_text("own")
+    (report / ".tmp-1-index.html").write_text("half")
+    (report / "key").symlink_to(secrets / "key")
+    (report / "folder").symlink_to(secrets)
+    os.mkfifo(report / "pipe")
+    with (report / "huge").open("wb") as file:
+        file.truncate(LARGEST + 1)
+    assert [path.name for path in artifacts(run_dir)] == ["config.toml", "history.jsonl", "own.png"]
+    for name in ("key", "folder/key", "pipe", "sub"):
+        with pytest.raises((OSError, ValueError)), copied(report / name, run_dir):
+            pass
+    (run_dir / "config.toml").unlink()
+    (run_dir / "config.toml").symlink_to(secrets / "key")
+    report.rename(tmp_path / "elsewhere")
+    report.symlink_to(tmp_path / "elsewhere")
+    assert [path.name for path in artifacts(run_dir)] == ["history.jsonl"]
+    with pytest.raises(OSError, match="symbolic links"), copied(report / "sub" / "own.png", run_dir):
+        pass
+
+
+def test_the_copy_that_is_sent_is_whole_and_has_no_password(tmp_path):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "a.png").write_bytes(b"picture")
+    (tmp_path / "config.toml").write_text('uri = "http://me:secret@h"')
+    with copied(tmp_path / "report" / "a.png", tmp_path) as copy:
+        assert (copy.name, copy.read_bytes()) == ("a.png", b"picture")
+    with copied(tmp_path / "config.toml", tmp_path) as copy:
+        assert copy.read_text() == 'uri = "http://me:***@h"'
+
+
+@pytest.mark.parametrize("name", [HISTORY, "system.jsonl"])
+def test_lines_are_not_read_through_a_link_or_from_a_pipe(tmp_path, name):
+    (tmp_path / "secret").write_text('{"step": 1, "time": 1.0, "balance": 7}\n')
+    (tmp_path / "run").mkdir()
+    path = tmp_path / "run" / name
+    path.symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError, match="symbolic links"):
+        Journal(path).read()
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="is not a file"):
+        Journal(path).read()
+
+
+def test_a_line_without_end_is_told_before_it_fills_the_memory(tmp_path):
+    with (tmp_path / HISTORY).open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(InkwellError, match=r"history.jsonl is damaged: it has a line of more than 16.8 MB"):
+        Journal(tmp_path / HISTORY).read()
+
+
+def test_a_store_in_a_run_root_cannot_send_files_elsewhere(tmp_path):
+    own = Store.at(None, tmp_path)
+    own.check_artifacts(f"{own.artifacts}/1/run/artifacts")
+    outside = (tmp_path.parent / "x").as_uri()
+    for address in ("http://evil/x", "s3://evil", outside, f"{own.artifacts}/../../x", f"{own.artifacts}x", ""):
+        with pytest.raises(InkwellError, match="to have them sent there, name the store: --uri sqlite:///"):
+            own.check_artifacts(address)
+    Store.at(own.uri, tmp_path).check_artifacts("s3://mine")  # the user named it
 
 
 # Where a run comes from

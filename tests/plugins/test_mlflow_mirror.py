@@ -75,6 +75,10 @@ def mirror(run_dir: Path, **settings: Any) -> Mirror:
     return Mirror(run_dir, store, State(Settings(log_model=False, **settings)))
 
 
+def sync(run_dir: Path) -> bool:
+    return bring_up_to_date(run_dir, Store.at(None, run_dir.parent), Settings(log_model=False))
+
+
 def finish(run_dir: Path) -> None:
     """End a run with a result, as its process does."""
     (run_dir / "result.json").write_text(json.dumps(RESULT))
@@ -95,10 +99,9 @@ def test_ten_thousand_lines_arrive_once_and_again_nothing(root, uri):
     assert len(values(found, "batch_loss")) == len(values(found, "gradient_norm")) == 10_000
     assert values(found, "epoch") == [(10_000, 1.0)]
     sent.update("done")
-    assert not bring_up_to_date(run_dir)
+    assert not sync(run_dir)
     (run_dir / "mlflow.json").unlink()
-    State(Settings(log_model=False)).write(run_dir)
-    assert bring_up_to_date(run_dir)  # though it is no longer known what was sent
+    assert sync(run_dir)  # though it is no longer known what was sent
     assert mirrored(uri, run_dir) == found
     assert_complete(found, run_dir)
 
@@ -203,7 +206,7 @@ def test_a_run_root_that_was_moved_keeps_its_artifacts_and_takes_new_runs(tmp_pa
 def test_a_run_that_another_process_mirrors_is_refused(root):
     run_dir = begin(root, "held")
     with mirror_lock(run_dir), pytest.raises(Busy, match="is being mirrored by another process"):
-        bring_up_to_date(run_dir)
+        sync(run_dir)
 
 
 def test_the_plugin_mirrors_a_run_without_delaying_it(root, uri, tmp_path, monkeypatch):
@@ -222,7 +225,7 @@ def test_the_plugin_mirrors_a_run_without_delaying_it(root, uri, tmp_path, monke
     assert list(tmp_path.iterdir()) == []
     state = State.read(run_dir)
     assert state is not None
-    assert state.complete == "done"
+    assert state.ended == "done"
 
 
 def test_a_run_without_a_directory_is_not_mirrored():

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 import requests
 from conftest import SILENT, Done, run_script
-from mlflow_stores import client_of, end, free_port, serving, until
+from mlflow_stores import Gate, client_of, end, free_port, serving, until
 
 from plugins.mlflow.model import log_model, promote
 from plugins.mlflow.store import Store
@@ -268,40 +267,12 @@ def test_a_wrong_type_or_shape_gets_one_line(served, images, found):
     assert len(answer.text) < 300
 
 
-class WithoutLoggedModels(BaseHTTPRequestHandler):
-    """Passes requests on to an MLflow server, and has no logged models: Azure ML's tracking server is like that."""
-
-    behind = 0
-
-    def do_POST(self) -> None:
-        if "logged-models" in self.path:
-            return self._answer(404, b"")
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        headers = {"Content-Type": self.headers.get("Content-Type", "")}
-        with requests.Session() as session:
-            session.trust_env = False
-            url = f"http://127.0.0.1:{self.behind}{self.path}"
-            answer = session.request(self.command, url, data=body, headers=headers, timeout=300)
-        self._answer(answer.status_code, answer.content)
-
-    do_GET = do_PUT = do_PATCH = do_POST  # noqa: N815  (names that http.server looks for)
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 def test_a_server_without_logged_models_gets_the_model_as_an_artifact_of_the_run(trained, tmp_path):
     behind = free_port()
-    with serving(tmp_path, behind), ThreadingHTTPServer(("127.0.0.1", 0), WithoutLoggedModels) as door:
-        WithoutLoggedModels.behind = behind
-        threading.Thread(target=door.serve_forever, daemon=True).start()
-        store = Store.at(f"http://127.0.0.1:{door.server_port}", tmp_path)
+    gate = Gate(behind)
+    gate.refused = {"logged-models": 404}  # Azure ML's tracking server is like that
+    with serving(tmp_path, behind), gate.opened():
+        store = Store.at(gate.uri, tmp_path)
         run = begin(store)
         for _ in range(2):
             log(store, run, trained.run_dir, NAME)
@@ -316,4 +287,3 @@ def test_a_server_without_logged_models_gets_the_model_as_an_artifact_of_the_run
         newest = client_of(direct.uri).get_model_version_by_alias(NAME, "challenger")
         assert str(newest.version) == "2"
         assert "/models/m-" in newest.source
-        door.shutdown()

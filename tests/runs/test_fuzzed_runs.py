@@ -21,8 +21,9 @@ from conftest import ALONE, run_script
 from PIL import Image
 
 from plugins.mlflow import fields
+from plugins.mlflow.artifacts import artifacts
 from plugins.mlflow.journal import Journal
-from plugins.mlflow.mirror import is_current, lacks_model
+from plugins.mlflow.mirror import missing
 from plugins.mlflow.points import of_line
 from plugins.mlflow.state import State, ui_command
 from plugins.mlflow.sync import behind
@@ -58,7 +59,7 @@ def good(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     quiet = ("--no-plugin", "mlflow", "--progress", "none", "--augment", "none", "--model", "mlp:units=[8]")
     done = run_script(root.parent, "fit.py", "--data", tiny, "--epochs", "2", "--run-dir", root / "run", *quiet)
     assert done.returncode == 0, done.stderr
-    State(run_id="1", experiment_id="1", history=Journal(root / "run" / "history.jsonl").mark).write(root / "run")
+    State(run_id="1", history=Journal(root / "run" / "history.jsonl").mark).write(root / "run")
     rows = ["corruption,severity,trained_for,images,accuracy,low,high,ece,nll", "fog,1,False,40,0.5,0.4,0.6,0.1,1.5"]
     (root / "run" / "report" / "robustness.csv").write_text("\n".join([*rows, "blur,,True,40,1,0.9,1,0,0.1"]))
     (root / "run" / "model.json").write_text('{"class_name": "Functional"}')
@@ -280,7 +281,7 @@ def checkpoint(run: Path) -> None:
 
 
 def mirror(run: Path) -> None:
-    assert run.parent / "sound" in list(behind(run.parent, models=True))
+    assert run.parent / "sound" in list(behind(run.parent))
     state = State.read(run)
     ui_command(run)
     files = RunFiles(run)
@@ -290,8 +291,8 @@ def mirror(run: Path) -> None:
     fields.result_points(files.result, 1.0)
     fields.started(files.run)
     if state is not None:
-        lacks_model(run, state)
-        is_current(run, state, "done")
+        artifacts(run)
+        missing(run, state, state.settings, "done")
         journal = Journal(run / "history.jsonl", state.history)
         for line in journal.read():
             of_line(line)

@@ -18,6 +18,7 @@ from trainer.errors import InkwellError, UsageError
 from trainer.files import read_bounded, read_json
 from trainer.result import Result
 from trainer.runs.history import parse_lines, whole_lines
+from trainer.runs.inside import check_inside
 from trainer.runs.process import is_alive, this_host
 from trainer.runs.schema import Data, Moment, Name, Outcome, Seconds, Text, Whole, conform, lacking
 from trainer.text import first_line, in_line
@@ -87,12 +88,13 @@ class RunFiles:
     Raises:
         UsageError: If `path` is no run directory.
         LayoutError: If an older or newer version wrote it.
-        InkwellError: If its `run.json` is damaged.
+        InkwellError: If its `run.json` is damaged, or a link leads out of it.
     """
 
     def __init__(self, path: Path) -> None:
         if not is_run(path):
             raise UsageError(f"{in_line(path)} is not a run directory: it has no {RUN}")
+        check_inside(path, (CHECKPOINTS, REPORT))
         self.path = path
         written = read_json(path / RUN)
         check_layout(str(path), written)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 
 import psutil
 
+from plugins.mlflow.mirror import CHANNELS
 from plugins.mlflow.worker import Worker
 from trainer.data.imageset import ImageSet
 from trainer.engine.durations import Durations
@@ -56,9 +58,9 @@ class Pauser(Plugin):
             self._worker = next(thread for thread in threading.enumerate() if isinstance(thread, Worker))
             update = self._worker.mirror.update
 
-            def paused(ended: str | None) -> None:
+            def paused(ended: str | None, wanted: Collection[str] = CHANNELS) -> None:
                 self._may_work.wait()
-                update(ended)
+                update(ended, wanted)
 
             self._worker.mirror.update = paused  # type: ignore[method-assign]
 
