@@ -283,7 +283,7 @@ def checkpoint(run: Path) -> None:
 def mirror(run: Path) -> None:
     assert run.parent / "sound" in list(behind(run.parent))
     state = State.read(run)
-    ui_command(run)
+    ui_command(run, None)
     files = RunFiles(run)
     fields.params(files.config)
     fields.tags(run, files.run)
