@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import runpy
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 try:
     from trainer.console.cli import Parser, run_script
+    from trainer.console.output import say, show
     from trainer.console.tables import class_table, evaluation_rows, robustness_table, score_rows, table
     from trainer.data.sources.find import check_source
     from trainer.runs.find import find_checkpoint, newest_done
@@ -50,7 +50,7 @@ def main() -> int:
     trained = load_trained(path, getattr(args, "import"))
     chosen = trained.images(args.data, args.data_dir, args.split)
     for notice in chosen.notices:
-        print(f"{program()}: {notice}", file=sys.stderr)
+        say(f"{program()}: {notice}")
     from trainer.examine import Examination, report_folder
     from trainer.runs.files import REPORT, is_run
 
@@ -58,8 +58,8 @@ def main() -> int:
     examination = Examination(trained, chosen)
     rows = [("checkpoint", str(path)), ("data", f"{chosen.what}: {len(chosen.images):,}")]
     if examination.predictions is None:
-        print(table([*rows, *score_rows(examination.numbers)]))
-        print(f"{program()}: the task tells no classes apart, so these are all its numbers", file=sys.stderr)
+        show(table([*rows, *score_rows(examination.numbers)]))
+        say(f"{program()}: the task tells no classes apart, so these are all its numbers")
         return 0
     _classes(examination, args.compare, getattr(args, "import"), folder, rows)
     if args.robustness:
@@ -88,8 +88,8 @@ def _classes(
     found = write_evaluation(folder, examination.predictions, names, examination.title, extra)
     said = [("compared", compared.sentence(str(other)))] if compared is not None else []
     scores = [*evaluation_rows(found), *score_rows(examination.numbers)[1:]]
-    print(table([*rows, *scores, *said, ("report", str(folder))]))
-    print(class_table(found["per_class"]))
+    show(table([*rows, *scores, *said, ("report", str(folder))]))
+    show(class_table(found["per_class"]))
 
 
 def _robustness(examination: Examination, folder: Path) -> None:
@@ -100,9 +100,9 @@ def _robustness(examination: Examination, folder: Path) -> None:
     corruptions, variations = examination.robustness()
     write_robustness(folder, corruptions, variations, examination.title)
     if corruptions:
-        print(robustness_table(corruptions, summary(corruptions)))
+        show(robustness_table(corruptions, summary(corruptions)))
     else:
-        print(f"{program()}: MNIST-C's corruptions are defined for gray images of 28 x 28 alone", file=sys.stderr)
+        say(f"{program()}: MNIST-C's corruptions are defined for gray images of 28 x 28 alone")
 
 
 if __name__ == "__main__":

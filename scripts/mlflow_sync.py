@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import runpy
-import sys
 from pathlib import Path
 
 try:
     from plugins.mlflow.mirror import reason
     from plugins.mlflow.sync import Busy, behind, bring_up_to_date
     from trainer.console.cli import Parser, run_script
+    from trainer.console.output import say, show
     from trainer.errors import InkwellError
     from trainer.runs.files import RunFiles
     from trainer.text import program
@@ -34,15 +34,15 @@ def sync(run_dir: Path, uri: str | None) -> bool:
     try:
         sent = bring_up_to_date(run_dir, uri)
     except Busy as error:
-        print(f"{program()}: {error}", file=sys.stderr)
+        say(f"{program()}: {error}")
         return True
     except InkwellError as error:
-        print(f"{program()}: error: {run_dir}: {error}", file=sys.stderr)
+        say(f"{program()}: error: {run_dir}: {error}")
         return False
     except Exception as error:  # MLflow, its store and its server may raise anything
-        print(f"{program()}: error: {run_dir}: {reason(error)}", file=sys.stderr)
+        say(f"{program()}: error: {run_dir}: {reason(error)}")
         return False
-    print(f"{run_dir}: {'sent' if sent else 'nothing to send'}")
+    show(f"{run_dir}: {'sent' if sent else 'nothing to send'}")
     return True
 
 
@@ -53,7 +53,7 @@ def main() -> int:
         RunFiles(run_dir)  # a wrong one is told before anything is sent
     runs = args.run or list(behind(args.runs, models=True))
     if not runs:
-        print(f"MLflow has every run under {args.runs} that is over and was to be mirrored")
+        show(f"MLflow has every run under {args.runs} that is over and was to be mirrored")
     failed = [run_dir for run_dir in runs if not sync(run_dir, args.uri)]
     return 1 if failed else 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -264,8 +265,13 @@ class Run(Counters):
 
     def say(self, message: str) -> None:
         """Tell the user something good to know, on one line."""
-        logger.info("%s", message)
+        _tell(logging.INFO, message)
 
     def warn(self, message: str) -> None:
         """Tell the user, on one line, without ending anything."""
-        logger.warning("%s", message)
+        _tell(logging.WARNING, message)
+
+
+def _tell(level: int, message: str) -> None:
+    with suppress(Exception):  # a handler of the user's may raise anything, and no word to a person ends a run
+        logger.log(level, "%s", message)

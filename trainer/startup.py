@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.abc import MetaPathFinder
 
 from trainer.errors import UsageError
@@ -116,23 +116,30 @@ def without(packages: tuple[str, ...]) -> Iterator[None]:
 def without_chatter() -> Iterator[None]:
     """Hold back what C++ code writes to stderr meanwhile, and pass on all but the log lines known to mean nothing.
 
-    TensorFlow logs before it reads its own log level, so that no setting silences it.
+    TensorFlow logs before it reads its own log level, so that no setting silences it. That stderr is full, closed or
+    has lost its reader changes nothing.
     """
     try:
         kept = os.dup(2)
     except OSError:  # stderr is closed: nothing will be seen anyway
         yield
         return
-    sys.stderr.flush()
+    _flush_stderr()
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
         finally:
-            sys.stderr.flush()
+            _flush_stderr()
             os.dup2(kept, 2)
             os.close(kept)
             held.seek(0)
-            for line in held:
-                if not CHATTER.match(line):
-                    os.write(2, line)
+            with suppress(OSError):
+                for line in held:
+                    if not CHATTER.match(line):
+                        os.write(2, line)
+
+
+def _flush_stderr() -> None:
+    with suppress(OSError, ValueError, AttributeError):  # its reader has gone, it is closed, there is none
+        sys.stderr.flush()

@@ -17,6 +17,7 @@ import numpy as np
 from trainer import checkpoint
 from trainer.config.optimizers import build_optimizer
 from trainer.config.schema import DEFAULT_PLUGINS, OptimizerConfig
+from trainer.console.output import guarded
 from trainer.console.plan import plan
 from trainer.data.augmentation.strength import Strength
 from trainer.data.pipeline import TrainingArray
@@ -319,7 +320,7 @@ class Trainer:
         """Check and open a run, start its plugins, and end each one that was started, however the run ends."""
         self._start(self._preflight(resumed, anyway))
         run, hooks = self.run, self.loop.hooks
-        with listening(run), closing(self.loop.recorder), self._ending(), ExitStack() as ends:
+        with guarded(), listening(run), closing(self.loop.recorder), self._ending(), ExitStack() as ends:
             try:
                 for plugin in hooks.plugins:
                     ends.callback(hooks.call_one, Plugin.on_fit_end, plugin)
