@@ -124,6 +124,7 @@ class Run(Counters):
         steps_per_epoch: Optimizer steps per epoch, the short last batch included.
         validation_step: Batches done in the validation in progress.
         validation_steps: Batches per validation; 0 without validation data.
+        kernels: How a step is computed, as `Kernels` says it; `none` where nothing is trained.
         loss: Loss of the last step, a scalar tensor; `float(run.loss)` waits for the device. None before the first.
         losses: Losses of the steps of the last span, a float32 tensor `[n]` whose last is that of `step`; empty if that
             was skipped. A plugin that is to see all of them has `every = Every()`.
@@ -156,6 +157,7 @@ class Run(Counters):
     steps_per_epoch: int = 0
     validation_step: int = 0
     validation_steps: int = 0
+    kernels: str = "none"
     loss: Any = None
     losses: Any = ()
     gradient_norms: Any = ()

@@ -9,6 +9,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 from importlib.abc import MetaPathFinder
 
 from trainer.errors import UsageError
@@ -78,20 +80,45 @@ def clock_is_allowed() -> bool:
     return True
 
 
-def environment() -> dict[str, object]:
-    """Return what decides how fast TensorFlow is here: oneDNN (on, off, or what it chose itself), threads, cores.
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What decides how fast TensorFlow is here, and the last bits of what it computes.
 
-    A number of threads of 0 is TensorFlow's own choice, one for each core.
+    Attributes:
+        onednn: `on`, `off`, or `default`, which is TensorFlow's own choice.
+        inter_op_threads: Threads that run operations beside one another; 0 is TensorFlow's own choice.
+        intra_op_threads: Threads that share an operation; 0 is one for each core.
+        cores: Cores that this process may use.
     """
-    import tensorflow as tf
 
-    setting, threads = os.environ.get("TF_ENABLE_ONEDNN_OPTS"), tf.config.threading
-    return {
-        "onednn": {"1": "on", "0": "off"}.get(setting or "", "default"),
-        "inter_op_threads": threads.get_inter_op_parallelism_threads(),
-        "intra_op_threads": threads.get_intra_op_parallelism_threads(),
-        "cores": os.cpu_count(),
-    }
+    onednn: str
+    inter_op_threads: int
+    intra_op_threads: int
+    cores: int
+
+
+def environment() -> Environment:
+    """Return what decides how fast TensorFlow is here."""
+    tensorflow = sys.modules.get("tensorflow")
+    chosen = tensorflow.config.threading if tensorflow is not None else None
+    return Environment(
+        onednn={"1": "on", "0": "off"}.get(os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""), "default"),
+        inter_op_threads=(chosen.get_inter_op_parallelism_threads() if chosen else 0) or _threads("INTER"),
+        intra_op_threads=(chosen.get_intra_op_parallelism_threads() if chosen else 0) or _threads("INTRA"),
+        cores=usable_cores(),
+    )
+
+
+@cache  # TensorFlow makes its threads once
+def usable_cores() -> int:
+    """Return how many cores this process may use, as TensorFlow counts them: not those of a container's quota."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads(kind: str) -> int:
+    """Return the number of threads that the environment chooses; TensorFlow takes what is no number for 0."""
+    text = os.environ.get(f"TF_NUM_{kind}OP_THREADS", "")
+    return int(text) if text.isdecimal() and len(text) < 6 else 0
 
 
 @contextmanager

@@ -41,6 +41,7 @@ from trainer.run import Run, Status
 from trainer.runs import manifest
 from trainer.runs.directory import default_name
 from trainer.runs.manifest import Manifest, Saved
+from trainer.runs.numerics import differences, version_differences
 from trainer.runs.recorder import Recorder
 from trainer.runs.result import make_result
 from trainer.runs.untrusted_keras import config_json
@@ -270,7 +271,7 @@ class Trainer:
         kernels, spec = self._kernels(course), course.train.spec
         with self.ledger("trace"):
             step = TrainStep(self.model, self.task, run.optimizer, spec, kernels, self.strategy, self.clip_norm, norms)
-        run.read_metrics = step.meter.read
+        run.read_metrics, run.kernels = step.meter.read, str(kernels)
         recorder = Recorder(run, self.run_dir)
         return Loop(run, course, step, self.evaluator.step, rate, hooks, recorder, self.ledger)
 
@@ -293,6 +294,7 @@ class Trainer:
             if resumed:
                 saved = loop.recorder.newest()
                 manifest.check(loop.run, saved.manifest, anyway)
+                _say_bits(loop.run, saved.manifest)
                 checkpoint.check_fits(saved.checkpoint, loop.variables)
             loop.hooks.check()
             preflight.check_first_loss(self.task, self.model, loop.course)
@@ -370,8 +372,7 @@ class Trainer:
         if run.broken_off:  # told to stop meanwhile: the test is repeated when the run is resumed
             return
         speed = run.images / (run.step_seconds or 1.0)
-        kernels = str(self.loop.training.kernels)
-        run.result = self._accounted(make_result(run, best, tested, speed, kernels, temperature))
+        run.result = self._accounted(make_result(run, best, tested, speed, temperature))
         self.loop.hooks.call(Plugin.on_test_end)
         run.result = self._accounted(run.result)
         recorder.finish()
@@ -381,6 +382,14 @@ class Trainer:
         self.ledger.rest("other")
         spent = {"wall_seconds": self.ledger.wall(), "time": self.ledger.rounded()}
         return Result({**result, **spent, "bottleneck": bottleneck(self.ledger.seconds)})
+
+
+def _say_bits(run: Run, before: Manifest) -> None:
+    """Warn of a run that will not be what it would have been without the break, since it is computed otherwise now."""
+    now = Manifest.of(run, {})
+    differ = [*differences(before.numerics, now.numerics), *version_differences(before.versions, now.versions)]
+    if differ:
+        run.warn(f"the run continues, but not bit for bit: {', '.join(differ)}")
 
 
 def _say_rates(run: Run, before: Manifest) -> None:
