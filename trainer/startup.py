@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -12,6 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import Any
 
 from trainer.errors import UsageError
 
@@ -22,6 +25,9 @@ SETTINGS = {
     "TF_ENABLE_ONEDNN_OPTS": "1",
 }
 """Environment variables that are set unless the user did."""
+
+EPSILON = 1e-7
+"""What Keras adds to denominators, by default."""
 
 EXTRAS = ("matplotlib", "pandas", "sklearn")
 """What Keras imports at once if it is there, for galleries, data frames and wrappers that training does not need."""
@@ -39,11 +45,35 @@ def configure() -> None:
         UsageError: If Keras was loaded or is configured with another backend.
     """
     loaded = sys.modules.get("keras")
-    backend = loaded.config.backend() if loaded else os.environ.get("KERAS_BACKEND", "tensorflow")
-    if backend != "tensorflow":
+    backend = loaded.config.backend() if loaded else os.environ.get("KERAS_BACKEND")
+    if backend and backend != "tensorflow":
         raise UsageError(f"Keras runs on {backend}, Inkwell needs TensorFlow; set KERAS_BACKEND=tensorflow")
     for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+        os.environ[name] = os.environ.get(name) or value
+    if not loaded and not _can_be_read(_keras_home() / "keras.json"):
+        os.environ["KERAS_HOME"] = os.devnull  # where Keras finds no file, and can make none
+
+
+def _keras_home() -> Path:
+    """Return the folder of Keras's own settings, as Keras chooses it."""
+    home = os.path.expanduser("~")  # noqa: PTH111, which raises where there is no home
+    return Path(os.environ.get("KERAS_HOME") or Path(home if os.access(home, os.W_OK) else "/tmp") / ".keras")
+
+
+def _can_be_read(settings: Path) -> bool:
+    """Return whether Keras can be imported with a `keras.json`; what it says is another matter (`keras_defaults`)."""
+    try:
+        said = json.loads(settings.expanduser().read_bytes()) if os.path.exists(settings) else {}  # noqa: PTH110
+    except ValueError:  # no JSON: Keras passes it over
+        return True
+    except (OSError, RuntimeError):
+        return False
+    return (
+        isinstance(said, dict)
+        and said.get("floatx", "float32") in ("float16", "float32", "float64")
+        and said.get("image_data_format", "channels_last") in ("channels_last", "channels_first")
+        and isinstance(said.get("epsilon", EPSILON), float)
+    )
 
 
 def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> None:
@@ -64,9 +94,37 @@ def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> Non
 
         tf.config.list_logical_devices()  # the first look at the devices is what talks about missing GPUs
     keras.utils.set_random_seed(seed)
-    keras.config.set_dtype_policy(dtype)
+    _set_keras("float32", EPSILON, "channels_last", dtype)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def keras_defaults() -> Iterator[None]:
+    """Have Keras compute meanwhile as it comes, not as the user's `keras.json` or program has set it.
+
+    That is float32, channels last and an epsilon of 1e-7. A dtype policy of the user's own, such as `mixed_float16`,
+    stays; the one that only follows from Keras's default type, `floatx`, does not.
+    """
+    import keras
+
+    config = keras.config
+    before = config.floatx(), config.epsilon(), config.image_data_format(), config.dtype_policy()
+    chosen = before[3].name != before[0]
+    _set_keras("float32", EPSILON, "channels_last", before[3] if chosen else "float32")
+    try:
+        yield
+    finally:
+        _set_keras(*before)
+
+
+def _set_keras(floatx: str, epsilon: float, image_data_format: str, dtype_policy: Any) -> None:
+    from keras import config
+
+    config.set_floatx(floatx)
+    config.set_epsilon(epsilon)
+    config.set_image_data_format(image_data_format)
+    config.set_dtype_policy(dtype_policy)
 
 
 def clock_is_allowed() -> bool:

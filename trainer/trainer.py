@@ -45,6 +45,7 @@ from trainer.runs.numerics import differences, version_differences
 from trainer.runs.recorder import Recorder
 from trainer.runs.result import make_result
 from trainer.runs.untrusted_keras import config_json
+from trainer.startup import keras_defaults
 from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task, logged_names
 
@@ -75,6 +76,7 @@ class Trainer:
         ledger: The time ledger to continue, of a process that had work to do before.
     """
 
+    @keras_defaults()
     def __init__(
         self,
         model: keras.Model,
@@ -111,6 +113,7 @@ class Trainer:
         """The run in progress, or the last one."""
         return self.loop.run
 
+    @keras_defaults()
     def fit(
         self,
         x: Any,
@@ -157,6 +160,7 @@ class Trainer:
             self._finish()
         return _ended(self.run)
 
+    @keras_defaults()
     def resume(self, x: Any, y: Any = None, *, anyway: bool = False, **arguments: Unpack[FitArguments]) -> Run:
         """Continue the run in the run directory from its newest sound checkpoint, as if it had never been interrupted.
 
@@ -181,6 +185,7 @@ class Trainer:
             self._finish()
         return _ended(self.run)
 
+    @keras_defaults()
     def plan(
         self, x: Any, y: Any = None, *, resumed: bool = False, anyway: bool = False, **arguments: Unpack[FitArguments]
     ) -> list[tuple[str, str]]:

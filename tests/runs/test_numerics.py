@@ -46,12 +46,8 @@ def test_a_run_that_continues_on_fewer_cores_says_so_and_one_on_the_same_says_no
     fit("--run-dir", "run", "--epochs", "1")
     assert "bit for bit" not in fit("--resume", "run", "--resume-anyway", "--epochs", "2")
     continued = fit("--resume", "run", "--resume-anyway", "--epochs", "3", NARROW="1")
-    assert (
-        continued.count(
-            f"warning: the run continues, but not bit for bit: 1 core instead of {startup.usable_cores()}\n"
-        )
-        == 1
-    )
+    said = f"warning: the run continues, but not bit for bit: 1 core instead of {startup.usable_cores()}\n"
+    assert continued.count(said) == 1
     assert json.loads((tmp_path / "run" / "result.json").read_text())["backend"]["cores"] == 1
 
 
