@@ -77,9 +77,7 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         output.say(f"{program()}: stopped by Ctrl-C")
         status = 130
-    finally:
-        lost = output.end()
-    if lost and status == 0:
+    if (lost := output.loss()) and status == 0:
         output.say(f"{program()}: error: cannot write to stdout: {lost}; send the output elsewhere and run it again")
         status = 1
     sys.exit(status)

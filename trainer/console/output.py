@@ -19,8 +19,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
 from trainer.text import first_line, printable
@@ -91,16 +90,10 @@ def guard_streams() -> None:
     sys.stderr = cast(TextIO, _guard(sys.stderr, PATIENCE))
 
 
-def end() -> str:
-    """Write what is left to the standard streams of a process that ends.
-
-    Returns:
-        Why a result could not be written to stdout; empty if nothing was lost but by the reader's own will.
-    """
+def loss() -> str:
+    """Return why a result could not be written to stdout; empty if nothing was lost but by the reader's own will."""
     lost = _guard(sys.stdout).lost
-    for stream in (sys.stdout, sys.stderr):
-        _guard(stream).let_go()
-    return _reason(lost) if lost is not None else ""
+    return (getattr(lost, "strerror", None) or first_line(lost)) if lost is not None else ""
 
 
 class GuardedStream:
@@ -148,14 +141,6 @@ class GuardedStream:
 
         return self._attempt(whole)
 
-    def let_go(self) -> None:
-        """Write what is buffered, or drop it, so that the interpreter has nothing to complain of at its end."""
-        self.flush()
-        if self.failure is not None:
-            with suppress(Exception), Path(os.devnull).open("wb") as nowhere:  # the stream may be anything
-                os.dup2(nowhere.fileno(), self._stream.fileno())
-                self._stream.flush()
-
     def _encode(self, text: str) -> None:
         try:
             self._stream.write(text)
@@ -191,7 +176,3 @@ class GuardedStream:
 def _guard(stream: TextIO | GuardedStream | None, patience: float | None = None) -> GuardedStream:
     """Return a stream with a guard, its own if it has one."""
     return stream if isinstance(stream, GuardedStream) else GuardedStream(stream, patience)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or first_line(error)
