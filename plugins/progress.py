@@ -6,10 +6,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Literal
 
+from trainer.console.output import for_display
 from trainer.console.tables import table
 from trainer.plugin import Every, Plugin
 from trainer.registry import plugins
 from trainer.run import Run
+from trainer.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,11 +43,13 @@ class Progress(Plugin):
             return
         from rich.console import Console
 
-        console = Console(stderr=True, force_terminal=True if self.mode == "rich" else None, highlight=False)
+        forced = True if self.mode == "rich" else None
+        # Names are shown as they are, whatever they look like.
+        console = Console(file=for_display(), force_terminal=forced, highlight=False, markup=False, emoji=False)
         lively = console.is_interactive and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
         bars = self.mode == "rich" or (self.mode == "auto" and lively)
         if run.plan:
-            console.print(table(run.plan), style="dim", soft_wrap=True)
+            console.print(printable(table(run.plan)), style="dim", soft_wrap=True)
         self._display = _Bars(console, run) if bars else _Lines(console)
 
     def on_step_end(self, run: Run) -> None:

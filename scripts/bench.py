@@ -15,6 +15,7 @@ try:
     from scripts.benchmarks import NAMES
     from trainer.config.spec import parse_spec
     from trainer.console.cli import Parser, run_script
+    from trainer.console.output import say, show
     from trainer.errors import InkwellError, UsageError, unknown
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -95,13 +96,13 @@ def main() -> int:
     machine = import_module("scripts.benchmarks.machine")
     found: dict[str, Any] = {"machine": machine.describe(), "benchmarks": {}}
     for name in names:
-        print(f"{name}: {NAMES[name]}", file=sys.stderr, flush=True)
+        say(f"{name}: {NAMES[name]}")
         with tempfile.TemporaryDirectory(prefix="inkwell-", ignore_cleanup_errors=True) as folder:
             report = import_module(f"scripts.benchmarks.{name}").run(options(args, name), Path(folder))
-        print(report.text(), end="\n\n", flush=True)
+        show(f"{report.text()}\n")
         found["benchmarks"][name] = report.data
         write(found, args)
-    print(machine.sentence(found["machine"]))
+    show(machine.sentence(found["machine"]))
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 try:
     from trainer.console.cli import run_script
+    from trainer.console.output import show
     from trainer.errors import unknown
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))
@@ -46,7 +47,7 @@ def command() -> int:
     """
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
-        print(overview())
+        show(overview())
         return 0
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)

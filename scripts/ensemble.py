@@ -8,6 +8,7 @@ from pathlib import Path
 try:
     from models.ensemble.combine import combine
     from trainer.console.cli import Parser, run_script
+    from trainer.console.output import show
     from trainer.console.tables import result_table
     from trainer.runs.directory import default_name
 except ImportError:
@@ -31,8 +32,8 @@ def main() -> int:
     args = parser().parse()
     run_dir = args.run_dir or Path("runs") / default_name("ensemble")
     run = combine(args.runs, run_dir, args.shift, getattr(args, "import"))
-    print(result_table(run.result))
-    print(f"run directory   {run_dir}")
+    show(result_table(run.result))
+    show(f"run directory   {run_dir}")
     return 0
 
 

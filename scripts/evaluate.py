@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import runpy
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 try:
     from trainer.console.cli import Parser, run_script
+    from trainer.console.output import say, show
     from trainer.console.tables import class_table, evaluation_rows, overlap_rows, robustness_table, score_rows, table
     from trainer.data.sources.find import check_source
     from trainer.runs.find import find_checkpoint, newest_checkpoint
@@ -50,7 +50,7 @@ def main() -> int:
     trained = load_trained(path, getattr(args, "import"))
     chosen = trained.images(args.data, args.data_dir, args.split)
     for notice in chosen.notices:
-        print(f"{program()}: {notice}", file=sys.stderr)
+        say(f"{program()}: {notice}")
     from trainer.examine import Examination, report_folder
     from trainer.runs.files import REPORT, is_run
 
@@ -59,8 +59,8 @@ def main() -> int:
     rows = [("checkpoint", str(path)), ("data", f"{chosen.what}: {len(chosen.images):,}")]
     known = {"overlap": examination.overlap.to_dict()} if examination.overlap is not None else {}
     if examination.predictions is None:
-        print(table([*rows, *score_rows(examination.numbers), *overlap_rows(known)]))
-        print(f"{program()}: the task tells no classes apart, so these are all its numbers", file=sys.stderr)
+        show(table([*rows, *score_rows(examination.numbers), *overlap_rows(known)]))
+        say(f"{program()}: the task tells no classes apart, so these are all its numbers")
         return 0
     _classes(examination, args.compare, getattr(args, "import"), folder, rows, known)
     if args.robustness:
@@ -97,8 +97,8 @@ def _classes(
     if compared is not None and compared.on_new is not None:
         said.append(("on new images", compared.on_new.sentence(str(other))))
     scores = [*evaluation_rows(found), *score_rows(examination.numbers)[1:]]
-    print(table([*rows, *scores, *said, ("report", str(folder))]))
-    print(class_table(found["per_class"]))
+    show(table([*rows, *scores, *said, ("report", str(folder))]))
+    show(class_table(found["per_class"]))
 
 
 def _robustness(examination: Examination, folder: Path) -> None:
@@ -109,9 +109,9 @@ def _robustness(examination: Examination, folder: Path) -> None:
     corruptions, variations = examination.robustness()
     write_robustness(folder, corruptions, variations, examination.title)
     if corruptions:
-        print(robustness_table(corruptions, summary(corruptions)))
+        show(robustness_table(corruptions, summary(corruptions)))
     else:
-        print(f"{program()}: MNIST-C's corruptions are defined for gray images of 28 x 28 alone", file=sys.stderr)
+        say(f"{program()}: MNIST-C's corruptions are defined for gray images of 28 x 28 alone")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import runpy
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 try:
     from trainer.console.cli import Parser, run_script
     from trainer.console.listing import listing
+    from trainer.console.output import say, show
     from trainer.errors import InkwellError
     from trainer.export import formats
     from trainer.export.exporting import check_free, export
@@ -57,10 +57,10 @@ def main() -> int:
             folder = args.folder / name if len(names) > 1 else args.folder
             records.append(row(name, folder, export(original, name, folder, extra)))
         except InkwellError as error:
-            print(f"{program()}: {name}: {error}", file=sys.stderr)
+            say(f"{program()}: {name}: {error}")
     if records:
-        print(f"{trained.path}, compared on {records[0]['compared']}, each export in a fresh process")
-        print(listing("table", COLUMNS, records, ("folder",)))
+        show(f"{trained.path}, compared on {records[0]['compared']}, each export in a fresh process")
+        show(listing("table", COLUMNS, records, ("folder",)), as_is=True)
     return int(len(records) < len(names))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ try:
     from trainer.config.schema import DEFAULT_PLUGINS, SPEC, Config
     from trainer.config.spec import parse_spec
     from trainer.console.cli import Parser, run_script
+    from trainer.console.output import say, show
     from trainer.engine.ledger import Ledger
     from trainer.errors import UsageError, did_you_mean
     from trainer.runs.directory import check_free, default_name
@@ -34,7 +34,7 @@ except ImportError:
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 RECIPES = Path(__file__).parent / "recipes"
 LISTS = {
@@ -145,7 +145,7 @@ def print_list(kind: str) -> None:
     entries = [(entry.name, entry.help) for entry in LISTS[kind].entries()] if kind in LISTS else list_recipes(RECIPES)
     width = max(len(name) for name, _ in entries)
     for name, text in entries:
-        print(f"{name:<{width}}  {text}")
+        show(f"{name:<{width}}  {text}")
 
 
 def run_to_resume(args: Namespace, config: Config) -> Path:
@@ -175,23 +175,22 @@ def is_done(run: RunFiles, config: Config) -> bool:
     return run.has_result and not more
 
 
-def print_result(result: Mapping[str, Any], run_dir: Path, config: Config) -> None:
-    """Print the table of the result, the run directory and how to look at it."""
+def print_result(result: Mapping[str, Any], run_dir: Path, config: Config, notices: Sequence[str] = ()) -> None:
+    """Print the table of the result, the run directory, how to look at it, and what is to be noticed."""
     from plugins.mlflow.state import ui_command
     from trainer.console.tables import result_table
 
-    print(result_table(result))
-    print(f"run directory   {run_dir}")
-    command = ui_command(run_dir, config.plugins.get("mlflow", {}).get("tracking_uri"))
-    if command:
-        print(f"in the browser  {command}")
+    lines = [result_table(result), f"run directory   {run_dir}"]
+    if command := ui_command(run_dir, config.plugins.get("mlflow", {}).get("tracking_uri")):
+        lines.append(f"in the browser  {command}")
+    show("\n".join([*lines, *(f"notice          {notice}" for notice in notices)]), kept=True)
 
 
 def print_plan(plan: list[tuple[str, str]], run_dir: Path) -> None:
     """Print what a run would do and where it would go."""
     from trainer.console.tables import table
 
-    print(table([*plan, ("run directory", str(run_dir))]))
+    show(table([*plan, ("run directory", str(run_dir))]))
 
 
 def main() -> int:
@@ -205,7 +204,7 @@ def main() -> int:
     root = Path(args.resume or args.run_dir or "runs/new").absolute().parent
     parts = check(config, said(args), root, origin(args))
     if args.print_config:
-        print(config.to_toml(), end="")
+        show(config.to_toml().rstrip("\n"), as_is=True)
         return 0
     if args.resume is None:
         run_dir = args.run_dir or Path("runs") / default_name(config.model.name)
@@ -221,8 +220,7 @@ def main() -> int:
     if config.model.args or config.optimizer.args:
         start(config, ledger)  # a wrong argument is all that is said
     if not args.dry_run:
-        doing = f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}"
-        print(doing, file=sys.stderr, flush=True)
+        say(f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}")
     session = assemble(config, parts, run_dir, ledger)
     trainer, data, arguments = session.trainer, session.data, session.arguments
     resumed, anyway = args.resume is not None, args.resume_anyway
@@ -234,11 +232,9 @@ def main() -> int:
     run = trainer.run
     if run.status == "interrupted" and run.signal is not None:
         saved = f"step {run.step} is saved; resume with --resume {run_dir}" if run.saved else "nothing was saved"
-        print(f"{program()}: {run.stop_reason}; {saved}", file=sys.stderr)
+        say(f"{program()}: {run.stop_reason}; {saved}")
         return 128 + run.signal
-    print_result(run.result, run_dir, config)
-    for notice in run.data["notices"]:
-        print(f"notice          {notice}")
+    print_result(run.result, run_dir, config, run.data["notices"])
     return 0
 
 

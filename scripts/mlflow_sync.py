@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import runpy
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ try:
     from plugins.mlflow.store import Store
     from plugins.mlflow.sync import Busy, Elsewhere, asked, behind, bring_up_to_date, check_own, unregistered
     from trainer.console.cli import Parser, run_script
+    from trainer.console.output import say, show
     from trainer.errors import UsageError
     from trainer.runs.files import RunFiles
     from trainer.runs.imports import import_named
@@ -58,7 +58,7 @@ def found(root: Path, uri: str | None) -> Iterator[Path]:
     """Yield the runs under `root` that are to be sent; say which ones are damaged or belong to other stores."""
 
     def tell(line: str) -> None:
-        print(f"{program()}: {line}", file=sys.stderr)
+        say(f"{program()}: {line}")
 
     for run_dir in behind(root, tell):
         try:
@@ -74,16 +74,16 @@ def sync(run_dir: Path, store: Store, register: str, imports: list[str]) -> bool
     try:
         sent = bring_up_to_date(run_dir, store, asked(run_dir, register), imports=imports)
     except Busy as error:
-        print(f"{program()}: {error}", file=sys.stderr)
+        say(f"{program()}: {error}")
         return True
     except Exception as error:  # MLflow, its store and its server may raise anything
-        print(f"{program()}: error: {run_dir}: {reason(error)}", file=sys.stderr)
+        say(f"{program()}: error: {run_dir}: {reason(error)}")
         return False
-    print(f"{run_dir}: {'sent' if sent else 'nothing to send'}")
+    show(f"{run_dir}: {'sent' if sent else 'nothing to send'}")
     name = unregistered(run_dir)
     if name and not register:
         flag = f"--register {shlex.quote(name)}"
-        print(f"{program()}: {run_dir}: its model is not registered; to do that, add {flag}", file=sys.stderr)
+        say(f"{program()}: {run_dir}: its model is not registered; to do that, add {flag}")
     return True
 
 
@@ -103,7 +103,7 @@ def main() -> int:
     stores = {run_dir: store_of(run_dir, args.uri) for run_dir in args.run or found(args.runs, args.uri)}
     if not stores:
         store = Store.own(args.uri, args.runs).shown
-        print(f"MLflow has every run under {args.runs} that is over and was to be mirrored in {store}")
+        show(f"MLflow has every run under {args.runs} that is over and was to be mirrored in {store}")
     failed = [run_dir for run_dir, store in stores.items() if not sync(run_dir, store, args.register, imports)]
     return 1 if failed else 0
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import runpy
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 try:
     from trainer.console.cli import Parser, run_script
+    from trainer.console.output import is_read, say, show
     from trainer.errors import DataError, UsageError
     from trainer.runs.find import find_checkpoint, newest_checkpoint
     from trainer.text import program
@@ -60,9 +60,9 @@ def main() -> int:
 
     recognizer, bad = Recognizer.load(path, getattr(args, "import")), 0
     if first := header(args.format, args.many, recognizer.class_names):
-        print(first)
+        show(first, as_is=True)
     queue = list(args.files)
-    while queue:
+    while queue and (args.explain or is_read()):
         file = queue.pop(0)
         try:
             if (images := expanded(file)) == [file]:
@@ -70,7 +70,7 @@ def main() -> int:
             else:
                 queue[:0] = images
         except DataError as error:
-            print(f"{program()}: {error}", file=sys.stderr)
+            say(f"{program()}: {error}")
             bad += 1
     return int(bad > 0)
 
@@ -82,13 +82,14 @@ def predict(recognizer: Recognizer, file: Path, args: argparse.Namespace) -> Non
     from models.recognizer.files import content, many_lines, one_line
 
     picture = open_picture(content(file), "standard input")
+    for_program = args.format != "table"
     if args.many:
         lines = recognizer.read_many(picture)
-        print(many_lines(args.format, str(file), lines), flush=True)
+        show(many_lines(args.format, str(file), lines), as_is=for_program)
         image = boxed(picture, lines) if args.explain else None
     else:
         (reading,) = recognizer.read([picture])
-        print(one_line(args.format, str(file), reading), flush=True)
+        show(one_line(args.format, str(file), reading), as_is=for_program)
         image = explained(picture, reading, recognizer) if args.explain else None
     if image:
         saved(image, args.explain, file)

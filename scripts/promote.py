@@ -9,6 +9,7 @@ try:
     from plugins.mlflow.model import promote
     from plugins.mlflow.store import Store
     from trainer.console.cli import Parser, run_script
+    from trainer.console.output import show
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -30,7 +31,7 @@ def main() -> int:
     store = Store.own(args.uri, args.runs)
     before, now = promote(store, args.name, args.version)
     was = {None: "there was none", now: "it was already"}.get(before, f"it was version {before}")
-    print(f"{args.name}: version {now} is the champion; {was}")
+    show(f"{args.name}: version {now} is the champion; {was}")
     return 0
 
 

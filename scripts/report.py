@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import runpy
-import sys
 from pathlib import Path
 
 try:
     from trainer.console.cli import Parser, run_script
+    from trainer.console.output import say, show
     from trainer.runs.find import newest_done
     from trainer.runs.imports import import_named
     from trainer.text import program
@@ -35,8 +35,8 @@ def main() -> int:
 
     page, missed = rebuild(folder, getattr(args, "import"))
     for line in missed:
-        print(f"{program()}: {line}", file=sys.stderr)
-    print(page)
+        say(f"{program()}: {line}")
+    show(str(page))
     return 0
 
 

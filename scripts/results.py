@@ -12,6 +12,7 @@ from typing import Any
 try:
     from scripts import scoreboard
     from trainer.console.cli import Parser, run_script
+    from trainer.console.output import say, show
     from trainer.errors import InkwellError, unknown
     from trainer.registry import models as registry
     from trainer.runs.files import RESULT
@@ -113,7 +114,7 @@ def keep(recipe: str, run: Path) -> None:
 
     machine = describe()
     kept = scoreboard.record(run, recipe, f"{machine['cores']} cores of {machine['cpu']}")
-    print(f"{scoreboard.write_record(RECORDS, kept)}: {100 * kept['test_accuracy']:.2f} %", file=sys.stderr)
+    say(f"{scoreboard.write_record(RECORDS, kept)}: {100 * kept['test_accuracy']:.2f} %")
 
 
 def write() -> None:
@@ -125,7 +126,7 @@ def write() -> None:
         if file.exists():
             rest = file.read_text(encoding="utf-8").partition("\n")[2]
             file.write_text(f"{scoreboard.head(kept)}\n{rest}", encoding="utf-8")
-    print(PAGE)
+    show(str(PAGE))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import runpy
-import sys
 from pathlib import Path
 
 try:
     from trainer.console.cli import Parser, run_script
     from trainer.console.listing import FORMATS, listing
+    from trainer.console.output import say, show
     from trainer.errors import UsageError
     from trainer.runs.table import COLUMNS, differences, find_runs, read_run, select, sort
     from trainer.text import program
@@ -39,9 +39,9 @@ def compare(root: Path, names: list[str], form: str) -> int:
     keys = ("key", *names)
     records = [dict(zip(keys, line, strict=True)) for line in differences(one, other)]
     if not records:
-        print(f"{program()}: configuration and result are the same", file=sys.stderr)
+        say(f"{program()}: configuration and result are the same")
     else:
-        print(listing(form, keys, records, folded=names))
+        show(listing(form, keys, records, folded=names), as_is=True)
     return 0
 
 
@@ -54,13 +54,13 @@ def main() -> int:
         return compare(args.root, args.compare, args.format)
     rows, passed = find_runs(args.root)
     for line in passed:
-        print(f"{program()}: {line}", file=sys.stderr)
+        say(f"{program()}: {line}")
     chosen = sort(select(rows, args.filter), args.sort, args.reverse)[: args.limit]
     if not chosen:
-        print(f"{program()}: no runs{' like that' if rows else ''} in {args.root}", file=sys.stderr)
+        say(f"{program()}: no runs{' like that' if rows else ''} in {args.root}")
     else:
         records = [{**row.columns, "path": str(row.path)} for row in chosen]
-        print(listing(args.format, COLUMNS, records, folded=["name"]))
+        show(listing(args.format, COLUMNS, records, folded=["name"]), as_is=True)
     return 0
 
 

@@ -18,6 +18,7 @@ try:
     from trainer.config.merge import resolve
     from trainer.config.schema import Config
     from trainer.console.cli import Parser, run_script
+    from trainer.console.output import say, show
     from trainer.errors import CheckpointError, InkwellError, UsageError
     from trainer.runs import trust
     from trainer.runs.imports import import_named
@@ -107,11 +108,11 @@ def main() -> int:
         config = configuration(flags, args.steps)
         import_named(config.imports)
         for number in (1, 2):
-            print(f"training {number} of 2: {args.steps} steps", file=sys.stderr, flush=True)
+            say(f"training {number} of 2: {args.steps} steps")
             digests.append(train(config, Path(folder) / f"run-{number}"))
-            print(digests[-1], flush=True)
+            show(digests[-1])
     equal = digests[0] == digests[1]
-    print("equal" if equal else "different")
+    show("equal" if equal else "different")
     return 0 if equal else 1
 
 

@@ -55,8 +55,7 @@ class Forked(subprocess.Popen):
             with ONE_AT_A_TIME:
                 self.pid = origin().fork(request, streams)
         finally:
-            for end in {ends[0], ends[3], ends[5]} - {-1}:
-                os.close(end)
+            self._close_pipe_fds(*ends)
         self._child_created = True
 
 

@@ -15,6 +15,7 @@ from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
 from trainer.kernels.strategy import Strategy
 from trainer.result import Scores
+from trainer.startup import keras_defaults
 from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task
 
@@ -28,6 +29,7 @@ class Evaluator:
         strategy: Where variables live.
     """
 
+    @keras_defaults()
     def __init__(self, model: keras.Model, task: Task | None = None, strategy: Strategy | None = None) -> None:
         self.model, self.task = model, task or Classification()
         self.step = EvaluationStep(model, self.task, strategy or Strategy())
@@ -36,6 +38,7 @@ class Evaluator:
             lambda images: model(images, training=False), input_signature=[images], autograph=False
         )
 
+    @keras_defaults()
     def evaluate(self, x: Any, y: Any = None, *, temperature: float | None = None) -> Scores:
         """Return the task's numbers over all of the data, every image counted once.
 
@@ -52,6 +55,7 @@ class Evaluator:
         """
         return self.assess(evaluation_data(x, y), temperature)[0]
 
+    @keras_defaults()
     def assess(self, data: EvaluationPipeline, temperature: float | None = None) -> tuple[Scores, Predictions | None]:
         """Return what `evaluate` returns, and the outputs it comes from if the task reports about them."""
         outputs, labels = self._outputs(data)
@@ -62,6 +66,7 @@ class Evaluator:
         report = self.task.report(outputs, labels, temperature)
         return Scores(numbers | report), Predictions(outputs, labels, images, temperature)
 
+    @keras_defaults()
     def temperature(self, x: Any, y: Any = None) -> float | None:
         """Return what logits are to be divided by for calibrated probabilities; None if the task has no such thing.
 
@@ -74,6 +79,7 @@ class Evaluator:
         outputs, labels = self._outputs(evaluation_data(x, y))
         return self.task.temperature(outputs, labels) if np.isfinite(outputs).all() else None
 
+    @keras_defaults()
     def predict(self, x: Any, batch_size: int = 500) -> np.ndarray:
         """Return the model's outputs, by default logits, float32 `[N, K]`.
 

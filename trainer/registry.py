@@ -11,17 +11,19 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from trainer.errors import UsageError, did_you_mean, explain, unknown
+from trainer.startup import keras_defaults
 from trainer.text import first_line
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -62,11 +64,19 @@ class Registry:
         kind: What the names stand for, in messages (`"model"`).
         group: The entry point group that other packages use (`"inkwell.models"`).
         homes: Our own packages that table names here, `("models",)`.
+        around: Makes the context in which a registered function runs, whoever calls it; None is no context.
     """
 
-    def __init__(self, kind: str, group: str, homes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        group: str,
+        homes: Sequence[str] = (),
+        around: Callable[[], AbstractContextManager[None]] | None = None,
+    ) -> None:
         self.kind = kind
         self.group = group
+        self._around = around
         self._homes = tuple(homes)
         self._entries: dict[str, Entry] = {}
 
@@ -76,13 +86,15 @@ class Registry:
             self._file(Entry(name, target, text))
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that files a function or class under `name` and returns it unchanged.
+        """Return a decorator that files a function or class under `name` and returns it.
 
         Raises:
             UsageError: If the name already stands for something else.
         """
 
         def decorate(thing: T) -> T:
+            if self._around is not None and inspect.isfunction(thing):
+                thing = _within(self._around, thing)
             text = (inspect.getdoc(thing) or "").partition("\n")[0]
             load = (lambda: thing) if thing.__module__ == "__main__" or "<locals>" in thing.__qualname__ else None
             self._file(Entry(name, f"{thing.__module__}:{thing.__qualname__}", text, load=load))
@@ -241,6 +253,15 @@ def _points(group: str) -> tuple[EntryPoint, ...]:
     return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, point.value)))
 
 
+def _within(around: Callable[[], AbstractContextManager[None]], function: T) -> T:
+    @wraps(function)
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        with around():
+            return function(*args, **kwargs)
+
+    return cast(T, inside)
+
+
 def _package(target: str) -> str:
     return re.split("[.:]", target, maxsplit=1)[0]
 
@@ -279,7 +300,7 @@ def _is_ours(spec: ModuleSpec) -> bool:
     return spec.origin is not None and Path(spec.origin).resolve().parent == HOME.joinpath(*spec.name.split("."))
 
 
-models = Registry("model", "inkwell.models", ["models"])
+models = Registry("model", "inkwell.models", ["models"], keras_defaults)
 plugins = Registry("plugin", "inkwell.plugins", ["plugins"])
 data_sources = Registry("data source", "inkwell.data", ["trainer.data.sources"])
 tasks = Registry("task", "inkwell.tasks", ["trainer.tasks", "models"])

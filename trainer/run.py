@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -123,6 +124,7 @@ class Run(Counters):
         steps_per_epoch: Optimizer steps per epoch, the short last batch included.
         validation_step: Batches done in the validation in progress.
         validation_steps: Batches per validation; 0 without validation data.
+        kernels: How a step is computed, as `Kernels` says it; `none` where nothing is trained.
         loss: Loss of the last step, a scalar tensor; `float(run.loss)` waits for the device. None before the first.
         losses: Losses of the steps of the last span, a float32 tensor `[n]` whose last is that of `step`; empty if that
             was skipped. A plugin that is to see all of them has `every = Every()`.
@@ -155,6 +157,7 @@ class Run(Counters):
     steps_per_epoch: int = 0
     validation_step: int = 0
     validation_steps: int = 0
+    kernels: str = "none"
     loss: Any = None
     losses: Any = ()
     gradient_norms: Any = ()
@@ -264,8 +267,13 @@ class Run(Counters):
 
     def say(self, message: str) -> None:
         """Tell the user something good to know, on one line."""
-        logger.info("%s", message)
+        _tell(logging.INFO, message)
 
     def warn(self, message: str) -> None:
         """Tell the user, on one line, without ending anything."""
-        logger.warning("%s", message)
+        _tell(logging.WARNING, message)
+
+
+def _tell(level: int, message: str) -> None:
+    with suppress(Exception):  # a handler of the user's may raise anything, and no word to a person ends a run
+        logger.log(level, "%s", message)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import Any
 
 from trainer.errors import UsageError
 
@@ -20,6 +25,9 @@ SETTINGS = {
     "TF_ENABLE_ONEDNN_OPTS": "1",
 }
 """Environment variables that are set unless the user did."""
+
+EPSILON = 1e-7
+"""What Keras adds to denominators, by default."""
 
 EXTRAS = ("matplotlib", "pandas", "sklearn")
 """What Keras imports at once if it is there, for galleries, data frames and wrappers that training does not need."""
@@ -37,11 +45,35 @@ def configure() -> None:
         UsageError: If Keras was loaded or is configured with another backend.
     """
     loaded = sys.modules.get("keras")
-    backend = loaded.config.backend() if loaded else os.environ.get("KERAS_BACKEND", "tensorflow")
-    if backend != "tensorflow":
+    backend = loaded.config.backend() if loaded else os.environ.get("KERAS_BACKEND")
+    if backend and backend != "tensorflow":
         raise UsageError(f"Keras runs on {backend}, Inkwell needs TensorFlow; set KERAS_BACKEND=tensorflow")
     for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+        os.environ[name] = os.environ.get(name) or value
+    if not loaded and not _can_be_read(_keras_home() / "keras.json"):
+        os.environ["KERAS_HOME"] = os.devnull  # where Keras finds no file, and can make none
+
+
+def _keras_home() -> Path:
+    """Return the folder of Keras's own settings, as Keras chooses it."""
+    home = os.path.expanduser("~")  # noqa: PTH111, which raises where there is no home
+    return Path(os.environ.get("KERAS_HOME") or Path(home if os.access(home, os.W_OK) else "/tmp") / ".keras")
+
+
+def _can_be_read(settings: Path) -> bool:
+    """Return whether Keras can be imported with a `keras.json`; what it says is another matter (`keras_defaults`)."""
+    try:
+        said = json.loads(settings.expanduser().read_bytes()) if os.path.exists(settings) else {}  # noqa: PTH110
+    except ValueError:  # no JSON: Keras passes it over
+        return True
+    except (OSError, RuntimeError):
+        return False
+    return (
+        isinstance(said, dict)
+        and said.get("floatx", "float32") in ("float16", "float32", "float64")
+        and said.get("image_data_format", "channels_last") in ("channels_last", "channels_first")
+        and isinstance(said.get("epsilon", EPSILON), float)
+    )
 
 
 def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> None:
@@ -62,9 +94,37 @@ def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> Non
 
         tf.config.list_logical_devices()  # the first look at the devices is what talks about missing GPUs
     keras.utils.set_random_seed(seed)
-    keras.config.set_dtype_policy(dtype)
+    _set_keras("float32", EPSILON, "channels_last", dtype)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def keras_defaults() -> Iterator[None]:
+    """Have Keras compute meanwhile as it comes, not as the user's `keras.json` or program has set it.
+
+    That is float32, channels last and an epsilon of 1e-7. A dtype policy of the user's own, such as `mixed_float16`,
+    stays; the one that only follows from Keras's default type, `floatx`, does not.
+    """
+    import keras
+
+    config = keras.config
+    before = config.floatx(), config.epsilon(), config.image_data_format(), config.dtype_policy()
+    chosen = before[3].name != before[0]
+    _set_keras("float32", EPSILON, "channels_last", before[3] if chosen else "float32")
+    try:
+        yield
+    finally:
+        _set_keras(*before)
+
+
+def _set_keras(floatx: str, epsilon: float, image_data_format: str, dtype_policy: Any) -> None:
+    from keras import config
+
+    config.set_floatx(floatx)
+    config.set_epsilon(epsilon)
+    config.set_image_data_format(image_data_format)
+    config.set_dtype_policy(dtype_policy)
 
 
 def clock_is_allowed() -> bool:
@@ -78,20 +138,45 @@ def clock_is_allowed() -> bool:
     return True
 
 
-def environment() -> dict[str, object]:
-    """Return what decides how fast TensorFlow is here: oneDNN (on, off, or what it chose itself), threads, cores.
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What decides how fast TensorFlow is here, and the last bits of what it computes.
 
-    A number of threads of 0 is TensorFlow's own choice, one for each core.
+    Attributes:
+        onednn: `on`, `off`, or `default`, which is TensorFlow's own choice.
+        inter_op_threads: Threads that run operations beside one another; 0 is TensorFlow's own choice.
+        intra_op_threads: Threads that share an operation; 0 is one for each core.
+        cores: Cores that this process may use.
     """
-    import tensorflow as tf
 
-    setting, threads = os.environ.get("TF_ENABLE_ONEDNN_OPTS"), tf.config.threading
-    return {
-        "onednn": {"1": "on", "0": "off"}.get(setting or "", "default"),
-        "inter_op_threads": threads.get_inter_op_parallelism_threads(),
-        "intra_op_threads": threads.get_intra_op_parallelism_threads(),
-        "cores": os.cpu_count(),
-    }
+    onednn: str
+    inter_op_threads: int
+    intra_op_threads: int
+    cores: int
+
+
+def environment() -> Environment:
+    """Return what decides how fast TensorFlow is here."""
+    tensorflow = sys.modules.get("tensorflow")
+    chosen = tensorflow.config.threading if tensorflow is not None else None
+    return Environment(
+        onednn={"1": "on", "0": "off"}.get(os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""), "default"),
+        inter_op_threads=(chosen.get_inter_op_parallelism_threads() if chosen else 0) or _threads("INTER"),
+        intra_op_threads=(chosen.get_intra_op_parallelism_threads() if chosen else 0) or _threads("INTRA"),
+        cores=usable_cores(),
+    )
+
+
+@cache  # TensorFlow makes its threads once
+def usable_cores() -> int:
+    """Return how many cores this process may use, as TensorFlow counts them: not those of a container's quota."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads(kind: str) -> int:
+    """Return the number of threads that the environment chooses; TensorFlow takes what is no number for 0."""
+    text = os.environ.get(f"TF_NUM_{kind}OP_THREADS", "")
+    return int(text) if text.isdecimal() and len(text) < 6 else 0
 
 
 @contextmanager
@@ -116,23 +201,30 @@ def without(packages: tuple[str, ...]) -> Iterator[None]:
 def without_chatter() -> Iterator[None]:
     """Hold back what C++ code writes to stderr meanwhile, and pass on all but the log lines known to mean nothing.
 
-    TensorFlow logs before it reads its own log level, so that no setting silences it.
+    TensorFlow logs before it reads its own log level, so that no setting silences it. That stderr is full, closed or
+    has lost its reader changes nothing.
     """
     try:
         kept = os.dup(2)
     except OSError:  # stderr is closed: nothing will be seen anyway
         yield
         return
-    sys.stderr.flush()
+    _flush_stderr()
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
         finally:
-            sys.stderr.flush()
+            _flush_stderr()
             os.dup2(kept, 2)
             os.close(kept)
             held.seek(0)
-            for line in held:
-                if not CHATTER.match(line):
-                    os.write(2, line)
+            with suppress(OSError):
+                for line in held:
+                    if not CHATTER.match(line):
+                        os.write(2, line)
+
+
+def _flush_stderr() -> None:
+    with suppress(OSError, ValueError, AttributeError):  # its reader has gone, it is closed, there is none
+        sys.stderr.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 LONGEST = 80
 """Characters of `in_line`."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal may take for a command."""
 
 
 def count(number: int, thing: str) -> str:
@@ -27,6 +30,11 @@ def in_line(value: Any) -> str:
     """Return a value that may hold anything as one line of bounded length."""
     text = " ".join(str(value).split())
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def printable(value: Any) -> str:
+    """Return a value as text without control characters other than line breaks and tabs: visible escapes instead."""
+    return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", str(value))
 
 
 def first_line(error: BaseException) -> str:

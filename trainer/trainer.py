@@ -17,6 +17,7 @@ import numpy as np
 from trainer import checkpoint
 from trainer.config.optimizers import build_optimizer
 from trainer.config.schema import DEFAULT_PLUGINS, OptimizerConfig
+from trainer.console.output import guarded
 from trainer.console.plan import plan
 from trainer.data.augmentation.strength import Strength
 from trainer.data.pipeline import EvaluationArray, TrainingArray
@@ -41,9 +42,11 @@ from trainer.run import Run, Status
 from trainer.runs import manifest
 from trainer.runs.directory import default_name
 from trainer.runs.manifest import Manifest, Saved
+from trainer.runs.numerics import differences, version_differences
 from trainer.runs.recorder import Recorder
 from trainer.runs.result import make_result
 from trainer.runs.untrusted_keras import config_json
+from trainer.startup import keras_defaults
 from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task, logged_names
 
@@ -74,6 +77,7 @@ class Trainer:
         ledger: The time ledger to continue, of a process that had work to do before.
     """
 
+    @keras_defaults()
     def __init__(
         self,
         model: keras.Model,
@@ -110,6 +114,7 @@ class Trainer:
         """The run in progress, or the last one."""
         return self.loop.run
 
+    @keras_defaults()
     def fit(
         self,
         x: Any,
@@ -156,6 +161,7 @@ class Trainer:
             self._finish()
         return _ended(self.run)
 
+    @keras_defaults()
     def resume(self, x: Any, y: Any = None, *, anyway: bool = False, **arguments: Unpack[FitArguments]) -> Run:
         """Continue the run in the run directory from its newest sound checkpoint, as if it had never been interrupted.
 
@@ -180,6 +186,7 @@ class Trainer:
             self._finish()
         return _ended(self.run)
 
+    @keras_defaults()
     def plan(
         self, x: Any, y: Any = None, *, resumed: bool = False, anyway: bool = False, **arguments: Unpack[FitArguments]
     ) -> list[tuple[str, str]]:
@@ -270,7 +277,7 @@ class Trainer:
         kernels, spec = self._kernels(course), course.train.spec
         with self.ledger("trace"):
             step = TrainStep(self.model, self.task, run.optimizer, spec, kernels, self.strategy, self.clip_norm, norms)
-        run.read_metrics = step.meter.read
+        run.read_metrics, run.kernels = step.meter.read, str(kernels)
         recorder = Recorder(run, self.run_dir)
         return Loop(run, course, step, self.evaluator.step, rate, hooks, recorder, self.ledger)
 
@@ -293,6 +300,7 @@ class Trainer:
             if resumed:
                 saved = loop.recorder.newest()
                 manifest.check(loop.run, saved.manifest, anyway)
+                _say_bits(loop.run, saved.manifest)
                 checkpoint.check_fits(saved.checkpoint, loop.variables)
             loop.hooks.check()
             preflight.check_first_loss(self.task, self.model, loop.course)
@@ -322,7 +330,7 @@ class Trainer:
         """Check and open a run, start its plugins, and end each one that was started, however the run ends."""
         self._start(self._preflight(resumed, anyway))
         run, hooks = self.run, self.loop.hooks
-        with listening(run), closing(self.loop.recorder), self._ending(), ExitStack() as ends:
+        with guarded(), listening(run), closing(self.loop.recorder), self._ending(), ExitStack() as ends:
             try:
                 for plugin in hooks.plugins:
                     ends.callback(hooks.call_one, Plugin.on_fit_end, plugin)
@@ -375,8 +383,7 @@ class Trainer:
         if run.broken_off:  # told to stop meanwhile: the test is repeated when the run is resumed
             return
         speed = run.images / (run.step_seconds or 1.0)
-        kernels = str(self.loop.training.kernels)
-        run.result = self._accounted(make_result(run, best, tested, speed, kernels, temperature))
+        run.result = self._accounted(make_result(run, best, tested, speed, temperature))
         self.loop.hooks.call(Plugin.on_test_end)
         run.result = self._accounted(run.result)
         recorder.finish()
@@ -386,6 +393,14 @@ class Trainer:
         self.ledger.rest("other")
         spent = {"wall_seconds": self.ledger.wall(), "time": self.ledger.rounded()}
         return Result({**result, **spent, "bottleneck": bottleneck(self.ledger.seconds)})
+
+
+def _say_bits(run: Run, before: Manifest) -> None:
+    """Warn of a run that will not be what it would have been without the break, since it is computed otherwise now."""
+    now = Manifest.of(run, {})
+    differ = [*differences(before.numerics, now.numerics), *version_differences(before.versions, now.versions)]
+    if differ:
+        run.warn(f"the run continues, but not bit for bit: {', '.join(differ)}")
 
 
 def _say_rates(run: Run, before: Manifest) -> None:

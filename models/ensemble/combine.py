@@ -77,7 +77,7 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0, imports: Sequen
         saved = checkpoint.snapshot("epoch=0000-step=0000000", model.variables, Manifest.of(run, {}).to_dict())
         recorder.save(saved, ["best", "last"], [])
         recorder.check_saved()
-        made = make_result(run, recorder.best(), tested, 0.0, "none", temperature)
+        made = make_result(run, recorder.best(), tested, 0.0, temperature)
         run.result = Result({**made, "wall_seconds": time.perf_counter() - started})
         run.status = "done"
         recorder.finish()

@@ -254,12 +254,13 @@ def test_a_data_folder_is_read_without_the_cache_in_it(pictures: Path, no_memory
 
 
 def test_decoding_that_takes_long_is_reported(
-    pictures: Path, tmp_path: Path, no_memory: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pictures: Path, tmp_path: Path, no_memory: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "trainer")
     monkeypatch.setattr("trainer.data.sources.reporting.SECONDS", 0)
     monkeypatch.setattr("trainer.data.sources.decoding.BLOCK_BYTES", 144 * 60)
     load(str(pictures), tmp_path / "data")
-    first, second, *_ = capsys.readouterr().err.splitlines()
+    first, second, *_ = caplog.messages
     assert first.startswith(f"decoding {pictures} to ")
     assert ": 60 of 121 images, " in first
     assert first.endswith(" left")

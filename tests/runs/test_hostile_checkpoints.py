@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -29,6 +30,7 @@ from trainer.runs import manifest as manifests
 from trainer.runs.directory import RunDirectory
 from trainer.runs.find import find_checkpoint
 from trainer.runs.manifest import Manifest
+from trainer.runs.numerics import Numerics
 from trainer.runs.trained import load_trained
 
 
@@ -313,7 +315,7 @@ def manifest(saved: Path, **changes: Any) -> bytes:
         b'"format variables"',
         b"\xff",
         b"{}",
-        b'{"layout": 2}',
+        json.dumps({"layout": LAYOUT}).encode(),
         b"9" * 5000,
     ],
     ids=lambda content: repr(content[:20]),
@@ -326,7 +328,7 @@ def test_a_manifest_that_is_none_is_refused(saved, forged):
         assert MANIFEST in refusal(path)
 
 
-LAYOUTS = (1, 3, 2.0, True, None, "2", math.inf, [2], {}, "x\n" * 9999)
+LAYOUTS = (1, 2, LAYOUT + 1, float(LAYOUT), True, None, str(LAYOUT), math.inf, [LAYOUT], {}, "x\n" * 9999)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda value: repr(value)[:9])
@@ -492,6 +494,7 @@ def parsed(**changes: Any) -> Manifest:
 NUMBERS = ("x", None, -1, 1.5, True, math.nan, math.inf, 10**30, [], {})
 TEXTS = (None, 7, [], {}, True)
 TABLES = (None, 7, "x", [], True)
+NUMERICS = dataclasses.asdict(Numerics.here("none"))
 RECOVERY = {"reason": "a spike", "skip": [7], "factor": 0.5}
 FORGED: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("epoch", "step", "steps", "images", "validated", "history"), NUMBERS),
@@ -512,6 +515,14 @@ FORGED: dict[str, tuple[Any, ...]] = {
     "data": (*TABLES, {}, {"digest": None}, {"digest": 7}, {"digest": "x\ny", "name": "a\nb" * 9999}),
     "config": TABLES,
     "versions": (*TABLES, {"python": 3}),
+    "numerics": (
+        *(*TABLES, {}),
+        *({**NUMERICS, "cores": value} for value in (*NUMBERS, 0)),
+        *({**NUMERICS, "threads": value} for value in NUMBERS),
+        *({**NUMERICS, "processor": value} for value in TEXTS),
+        *({**NUMERICS, "instructions": value} for value in (None, 7, "x", {}, [7], [None])),
+        *({**NUMERICS, "variables": value} for value in (*TABLES, {"XLA_FLAGS": 3})),
+    ),
 }
 CASES = [(key, value) for key, values in FORGED.items() for value in (..., *values)]
 forgeries = pytest.mark.parametrize(("key", "value"), CASES, ids=[f"{k}={v!r:.30}" for k, v in CASES])

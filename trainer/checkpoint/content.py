@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-LAYOUT = 2
+LAYOUT = 3
 """The layout of a checkpoint and of a run directory, noted in both; every change of it raises the number.
 
 Inkwell 0.1 noted none in its runs: that is layout 1.

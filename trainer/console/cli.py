@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from trainer.console import output
 from trainer.errors import InkwellError, UsageError, did_you_mean
 from trainer.text import program
 
@@ -47,18 +48,23 @@ class Parser(argparse.ArgumentParser):
 
 
 class _ToStderr(logging.Handler):
-    """Writes to whatever `sys.stderr` is at that moment, so that a progress display can make room."""
+    """Says what is logged on whatever `sys.stderr` is at that moment, so that a progress display can make room."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        print(f"{level}{record.getMessage()}", file=sys.stderr)
+        try:
+            output.say(f"{level}{record.getMessage()}")
+        except Exception:  # a record whose arguments do not fit its format
+            self.handleError(record)
 
 
 def run_script(main: Callable[[], int]) -> NoReturn:
     """Run a script's `main` and exit with its status; errors that a user can cause are one line on stderr.
 
-    Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 and 143 stopped by Ctrl-C and SIGTERM.
+    Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 and 143 stopped by Ctrl-C and SIGTERM. That
+    nobody reads the output any more, such as `head`, is no failure; that it cannot be stored is one.
     """
+    output.guard_streams()
     logger = logging.getLogger("trainer")
     logger.addHandler(_ToStderr())
     logger.setLevel(logging.INFO)
@@ -66,12 +72,12 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     try:
         status = main()
     except InkwellError as error:
-        print(f"{program()}: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        output.say(f"{program()}: error: {' '.join(str(error).splitlines())}")
         status = error.exit_status
     except KeyboardInterrupt:
-        print(f"{program()}: stopped by Ctrl-C", file=sys.stderr)
+        output.say(f"{program()}: stopped by Ctrl-C")
         status = 130
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        sys.stderr.close()
+    if (lost := output.loss()) and status == 0:
+        output.say(f"{program()}: error: cannot write to stdout: {lost}; send the output elsewhere and run it again")
         status = 1
     sys.exit(status)

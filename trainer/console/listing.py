@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from trainer.files import to_json
+from trainer.text import printable
 
 FORMATS = ("table", "jsonl", "csv")
 STYLES = {
@@ -57,7 +58,7 @@ def _table(keys: Sequence[str], records: Sequence[Mapping[str, Any]], folded: Se
         justify: Literal["left", "right"] = "right" if key in HEADS else "left"
         table.add_column(HEADS.get(key, key), justify=justify, no_wrap=key not in folded, overflow="fold")
     for record in records:
-        table.add_row(*(Text(shown(key, record[key]), STYLES.get(str(record[key]), "")) for key in keys))
+        table.add_row(*(Text(printable(shown(key, record[key])), STYLES.get(str(record[key]), "")) for key in keys))
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())

@@ -21,6 +21,7 @@ from trainer.plugin import Plugin
 from trainer.run import Counters, Rewind, Run
 from trainer.runs.files import HISTORY, MAX_HISTORY
 from trainer.runs.history import parse_lines, whole_lines
+from trainer.runs.numerics import Numerics
 from trainer.runs.provenance import versions
 from trainer.text import first_line, in_line
 
@@ -70,6 +71,7 @@ class Manifest:
         plugins: State of each plugin, by name.
         data: Name, digest, sizes and class names of the data, as far as they are known.
         config: The configuration as nested plain values; empty for a `Trainer` without configuration.
+        numerics: What decides the last bits of what it computes.
         versions: Versions of Python and packages.
     """
 
@@ -84,6 +86,7 @@ class Manifest:
     plugins: dict[str, Any]
     data: dict[str, Any]
     config: dict[str, Any]
+    numerics: Numerics
     versions: dict[str, str]
 
     @classmethod
@@ -107,6 +110,7 @@ class Manifest:
             plugins=dict(states),
             data=dict(run.data),
             config=dict(run.config),
+            numerics=Numerics.here(run.kernels),
             versions=versions(),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from trainer import startup
@@ -13,7 +14,7 @@ from trainer.runs.provenance import versions
 
 
 def make_result(
-    run: Run, best: Saved | None, test: Mapping[str, Any], speed: float, kernels: str, temperature: float | None
+    run: Run, best: Saved | None, test: Mapping[str, Any], speed: float, temperature: float | None
 ) -> Result:
     """Return the result of a run.
 
@@ -22,7 +23,6 @@ def make_result(
         best: The checkpoint whose weights were tested; None if those of the last step were.
         test: The numbers on the test data.
         speed: Images per second of training steps.
-        kernels: How steps were computed.
         temperature: What logits are divided by for calibrated probabilities; None if it was not fitted.
 
     Returns:
@@ -56,7 +56,7 @@ def make_result(
         },
         "test": dict(test),
         "temperature": temperature,
-        "backend": {"kernels": kernels, **startup.environment()},
+        "backend": {"kernels": run.kernels, **asdict(startup.environment())},
         "versions": versions(),
         "time": {},
         "bottleneck": "",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +25,8 @@ from trainer.data.sources.reporting import StatusLine
 from trainer.errors import DataError
 from trainer.files import sync_folder, to_json, write_synced
 from trainer.text import in_bytes
+
+logger = logging.getLogger("trainer")
 
 FORMAT = 2
 """Part of every key: to be raised when images come out of a decoder differently, or the files change."""
@@ -159,7 +161,7 @@ class Cache:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                print(f"{self.name}: another process is decoding it to {self.place}; waiting", file=sys.stderr)
+                logger.warning("%s: another process is decoding it to %s; waiting", self.name, self.place)
                 lock.acquire()
         try:
             self._sweep()

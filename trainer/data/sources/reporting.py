@@ -1,9 +1,11 @@
-"""Lines on stderr during long work outside training, such as decoding a data set."""
+"""Lines for people during long work outside training, such as decoding a data set."""
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
+
+logger = logging.getLogger("trainer")
 
 SECONDS = 5.0
 """Seconds between two lines; work that takes less says nothing."""
@@ -22,15 +24,12 @@ class StatusLine:
         self._start = self._said = time.monotonic()
 
     def advance(self, number: int) -> None:
-        """Count `number` more images as done, and print a line if the last one is `SECONDS` old."""
+        """Count `number` more images as done, and log a line if the last one is `SECONDS` old."""
         self.done += number
         now = time.monotonic()
         if now - self._said < SECONDS:
             return
         self._said, rate = now, self.done / (now - self._start)
         minutes, seconds = divmod(round((self.total - self.done) / rate), 60)
-        print(
-            f"{self.what}: {self.done:,} of {self.total:,} images, {rate:,.0f} images/s, {minutes}:{seconds:02} left",
-            file=sys.stderr,
-            flush=True,
-        )
+        done = f"{self.what}: {self.done:,} of {self.total:,} images"
+        logger.info("%s, %s images/s, %d:%02d left", done, f"{rate:,.0f}", minutes, seconds)

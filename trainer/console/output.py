@@ -1,0 +1,178 @@
+"""What a terminal is told: results on stdout by `show`, all else on stderr by `say`. No failure to print harms a run.
+
+| the reader | stderr | stdout |
+|---|---|---|
+| has gone: `head`, a closed terminal, `2>&-` | is written to no more | the same, and is no failure |
+| has a full disk | what does not fit is lost | the same; a command with nothing else to give fails |
+| reads nothing: Ctrl-S, `less` | is waited for `PATIENCE` seconds, then not told | is waited for: no result is lost |
+| cannot show a character | gets an escape sequence that names it | the same |
+
+What others print (plugins, libraries, tracebacks, `warnings`) takes the same way, since `sys.stdout` and `sys.stderr`
+themselves are guarded. What C++ code writes does not: it fails without harm, but it waits for a reader.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
+
+from trainer.text import first_line, printable
+
+PATIENCE = 1.0
+"""Longest wait for a reader of stderr that has stopped reading, in seconds."""
+
+GONE = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO, errno.ECONNRESET}
+"""Errors of a reader that will not come back: a pipe without one, a closed terminal, a closed file descriptor."""
+
+
+def say(text: str) -> None:
+    """Write what people should know, but no program reads, to stderr: a line or more, at once."""
+    _guard(sys.stderr, PATIENCE).put(printable(text))
+
+
+def show(text: str, *, as_is: bool = False, kept: bool = False) -> None:
+    """Write a result to stdout: a line or more, at once.
+
+    Args:
+        text: The result.
+        as_is: Whether the text may hold control characters that mean something, such as colours.
+        kept: Whether a file says the same, so that the command has not failed if nobody can read it here.
+    """
+    stream = _guard(sys.stdout)
+    written = stream.put(text if as_is else printable(text))
+    if not (written or stream.has_gone or kept):
+        stream.lost = stream.failure
+
+
+def is_read() -> bool:
+    """Return False once the reader of stdout has gone, so that a command that only prints may end."""
+    return not _guard(sys.stdout).has_gone
+
+
+def for_display() -> TextIO:
+    """Return stderr as a file for a display that writes to it itself, such as a console of rich."""
+    return cast(TextIO, _guard(sys.stderr, PATIENCE))
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Guard `sys.stdout` and `sys.stderr` meanwhile: whoever prints, no failure to do so is raised."""
+    before = sys.stdout, sys.stderr
+    guard_streams()
+    ours = sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        if sys.stdout is ours[0]:
+            sys.stdout = before[0]
+        if sys.stderr is ours[1]:
+            sys.stderr = before[1]
+
+
+def guard_streams() -> None:
+    """Guard `sys.stdout` and `sys.stderr` for good.
+
+    Where the process was started without a standard stream, its file descriptor is taken: else the next file that is
+    opened gets it, a checkpoint perhaps, and what C++ code tells stderr is written into that.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, this one
+    sys.stdout = cast(TextIO, _guard(sys.stdout))
+    sys.stderr = cast(TextIO, _guard(sys.stderr, PATIENCE))
+
+
+def loss() -> str:
+    """Return why a result could not be written to stdout; empty if nothing was lost but by the reader's own will."""
+    lost = _guard(sys.stdout).lost
+    return (getattr(lost, "strerror", None) or first_line(lost)) if lost is not None else ""
+
+
+class GuardedStream:
+    """A text stream whose `write` and `flush` never raise; all else is that of the stream beneath.
+
+    Args:
+        stream: The stream beneath; None is one whose reader has gone.
+        patience: Seconds to wait for a reader that has stopped reading; None is for ever.
+
+    Attributes:
+        failure: The last error of the stream.
+        has_gone: Whether nobody will ever read it again.
+        lost: The error that kept a result from being written.
+    """
+
+    def __init__(self, stream: TextIO | None, patience: float | None) -> None:
+        self._stream = io.StringIO() if stream is None else stream
+        self._patience = self._wait = patience
+        self.failure: Exception | None = None
+        self.lost: Exception | None = None
+        self.has_gone = stream is None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text, with escape sequences for the characters that the stream's encoding lacks."""
+        self._attempt(lambda: self._encode(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write texts one after the other."""
+        self.write("".join(lines))
+
+    def flush(self) -> None:
+        """Hand on what is buffered."""
+        self._attempt(self._stream.flush)
+
+    def put(self, text: str) -> bool:
+        """Write text as lines of their own and hand them on; return whether that went well."""
+
+        def whole() -> None:
+            self._encode(f"{text}\n")
+            self._stream.flush()
+
+        return self._attempt(whole)
+
+    def _encode(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except UnicodeEncodeError as error:
+            self._stream.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
+
+    def _attempt(self, action: Callable[[], object]) -> bool:
+        """Do something with the stream; return whether that went well."""
+        if self.has_gone or not self._is_ready():
+            return False
+        try:
+            action()
+        except Exception as error:  # whatever a program has put in the place of a stream may raise anything
+            self.failure = error
+            self.has_gone = getattr(error, "errno", None) in GONE or bool(getattr(self._stream, "closed", False))
+            return False
+        return True
+
+    def _is_ready(self) -> bool:
+        """Return whether the stream takes a line without waiting for its reader; one that stopped is not waited for."""
+        if self._patience is None or not hasattr(select, "poll"):
+            return True
+        try:
+            poll = select.poll()
+            poll.register(self._stream.fileno(), select.POLLOUT)
+            ready = bool(poll.poll(1000 * (self._wait or 0)))
+        except Exception:  # no file beneath
+            return True
+        self._wait = self._patience if ready else 0
+        return ready
+
+
+def _guard(stream: TextIO | GuardedStream | None, patience: float | None = None) -> GuardedStream:
+    """Return a stream with a guard, its own if it has one."""
+    return stream if isinstance(stream, GuardedStream) else GuardedStream(stream, patience)
