@@ -7,7 +7,6 @@ import hashlib
 import runpy
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ try:
     from trainer.config.schema import Config
     from trainer.console.cli import Parser, run_script
     from trainer.errors import CheckpointError, InkwellError, UsageError
+    from trainer.files import scratch
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -97,12 +97,12 @@ def main() -> int:
     if args.steps < 1:
         raise UsageError(f"argument --steps: must be at least 1, not {args.steps} (see --help)")
     digests = []
-    with tempfile.TemporaryDirectory(prefix="inkwell-") as folder:
-        config = Path(folder) / "config.toml"
+    with scratch() as folder:
+        config = folder / "config.toml"
         config.write_text(configuration(flags, args.steps).to_toml())
         for number in (1, 2):
             print(f"training {number} of 2: {args.steps} steps", file=sys.stderr, flush=True)
-            digests.append(train(config, Path(folder) / f"run-{number}"))
+            digests.append(train(config, folder / f"run-{number}"))
             print(digests[-1], flush=True)
     equal = digests[0] == digests[1]
     print("equal" if equal else "different")

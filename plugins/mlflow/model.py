@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.mlflow.remote import import_client
 from trainer.errors import InkwellError, UsageError, unknown
-from trainer.files import read_json
+from trainer.files import read_json, scratch
 from trainer.text import first_line
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ def log_model(store: Store, experiment_id: str, run_id: str, run_dir: Path, regi
     from mlflow.client import MlflowClient
 
     client = MlflowClient(tracking_uri=store.uri)
-    with tempfile.TemporaryDirectory(prefix="inkwell-") as scratch:
-        folder = Path(scratch) / MODEL
+    with scratch() as place:
+        folder = place / MODEL
         folder.mkdir()
         origin = _export(run_dir, folder)
         source, model_id = _send(client, experiment_id, run_id, folder, origin)

@@ -18,7 +18,10 @@ class Busy(InkwellError):  # noqa: N818, a state and no fault
     """The run is still running, or another process mirrors it."""
 
 
-ENDS = {"killed": "interrupted", "elsewhere": "interrupted", "no result": "done", "running": None}
+ENDS = {
+    **{"killed": "interrupted", "no checkpoint": "interrupted", "elsewhere": "interrupted"},
+    **{"no result": "done", "running": None},
+}
 """How a run ended, for MLflow, by its status; None if it has not. The others mean the same in both."""
 
 

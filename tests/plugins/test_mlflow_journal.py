@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 import tomllib
@@ -22,6 +21,7 @@ from plugins.mlflow.state import Settings, State, ui_command
 from plugins.mlflow.store import Store
 from plugins.mlflow.sync import Busy, behind, bring_up_to_date
 from trainer.checkpoint import LAYOUT
+from trainer.runs.lock import RunLock
 from trainer.runs.process import this_process
 from trainer.runs.provenance import git_commit, provenance, without_password
 
@@ -187,7 +187,7 @@ def known(run_dir: Path, **changes: Any) -> Path:
     run_dir.mkdir(parents=True)
     identity = {"layout": LAYOUT, "id": "1", "started": "2026-01-01T00:00:00+0000"}
     values = {**identity, "status": "running", **this_process(), "data": {}}
-    (run_dir / "run.json").write_text(json.dumps(values | {"boot_id": "another"} | changes))
+    (run_dir / "run.json").write_text(json.dumps(values | changes))
     (run_dir / "config.toml").touch()
     (run_dir / "history.jsonl").touch()
     State().write(run_dir)
@@ -245,7 +245,7 @@ def test_the_command_that_shows_a_run_is_quoted(tmp_path):
 def test_runs_that_are_over_are_found_and_living_ones_left_alone(tmp_path):
     for name in ("killed", "failed", "done"):
         known(tmp_path / name, status={"killed": "running"}.get(name, name))
-    known(tmp_path / "living", pid=os.getppid(), boot_id=this_process()["boot_id"])
+    living = RunLock(known(tmp_path / "living"))
     known(tmp_path / "elsewhere", host="another")
     State(complete="done").write(tmp_path / "done")
     (known(tmp_path / "unmirrored") / "mlflow.json").unlink()
@@ -256,6 +256,7 @@ def test_runs_that_are_over_are_found_and_living_ones_left_alone(tmp_path):
     assert [path.name for path in behind(tmp_path, models=True)] == ["failed", "killed"]
     with pytest.raises(Busy, match="living is still running"):
         bring_up_to_date(tmp_path / "living")
+    living.release()
 
 
 def test_a_run_is_current_until_a_file_changes(tmp_path):

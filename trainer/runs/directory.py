@@ -3,6 +3,7 @@
 runs/<name>/
   config.toml     the resolved configuration, written before step 0; empty for a `Trainer` without configuration
   model.json      the Keras config of the model, if there is no configuration that names it
+  .lock           held by the process that trains here: see `trainer.runs.lock`
   run.json        layout, status, process, host, command, git commit, versions, data, and the notes of plugins
   history.jsonl   one JSON object per line: batches, validations and epochs, with its `time` in Unix seconds
   checkpoints/    see `trainer.checkpoint`
@@ -14,6 +15,7 @@ runs/<name>/
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 import uuid
@@ -23,12 +25,14 @@ from typing import Any
 
 from trainer.checkpoint import LAYOUT, Checkpoints
 from trainer.errors import InkwellError, UsageError
-from trainer.files import check_new, to_json, write_atomic
+from trainer.files import check_new, sweep, to_json, write_atomic
 from trainer.run import Run
-from trainer.runs.files import CHECKPOINTS, CONFIG, HISTORY, MODEL, RESULT, RUN, RunFiles, RunRecord
+from trainer.runs.files import CHECKPOINTS, CONFIG, HISTORY, MODEL, REPORT, RESULT, RUN, RunFiles, RunRecord
 from trainer.runs.history import parse_lines, whole_lines
+from trainer.runs.lock import RunLock, is_held, still_running
 from trainer.runs.process import this_process
 from trainer.runs.provenance import provenance
+from trainer.text import command
 
 ERRORS = "error.log"
 ANOTHER = "choose another with --run-dir"
@@ -53,17 +57,34 @@ def check_free(path: Path) -> None:
     check_new(path, "run directory", ANOTHER)
 
 
-def check_ended(path: Path) -> RunRecord:
-    """Refuse to resume a run that is still running; return its `run.json`.
+def check_ended(path: Path) -> None:
+    """Refuse to resume a run that is still running; changes nothing.
 
     Raises:
-        UsageError: If `path` is no run directory, or the process of the run is still alive.
+        UsageError: If `path` is no run directory, or a process holds its lock.
         InkwellError: If `run.json` is damaged, or of another layout.
     """
-    files = RunFiles(path)
-    if files.status() == "running":
-        raise UsageError(f"run {path} is still running as process {files.run.pid}; wait for its end, or stop it first")
-    return files.run
+    RunFiles(path)
+    if is_held(path):
+        raise still_running(path)
+
+
+def claim(path: Path) -> RunLock:
+    """Take the directory of a run to resume for this process, before anything is read of how far the run came.
+
+    Raises:
+        UsageError: If `path` is no run directory, or another process or thread holds its lock.
+        InkwellError: If `run.json` is damaged, or of another layout, or the directory cannot be written to.
+    """
+    RunFiles(path)
+    return RunLock(path)
+
+
+def anew(path: Path) -> str:
+    """Return how to begin a run once more that cannot be resumed."""
+    if not (path / CONFIG).is_file() or not (path / CONFIG).stat().st_size:
+        return "start it anew, in another run directory"
+    return f"start it anew: {command('fit')} --config {shlex.quote(str(path / CONFIG))}"
 
 
 class RunDirectory:
@@ -91,8 +112,8 @@ class RunDirectory:
         self._unwritten = ""
 
     @classmethod
-    def create(cls, path: Path) -> RunDirectory:
-        """Make the directory of a new run.
+    def create(cls, path: Path) -> tuple[RunDirectory, RunLock]:
+        """Make the directory of a new run; return it with its lock.
 
         Raises:
             UsageError: If the directory exists, or lies under something that is not a folder.
@@ -105,18 +126,24 @@ class RunDirectory:
             raise UsageError(f"run directory {path} exists; {ANOTHER}") from error
         except OSError as error:
             raise InkwellError(f"run directory {path} cannot be made: {error.strerror}") from error
-        return cls(path)
+        try:
+            return cls(path), RunLock(path)
+        except InkwellError:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
 
     @classmethod
     def reopen(cls, path: Path) -> RunDirectory:
-        """Open the directory of a run to resume, and delete what a killed process left half-written.
+        """Open the directory of a run to resume, which is claimed, and delete what killed processes left half-written.
 
         Raises:
-            UsageError: If it is no run directory, or the process of the run is still alive.
+            UsageError: If it is no run directory.
             InkwellError: If `run.json` is damaged, or of another layout.
         """
-        directory = cls(path, check_ended(path))
+        directory = cls(path, RunFiles(path).run)
         directory.checkpoints.clean()
+        sweep(directory.path)
+        sweep(directory.path / REPORT)
         return directory
 
     def start(self, run: Run, config: str, model: str = "", keep: bool = False) -> None:
