@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.checkpoint import LAYOUT, Checkpoints
-from trainer.errors import InkwellError, UsageError
+from trainer.errors import CheckpointError, InkwellError, UsageError
 from trainer.files import check_new, sweep, to_json, write_atomic
 from trainer.run import Run
 from trainer.runs.files import CHECKPOINTS, CONFIG, HISTORY, MODEL, REPORT, RESULT, RUN, RunFiles, RunRecord
@@ -74,10 +74,15 @@ def claim(path: Path) -> RunLock:
 
     Raises:
         UsageError: If `path` is no run directory, or another process or thread holds its lock.
+        CheckpointError: If the run has no checkpoint.
         InkwellError: If `run.json` is damaged, or of another layout, or the directory cannot be written to.
     """
     RunFiles(path)
-    return RunLock(path)
+    lock = RunLock(path)
+    if not any(Checkpoints(path / CHECKPOINTS).newest()):
+        lock.release()
+        raise CheckpointError(f"cannot resume run {path}: it ended before its first checkpoint; {anew(path)}")
+    return lock
 
 
 def anew(path: Path) -> str:
