@@ -36,6 +36,11 @@ class Sender(Plugin):
             for _ in range(self.times):
                 os.kill(os.getpid(), self.number)
 
+@plugins.register("early")
+class Early(Plugin):
+    def check(self, run: Run) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
 @plugins.register("limit")
 class Limit(Plugin):
     def on_epoch_start(self, run: Run) -> None:
@@ -93,6 +98,13 @@ def test_a_signal_saves_the_weights_and_sets_the_exit_status(tmp_path, number, s
     assert done.stderr.endswith(f"fit.py: {reason}; step 3 is saved; resume with --resume run\n")
     assert "Traceback" not in done.stderr
     assert assert_saved(tmp_path / "run", 3)["stop_reason"] == reason
+
+
+def test_ctrl_c_before_training_leaves_nothing(tmp_path):
+    done = fit(tmp_path, "--plugin", "early")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.endswith("fit.py: stopped by Ctrl-C\n")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_second_signal_ends_at_once(tmp_path):

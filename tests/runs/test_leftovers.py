@@ -18,6 +18,7 @@ import pytest
 from conftest import ROOT, SILENT, Done, run_command, run_script
 from processes import process_class
 
+from scripts.page.inbox import tidy
 from trainer.errors import InkwellError
 from trainer.export.exporting import drafting
 from trainer.files import sweep
@@ -33,15 +34,18 @@ def die(*_):
 
 @plugins.register("killer")
 class Killer(Plugin):
-    '''Kills the process at a step, or in the midst of the next file that is written from then on.'''
+    '''Kills the process: after the first step, in the second epoch, or in the midst of a file written after that.'''
     every = Every(steps=1)
-    def __init__(self, step: int, writing: bool = False):
-        self.step, self.writing = step, writing
+    def __init__(self, when: str):
+        self.when = when
     def on_step_end(self, run: Run) -> None:
-        if run.step == self.step and not self.writing:
+        if self.when == "first":
             die()
-        if run.step == self.step:
-            os.fsync = die
+    def on_validation_start(self, run: Run) -> None:
+        if run.epoch == 2 and self.when == "second":
+            die()
+        if run.epoch == 2 and self.when == "writing":
+            os.fsync = die  # the checkpoint of the first epoch is written by now
 """
 HALF = """
 import os, signal, sys
@@ -70,7 +74,7 @@ def left(folder: Path) -> list[str]:
 
 
 def test_what_killed_processes_left_half_written_goes_when_the_run_is_resumed(tmp_path, tiny):
-    killed = fit(tmp_path, tiny, "--run-dir", "run", "--plugin", "killer:step=9,writing=true")
+    killed = fit(tmp_path, tiny, "--run-dir", "run", "--plugin", "killer:when=writing")
     assert killed.returncode == -signal.SIGKILL
     run = tmp_path / "run"
     leave_half(run / "run.json")
@@ -113,7 +117,7 @@ def test_an_export_that_was_killed_goes_with_the_next_one_of_its_name(tmp_path):
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_says_how_to_start_anew(tmp_path, tiny):
-    assert fit(tmp_path, tiny, "--run-dir", "run", "--plugin", "killer:step=1").returncode == -signal.SIGKILL
+    assert fit(tmp_path, tiny, "--run-dir", "run", "--plugin", "killer:when=first").returncode == -signal.SIGKILL
     assert RunFiles(tmp_path / "run").status() == "no checkpoint"
     table = run_script(tmp_path, "runs.py", ".", "--format", "jsonl")
     assert json.loads(table.stdout)["status"] == "no checkpoint"
@@ -157,9 +161,18 @@ def test_a_temporary_folder_that_is_nowhere_is_in_nobodys_way(tmp_path, tiny):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_picture_that_a_killed_page_left_half_written_goes_from_the_inbox(tmp_path):
+    leave_half(tmp_path / "7" / "picture.png")
+    (tmp_path / "7" / "kept.png").touch()
+    assert left(tmp_path) == ["picture.png"]
+    tidy(tmp_path)
+    tidy(tmp_path / "nothing")
+    assert [path.name for path in (tmp_path / "7").iterdir()] == ["kept.png"]
+
+
 @pytest.mark.slow
 def test_of_two_that_resume_at_once_one_trains_and_the_other_is_told(tmp_path, tiny):
-    stopped = fit(tmp_path, tiny, "--run-dir", "stopped", "--plugin", "killer:step=9")
+    stopped = fit(tmp_path, tiny, "--run-dir", "stopped", "--plugin", "killer:when=second")
     assert stopped.returncode == -signal.SIGKILL
     script = [sys.executable, str(ROOT / "scripts" / "fit.py"), "--import", "killer", "--no-plugin", "killer"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
