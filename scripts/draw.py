@@ -40,8 +40,10 @@ def main() -> int:
         raise UsageError(f"{recognizer} is no folder")
     if is_run(recognizer):
         RunFiles(recognizer)  # one of another layout is refused before a page is served
+    from scripts.page.inbox import tidy
     from scripts.page.server import serve
 
+    tidy(args.inbox)
     serve(recognizer, args.inbox, args.port, args.open, getattr(args, "import"))
     return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import runpy
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,15 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import say, show
     from trainer.engine.ledger import Ledger
+    from trainer.engine.signals import check_notice
     from trainer.errors import UsageError, did_you_mean
-    from trainer.runs.directory import check_free, default_name
+    from trainer.runs.directory import check_ended, check_free, claim, default_name
     from trainer.runs.files import RunFiles
     from trainer.runs.find import differences, find_run
     from trainer.runs.imports import import_named
+    from trainer.runs.lock import RunLock
     from trainer.runs.trust import without_say
-    from trainer.session import assemble, check, start
+    from trainer.session import Parts, assemble, check, start
     from trainer.text import program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping, Sequence
 
+EXIT_STATUS = """Exit status: 0 done, 1 failed, 2 wrong usage or configuration; saved and stopped, to be resumed: 129 by
+SIGHUP (closed terminal), 130 by Ctrl-C, 140 by SIGUSR2, 143 by SIGTERM, a file STOP or --stop-when, 152 by SIGXCPU."""
 RECIPES = Path(__file__).parent / "recipes"
 LISTS = {
     "models": registry.models,
@@ -47,7 +50,7 @@ LISTS = {
 
 def parser() -> Parser:
     """Return the parser of the command line: the flags of the configuration, and those of `fit.py` itself."""
-    p = Parser(description="Train a model, test it once, write everything to a run directory.")
+    p = Parser(description="Train a model, test it once, write everything to a run directory.", epilog=EXIT_STATUS)
     data, training = p.add_argument_group("data"), p.add_argument_group("training")
     add_flags({"model": p, "task": p, "data": data, "training": training, "optimizer": training})
     run = p.add_argument_group("run")
@@ -59,6 +62,8 @@ def parser() -> Parser:
     )
     resume = "resume a run (default: the newest with this configuration)"
     run.add_argument("--resume", nargs="?", const="", metavar="RUN_DIR", help=resume)
+    stop = "end as SIGTERM does once FILE appears, a spot machine's notice"
+    run.add_argument("--stop-when", type=Path, metavar="FILE", help=stop)
     run.add_argument("--resume-anyway", action="store_true", help="resume though configuration or data differ")
     run.add_argument("--dry-run", action="store_true", help="check everything and print the plan, but do not train")
     run.add_argument("--plugin", action="append", default=[], metavar=SPEC, help="add a plugin, or set its arguments")
@@ -206,15 +211,33 @@ def main() -> int:
     if args.print_config:
         show(config.to_toml().rstrip("\n"), as_is=True)
         return 0
+    check_notice(args.stop_when)
     if args.resume is None:
         run_dir = args.run_dir or Path("runs") / default_name(config.model.name)
         check_free(run_dir)
-    else:
-        run_dir = run_to_resume(args, config)
-        run_files = RunFiles(run_dir)
-        if is_done(run_files, config):
-            print_result(run_files.finished(), run_dir, config)
-            return 0
+        return train(args, config, parts, run_dir, None)
+    run_dir = run_to_resume(args, config)
+    if args.dry_run:
+        check_ended(run_dir)
+        return train(args, config, parts, run_dir, None)
+    with claim(run_dir) as lock:
+        return train(args, config, parts, run_dir, lock)
+
+
+def train(args: Namespace, config: Config, parts: Parts, run_dir: Path, lock: RunLock | None) -> int:
+    """Train, or plan to; return the exit status.
+
+    Args:
+        args: The command line.
+        config: The configuration.
+        parts: What it names.
+        run_dir: The run directory.
+        lock: Its lock, if the run is resumed.
+    """
+    resumed, anyway = args.resume is not None, args.resume_anyway
+    if resumed and is_done(run_files := RunFiles(run_dir), config):
+        print_result(run_files.finished(), run_dir, config)
+        return 0
     ledger = Ledger(STARTED)
     ledger.rest("imports")
     if config.model.args or config.optimizer.args:
@@ -222,13 +245,16 @@ def main() -> int:
     if not args.dry_run:
         say(f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}")
     session = assemble(config, parts, run_dir, ledger)
-    trainer, data, arguments = session.trainer, session.data, session.arguments
-    resumed, anyway = args.resume is not None, args.resume_anyway
+    trainer, data = session.trainer, session.data
+    arguments = session.arguments(args.stop_when)
     if args.dry_run:
         print_plan(trainer.plan(data, resumed=resumed, anyway=anyway, **arguments), run_dir)
         return 0
-    with suppress(KeyboardInterrupt):  # it is told below, with what was saved
-        _ = trainer.resume(data, anyway=anyway, **arguments) if resumed else trainer.fit(data, **arguments)
+    try:
+        _ = trainer.resume(data, anyway=anyway, lock=lock, **arguments) if resumed else trainer.fit(data, **arguments)
+    except KeyboardInterrupt:
+        if trainer.run.signal is None:  # before training: else it is told below, with what was saved
+            raise
     run = trainer.run
     if run.status == "interrupted" and run.signal is not None:
         saved = f"step {run.step} is saved; resume with --resume {run_dir}" if run.saved else "nothing was saved"

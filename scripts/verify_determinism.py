@@ -7,7 +7,6 @@ import hashlib
 import runpy
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import say, show
     from trainer.errors import CheckpointError, InkwellError, UsageError
+    from trainer.files import scratch
     from trainer.runs import trust
     from trainer.runs.imports import import_named
 except ImportError:
@@ -104,12 +104,12 @@ def main() -> int:
     if args.steps < 1:
         raise UsageError(f"argument --steps: must be at least 1, not {args.steps} (see --help)")
     digests = []
-    with tempfile.TemporaryDirectory(prefix="inkwell-") as folder:
+    with scratch() as folder:
         config = configuration(flags, args.steps)
         import_named(config.imports)
         for number in (1, 2):
             say(f"training {number} of 2: {args.steps} steps")
-            digests.append(train(config, Path(folder) / f"run-{number}"))
+            digests.append(train(config, folder / f"run-{number}"))
             show(digests[-1])
     equal = digests[0] == digests[1]
     show("equal" if equal else "different")

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,8 @@ from trainer.text import first_line
 
 MAX_JSON = 64 * 2**20
 """Limit in bytes of a JSON file that is read: what is longer is none of ours."""
+ABANDONED_SECONDS = 3600.0
+"""Age of a half-written file that nobody writes any more, even if a process has the id of the one that did."""
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
@@ -121,18 +128,56 @@ def write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def aside(path: Path) -> Path:
+    """Return where this process writes what is to be `path` once it is whole; see `sweep`."""
+    return path.with_name(f".tmp-{os.getpid()}-{path.name}")
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Delete what processes that are gone have left half-written in a folder; to be called before anything is written.
+
+    Args:
+        folder: The folder; need not exist.
+        name: The name of what was being written; default: whatever it was.
+    """
+    with suppress(OSError):  # a folder that may not be looked into or written to: then they stay
+        for path in folder.iterdir():
+            left = re.fullmatch(r"\.tmp-(\d{1,9})-(.+)", path.name, re.DOTALL)
+            if left and name in (None, left[2]) and _is_left(path, int(left[1])):
+                delete(path)
+
+
+def _is_left(path: Path, pid: int) -> bool:
+    """Return whether nobody writes a file any more: not its process, nor one that has got the same id since."""
+    import psutil
+
+    return pid == os.getpid() or not psutil.pid_exists(pid) or time.time() - path.lstat().st_mtime > ABANDONED_SECONDS
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a link, or a folder with all that is in it.
+
+    Raises:
+        OSError: If it cannot be deleted.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace `path` by a file with `content`, text as UTF-8, in one step; on failure the old file is intact.
 
     Raises:
         OSError: If the disk is full or the folder cannot be written.
     """
-    aside = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    draft = aside(path)
     try:
-        write_synced(aside, content.encode() if isinstance(content, str) else content)
-        aside.replace(path)
+        write_synced(draft, content.encode() if isinstance(content, str) else content)
+        draft.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
@@ -145,6 +190,24 @@ def append(path: Path, text: str) -> None:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     with open(path, "a", encoding="utf-8", opener=lambda name, _: os.open(name, flags, 0o666)) as file:
         file.write(text)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Give a temporary folder that is deleted afterwards.
+
+    Raises:
+        InkwellError: If there is no folder for temporary files.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="inkwell-")
+    except OSError as error:
+        raise InkwellError(
+            f"cannot make a temporary folder: {error.strerror or first_line(error)}; "
+            "set TMPDIR to a folder that can be written to and has room"
+        ) from error
+    with folder as name:
+        yield Path(name)
 
 
 def sync_folder(folder: Path) -> None:

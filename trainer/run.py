@@ -77,6 +77,7 @@ class Inbox:
         rewinding: The request to go back, if there is one.
         failed: Whether the run is to end by `fail`.
         signal: Number of the signal that ends the run, if one does.
+        from_outside: Reason to stop that came with it; empty if there is none.
     """
 
     saves: list[str] = field(default_factory=list)
@@ -84,6 +85,7 @@ class Inbox:
     rewinding: Rewind | None = None
     failed: bool = False
     signal: int | None = None
+    from_outside: str = ""
 
 
 @dataclass

@@ -76,15 +76,19 @@ class Session:
     data: Data
     trainer: Trainer
 
-    @property
-    def arguments(self) -> FitArguments:
-        """What `Trainer.fit`, `resume` and `plan` are given besides the data."""
+    def arguments(self, stop_when: Path | None = None) -> FitArguments:
+        """Return what `Trainer.fit`, `resume` and `plan` are given besides the data.
+
+        Args:
+            stop_when: A file whose appearance ends the run; it decides nothing that is computed, and is not configured.
+        """
         training = self.config.training
         steps = training.validate_every_steps
         durations = Durations(
             epochs=None if training.steps is not None else training.epochs,
             steps=training.steps,
             max_time=training.max_time,
+            stop_when=stop_when,
             validate_every=Every(steps=steps) if steps is not None else Every(epochs=1),
             log_every=training.log_every_steps,
         )

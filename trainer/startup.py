@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from trainer.errors import UsageError
+from trainer.errors import InkwellError, UsageError
 
 SETTINGS = {
     "KERAS_BACKEND": "tensorflow",
@@ -86,8 +86,13 @@ def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> Non
         seed: Seed of initial weights and dropout, from 0 to 2³² - 1.
         deterministic: Use deterministic operations only.
         dtype: Keras dtype policy.
+
+    Raises:
+        UsageError: If Keras was loaded or is configured with another backend.
+        InkwellError: If there is no folder for temporary files, which TensorFlow asks for when it is imported.
     """
     configure()
+    check_temporary_folder()
     with without_chatter(), without(EXTRAS):
         import keras
         import tensorflow as tf
@@ -125,6 +130,22 @@ def _set_keras(floatx: str, epsilon: float, image_data_format: str, dtype_policy
     config.set_epsilon(epsilon)
     config.set_image_data_format(image_data_format)
     config.set_dtype_policy(dtype_policy)
+
+
+def check_temporary_folder() -> None:
+    """Refuse to start where nothing temporary can be written.
+
+    Raises:
+        InkwellError: If there is no folder for it.
+    """
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        tried = "TMPDIR, /tmp, /var/tmp and the current folder" if os.name == "posix" else "TMPDIR, TEMP and TMP"
+        raise InkwellError(
+            f"cannot start TensorFlow: there is no folder for temporary files (tried: {tried}); "
+            "set TMPDIR to a folder that can be written to and has room"
+        ) from error
 
 
 def clock_is_allowed() -> bool:
@@ -197,6 +218,13 @@ def without(packages: tuple[str, ...]) -> Iterator[None]:
         sys.meta_path.remove(refuse)
 
 
+def _place_aside() -> BinaryIO:
+    """Return an open file in memory where the system has such (Linux), else in the temporary folder."""
+    if sys.platform == "linux":
+        return os.fdopen(os.memfd_create("stderr"), "w+b")
+    return tempfile.TemporaryFile()
+
+
 @contextmanager
 def without_chatter() -> Iterator[None]:
     """Hold back what C++ code writes to stderr meanwhile, and pass on all but the log lines known to mean nothing.
@@ -205,12 +233,12 @@ def without_chatter() -> Iterator[None]:
     has lost its reader changes nothing.
     """
     try:
-        kept = os.dup(2)
-    except OSError:  # stderr is closed: nothing will be seen anyway
+        kept, place = os.dup(2), _place_aside()
+    except OSError:  # stderr is closed, and nothing will be seen anyway; or there is no place for what is held back
         yield
         return
     _flush_stderr()
-    with tempfile.TemporaryFile() as held:
+    with place as held:
         os.dup2(held.fileno(), 2)
         try:
             yield

@@ -28,7 +28,7 @@ from trainer.engine.hooks import Hooks
 from trainer.engine.learning_rate import LearningRate
 from trainer.engine.ledger import Ledger, bottleneck
 from trainer.engine.loop import Loop
-from trainer.engine.signals import listening
+from trainer.engine.signals import check_notice, listening
 from trainer.engine.step import TrainStep
 from trainer.errors import PluginError, TrainingFailed
 from trainer.evaluation.overlap import overlap
@@ -41,6 +41,7 @@ from trainer.result import Result, Scores
 from trainer.run import Run, Status
 from trainer.runs import manifest
 from trainer.runs.directory import default_name
+from trainer.runs.lock import RunLock
 from trainer.runs.manifest import Manifest, Saved
 from trainer.runs.numerics import differences, version_differences
 from trainer.runs.recorder import Recorder
@@ -162,25 +163,34 @@ class Trainer:
         return _ended(self.run)
 
     @keras_defaults()
-    def resume(self, x: Any, y: Any = None, *, anyway: bool = False, **arguments: Unpack[FitArguments]) -> Run:
+    def resume(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        anyway: bool = False,
+        lock: RunLock | None = None,
+        **arguments: Unpack[FitArguments],
+    ) -> Run:
         """Continue the run in the run directory from its newest sound checkpoint, as if it had never been interrupted.
 
         Args:
             x: As in `fit`.
             y: As in `fit`.
             anyway: Continue even if the data or the seed are not those of the checkpoint.
+            lock: The lock of the run directory, if it is held already; released at the end.
             **arguments: As in `fit`; all must be as they were, but for how long to train.
 
         Returns:
             The run, as `fit` does.
 
         Raises:
-            UsageError: As `fit` does; also if the run is in use by another process.
+            UsageError: As `fit` does; also if another process or thread trains in the run directory.
             CheckpointError: If there is no sound checkpoint to resume from, or it does not fit.
             InkwellError: For all else that `fit` raises.
         """
         self._prepare(Given(x, y, **arguments))
-        with self._session(resumed=True, anyway=anyway):
+        with self._session(resumed=True, anyway=anyway, lock=lock):
             with self.ledger("loop"):
                 self.loop.train()
             self._finish()
@@ -206,6 +216,7 @@ class Trainer:
             InkwellError: Whatever `fit` or `resume` would raise before the first step.
         """
         self._prepare(Given(x, y, **arguments))
+        preflight.check_directory(self.run_dir, resumed)
         saved = self._preflight(resumed, anyway)
         self.loop.start(saved.manifest.counters.step if saved is not None else 0)
         return self.run.plan
@@ -296,7 +307,7 @@ class Trainer:
         """
         loop, saved = self.loop, None
         with self.ledger("preflight"):
-            preflight.check_directory(self.run_dir, resumed)
+            check_notice(loop.course.durations.stop_when)
             if resumed:
                 saved = loop.recorder.newest()
                 manifest.check(loop.run, saved.manifest, anyway)
@@ -326,11 +337,17 @@ class Trainer:
         loop.started = time.perf_counter() - run.seconds
 
     @contextmanager
-    def _session(self, resumed: bool, anyway: bool = False) -> Iterator[None]:
+    def _session(self, resumed: bool, anyway: bool = False, lock: RunLock | None = None) -> Iterator[None]:
         """Check and open a run, start its plugins, and end each one that was started, however the run ends."""
-        self._start(self._preflight(resumed, anyway))
-        run, hooks = self.run, self.loop.hooks
-        with guarded(), listening(run), closing(self.loop.recorder), self._ending(), ExitStack() as ends:
+        run, hooks, recorder = self.run, self.loop.hooks, self.loop.recorder
+        with (
+            guarded(),
+            self._opened(resumed, anyway, lock),
+            listening(run),
+            closing(recorder),
+            self._ending(),
+            ExitStack() as ends,
+        ):
             try:
                 for plugin in hooks.plugins:
                     ends.callback(hooks.call_one, Plugin.on_fit_end, plugin)
@@ -344,6 +361,18 @@ class Trainer:
                 hooks.call(Plugin.on_exception)
                 self.loop.save_after_exception()
                 raise
+
+    @contextmanager
+    def _opened(self, resumed: bool, anyway: bool, lock: RunLock | None) -> Iterator[None]:
+        """Claim, check and open the run directory, and let go of it in the end."""
+        recorder = self.loop.recorder
+        with closing(recorder):
+            if resumed:
+                recorder.claim(lock)
+            else:
+                preflight.check_directory(self.run_dir, resumed)
+            self._start(self._preflight(resumed, anyway))
+            yield
 
     @contextmanager
     def _ending(self) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.mlflow.remote import import_client
 from trainer.errors import InkwellError, UsageError, unknown
-from trainer.files import read_json
+from trainer.files import read_json, scratch
 from trainer.text import first_line
 
 if TYPE_CHECKING:
@@ -53,8 +52,8 @@ def log_model(
     from mlflow.client import MlflowClient
 
     client = MlflowClient(tracking_uri=store.uri)
-    with tempfile.TemporaryDirectory(prefix="inkwell-") as scratch:
-        folder = Path(scratch) / MODEL
+    with scratch() as place:
+        folder = place / MODEL
         folder.mkdir()
         origin = _export(run_dir, folder, imports)
         source, model_id = _send(client, experiment_id, run_id, folder, origin)

@@ -25,7 +25,10 @@ class Elsewhere(UsageError):  # noqa: N818, a state and no fault
     """The run directory names another store than the user does."""
 
 
-ENDS = {"killed": "interrupted", "elsewhere": "interrupted", "no result": "done", "running": None}
+ENDS = {
+    **{"killed": "interrupted", "no checkpoint": "interrupted", "elsewhere": "interrupted"},
+    **{"no result": "done", "running": None},
+}
 """How a run ended, for MLflow, by its status; None if it has not. The others mean the same in both."""
 
 

@@ -16,6 +16,7 @@ from plugins.report.pictures.curves import write_curves
 from plugins.report.pictures.evaluation import write_evaluation
 from plugins.report.pictures.style import class_names, save
 from trainer.errors import InkwellError
+from trainer.files import sweep
 from trainer.result import Result
 from trainer.runs.files import RunFiles
 
@@ -55,6 +56,7 @@ def rebuild(folder: Path, imports: Sequence[str] = ()) -> tuple[Path, list[str]]
     files = RunFiles(folder)
     try:
         files.report.mkdir(exist_ok=True)
+        sweep(files.report)
         missed = [*_curves(files), *_evaluation(files, imports)]
         write_report(folder)
     except OSError as error:

@@ -11,10 +11,16 @@ import numpy as np
 from PIL import Image
 
 from trainer.errors import InkwellError, UsageError
-from trainer.files import write_atomic
+from trainer.files import sweep, write_atomic
 
 MAX_SIDE = 1600
 """Pixels of the longer side of a kept picture; larger photos are scaled down."""
+
+
+def tidy(inbox: Path) -> None:
+    """Delete what a killed server left half-written in the inbox, which need not exist."""
+    for folder in inbox.glob("*/"):
+        sweep(folder)
 
 
 def keep(inbox: Path, label: str, picture: np.ndarray, class_names: Sequence[str]) -> Path:

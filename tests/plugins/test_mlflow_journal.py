@@ -36,6 +36,7 @@ from plugins.mlflow.sync import (
 from trainer.checkpoint import LAYOUT
 from trainer.errors import InkwellError, UsageError
 from trainer.runs.files import HISTORY
+from trainer.runs.lock import RunLock
 from trainer.runs.process import this_process
 from trainer.runs.provenance import git_commit, provenance, without_password
 
@@ -201,7 +202,7 @@ def known(run_dir: Path, **changes: Any) -> Path:
     run_dir.mkdir(parents=True)
     identity = {"layout": LAYOUT, "id": "1", "started": "2026-01-01T00:00:00+0000"}
     values = {**identity, "status": "running", **this_process(), "data": {}}
-    (run_dir / "run.json").write_text(json.dumps(values | {"boot_id": "another"} | changes))
+    (run_dir / "run.json").write_text(json.dumps(values | changes))
     (run_dir / "config.toml").touch()
     (run_dir / "history.jsonl").touch()
     State().write(run_dir)
@@ -300,7 +301,7 @@ def whole(run_dir: Path, ended: str) -> State:
 def test_runs_that_are_over_are_found_and_living_ones_left_alone(tmp_path):
     for name in ("killed", "failed", "done"):
         known(tmp_path / name, status={"killed": "running"}.get(name, name))
-    known(tmp_path / "living", pid=os.getppid(), boot_id=this_process()["boot_id"])
+    living = RunLock(known(tmp_path / "living"))
     known(tmp_path / "elsewhere", host="another")
     (known(tmp_path / "unmirrored") / "mlflow.json").unlink()
     (known(tmp_path / "damaged") / "run.json").write_text("{")
@@ -313,6 +314,7 @@ def test_runs_that_are_over_are_found_and_living_ones_left_alone(tmp_path):
     assert [path.name for path in behind(tmp_path)] == ["failed", "killed"]
     with pytest.raises(Busy, match="living is still running"):
         bring_up_to_date(tmp_path / "living", Store.at(None, tmp_path), Settings())
+    living.release()
 
 
 def test_a_run_helps_those_alone_that_are_in_its_own_store(tmp_path):

@@ -296,14 +296,14 @@ def test_history_that_was_held_back_is_not_forgotten_at_the_end(recorder: Record
 
 
 def test_a_run_directory_that_cannot_be_written_is_removed_again(tmp_path: Path):
-    directory = RunDirectory.create(tmp_path / "runs" / "run")
-    with files_no_longer_than(20), pytest.raises(InkwellError, match=r"cannot be written: File too large$"):
+    directory, lock = RunDirectory.create(tmp_path / "runs" / "run")
+    with lock, files_no_longer_than(20), pytest.raises(InkwellError, match=r"cannot be written: File too large$"):
         directory.start(Run(name="run"), "text = 1\n")
     assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_a_run_directory_that_appeared_meanwhile_is_not_taken(tmp_path: Path):
-    RunDirectory.create(tmp_path / "run")
+    RunDirectory.create(tmp_path / "run")[1].release()
     with pytest.raises(InkwellError, match=r"run exists; choose another with --run-dir$"):
         RunDirectory.create(tmp_path / "run")
 

@@ -20,6 +20,7 @@ from processes import process_class
 
 from trainer import Every, Plugin, Run, checkpoint
 from trainer.errors import CheckpointError, UsageError
+from trainer.runs.lock import RunLock, is_held
 
 TIMES = ("seconds", "images_per_second")
 
@@ -161,15 +162,47 @@ def test_other_data_are_refused_unless_asked_for(keras, tmp_path):
 
 def test_a_run_that_is_alive_is_left_alone(keras, tmp_path):
     fit(keras, tmp_path / "run", Killer(3, "on_step_end"))
-    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
-        facts = json.loads((tmp_path / "run" / "run.json").read_text())
-        facts |= {"status": "running", "pid": sleeper.pid}
-        (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
-        with pytest.raises(UsageError, match=f"is still running as process {sleeper.pid}"):
-            fit(keras, tmp_path / "run", resumed=True)
-    finally:
-        sleeper.communicate(b"\n", timeout=300)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with RunLock(tmp_path / "run"), pytest.raises(UsageError, match="is still running in this process; wait for its"):
+        fit(keras, tmp_path / "run", resumed=True)
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+def test_the_id_of_the_process_that_died_may_be_taken_by_another(keras, tmp_path):
+    fit(keras, tmp_path / "run", Killer(3, "on_step_end"), epochs=1)
+    facts = json.loads((tmp_path / "run" / "run.json").read_text()) | {"status": "running", "pid": os.getppid()}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    assert fit(keras, tmp_path / "run", epochs=1, resumed=True)[1].status == "done"
+    assert is_held(tmp_path / "run") is False
+
+
+def test_the_run_directory_is_let_go_of_however_a_run_ends(keras, tmp_path):
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        fit(keras, tmp_path / "run", Breaker(), epochs=2)
+    assert is_held(tmp_path / "run") is False
+    with pytest.raises(CheckpointError, match="trained on other data"):
+        fit(keras, tmp_path / "run", resumed=True, data={"name": "other", "digest": "4567"})
+    assert is_held(tmp_path / "run") is False
+
+
+class Asker(Plugin):
+    """Asks in every hook at the beginning and the end who holds the run directory."""
+
+    def __init__(self) -> None:
+        self.held: list[bool | None] = []
+
+    def on_fit_start(self, run: Run) -> None:
+        self.held.append(is_held(run.directory))
+
+    def on_fit_end(self, run: Run) -> None:
+        self.held.append(is_held(run.directory))
+
+
+def test_the_run_directory_is_held_from_the_first_plugin_to_the_last(keras, tmp_path):
+    asker = Asker()
+    fit(keras, tmp_path / "run", Killer(3, "on_step_end"), asker, epochs=1)
+    fit(keras, tmp_path / "run", asker, epochs=1, resumed=True)
+    assert asker.held == [True] * 4
 
 
 def test_sigusr1_saves_and_goes_on(keras, tmp_path):

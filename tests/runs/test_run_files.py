@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from trainer.errors import CheckpointError, InkwellError, LayoutError, UsageErro
 from trainer.run import Run
 from trainer.runs.files import RunFiles
 from trainer.runs.find import find_checkpoint, find_run
+from trainer.runs.lock import RunLock
 from trainer.runs.process import this_process
 from trainer.runs.recorder import Recorder
 from trainer.runs.table import find_runs
@@ -34,14 +33,6 @@ def write_run(folder: Path, **record: Any) -> Path:
     lines = ('{"step": 1, "time": 7, "val_accuracy": 0.5}', '{"step": 2, "time": 8}', '{"step": 3, "val_acc')
     (folder / "history.jsonl").write_text("\n".join(lines))
     return folder
-
-
-@pytest.fixture(scope="module")
-def living() -> Iterator[int]:
-    """The id of a process that lives as long as the tests."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    yield process.pid
-    process.communicate(timeout=60)
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path):
@@ -59,23 +50,34 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
     assert (files.checkpoint("best"), files.report, files.model_text) == (None, run / "report", "")
 
 
-def test_there_is_one_answer_to_how_a_run_stands(tmp_path, living):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait(timeout=60)
+def test_there_is_one_answer_to_how_a_run_stands(tmp_path):
     runs = {
-        "running": {"status": "running", "pid": living},
-        "killed": {"status": "running", "pid": gone.pid},
-        "elsewhere": {"status": "running", "pid": living, "host": "another"},
+        "running": {"status": "running"},
+        "killed": {"status": "running"},
+        "no checkpoint": {"status": "running"},
+        "elsewhere": {"status": "running", "host": "another"},
         "failed": {"status": "failed"},
         "interrupted": {"status": "interrupted"},
         "no result": {},
     }
     for status, record in runs.items():
-        assert RunFiles(write_run(tmp_path / status, **record)).status() == status
-    reused = write_run(tmp_path / "reused", status="running", pid=os.getpid())
-    assert RunFiles(reused).status() == "killed"  # we did not train it, so an earlier process had our id
-    rebooted = write_run(tmp_path / "rebooted", status="running", pid=living, boot_id="another")
-    assert RunFiles(rebooted).status() == "killed"
+        write_run(tmp_path / status, **record)
+    (tmp_path / "killed" / "checkpoints" / "epoch=0001-step=0000001").mkdir(parents=True)
+    with RunLock(tmp_path / "running"):
+        assert {name: RunFiles(tmp_path / name).status() for name in runs} == {name: name for name in runs}
+    with RunLock(write_run(tmp_path / "shared", status="running", host="another")):
+        assert RunFiles(tmp_path / "shared").status() == "running"  # the disk that both machines see has locks
+
+
+def test_the_id_of_a_dead_process_may_be_that_of_a_living_one_by_now(tmp_path):
+    reused = write_run(tmp_path / "reused", status="running", pid=os.getppid())
+    assert RunFiles(reused).status() == "no checkpoint"
+
+
+def test_a_folder_of_a_run_that_was_killed_at_once_says_what_to_do(tmp_path):
+    RunLock(tmp_path).release()
+    with pytest.raises(UsageError, match=r"it has no run\.json; it was killed before .* start the run anew$"):
+        RunFiles(tmp_path)
 
 
 @pytest.mark.parametrize("path", ["nothing", "x" * 5000, "a\0b"], ids=lambda path: repr(path[:9]))

@@ -16,6 +16,7 @@ import pytest
 from conftest import ROOT, SILENT, Done, run_script
 
 from trainer.checkpoint import LAYOUT
+from trainer.runs.lock import RunLock
 from trainer.runs.process import this_process
 
 CONFIG = '[model]\nname = "{model}"\n[model.args]\n[data]\nname = "{data}"\n[training]\nseed = {seed}\n'
@@ -42,34 +43,21 @@ def write_run(
 
 
 @pytest.fixture(scope="module")
-def living() -> Iterator[int]:
-    """The id of a process that lives as long as the tests."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    yield process.pid
-    process.communicate(timeout=300)
-
-
-@pytest.fixture(scope="module")
-def ended() -> int:
-    """The id of a process that is gone."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait(timeout=300)
-    return process.pid
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, living: int, ended: int) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in which `runs` holds runs of all sorts."""
     folder = tmp_path_factory.mktemp("overview")
     root = folder / "runs"
     write_run(root, "good", "done", test=0.98, seed=1)
     write_run(root, "better", "done", "mlp", test=0.99, seed=2)
     write_run(root, "stopped", "interrupted", seed=3)
-    write_run(root, "going", "running", seed=4, pid=living)
-    write_run(root, "gone", "running", seed=5, pid=ended)
+    going = write_run(root, "going", "running", seed=4)
+    gone = write_run(root, "gone", "running", seed=5)
+    (gone / "checkpoints" / "epoch=0001-step=0000032").mkdir(parents=True)
     write_run(root, "far", "running", seed=6, host="another")
+    write_run(root, "young", "running", seed=7)
     (root / "mlartifacts").mkdir()
-    return folder
+    with RunLock(going):
+        yield folder
 
 
 def runs(folder: Path, *arguments: str | Path, **env: str) -> Done:
@@ -85,12 +73,13 @@ def names(done: Done) -> list[str]:
 
 def test_every_run_is_a_line_with_its_numbers_and_how_it_stands(folder):
     done = runs(folder)
-    assert names(done) == ["far", "gone", "going", "stopped", "better", "good"]  # the newest first
+    assert names(done) == ["young", "far", "gone", "going", "stopped", "better", "good"]  # the newest first
     rows = {line.split()[0]: re.split(r"\s{2,}", line) for line in done.stdout.splitlines()}
     assert rows["name"] == ["name", "model", "data", "test", "val", "time", "status", "started"]
     assert rows["good"] == ["good", "lenet", "mnist5k", "98.00 %", "99.00 %", "1:15", "done", "2026-11-02 10:00"]
     assert rows["stopped"][3:7] == ["-", "50.00 %", "-", "interrupted"]
-    assert [rows[name][6] for name in ("going", "gone", "far")] == ["running", "killed", "elsewhere"]
+    standings = ["running", "killed", "elsewhere", "no checkpoint"]
+    assert [rows[name][6] for name in ("going", "gone", "far", "young")] == standings
 
 
 def test_sorted_filtered_and_limited(folder):

@@ -13,7 +13,7 @@ from trainer.checkpoint.archive import pack
 from trainer.checkpoint.content import MANIFEST, STATE, SUMS, Snapshot
 from trainer.checkpoint.reading import sums_of
 from trainer.errors import CheckpointError
-from trainer.files import read_bounded, sync_folder, to_json, write_atomic, write_synced
+from trainer.files import aside, delete, read_bounded, sync_folder, to_json, write_atomic, write_synced
 
 NAME = re.compile(r"epoch=[\w.-]+-step=[\w.-]+", re.ASCII)
 """Names of checkpoints: whatever else stands in a pointer could lead out of the folder."""
@@ -89,23 +89,23 @@ class Checkpoints:
             path.rename(path.with_name(f"damaged-{path.name}"))
 
     def clean(self) -> None:
-        """Delete what a killed process left half-written."""
+        """Delete what a killed process left half-written; nobody else writes here while the run is claimed."""
         for path in self.folder.glob(".tmp-*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            delete(path)
 
     def _write(self, path: Path, snapshot: Snapshot) -> None:
         self.folder.mkdir(exist_ok=True)
-        aside = self.folder / f".tmp-{os.getpid()}-{path.name}"
-        shutil.rmtree(aside, ignore_errors=True)
+        draft = aside(path)
+        shutil.rmtree(draft, ignore_errors=True)
         try:
-            aside.mkdir()
+            draft.mkdir()
             files = {STATE: pack(snapshot.arrays), MANIFEST: to_json(snapshot.manifest).encode()}
             for name, content in {**files, SUMS: sums_of(files)}.items():
-                write_synced(aside / name, content)
-            sync_folder(aside)
-            aside.rename(path)
+                write_synced(draft / name, content)
+            sync_folder(draft)
+            draft.rename(path)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(draft, ignore_errors=True)
         sync_folder(self.folder)
 
     def _prune(self) -> None:

@@ -61,7 +61,7 @@ class _ToStderr(logging.Handler):
 def run_script(main: Callable[[], int]) -> NoReturn:
     """Run a script's `main` and exit with its status; errors that a user can cause are one line on stderr.
 
-    Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 and 143 stopped by Ctrl-C and SIGTERM. That
+    Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 128 + n stopped by signal n (130 by Ctrl-C). That
     nobody reads the output any more, such as `head`, is no failure; that it cannot be stored is one.
     """
     output.guard_streams()

@@ -13,7 +13,7 @@ from trainer.text import printable
 FORMATS = ("table", "jsonl", "csv")
 STYLES = {
     **{"done": "green", "running": "cyan", "elsewhere": "cyan"},
-    **{"interrupted": "yellow", "killed": "red", "failed": "red", "no result": "red"},
+    **{"interrupted": "yellow", "killed": "red", "no checkpoint": "red", "failed": "red", "no result": "red"},
 }
 HEADS = {"test_accuracy": "test", "val_accuracy": "val", "train_seconds": "time"}
 NARROW = 100

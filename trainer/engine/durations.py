@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from trainer.errors import UsageError
 from trainer.plugin import Every
@@ -20,6 +21,8 @@ class Durations:
         epochs: Passes over the training data; default: 10, unless `steps` are given.
         steps: Optimizer steps over the whole run, instead of `epochs`.
         max_time: Wall seconds of training after which it ends at the next span.
+        stop_when: A file whose appearance ends the run at the next span, saved, as SIGTERM does, such as the notice of
+            a spot machine; must not exist at the start.
         validate_every: When to validate, besides the end of the run.
         steps_per_epoch: Batches per epoch of a stream that does not know its length.
         validation_steps: Batches per validation of a stream that does not know its length.
@@ -32,6 +35,7 @@ class Durations:
     epochs: int | None = None
     steps: int | None = None
     max_time: float | None = None
+    stop_when: Path | None = None
     validate_every: Every = EVERY_EPOCH
     steps_per_epoch: int | None = None
     validation_steps: int | None = None

@@ -134,7 +134,7 @@ class Loop:
         run, limit = self.run, self.course.durations.max_time
         if limit is not None and run.seconds >= limit and run.step < run.steps:
             run.stop(f"the time limit of {limit:g} s was reached")
-        look_outside(run)
+        look_outside(run, self.course.durations.stop_when)
 
     def _advance(self, looks: Looks) -> None:
         """Run the steps until somebody wants to look as one compiled call, or leave out one that is to be skipped."""
@@ -242,7 +242,7 @@ class Loop:
                     self.evaluation.next(batches)
                 if due(Moment.of(run)):
                     self.hooks.call(Plugin.on_validation_step)
-                look_outside(run)
+                look_outside(run, self.course.durations.stop_when)
             run.logs |= {f"val_{name}": value for name, value in self.evaluation.meter.read().items()}
             run.validated = run.step
             self.hooks.call(Plugin.on_validation_end)

@@ -1,12 +1,18 @@
-"""What the outside asks of a run: signals, and a file named STOP in its directory.
+"""What the outside asks of a run: signals, and files that appear.
 
 | asked by | does | exit status of `fit.py` |
 |---|---|---|
 | Ctrl-C, SIGINT | saves and ends; a second time ends at once | 130 |
-| SIGTERM, a file named STOP | saves and ends | 143 |
-| SIGUSR1 | saves and goes on | - |
+| SIGTERM | saves and ends; a second time ends at once | 143 |
+| SIGHUP: the terminal was closed | saves and ends | 129 |
+| SIGUSR2: a batch system gives notice | saves and ends | 140 |
+| SIGXCPU: a limit of processor time was reached | saves and ends | 152 |
+| SIGUSR1 | saves and continues | - |
+| a file named STOP in the run directory | saves and ends | 143 |
+| the file that `Durations.stop_when` names | saves and ends | 143 |
 
-Handlers only leave a note, which is read after each span of steps and each batch of a validation.
+Handlers only leave a note, which is read after each span of steps and each batch of a validation. A signal that is
+ignored stays so, as SIGHUP under `nohup` or SIGINT in the background of a script.
 """
 
 from __future__ import annotations
@@ -15,39 +21,52 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
+from trainer.errors import UsageError
 from trainer.run import Run
-from trainer.runs.manifest import CTRL_C, STOP_FILE, TERMINATED
 
 STOP = "STOP"
-STOPPING = {signal.SIGINT: CTRL_C, signal.SIGTERM: TERMINATED}
+REASONS = {
+    "SIGINT": "stopped by Ctrl-C",
+    "SIGTERM": "stopped by SIGTERM",
+    "SIGHUP": "stopped by SIGHUP, as its terminal was closed",
+    "SIGUSR2": "stopped by SIGUSR2",
+    "SIGXCPU": "stopped by SIGXCPU, as its limit of processor time was reached",
+}
+STOPPING = {getattr(signal, name): reason for name, reason in REASONS.items() if hasattr(signal, name)}
+INSISTING = (signal.SIGINT, signal.SIGTERM)
+"""What people send again to end a run at once; the others come in numbers, SIGXCPU with every second."""
 SAVING = getattr(signal, "SIGUSR1", None)  # Windows has none
+LIMIT = getattr(signal, "SIGXCPU", None)
 
 
 @contextmanager
 def listening(run: Run) -> Iterator[None]:
     """Turn signals into requests to `run`; the handlers before are restored afterwards.
 
-    After the first signal to stop a second one acts as it would have without us. Outside the main thread nothing is
+    After the first SIGINT or SIGTERM a second one acts as it would have without us. Outside the main thread nothing is
     installed, since Python delivers signals nowhere else.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     numbers = [*STOPPING, *([SAVING] if SAVING is not None else [])]
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {n: handler for n in numbers if (handler := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
 
     def stop(number: int, frame: FrameType | None) -> None:
-        run.inbox.signal = number
-        run.stop(STOPPING[signal.Signals(number)])
-        for each in STOPPING:
-            signal.signal(each, before[each])
+        ask_to_stop(run, number, STOPPING[signal.Signals(number)])
+        if number == LIMIT:
+            before[number] = signal.SIG_IGN  # it comes each second up to the hard limit, and would kill
+        if number in INSISTING:
+            for each in before.keys() & set(INSISTING):
+                signal.signal(each, before[each])
 
     def save(number: int, frame: FrameType | None) -> None:
         run.save("last")
 
-    for number in numbers:
+    for number in before:
         signal.signal(number, save if number == SAVING else stop)
     try:
         yield
@@ -56,9 +75,27 @@ def listening(run: Run) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def look_outside(run: Run) -> None:
-    """Stop a run in whose directory lies a file named STOP; the file is deleted, so that the run can be resumed."""
+def look_outside(run: Run, notice: Path | None) -> None:
+    """Stop a run if a file asks for it: STOP in its directory, which is deleted to allow a resume, or `notice`."""
     if run.directory is not None and (run.directory / STOP).exists():
         (run.directory / STOP).unlink()
-        run.inbox.signal = signal.SIGTERM
-        run.stop(STOP_FILE)
+        ask_to_stop(run, signal.SIGTERM, "stopped by the file STOP")
+    elif notice is not None and run.signal is None and notice.exists():
+        ask_to_stop(run, signal.SIGTERM, f"stopped by the file {notice}")
+
+
+def ask_to_stop(run: Run, number: int, reason: str) -> None:
+    """Ask a run to save and end, as by a signal; the first one is kept."""
+    if run.inbox.signal is None:
+        run.inbox.signal, run.inbox.from_outside = number, reason
+    run.stop(reason)
+
+
+def check_notice(notice: Path | None) -> None:
+    """Refuse to train until a file appears that is there already.
+
+    Raises:
+        UsageError: If it is.
+    """
+    if notice is not None and notice.exists():
+        raise UsageError(f"cannot train until {notice} appears, as stop_when asks: it exists; delete it first")

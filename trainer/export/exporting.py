@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from trainer.errors import InkwellError
 from trainer.export import formats
 from trainer.export.format import SPEC, Format
 from trainer.export.proof import Answer, Proof, compare, read_afresh
-from trainer.files import check_new, to_json
+from trainer.files import aside, check_new, sweep, to_json
 from trainer.text import first_line
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def export(original: Original, name: str, folder: Path, extra: Mapping[str, Any]
         InkwellError: If the export cannot be written or read, or its probabilities are not those of the original.
     """
     check_free(folder)
-    with aside(folder) as draft:
+    with drafting(folder) as draft:
         return write(original, name, draft, partial(read_afresh, name), extra)
 
 
@@ -88,9 +87,10 @@ def write(
 
 
 @contextmanager
-def aside(folder: Path) -> Iterator[Path]:
+def drafting(folder: Path) -> Iterator[Path]:
     """Give an empty folder beside `folder` that takes its name in the end, or is deleted after an exception."""
-    draft = folder.with_name(f".tmp-{os.getpid()}-{folder.name}")
+    sweep(folder.parent, folder.name)
+    draft = aside(folder)
     try:
         draft.mkdir(parents=True)
         yield draft

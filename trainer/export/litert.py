@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from trainer.errors import InkwellError
 from trainer.export.format import Classifier, Format, Served
+from trainer.files import scratch
 from trainer.startup import without_chatter
 
 FILE = "model.tflite"
@@ -29,9 +29,9 @@ def write(served: Served, folder: Path, quantised: bool = False) -> None:
 
     from trainer.export import saved_model
 
-    with tempfile.TemporaryDirectory(prefix="inkwell-") as scratch:
-        saved_model.write(served, Path(scratch))  # of a function, the converter would leave the variables empty
-        converter = tf.lite.TFLiteConverter.from_saved_model(scratch)
+    with scratch() as saved:
+        saved_model.write(served, saved)  # of a function, the converter would leave the variables empty
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
         if quantised:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = partial(_ones, served.examples)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
@@ -13,6 +12,7 @@ import numpy as np
 
 from trainer.export import saved_model
 from trainer.export.format import Classifier, Format, Served
+from trainer.files import scratch
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -31,8 +31,8 @@ def write(served: Served, folder: Path) -> None:
     _settle()
     import mlflow.pyfunc
 
-    with tempfile.TemporaryDirectory(prefix="inkwell-") as scratch:
-        saved = Path(scratch) / SAVED_MODEL
+    with scratch() as place:
+        saved = place / SAVED_MODEL
         saved_model.write(served, saved)
         mlflow.pyfunc.save_model(
             folder,
@@ -42,7 +42,7 @@ def write(served: Served, folder: Path) -> None:
             signature=signature(served),
             input_example=served.examples[:1],
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
-            uv_project_path=scratch,  # else the lock file of the folder that we happen to be in would be copied
+            uv_project_path=str(place),  # else the lock file of the folder that we happen to be in would be copied
         )
     text = Template(GUIDE.read_text(encoding="utf-8")).substitute(
         mlflow=version("mlflow"), shape=", ".join(map(str, served.input_shape)), classes=", ".join(served.class_names)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from trainer.errors import InkwellError
 from trainer.export import formats
 from trainer.export.format import Classifier, Format
+from trainer.files import scratch
 
 TIMED = 30
 """Answers for one image that are timed."""
@@ -86,8 +86,8 @@ def read_afresh(name: str, folder: Path, images: np.ndarray) -> Answer:
     Raises:
         InkwellError: If it cannot be read or used there; says why.
     """
-    with tempfile.TemporaryDirectory(prefix="inkwell-") as scratch:
-        asked, answered = Path(scratch) / "images.npy", Path(scratch) / "answer.npz"
+    with scratch() as between:
+        asked, answered = between / "images.npy", between / "answer.npz"
         np.save(asked, images)
         command = [sys.executable, "-P", "-m", "trainer.export.proof", name, folder, asked, answered]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)

@@ -3,6 +3,7 @@
 runs/<name>/
   config.toml     the resolved configuration, written before step 0; empty for a `Trainer` without configuration
   model.json      the Keras config of the model, if there is no configuration that names it
+  .lock           held by the process that trains here: see `trainer.runs.lock`
   run.json        layout, status, process, host, command, git commit, versions, data, and the notes of plugins
   seen.bin        hashes of the training and validation images, if they are known; see `trainer.data.seen`
   history.jsonl   one JSON object per line: batches, validations and epochs, with its `time` in Unix seconds
@@ -15,6 +16,7 @@ runs/<name>/
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 import uuid
@@ -24,8 +26,8 @@ from typing import Any
 
 from trainer.checkpoint import LAYOUT, Checkpoints
 from trainer.data.seen import Seen
-from trainer.errors import InkwellError, UsageError
-from trainer.files import check_new, read_bounded, to_json, write_atomic
+from trainer.errors import CheckpointError, InkwellError, UsageError
+from trainer.files import check_new, read_bounded, sweep, to_json, write_atomic
 from trainer.run import Run
 from trainer.runs.files import (
     CHECKPOINTS,
@@ -33,6 +35,7 @@ from trainer.runs.files import (
     HISTORY,
     MAX_HISTORY,
     MODEL,
+    REPORT,
     RESULT,
     RUN,
     SEEN,
@@ -40,9 +43,10 @@ from trainer.runs.files import (
     RunRecord,
 )
 from trainer.runs.history import parse_lines, whole_lines
+from trainer.runs.lock import RunLock, is_held, still_running
 from trainer.runs.process import this_process
 from trainer.runs.provenance import provenance
-from trainer.text import first_line
+from trainer.text import command, first_line
 
 ERRORS = "error.log"
 ANOTHER = "choose another with --run-dir"
@@ -67,17 +71,39 @@ def check_free(path: Path) -> None:
     check_new(path, "run directory", ANOTHER)
 
 
-def check_ended(path: Path) -> RunRecord:
-    """Refuse to resume a run that is still running; return its `run.json`.
+def check_ended(path: Path) -> None:
+    """Refuse to resume a run that is still running; changes nothing.
 
     Raises:
-        UsageError: If `path` is no run directory, or the process of the run is still alive.
+        UsageError: If `path` is no run directory, or a process holds its lock.
         InkwellError: If `run.json` is damaged, or of another layout.
     """
-    files = RunFiles(path)
-    if files.status() == "running":
-        raise UsageError(f"run {path} is still running as process {files.run.pid}; wait for its end, or stop it first")
-    return files.run
+    RunFiles(path)
+    if is_held(path):
+        raise still_running(path)
+
+
+def claim(path: Path) -> RunLock:
+    """Take the directory of a run to resume for this process, before anything is read of how far the run came.
+
+    Raises:
+        UsageError: If `path` is no run directory, or another process or thread holds its lock.
+        CheckpointError: If the run has no checkpoint.
+        InkwellError: If `run.json` is damaged, or of another layout, or the directory cannot be written to.
+    """
+    RunFiles(path)
+    lock = RunLock(path)
+    if not any(Checkpoints(path / CHECKPOINTS).newest()):
+        lock.release()
+        raise CheckpointError(f"cannot resume run {path}: it ended before its first checkpoint; {anew(path)}")
+    return lock
+
+
+def anew(path: Path) -> str:
+    """Return how to begin a run once more that cannot be resumed."""
+    if not (path / CONFIG).is_file() or not (path / CONFIG).stat().st_size:
+        return "start it anew, in another run directory"
+    return f"start it anew: {command('fit')} --config {shlex.quote(str(path / CONFIG))}"
 
 
 class RunDirectory:
@@ -105,8 +131,8 @@ class RunDirectory:
         self._unwritten = ""
 
     @classmethod
-    def create(cls, path: Path) -> RunDirectory:
-        """Make the directory of a new run.
+    def create(cls, path: Path) -> tuple[RunDirectory, RunLock]:
+        """Make the directory of a new run; return it with its lock.
 
         Raises:
             UsageError: If the directory exists, or lies under something that is not a folder.
@@ -119,18 +145,24 @@ class RunDirectory:
             raise UsageError(f"run directory {path} exists; {ANOTHER}") from error
         except OSError as error:
             raise InkwellError(f"run directory {path} cannot be made: {error.strerror}") from error
-        return cls(path)
+        try:
+            return cls(path), RunLock(path)
+        except InkwellError:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
 
     @classmethod
     def reopen(cls, path: Path) -> RunDirectory:
-        """Open the directory of a run to resume, and delete what a killed process left half-written.
+        """Open the directory of a run to resume, which is claimed, and delete what killed processes left half-written.
 
         Raises:
-            UsageError: If it is no run directory, or the process of the run is still alive.
+            UsageError: If it is no run directory.
             InkwellError: If `run.json` is damaged, or of another layout.
         """
-        directory = cls(path, check_ended(path))
+        directory = cls(path, RunFiles(path).run)
         directory.checkpoints.clean()
+        sweep(directory.path)
+        sweep(directory.path / REPORT)
         return directory
 
     def start(self, run: Run, config: str, model: str = "", keep: bool = False) -> None:

@@ -19,7 +19,8 @@ from trainer.files import read_bounded, read_json
 from trainer.result import Result
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.inside import check_inside
-from trainer.runs.process import is_alive, this_host
+from trainer.runs.lock import LOCK, is_held
+from trainer.runs.process import this_host
 from trainer.runs.schema import Data, Moment, Name, Outcome, Seconds, Text, Whole, conform, lacking
 from trainer.text import first_line, in_line
 
@@ -31,7 +32,7 @@ MAX_MODEL, MAX_HISTORY, MAX_SEEN = 4 * 2**20, 256 * 2**20, 2**30
 TAIL = 2**16
 """Bytes at the end of a history in which the last validation is looked for."""
 
-Standing = Literal["running", "done", "failed", "interrupted", "killed", "elsewhere", "no result"]
+Standing = Literal["running", "done", "failed", "interrupted", "killed", "no checkpoint", "elsewhere", "no result"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,6 @@ class RunRecord:
         ended: Unix seconds of the end; None while the run is running.
         pid: Process id; None if unknown.
         host: Name of the machine.
-        boot_id: Identity of the machine's boot; empty where the system has none.
         command: Command line, without passwords.
         git_commit: Commit of the script's folder; empty outside git.
         user: Name of the user.
@@ -64,7 +64,6 @@ class RunRecord:
     ended: Seconds | None = None
     pid: Whole | None = None
     host: Name = ""
-    boot_id: Name = ""
     command: Annotated[str, Field(strict=True, max_length=2**20)] = ""
     git_commit: Name = ""
     user: Name = ""
@@ -93,7 +92,9 @@ class RunFiles:
 
     def __init__(self, path: Path) -> None:
         if not is_run(path):
-            raise UsageError(f"{in_line(path)} is not a run directory: it has no {RUN}")
+            begun = is_file(path / LOCK)
+            hint = "; it was killed before it wrote one: delete the folder and start the run anew" if begun else ""
+            raise UsageError(f"{in_line(path)} is not a run directory: it has no {RUN}{hint}")
         check_inside(path, (CHECKPOINTS, REPORT))
         self.path = path
         written = read_json(path / RUN)
@@ -197,23 +198,31 @@ class RunFiles:
     def status(self) -> Standing:
         """Return how the run stands now.
 
-        Its process wrote `done`, `failed`, `interrupted` or `running`. A running one whose process is gone was
-        `killed`; one that another machine runs is `elsewhere`; one that is done but has lost its result has `no
-        result`.
+        Its process wrote `done`, `failed`, `interrupted` or `running`. A running one is so while its process holds the
+        lock of the run directory. Without that it was `killed`, or has `no checkpoint` if that happened before the
+        first one was written. It is `elsewhere` if that cannot be told from here: another machine runs it, or the file
+        system has no locks. A run that is done but has lost its result has `no result`.
 
         Raises:
             InkwellError: If `run.json` holds a status that no run writes.
         """
         run = self.run
         if run.status == "running":
-            if is_alive(run.pid, run.host, run.boot_id):
-                return "running"
-            return "killed" if run.host == this_host() else "elsewhere"
+            return self._standing_of_running()
         if run.status == "done":
             return "done" if self.has_result else "no result"
         if run.status in ("failed", "interrupted"):
             return run.status  # type: ignore[return-value]  # mypy does not narrow by `in`
         raise InkwellError(f"{self.path / RUN} is damaged: no run has the status {in_line(run.status)!r}")
+
+    def _standing_of_running(self) -> Standing:
+        """Return how a run stands that did not write down its end."""
+        held = is_held(self.path)
+        if held:
+            return "running"
+        if held is None or self.run.host != this_host():
+            return "elsewhere"
+        return "killed" if any(Checkpoints(self.path / CHECKPOINTS).newest()) else "no checkpoint"
 
     def history(self) -> list[dict[str, Any]]:
         """Return the lines of `history.jsonl`, oldest first; a last line that is half written is left out.

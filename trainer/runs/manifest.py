@@ -25,9 +25,6 @@ from trainer.runs.numerics import Numerics
 from trainer.runs.provenance import versions
 from trainer.text import first_line, in_line
 
-STOP_FILE, CTRL_C, TERMINATED = "stopped by the file STOP", "stopped by Ctrl-C", "stopped by SIGTERM"
-"""Reasons to stop that come from outside: a run that is resumed does not remember them."""
-
 Whole = Annotated[int, Field(strict=True)]
 Tally = Annotated[Whole, Field(ge=0, le=2**53)]
 Seconds = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
@@ -97,7 +94,7 @@ class Manifest:
             run: The run.
             states: The state of each plugin, by name.
         """
-        outside = run.stop_reason in (STOP_FILE, CTRL_C, TERMINATED)
+        outside = run.stop_reason == run.inbox.from_outside  # a run that is resumed does not remember that
         return cls(
             counters=Counters(**{name: getattr(run, name) for name in COUNTERS}),
             stop_reason="" if run.status != "running" or outside else run.stop_reason,

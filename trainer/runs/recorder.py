@@ -13,8 +13,9 @@ from trainer.checkpoint import Checkpoint, Checkpoints, Snapshot, step_of
 from trainer.data.seen import Seen
 from trainer.errors import CheckpointError, LayoutError, TrainingFailed
 from trainer.run import Notebook, Run
-from trainer.runs.directory import RunDirectory
+from trainer.runs.directory import RunDirectory, anew, claim
 from trainer.runs.files import CHECKPOINTS, RESULT
+from trainer.runs.lock import RunLock
 from trainer.runs.manifest import Manifest, Saved, read_saved
 
 
@@ -34,6 +35,7 @@ class Recorder:
         self.run, self.path = run, path
         self.directory: RunDirectory | None = None
         self.resumed = False
+        self._lock: RunLock | None = None
         self._damaged: list[Path] = []
         self._warned: set[str] = set()
         self._unsaved = ""
@@ -43,17 +45,39 @@ class Recorder:
         self._roles: dict[str, int] = {}
         self._best: Saved | None = None  # kept in memory where nothing is written
 
+    def claim(self, lock: RunLock | None = None) -> None:
+        """Take the directory of a run to resume for this process until `close`, before anything is read of its state.
+
+        Args:
+            lock: The lock, if the caller has it already.
+
+        Raises:
+            UsageError: If the directory is that of no run, or its run is still running.
+            InkwellError: If it cannot be read or written.
+        """
+        if self.path is not None:
+            self._keep(lock or claim(self.path))
+
+    def _keep(self, lock: RunLock) -> None:
+        self._lock = lock
+        if not lock.exclusive:
+            self.run.warn(f"the file system of {self.path} has no locks; see to it that no second process trains there")
+
     def open(self, resumed: bool = False) -> None:
         """Make the run directory, or open that of a run to resume and set aside what is damaged in it.
 
         Raises:
-            UsageError: If the directory exists, or is that of no run, or its run is still running.
+            UsageError: If the directory exists, or is that of no run.
             InkwellError: If it cannot be made, read or written.
         """
         if self.path is None:
             return
         run, self.resumed = self.run, resumed
-        self.directory = RunDirectory.reopen(self.path) if resumed else RunDirectory.create(self.path)
+        if resumed:
+            self.directory = RunDirectory.reopen(self.path)
+        else:
+            self.directory, lock = RunDirectory.create(self.path)
+            self._keep(lock)
         run.name, run.directory = self.directory.path.name, self.directory.path
         run.notebook = Notebook(dict(self.directory.notes), self.status)
         self._set_damaged_aside(self.directory)
@@ -97,7 +121,7 @@ class Recorder:
             raise CheckpointError("a run without a directory cannot be resumed")
         found = self._sound(Checkpoints(self.path / CHECKPOINTS).newest())
         if found is None:
-            raise CheckpointError(f"run {self.path} has no sound checkpoint to resume from")
+            raise CheckpointError(f"run {self.path} has no sound checkpoint to resume from; {anew(self.path)}")
         return found
 
     def good(self, before: int) -> Saved:
@@ -237,8 +261,10 @@ class Recorder:
             (self.directory.path / RESULT).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Wait for the workers and end them."""
+        """Wait for the workers and end them; let go of the run directory."""
         self._worker.shutdown()
+        if self._lock is not None:
+            self._lock.release()
 
     def _try(self, what: str, write: Callable[[RunDirectory], object]) -> bool:
         """Return whether `write` went through; if not, the user is told, once for each kind of file."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import tempfile
 import zipfile
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import CheckpointError
+from trainer.files import scratch
 from trainer.text import first_line
 
 if TYPE_CHECKING:
@@ -376,8 +376,8 @@ def _load(parts: dict[str, bytes]) -> keras.Model:
     """Let Keras load a file made of `parts`."""
     import keras
 
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "model.keras"
+    with scratch() as folder:
+        copy = folder / "model.keras"
         with zipfile.ZipFile(copy, "w") as archive:
             for name, content in parts.items():
                 archive.writestr(name, content)

@@ -65,7 +65,7 @@ def run(job: Job, turns: Turns) -> None:
     config = configuration(job, "light", name=extra["data"], folder=extra["data_dir"])
     pairs = Pairs(job, turns)
     pairs.session = session(job, config, [pairs, *idle(extra["idle"])])
-    pairs.session.trainer.fit(pairs.session.data, **pairs.session.arguments)
+    pairs.session.trainer.fit(pairs.session.data, **pairs.session.arguments())
 
 
 def idle(count: int) -> list[Plugin]:
