@@ -9,35 +9,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainer.bounds.plain import parse_json
+from trainer.bounds.regular import read_bounded
 from trainer.errors import InkwellError, UsageError
-from trainer.text import first_line
+from trainer.text import first_line, unseen
 
-MAX_JSON = 64 * 2**20
+MAX_JSON = 16 * 2**20
 """Limit in bytes of a JSON file that is read: what is longer is none of ours."""
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
-    """Return the content of a file.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is no file, such as a device, which never ends, or longer than `limit`.
-    """
-    size = path.stat().st_size
-    if not path.is_file() or size > limit:
-        raise ValueError(f"{path.name} is not a file of at most {limit:,} bytes")
-    return path.read_bytes()
-
-
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the table in a JSON file of at most 64 MiB.
+    """Return the table in a JSON file of at most 16 MiB, within the bounds of `trainer.bounds.plain`.
 
     Raises:
-        InkwellError: If it is missing or damaged.
+        InkwellError: If it is missing, damaged or out of bounds.
     """
     try:
-        values = json.loads(read_bounded(path, MAX_JSON))
-    except (OSError, ValueError, RecursionError) as error:
+        values = parse_json(read_bounded(path, MAX_JSON))
+    except (OSError, ValueError) as error:
         raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(values, dict):
         raise InkwellError(f"{path} is damaged: it holds no table")
@@ -78,14 +67,16 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Replace `path` by a file with `content`, text as UTF-8, in one step; on failure the old file is intact.
+    r"""Replace `path` by a file with `content` in one step; on failure the old file is intact.
+
+    Text is written as UTF-8; what no UTF-8 has, such as a byte of a file's name, becomes visible: `\udce9`.
 
     Raises:
         OSError: If the disk is full or the folder cannot be written.
     """
     aside = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
-        write_synced(aside, content.encode() if isinstance(content, str) else content)
+        write_synced(aside, _encoded(content) if isinstance(content, str) else content)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
@@ -103,9 +94,18 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")
+
+
 def to_json(value: Any, indent: int | None = 2) -> str:
-    """Return `value` as JSON text that ends in a newline; numbers that are not finite become null, as JSON has none."""
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    """Return `value` as JSON text that ends in a newline.
+
+    Numbers that are not finite become null, as JSON has none. Characters that are not seen are escaped, those of names
+    that are no UTF-8 included.
+    """
+    text = json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return unseen(text, lambda character: json.dumps(character)[1:-1]) + "\n"
 
 
 def flatten(values: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:

@@ -7,32 +7,38 @@ pydantic, which reports every problem as data, so that each can be said in one l
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from trainer.bounds.plain import MAX_TOML, parse_toml
+from trainer.bounds.regular import read_bounded
 from trainer.config.schema import EITHER, Config
 from trainer.config.spec import parse_value
 from trainer.errors import UsageError, did_you_mean, explain
+from trainer.text import in_line
 
 REPLACED = ("args", "augmentation_args", "plugins")
 """Tables with keys of their own, which replace those of a layer before them as a whole."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file.
+    """Return the content of a TOML file, within the bounds of `trainer.bounds.plain`.
 
     Raises:
-        UsageError: If the file cannot be read or is no TOML; the message names the line.
+        UsageError: If the file cannot be read, is out of bounds or is no TOML; the message names the line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_bounded(path, MAX_TOML)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    try:
+        return parse_toml(content.decode())
+    except ValueError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
@@ -60,7 +66,12 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
         where = [str(key) for key in problem["loc"]]
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             raise UsageError(prefix + _unknown_key(where)) from None
-        raise UsageError(f"{prefix}{'.'.join(where)} = {problem['input']!r}: {explain(problem)}") from None
+        raise UsageError(f"{prefix}{'.'.join(where)} = {_brief(problem['input'])}: {explain(problem)}") from None
+
+
+def _brief(value: Any) -> str:
+    """Return a value as it would be written, in one line of bounded length."""
+    return in_line(repr(value))
 
 
 def _choose(before: Any, layer: Any, section: str, keys: tuple[str, str], prefix: str) -> None:

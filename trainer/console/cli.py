@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from trainer.errors import InkwellError, UsageError, did_you_mean
-from trainer.text import program
+from trainer.text import printable, printable_lines, program
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,7 +52,7 @@ class _ToStderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        print(f"{level}{record.getMessage()}", file=sys.stderr)
+        print(f"{level}{printable_lines(record.getMessage())}", file=sys.stderr)
 
 
 def run_script(main: Callable[[], int]) -> NoReturn:
@@ -63,10 +64,13 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     logger.addHandler(_ToStderr())
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not so in some notebooks
+            stream.reconfigure(errors="backslashreplace")  # what the encoding of a terminal has no character for
     try:
         status = main()
     except InkwellError as error:
-        print(f"{program()}: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        print(f"{program()}: error: {printable(' '.join(str(error).splitlines()))}", file=sys.stderr)
         status = error.exit_status
     except KeyboardInterrupt:
         print(f"{program()}: stopped by Ctrl-C", file=sys.stderr)

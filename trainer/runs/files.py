@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from trainer.bounds.plain import MAX_TOML
+from trainer.bounds.regular import read_bounded
 from trainer.checkpoint import Checkpoints, check_layout
 from trainer.config.merge import read_toml
 from trainer.errors import InkwellError, UsageError, explain
-from trainer.files import read_bounded, read_json
+from trainer.files import read_json
 from trainer.result import Result
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.process import is_alive, this_host
@@ -108,10 +110,10 @@ class RunFiles:
             InkwellError: If it cannot be read.
         """
         try:
-            return (self.path / CONFIG).read_text(encoding="utf-8")
+            return read_bounded(self.path / CONFIG, MAX_TOML).decode()
         except FileNotFoundError:
             return ""
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise InkwellError(f"{self.path / CONFIG} cannot be read: {error}") from error
 
     @cached_property

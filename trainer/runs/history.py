@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
+from trainer.bounds.plain import parse_json
 from trainer.errors import InkwellError
 from trainer.text import first_line
 
@@ -26,8 +26,8 @@ def parse_lines(lines: Iterable[bytes], what: object) -> list[dict[str, Any]]:
         InkwellError: If a line is no JSON table.
     """
     try:
-        values = [json.loads(line) for line in lines]
-    except (ValueError, RecursionError) as error:
+        values = [parse_json(line) for line in lines]
+    except ValueError as error:
         raise InkwellError(f"{what} is damaged: {first_line(error)}") from error
     if not all(isinstance(value, dict) for value in values):
         raise InkwellError(f"{what} is damaged: a line holds no table")
