@@ -10,6 +10,7 @@ from trainer.console.tables import table
 from trainer.plugin import Every, Plugin
 from trainer.registry import plugins
 from trainer.run import Run
+from trainer.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +42,8 @@ class Progress(Plugin):
             return
         from rich.console import Console
 
-        console = Console(stderr=True, force_terminal=True if self.mode == "rich" else None, highlight=False)
+        forced = True if self.mode == "rich" else None
+        console = Console(stderr=True, force_terminal=forced, highlight=False, markup=False, emoji=False)
         lively = console.is_interactive and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
         bars = self.mode == "rich" or (self.mode == "auto" and lively)
         if run.plan:
@@ -120,7 +122,8 @@ class _Bars:
         spinner = SpinnerColumn("line" if ascii_only else "dots")
         self.console = console
         self.bars: RichProgress = RichProgress(
-            *(spinner, TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[numbers]}")),
+            *(spinner, TextColumn("{task.description}"), BarColumn(24)),
+            TextColumn("{task.fields[numbers]}", markup=False),
             console=console,
             transient=True,
             refresh_per_second=8,
@@ -165,7 +168,7 @@ def epoch_line(run: Run) -> str:
 
 def describe(numbers: dict[str, float]) -> str:
     """Return names and values, with four decimals."""
-    return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+    return "  ".join(f"{printable(name)} {value:.4f}" for name, value in numbers.items())
 
 
 def rate(run: Run) -> str:

@@ -10,6 +10,7 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.console.tables import result_table
     from trainer.runs.directory import default_name
+    from trainer.text import printable
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -30,7 +31,7 @@ def main() -> int:
     run_dir = args.run_dir or Path("runs") / default_name("ensemble")
     run = combine(args.runs, run_dir, args.shift)
     print(result_table(run.result))
-    print(f"run directory   {run_dir}")
+    print(f"run directory   {printable(run_dir)}")
     return 0
 
 

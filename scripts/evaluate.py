@@ -13,7 +13,7 @@ try:
     from trainer.data.sources.find import check_source
     from trainer.runs.find import find_checkpoint, newest_done
     from trainer.runs.trained import load_trained
-    from trainer.text import program
+    from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -50,7 +50,7 @@ def main() -> int:
     trained = load_trained(path, getattr(args, "import"))
     chosen = trained.images(args.data, args.data_dir, args.split)
     for notice in chosen.notices:
-        print(f"{program()}: {notice}", file=sys.stderr)
+        print(printable(f"{program()}: {notice}"), file=sys.stderr)
     from trainer.examine import Examination, report_folder
     from trainer.runs.files import REPORT, is_run
 

@@ -15,7 +15,7 @@ try:
     from trainer.export.exporting import check_free, export
     from trainer.runs.find import find_checkpoint, newest_done
     from trainer.runs.trained import load_trained
-    from trainer.text import program
+    from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -57,9 +57,9 @@ def main() -> int:
             folder = args.folder / name if len(names) > 1 else args.folder
             records.append(row(name, folder, export(original, name, folder, extra)))
         except InkwellError as error:
-            print(f"{program()}: {name}: {error}", file=sys.stderr)
+            print(printable(f"{program()}: {name}: {error}"), file=sys.stderr)
     if records:
-        print(f"{trained.path}, compared on {records[0]['compared']}, each export in a fresh process")
+        print(printable(f"{trained.path}, compared on {records[0]['compared']}, each export in a fresh process"))
         print(listing("table", COLUMNS, records, ("folder",)))
     return int(len(records) < len(names))
 

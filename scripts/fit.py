@@ -26,7 +26,7 @@ try:
     from trainer.runs.files import RunFiles
     from trainer.runs.find import differences, find_run
     from trainer.session import assemble, check, start
-    from trainer.text import program
+    from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -122,7 +122,7 @@ def print_list(kind: str) -> None:
     entries = [(entry.name, entry.help) for entry in LISTS[kind].entries()] if kind in LISTS else list_recipes(RECIPES)
     width = max(len(name) for name, _ in entries)
     for name, text in entries:
-        print(f"{name:<{width}}  {text}")
+        print(f"{printable(name):<{width}}  {printable(text)}")
 
 
 def run_to_resume(args: Namespace, config: Config) -> Path:
@@ -158,10 +158,10 @@ def print_result(result: Mapping[str, Any], run_dir: Path) -> None:
     from trainer.console.tables import result_table
 
     print(result_table(result))
-    print(f"run directory   {run_dir}")
+    print(f"run directory   {printable(run_dir)}")
     command = ui_command(run_dir)
     if command:
-        print(f"in the browser  {command}")
+        print(f"in the browser  {printable(command)}")
 
 
 def print_plan(plan: list[tuple[str, str]], run_dir: Path) -> None:
@@ -199,7 +199,7 @@ def main() -> int:
         start(config, ledger)  # a wrong argument is all that is said
     if not args.dry_run:
         doing = f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}"
-        print(doing, file=sys.stderr, flush=True)
+        print(printable(doing), file=sys.stderr, flush=True)
     session = assemble(config, parts, run_dir, ledger)
     trainer, data, arguments = session.trainer, session.data, session.arguments
     resumed, anyway = args.resume is not None, args.resume_anyway
@@ -211,11 +211,11 @@ def main() -> int:
     run = trainer.run
     if run.status == "interrupted" and run.signal is not None:
         saved = f"step {run.step} is saved; resume with --resume {run_dir}" if run.saved else "nothing was saved"
-        print(f"{program()}: {run.stop_reason}; {saved}", file=sys.stderr)
+        print(printable(f"{program()}: {run.stop_reason}; {saved}"), file=sys.stderr)
         return 128 + run.signal
     print_result(run.result, run_dir)
     for notice in run.data["notices"]:
-        print(f"notice          {notice}")
+        print(f"notice          {printable(notice)}")
     return 0
 
 

@@ -12,7 +12,7 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.errors import InkwellError
     from trainer.runs.files import RunFiles
-    from trainer.text import program
+    from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -34,15 +34,15 @@ def sync(run_dir: Path, uri: str | None) -> bool:
     try:
         sent = bring_up_to_date(run_dir, uri)
     except Busy as error:
-        print(f"{program()}: {error}", file=sys.stderr)
+        print(printable(f"{program()}: {error}"), file=sys.stderr)
         return True
     except InkwellError as error:
-        print(f"{program()}: error: {run_dir}: {error}", file=sys.stderr)
+        print(printable(f"{program()}: error: {run_dir}: {error}"), file=sys.stderr)
         return False
     except Exception as error:  # MLflow, its store and its server may raise anything
-        print(f"{program()}: error: {run_dir}: {reason(error)}", file=sys.stderr)
+        print(printable(f"{program()}: error: {run_dir}: {reason(error)}"), file=sys.stderr)
         return False
-    print(f"{run_dir}: {'sent' if sent else 'nothing to send'}")
+    print(printable(f"{run_dir}: {'sent' if sent else 'nothing to send'}"))
     return True
 
 
@@ -53,7 +53,7 @@ def main() -> int:
         RunFiles(run_dir)  # a wrong one is told before anything is sent
     runs = args.run or list(behind(args.runs, models=True))
     if not runs:
-        print(f"MLflow has every run under {args.runs} that is over and was to be mirrored")
+        print(f"MLflow has every run under {printable(args.runs)} that is over and was to be mirrored")
     failed = [run_dir for run_dir in runs if not sync(run_dir, args.uri)]
     return 1 if failed else 0
 

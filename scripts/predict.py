@@ -12,7 +12,7 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.errors import DataError, UsageError
     from trainer.runs.find import find_checkpoint, newest_done
-    from trainer.text import program
+    from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -70,7 +70,7 @@ def main() -> int:
             else:
                 queue[:0] = images
         except DataError as error:
-            print(f"{program()}: {error}", file=sys.stderr)
+            print(printable(f"{program()}: {error}"), file=sys.stderr)
             bad += 1
     return int(bad > 0)
 

@@ -10,6 +10,7 @@ try:
     from plugins.mlflow.model import promote
     from plugins.mlflow.store import Store
     from trainer.console.cli import Parser, run_script
+    from trainer.text import printable
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -31,7 +32,7 @@ def main() -> int:
     store = Store.at(args.uri or os.environ.get("MLFLOW_TRACKING_URI"), args.runs)
     before, now = promote(store, args.name, args.version)
     was = {None: "there was none", now: "it was already"}.get(before, f"it was version {before}")
-    print(f"{args.name}: version {now} is the champion; {was}")
+    print(printable(f"{args.name}: version {now} is the champion; {was}"))
     return 0
 
 

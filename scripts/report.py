@@ -9,7 +9,7 @@ from pathlib import Path
 try:
     from trainer.console.cli import Parser, run_script
     from trainer.runs.find import newest_done
-    from trainer.text import program
+    from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -31,8 +31,8 @@ def main() -> int:
 
     page, missed = rebuild(folder)
     for line in missed:
-        print(f"{program()}: {line}", file=sys.stderr)
-    print(page)
+        print(printable(f"{program()}: {line}"), file=sys.stderr)
+    print(printable(page))
     return 0
 
 

@@ -11,7 +11,7 @@ try:
     from trainer.console.listing import FORMATS, listing
     from trainer.errors import UsageError
     from trainer.runs.table import COLUMNS, differences, find_runs, read_run, select, sort
-    from trainer.text import program
+    from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -54,10 +54,10 @@ def main() -> int:
         return compare(args.root, args.compare, args.format)
     rows, passed = find_runs(args.root)
     for line in passed:
-        print(f"{program()}: {line}", file=sys.stderr)
+        print(printable(f"{program()}: {line}"), file=sys.stderr)
     chosen = sort(select(rows, args.filter), args.sort, args.reverse)[: args.limit]
     if not chosen:
-        print(f"{program()}: no runs{' like that' if rows else ''} in {args.root}", file=sys.stderr)
+        print(printable(f"{program()}: no runs{' like that' if rows else ''} in {args.root}"), file=sys.stderr)
     else:
         records = [{**row.columns, "path": str(row.path)} for row in chosen]
         print(listing(args.format, COLUMNS, records, folded=["name"]))

@@ -14,12 +14,12 @@ from trainer.bounds.regular import read_bounded
 from trainer.errors import InkwellError, UsageError
 from trainer.text import first_line, unseen
 
-MAX_JSON = 16 * 2**20
+MAX_JSON = 64 * 2**20
 """Limit in bytes of a JSON file that is read: what is longer is none of ours."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the table in a JSON file of at most 16 MiB, within the bounds of `trainer.bounds.plain`.
+    """Return the table in a JSON file of at most 64 MiB, within the bounds of `trainer.bounds.plain`.
 
     Raises:
         InkwellError: If it is missing, damaged or out of bounds.
@@ -101,11 +101,16 @@ def _encoded(text: str) -> bytes:
 def to_json(value: Any, indent: int | None = 2) -> str:
     """Return `value` as JSON text that ends in a newline.
 
-    Numbers that are not finite become null, as JSON has none. Characters that are not seen are escaped, those of names
-    that are no UTF-8 included.
+    Numbers that are not finite become null, as JSON has none. Characters that are not seen are escaped, and so are the
+    bytes of names that are not UTF-8.
     """
     text = json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
     return unseen(text, lambda character: json.dumps(character)[1:-1]) + "\n"
+
+
+def to_json_line(value: Any) -> str:
+    """Return `value` as one line of JSON in ASCII, which any terminal and pipe takes, without a newline at its end."""
+    return json.dumps(_finite(value), allow_nan=False)
 
 
 def flatten(values: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:

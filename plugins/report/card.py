@@ -6,14 +6,17 @@ sections for people.
 
 from __future__ import annotations
 
-import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from plugins.report.contents import Contents
 from plugins.report.page import environment
-from trainer.files import write_atomic
+from trainer.files import to_json, write_atomic
+from trainer.text import printable
 
 
 def write_card(contents: Contents) -> Path:
@@ -23,16 +26,26 @@ def write_card(contents: Contents) -> Path:
         contents: The contents of its report; its folder has a folder `report`.
     """
     templates = environment()
-    templates.filters["plain"] = plain
-    card = templates.get_template("card.md").render(contents=contents, head=head(contents))
+    templates.finalize = plain
+    templates.filters["shell"] = in_shell
+    card = templates.get_template("card.md").render(contents=contents, head=Markup(head(contents)))
     path = contents.folder / "report" / "model_card.md"
     write_atomic(path, re.sub(r"\n{3,}", "\n\n", card))
     return path
 
 
-def plain(value: Any) -> str:
-    """Return text in one line that Markdown and HTML show as it is."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(value).split()))
+def plain(value: Any) -> Any:
+    """Return text in one line that Markdown and HTML show as it is; what is marked as safe stays as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    text = re.sub(r"([\\`*_{}\[\]<>|#~&$@])", r"\\\1", printable(value))
+    text = re.sub(r"^(\d*)([-+.)])(?=\s)", r"\1\\\2", text)  # would begin a list
+    return re.sub(r"^(?=[-=]{2,}$)", r"\\", text)  # would make a heading of the line above
+
+
+def in_shell(value: Any) -> Markup:
+    """Return a value as a word of a command in a block of code."""
+    return Markup(shlex.quote(printable(value)))
 
 
 def head(contents: Contents) -> str:
@@ -45,7 +58,7 @@ def head(contents: Contents) -> str:
         "metrics": ["accuracy"],
         "model-index": [{"name": contents.name, "results": [_result(contents)]}],
     }
-    return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+    return "\n".join(f"{key}: {to_json(value, indent=None)}".rstrip() for key, value in values.items())
 
 
 def _result(contents: Contents) -> dict[str, Any]:

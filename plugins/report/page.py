@@ -8,7 +8,7 @@ from typing import Any
 
 from plugins.report.contents import Contents
 from trainer.files import write_atomic
-from trainer.text import count
+from trainer.text import count, printable_lines
 
 PICTURES = ("curves", "confusion", "reliability", "errors", "robustness", "variations")
 HERE = Path(__file__).parent
@@ -39,9 +39,17 @@ def environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=seen,
     )
     templates.filters |= {"percent": percent, "number": number, "count": count}
     return templates
+
+
+def seen(value: Any) -> Any:
+    """Return what a template shows, of a text each line without what would steer a reader or a terminal."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return printable_lines(value)
 
 
 def percent(share: Any, digits: int = 2) -> str:

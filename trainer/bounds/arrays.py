@@ -44,7 +44,7 @@ def open_archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
     """
     length = file.seek(0, io.SEEK_END)
     watched = _Watched(file)
-    with zipfile.ZipFile(watched) as archive:  # type: ignore[call-overload]  # as much of a file as zipfile needs
+    with zipfile.ZipFile(watched) as archive:  # as much of a file as zipfile needs
         watched.limit = None
         members = archive.infolist()
         if len(members) > MAX_MEMBERS:

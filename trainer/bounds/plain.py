@@ -13,6 +13,8 @@ MAX_DEPTH = 64
 """Levels of tables and lists; a configuration has 4."""
 MAX_DIGITS = 100
 """Digits of a whole number: longer ones do not fit into a float, and take Python longer the longer they are."""
+MAX_TABLES = 1_000_000
+"""Tables and lists of a JSON file, each of which takes many times the memory of the two bytes that declare it."""
 MAX_TOML = 2**20
 """Bytes of a TOML file; that of a run has 2,000."""
 MAX_NAMES = 32
@@ -27,6 +29,9 @@ def parse_json(content: str | bytes) -> Any:
     Raises:
         ValueError: If it is no JSON, or lies outside the bounds; one line.
     """
+    opening = (b"[", b"{") if isinstance(content, bytes) else ("[", "{")
+    if sum(map(content.count, opening)) > MAX_TABLES:  # type: ignore[arg-type]
+        raise ValueError(f"it has more than {MAX_TABLES:,} tables and lists")
     try:
         value = json.loads(content)
     except RecursionError:

@@ -7,10 +7,10 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from trainer.text import unseen
+from trainer.text import shown, unseen
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""How a text begins that a spreadsheet computes, in full width too; as OWASP advises, such a text gets a `'` in front."""
+"""How a text begins that a spreadsheet computes, in full width too; as OWASP advises, it gets a `'` in front."""
 LAYOUT = "\r\t"
 """Characters that are not seen, and which CSV keeps within quotes, as it does the newline."""
 
@@ -31,7 +31,7 @@ def cell(value: Any) -> Any:
     """Return a value as a cell may hold it: numbers as they are, texts without what steers terminal or spreadsheet."""
     if not isinstance(value, str):
         return value
-    text = unseen(value, lambda character: character if character in LAYOUT else shown(character))
+    text = unseen(value, lambda each: each if each in LAYOUT else shown(each))
     return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
 
 

@@ -77,9 +77,9 @@ def robustness_table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, Any]
     """
     lines = [f"{'corruption':<16}  accuracy        95 % interval       ECE  in training"]
     for row in rows:
-        interval = f"{_percent(row['low'])} to {_percent(row['high'])}"
+        name, interval = printable(row["corruption"]), f"{_percent(row['low'])} to {_percent(row['high'])}"
         lines.append(
-            f"{printable(row['corruption']):<16}  {_percent(row['accuracy']):>8}  {interval:>19}  {_percent(row['ece']):>8}"
+            f"{name:<16}  {_percent(row['accuracy']):>8}  {interval:>19}  {_percent(row['ece']):>8}"
             f"  {'its like' if row['trained_for'] else 'never seen'}"
         )
     for name, label in (("all", "mean"), ("trained_for", "mean, its like"), ("never_seen", "mean, never seen")):

@@ -20,7 +20,7 @@ from trainer.files import read_json
 from trainer.result import Result
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.process import is_alive, this_host
-from trainer.text import in_line
+from trainer.text import in_line, printable
 
 CONFIG, RUN, HISTORY, RESULT, MODEL = "config.toml", "run.json", "history.jsonl", "result.json", "model.json"
 CHECKPOINTS, REPORT = "checkpoints", "report"
@@ -99,8 +99,8 @@ class RunFiles:
 
     @property
     def name(self) -> str:
-        """The name of the run: that of its directory."""
-        return self.path.absolute().name
+        """The name of the run: that of its directory, as it is shown."""
+        return printable(self.path.absolute().name)
 
     @cached_property
     def config_text(self) -> str:

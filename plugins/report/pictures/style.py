@@ -8,6 +8,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.text import printable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -50,7 +52,8 @@ def class_names(given: Sequence[Any] | None, count: int) -> list[str]:
 
 
 def shortened(text: str, length: int) -> str:
-    """Return `text` with an ellipsis for the middle of what is too long; the end often tells names apart."""
+    """Return `text`, printable, with an ellipsis for the middle if it is too long; the end often tells names apart."""
+    text = printable(text)
     if len(text) <= length:
         return text
     tail = (length - 1) // 2

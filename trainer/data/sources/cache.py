@@ -24,7 +24,7 @@ from trainer.data.sources.memory import fits
 from trainer.data.sources.reporting import StatusLine
 from trainer.errors import DataError
 from trainer.files import sync_folder, to_json, write_synced
-from trainer.text import in_bytes
+from trainer.text import in_bytes, printable
 
 FORMAT = 2
 """Part of every key: to be raised when images come out of a decoder differently, or the files change."""
@@ -159,7 +159,8 @@ class Cache:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                print(f"{self.name}: another process is decoding it to {self.place}; waiting", file=sys.stderr)
+                waiting = f"{self.name}: another process is decoding it to {self.place}; waiting"
+                print(printable(waiting), file=sys.stderr)
                 lock.acquire()
         try:
             self._sweep()

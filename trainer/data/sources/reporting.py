@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
+from trainer.text import printable
+
 SECONDS = 5.0
 """Seconds between two lines; work that takes less says nothing."""
 
@@ -18,7 +20,7 @@ class StatusLine:
     """
 
     def __init__(self, what: str, total: int) -> None:
-        self.what, self.total, self.done = what, total, 0
+        self.what, self.total, self.done = printable(what), total, 0
         self._start = self._said = time.monotonic()
 
     def advance(self, number: int) -> None:
