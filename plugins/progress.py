@@ -124,7 +124,8 @@ class _Bars:
         spinner = SpinnerColumn("line" if ascii_only else "dots")
         self.console = console
         self.bars: RichProgress = RichProgress(
-            *(spinner, TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[numbers]}")),
+            *(spinner, TextColumn("{task.description}"), BarColumn(24)),
+            TextColumn("{task.fields[numbers]}", markup=False),
             console=console,
             transient=True,
             refresh_per_second=8,
@@ -169,7 +170,7 @@ def epoch_line(run: Run) -> str:
 
 def describe(numbers: dict[str, float]) -> str:
     """Return names and values, with four decimals."""
-    return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+    return "  ".join(f"{printable(name)} {value:.4f}" for name, value in numbers.items())
 
 
 def rate(run: Run) -> str:

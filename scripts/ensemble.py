@@ -11,6 +11,7 @@ try:
     from trainer.console.output import show
     from trainer.console.tables import result_table
     from trainer.runs.directory import default_name
+    from trainer.text import printable
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -33,7 +34,7 @@ def main() -> int:
     run_dir = args.run_dir or Path("runs") / default_name("ensemble")
     run = combine(args.runs, run_dir, args.shift, getattr(args, "import"))
     show(result_table(run.result))
-    show(f"run directory   {run_dir}")
+    show(f"run directory   {printable(run_dir)}")
     return 0
 
 

@@ -15,7 +15,7 @@ try:
     from trainer.export.exporting import check_free, export
     from trainer.runs.find import find_checkpoint, newest_checkpoint
     from trainer.runs.trained import load_trained
-    from trainer.text import program
+    from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -59,7 +59,7 @@ def main() -> int:
         except InkwellError as error:
             say(f"{program()}: {name}: {error}")
     if records:
-        show(f"{trained.path}, compared on {records[0]['compared']}, each export in a fresh process")
+        show(printable(f"{trained.path}, compared on {records[0]['compared']}, each export in a fresh process"))
         show(listing("table", COLUMNS, records, ("folder",)), as_is=True)
     return int(len(records) < len(names))
 

@@ -28,7 +28,7 @@ try:
     from trainer.runs.lock import RunLock
     from trainer.runs.trust import without_say
     from trainer.session import Parts, assemble, check, start
-    from trainer.text import program
+    from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -150,7 +150,7 @@ def print_list(kind: str) -> None:
     entries = [(entry.name, entry.help) for entry in LISTS[kind].entries()] if kind in LISTS else list_recipes(RECIPES)
     width = max(len(name) for name, _ in entries)
     for name, text in entries:
-        show(f"{name:<{width}}  {text}")
+        show(f"{printable(name):<{width}}  {printable(text)}")
 
 
 def run_to_resume(args: Namespace, config: Config) -> Path:
@@ -185,10 +185,10 @@ def print_result(result: Mapping[str, Any], run_dir: Path, config: Config, notic
     from plugins.mlflow.state import ui_command
     from trainer.console.tables import result_table
 
-    lines = [result_table(result), f"run directory   {run_dir}"]
+    lines = [result_table(result), f"run directory   {printable(run_dir)}"]
     if command := ui_command(run_dir, config.plugins.get("mlflow", {}).get("tracking_uri")):
-        lines.append(f"in the browser  {command}")
-    show("\n".join([*lines, *(f"notice          {notice}" for notice in notices)]), kept=True)
+        lines.append(f"in the browser  {printable(command)}")
+    show("\n".join([*lines, *(f"notice          {printable(notice)}" for notice in notices)]), kept=True)
 
 
 def print_plan(plan: list[tuple[str, str]], run_dir: Path) -> None:

@@ -17,7 +17,7 @@ try:
     from trainer.errors import UsageError
     from trainer.runs.files import RunFiles
     from trainer.runs.imports import import_named
-    from trainer.text import program
+    from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -79,7 +79,7 @@ def sync(run_dir: Path, store: Store, register: str, imports: list[str]) -> bool
     except Exception as error:  # MLflow, its store and its server may raise anything
         say(f"{program()}: error: {run_dir}: {reason(error)}")
         return False
-    show(f"{run_dir}: {'sent' if sent else 'nothing to send'}")
+    show(printable(f"{run_dir}: {'sent' if sent else 'nothing to send'}"))
     name = unregistered(run_dir)
     if name and not register:
         flag = f"--register {shlex.quote(name)}"
@@ -103,7 +103,7 @@ def main() -> int:
     stores = {run_dir: store_of(run_dir, args.uri) for run_dir in args.run or found(args.runs, args.uri)}
     if not stores:
         store = Store.own(args.uri, args.runs).shown
-        show(f"MLflow has every run under {args.runs} that is over and was to be mirrored in {store}")
+        show(printable(f"MLflow has every run under {args.runs} that is over and was to be mirrored in {store}"))
     failed = [run_dir for run_dir, store in stores.items() if not sync(run_dir, store, args.register, imports)]
     return 1 if failed else 0
 

@@ -10,6 +10,7 @@ try:
     from plugins.mlflow.store import Store
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import show
+    from trainer.text import printable
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -31,7 +32,7 @@ def main() -> int:
     store = Store.own(args.uri, args.runs)
     before, now = promote(store, args.name, args.version)
     was = {None: "there was none", now: "it was already"}.get(before, f"it was version {before}")
-    show(f"{args.name}: version {now} is the champion; {was}")
+    show(printable(f"{args.name}: version {now} is the champion; {was}"))
     return 0
 
 

@@ -10,7 +10,7 @@ try:
     from trainer.console.output import say, show
     from trainer.runs.find import newest_done
     from trainer.runs.imports import import_named
-    from trainer.text import program
+    from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -36,7 +36,7 @@ def main() -> int:
     page, missed = rebuild(folder, getattr(args, "import"))
     for line in missed:
         say(f"{program()}: {line}")
-    show(str(page))
+    show(printable(page))
     return 0
 
 

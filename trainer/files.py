@@ -14,8 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from trainer.bounds.plain import parse_json
+from trainer.bounds.regular import read_bounded
 from trainer.errors import InkwellError, UsageError
-from trainer.text import first_line
+from trainer.text import first_line, unseen
 
 MAX_JSON = 64 * 2**20
 """Limit in bytes of a JSON file that is read: what is longer is none of ours."""
@@ -23,76 +25,19 @@ ABANDONED_SECONDS = 3600.0
 """Age of a half-written file that nobody writes any more, even if a process has the id of the one that did."""
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
-    """Return the content of a file.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is no file, such as a device, which never ends, or longer than `limit`.
-    """
-    size = path.stat().st_size
-    if not path.is_file() or size > limit:
-        raise ValueError(f"{path.name} is not a file of at most {limit:,} bytes")
-    return path.read_bytes()
-
-
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the table in a JSON file of at most 64 MiB.
+    """Return the table in a JSON file of at most 64 MiB, within the bounds of `trainer.bounds.plain`.
 
     Raises:
-        InkwellError: If it is missing or damaged.
+        InkwellError: If it is missing, damaged or out of bounds.
     """
     try:
         values = parse_json(read_bounded(path, MAX_JSON))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(values, dict):
         raise InkwellError(f"{path} is damaged: it holds no table")
     return values
-
-
-def parse_json(content: bytes) -> Any:
-    """Return what JSON of unknown origin holds, if it could have been written by `to_json`.
-
-    Raises:
-        ValueError: If it is no JSON, or holds what `check_plain` refuses.
-        RecursionError: If it is nested too deeply to be read at all.
-    """
-    values = json.loads(content)
-    check_plain(values)
-    return values
-
-
-MAX_DEPTH = 64
-"""Limit of the nesting in a file that is read."""
-
-
-def check_plain(value: Any, depth: int = 0, finite: bool = True) -> None:
-    """Refuse values that no file of ours holds, and that what reads them cannot print, count with or write again.
-
-    Args:
-        value: Nested plain values.
-        depth: How deep they lie.
-        finite: Refuse numbers that are not finite, too.
-
-    Raises:
-        ValueError: With the reason.
-    """
-    if depth > MAX_DEPTH:
-        raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
-    if isinstance(value, str):
-        value.encode()  # half a character could be read and never written again
-    elif isinstance(value, int):
-        if not -(2**63) <= value < 2**64:
-            raise ValueError("it holds a whole number of more than 64 bits")
-    elif isinstance(value, float):
-        if finite and not math.isfinite(value):
-            raise ValueError("it holds a number that is not finite")
-    elif isinstance(value, dict | list):
-        for part in (*value, *value.values()) if isinstance(value, dict) else value:
-            check_plain(part, depth + 1, finite)
-    elif value is not None:
-        raise ValueError(f"it holds a {type(value).__name__}, which JSON has no word for")
 
 
 def check_new(path: Path, what: str, hint: str) -> None:
@@ -167,14 +112,16 @@ def delete(path: Path) -> None:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Replace `path` by a file with `content`, text as UTF-8, in one step; on failure the old file is intact.
+    r"""Replace `path` by a file with `content` in one step; on failure the old file is intact.
+
+    Text is written as UTF-8; what no UTF-8 has, such as a byte of a file's name, becomes visible: `\udce9`.
 
     Raises:
         OSError: If the disk is full or the folder cannot be written.
     """
     draft = aside(path)
     try:
-        write_synced(draft, content.encode() if isinstance(content, str) else content)
+        write_synced(draft, _encoded(content) if isinstance(content, str) else content)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -221,9 +168,23 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")
+
+
 def to_json(value: Any, indent: int | None = 2) -> str:
-    """Return `value` as JSON text that ends in a newline; numbers that are not finite become null, as JSON has none."""
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    """Return `value` as JSON text that ends in a newline.
+
+    Numbers that are not finite become null, as JSON has none. Characters that are not seen are escaped, and so are the
+    bytes of names that are not UTF-8.
+    """
+    text = json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return unseen(text, lambda character: json.dumps(character)[1:-1]) + "\n"
+
+
+def to_json_line(value: Any) -> str:
+    """Return `value` as one line of JSON in ASCII, which any terminal and pipe takes, without a newline at its end."""
+    return json.dumps(_finite(value), allow_nan=False)
 
 
 def flatten(values: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:

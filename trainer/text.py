@@ -1,18 +1,17 @@
-"""Words for people: numbers with their nouns, sizes, long texts in one line, commands in the form in use."""
+"""Words for people: numbers with their nouns, sizes, what others wrote in one harmless line, commands in use."""
 
 from __future__ import annotations
 
 import math
-import re
 import shlex
 import sys
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 LONGEST = 80
 """Characters of `in_line`."""
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What a terminal may take for a command."""
 
 
 def count(number: int, thing: str) -> str:
@@ -26,15 +25,56 @@ def in_bytes(size: int) -> str:
     return f"{size / 1000**unit:.{1 if unit else 0}f} {('bytes', 'kB', 'MB', 'GB', 'TB')[unit]}"
 
 
+def printable(value: Any) -> str:
+    r"""Return a value as text that a terminal shows as it is: one line, and nothing that steers the terminal.
+
+    Names of files, runs and classes are made by others. Control characters, escape sequences, characters of no width,
+    those that turn the direction of writing, and bytes that are no UTF-8 become visible, such as `\x1b` or `\u202e`.
+    """
+    text = str(value)
+    return text if text.isprintable() else "".join(map(shown, text))
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines with each of them `printable`."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def unseen(text: str, spell: Callable[[str], str]) -> str:
+    """Return a text in which each character that is not seen, the newline left out, is spelt by a function.
+
+    Args:
+        text: What a terminal may be shown.
+        spell: From such a character to what stands for it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each == "\n" or _is_seen(each) else spell(each) for each in text)
+
+
+def _is_seen(character: str) -> bool:
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def shown(character: str) -> str:
+    """Return a character as it is if it is seen, else its escape."""
+    if _is_seen(character):
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte of a file name that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return repr(character)[1:-1]
+
+
 def in_line(value: Any) -> str:
-    """Return a value that may hold anything as one line of bounded length."""
-    text = " ".join(str(value).split())
+    """Return a value that may hold anything as one printable line of at most `LONGEST` characters."""
+    text = printable(" ".join(str(value).split()))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def printable(value: Any) -> str:
-    """Return a value as text without control characters other than line breaks and tabs: visible escapes instead."""
-    return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", str(value))
+def shortened(text: str, length: int = 300) -> str:
+    """Return a text with an ellipsis for the middle if it is longer than `length` characters."""
+    half = (length - 1) // 2
+    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
 
 
 def first_line(error: BaseException) -> str:

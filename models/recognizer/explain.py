@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from models.recognizer.reading import Line, Reading
 from models.recognizer.recognizer import Recognizer
 from trainer.errors import InkwellError
+from trainer.text import printable
 
 PAPER, TEXT, BAR, BEST, MATTERED = "white", (40, 40, 40), (150, 170, 200), (30, 90, 180), (220, 60, 30)
 SIDE, ROW = 280, 26
+LONGEST = 200
+"""Bytes of a file's name that an explanation takes over, so that a number has room behind it."""
 
 
 def explained(picture: np.ndarray, reading: Reading, recognizer: Recognizer) -> Image.Image:
@@ -36,14 +40,14 @@ def explained(picture: np.ndarray, reading: Reading, recognizer: Recognizer) -> 
     pen.text((left, 12), _summary(reading), TEXT, font)
     for k, (name, p) in enumerate(zip(class_names, reading.probabilities, strict=True)):
         top = 40 + ROW * k
-        pen.text((left, top + 3), name[:6], TEXT, font)
+        pen.text((left, top + 3), printable(name)[:6], TEXT, font)
         pen.rectangle((left + 40, top + 4, left + 40 + 160 * p, top + ROW - 5), BEST if name == reading.label else BAR)
         pen.text((left + 210, top + 3), f"{100 * p:.1f} %", TEXT, font)
     return sheet
 
 
 def _summary(reading: Reading) -> str:
-    return f"refused: {reading.reason}" if reading.label is None else f"read as {reading.label}"
+    return printable(f"refused: {reading.reason}" if reading.label is None else f"read as {reading.label}")
 
 
 def _seen(seen: np.ndarray, importance: np.ndarray) -> Image.Image:
@@ -73,7 +77,7 @@ def saved(image: Image.Image, folder: Path, file: Path) -> Path:
     Raises:
         InkwellError: If it cannot be written.
     """
-    stem = "stdin" if file == Path("-") else file.stem
+    stem = "stdin" if file == Path("-") else os.fsdecode(os.fsencode(file.stem)[:LONGEST])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = (f"{stem}{suffix}.png" for suffix in ["", *(f"-{k}" for k in range(2, 100_000))])

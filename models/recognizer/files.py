@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from models.recognizer.reading import Line, Reading
+from trainer.console.sheet import csv_line
 from trainer.data.sources.image import MAX_BYTES, SUFFIXES
 from trainer.errors import DataError
+from trainer.files import to_json_line
+from trainer.text import printable
 
 STDIN = Path("-")
 
@@ -28,7 +28,8 @@ def expanded(path: Path) -> list[Path]:
 
 def _images_in(folder: Path) -> list[Path]:
     try:
-        images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        # A folder is none, whatever its name: a link to its own folder would lead on and on.
+        images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.is_dir())
     except OSError as error:
         raise DataError(f"{folder}: {error.strerror}") from error
     if not images:
@@ -37,13 +38,22 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def content(path: Path) -> Path | bytes:
-    """Return a path as it is, and for `-` what stands in standard input, as far as an image may be long."""
-    return sys.stdin.buffer.read(MAX_BYTES + 1) if path == STDIN else path
+    """Return a path as it is, and for `-` what stands in standard input, as far as an image may be long.
+
+    Raises:
+        DataError: If standard input is closed.
+    """
+    if path != STDIN:
+        return path
+    if sys.stdin is None:
+        raise DataError("cannot read standard input: it is closed; pipe a picture into it, or name a file")
+    return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
 def named(label: str | None) -> int | str | None:
-    """Return the name of a class, a digit as a number."""
-    return int(label) if label is not None and label.isdecimal() else label
+    """Return the name of a class, a number of at most 15 digits as such."""
+    is_number = label is not None and label.isascii() and label.isdecimal() and len(label) <= 15
+    return int(label) if label is not None and is_number else label
 
 
 def header(style: str, many: bool, class_names: Sequence[str]) -> str | None:
@@ -52,7 +62,7 @@ def header(style: str, many: bool, class_names: Sequence[str]) -> str | None:
         return None
     if many:
         return "file,line,number,probability,left,top,right,bottom"
-    return _csv(["file", "digit", "probability", "reason", *(f"p_{name}" for name in class_names)])
+    return csv_line(["file", "digit", "probability", "reason", *(f"p_{name}" for name in class_names)])
 
 
 def one_line(style: str, file: str, reading: Reading) -> str:
@@ -65,26 +75,27 @@ def one_line(style: str, file: str, reading: Reading) -> str:
             "probabilities": _rounded(reading),
             "reason": reading.reason,
         }
-        return json.dumps(record, ensure_ascii=False)
+        return to_json_line(record)
     if style == "csv":
         digit = "" if reading.label is None else reading.label
-        return _csv([file, digit, f"{reading.probability:.6f}", reading.reason or "", *_rounded(reading)])
+        return csv_line([file, digit, f"{reading.probability:.6f}", reading.reason or "", *_rounded(reading)])
     if reading.label is None:
-        return f"{file}  -  {reading.reason}"
-    return f"{file}  {reading.label}  {100 * reading.probability:.1f} %"
+        return f"{printable(file)}  -  {printable(reading.reason)}"
+    return f"{printable(file)}  {printable(reading.label)}  {100 * reading.probability:.1f} %"
 
 
 def many_lines(style: str, file: str, lines: Sequence[Line]) -> str:
     """Return the lines for a picture of numbers, in the style `table`, `jsonl` or `csv`."""
     if style == "jsonl":
         record = {"file": file, "numbers": [line.text for line in lines], "lines": [_record(line) for line in lines]}
-        return json.dumps(record, ensure_ascii=False)
+        return to_json_line(record)
     if style == "csv":
         return "\n".join(
-            _csv([file, k, line.text, f"{_least(line):.6f}", *line.box]) for k, line in enumerate(lines, 1)
+            csv_line([file, k, line.text, f"{_least(line):.6f}", *line.box]) for k, line in enumerate(lines, 1)
         )
-    rows = [f"{file}  {line.text}  {100 * _least(line):.1f} %  at {line.box[0]},{line.box[1]}" for line in lines]
-    return "\n".join(rows) or f"{file}  -  no digits"
+    shown = printable(file)
+    rows = [f"{shown}  {line.text}  {100 * _least(line):.1f} %  at {line.box[0]},{line.box[1]}" for line in lines]
+    return "\n".join(rows) or f"{shown}  -  no digits"
 
 
 def _least(line: Line) -> float:
@@ -102,9 +113,3 @@ def _record(line: Line) -> dict[str, Any]:
 
 def _rounded(reading: Reading) -> list[float]:
     return [round(float(p), 6) for p in reading.probabilities]
-
-
-def _csv(values: Sequence[Any]) -> str:
-    row = io.StringIO()
-    csv.writer(row, lineterminator="").writerow(values)
-    return row.getvalue()

@@ -39,7 +39,7 @@ class Recognizer:
         self.class_names = source.class_names
         self.input_shape = source.input_shape
         self.classify = source.classify
-        self._threshold = float(source.rejection.get("threshold", THRESHOLD))
+        self._threshold = source.rejection.get("threshold", THRESHOLD)
         self._handwriting = source.handwriting
 
     @classmethod

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
-from trainer.errors import InkwellError
+from models.recognizer.judge.rejection import THRESHOLD
+from trainer.config.types import Share
+from trainer.errors import InkwellError, explain
 from trainer.export import formats
 from trainer.export.format import SPEC, Classifier, Format
 from trainer.files import read_json
 from trainer.runs.find import find_checkpoint
-from trainer.runs.trained import Trained, load_trained
-from trainer.text import first_line
+from trainer.runs.trained import ClassNames, Side, Trained, load_trained
+from trainer.text import first_line, in_line
 
 DIGITS = tuple("0123456789")
 
@@ -34,7 +36,7 @@ class Source:
     classify: Classifier
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
-    rejection: Mapping[str, Any]
+    rejection: Mapping[str, float]
 
     @property
     def handwriting(self) -> bool:
@@ -65,22 +67,50 @@ def is_export(path: Path) -> bool:
         return False
 
 
-def _exported(folder: Path) -> Source:
-    spec = read_json(folder / SPEC)
+@dataclass(frozen=True)
+class _Input:
+    shape: tuple[int | None, Side, Side, Side]
+
+
+@dataclass(frozen=True)
+class _Rejection:
+    threshold: Share = THRESHOLD
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """What is read of the `spec.json` of an export."""
+
+    format: str
+    class_names: ClassNames
+    input: _Input
+    rejection: _Rejection | None = None
+
+
+def _spec(file: Path) -> _Spec:
+    """Return what an export says of itself.
+
+    Raises:
+        InkwellError: If it is damaged.
+    """
     try:
-        name, classes = str(spec["format"]), tuple(map(str, spec["class_names"]))
-        height, width, channels = map(int, spec["input"]["shape"][1:])
-        rejection = dict(spec.get("rejection") or {})
-    except (KeyError, TypeError, ValueError) as error:
-        raise InkwellError(f"{folder / SPEC} is damaged, or was written by an earlier Inkwell: {error!r}") from error
-    form: Format = formats.resolve(name)
+        return TypeAdapter(_Spec).validate_python(read_json(file))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = in_line(".".join(map(str, problem["loc"])))
+        raise InkwellError(f"{file} is damaged, or of an earlier Inkwell: {where}: {explain(problem)}") from None
+
+
+def _exported(folder: Path) -> Source:
+    spec = _spec(folder / SPEC)
+    form: Format = formats.resolve(spec.format)
     try:
         classify = form.read(folder)
     except InkwellError:
         raise
     except Exception as error:  # each format's library has its own
         raise InkwellError(f"export {folder} cannot be loaded: {first_line(error)}") from error
-    return Source(classify, (height, width, channels), classes, rejection)
+    return Source(classify, spec.input.shape[1:], tuple(spec.class_names), vars(spec.rejection or _Rejection()))
 
 
 def of_trained(trained: Trained) -> Source:

@@ -6,14 +6,16 @@ sections for people.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from plugins.report.contents import Contents
-from plugins.report.page import environment
-from trainer.files import write_atomic
+from plugins.report.page import environment, in_shell
+from trainer.files import to_json, write_atomic
+from trainer.text import printable
 
 
 def write_card(contents: Contents) -> Path:
@@ -22,10 +24,25 @@ def write_card(contents: Contents) -> Path:
     Args:
         contents: The contents of its report; its folder has a folder `report`.
     """
-    card = environment().get_template("card.md").render(contents=contents, head=head(contents))
+    templates = environment(plain, _in_code)
+    card = templates.get_template("card.md").render(contents=contents, head=Markup(head(contents)))
     path = contents.folder / "report" / "model_card.md"
     write_atomic(path, re.sub(r"\n{3,}", "\n\n", card))
     return path
+
+
+def plain(value: Any) -> Any:
+    """Return text in one line that Markdown and HTML show as it is; what is marked as safe stays as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    text = re.sub(r"([\\`*_{}\[\]<>|#~&$@])", r"\\\1", printable(value))
+    text = re.sub(r"^(\d*)([-+.)])(?=\s)", r"\1\\\2", text)  # would begin a list
+    return re.sub(r"^(?=[-=]{2,}$)", r"\\", text)  # would make a heading of the line above
+
+
+def _in_code(value: Any) -> str:
+    """Return a value as a word of a command line in a block of code, in which nothing is escaped."""
+    return Markup(in_shell(value))
 
 
 def head(contents: Contents) -> str:
@@ -38,7 +55,8 @@ def head(contents: Contents) -> str:
         "metrics": ["accuracy"],
         "model-index": [{"name": contents.name, "results": [_result(contents)]}],
     }
-    return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+    text = "\n".join(f"{key}: {to_json(value, indent=None)}".rstrip() for key, value in values.items())
+    return text.replace("<", "\\u003c")  # for what shows the head as part of the page
 
 
 def _result(contents: Contents) -> dict[str, Any]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
-import re
+import shlex
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from plugins.report.contents import Contents
 from trainer.files import write_atomic
 from trainer.runs.files import RunFiles
 from trainer.runs.reported import picture
-from trainer.text import count
+from trainer.text import count, printable, printable_lines
 
 PICTURES = ("curves", "confusion", "reliability", "errors", "robustness", "variations")
 HERE = Path(__file__).parent
@@ -36,9 +39,26 @@ def write_page(contents: Contents, files: RunFiles) -> Path:
     return report / "index.html"
 
 
+def seen(value: Any) -> Any:
+    """Return what a template shows, of a text each line without what would steer a reader or a terminal."""
+    if isinstance(value, Markup):
+        return Markup(printable_lines(value))
+    return printable_lines(value) if isinstance(value, str) else value
+
+
+def in_shell(value: Any) -> str:
+    """Return a value as a word of a command line."""
+    return shlex.quote(printable(value))
+
+
 @cache
-def environment() -> Any:
-    """Return what fills templates: everything is escaped for HTML; what a run does not say stays empty."""
+def environment(finalize: Callable[[Any], Any] = seen, shell: Callable[[Any], str] = in_shell) -> Any:
+    """Return what fills templates: everything is escaped for HTML; what a run does not say stays empty.
+
+    Args:
+        finalize: Makes of each value what is shown.
+        shell: Makes of a value a word of a command line.
+    """
     import jinja2
 
     templates = jinja2.Environment(
@@ -48,8 +68,9 @@ def environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=finalize,
     )
-    templates.filters |= {"percent": percent, "number": number, "count": counted, "plain": plain}
+    templates.filters |= {"percent": percent, "number": number, "count": counted, "shell": shell}
     return templates
 
 
@@ -66,11 +87,6 @@ def number(value: Any, digits: int = 0) -> str:
 def counted(value: Any, thing: str) -> str:
     """Return a number of things; a dash for what is no number."""
     return count(value, thing) if isinstance(value, int) else f"- {thing}s"
-
-
-def plain(value: Any) -> str:
-    """Return text in one line that Markdown and HTML show as it is."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(value).split()))
 
 
 def _inlined(content: bytes) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from trainer.errors import InkwellError
+from trainer.text import printable
 
 from .app import application
 from .reader import Reader
@@ -55,4 +56,4 @@ def listening(port: int) -> socket.socket:
 
 def tell(line: str) -> None:
     """Say something on the terminal."""
-    print(f"draw.py: {line}", file=sys.stderr, flush=True)
+    print(printable(f"draw.py: {line}"), file=sys.stderr, flush=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import math
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.bounds.arrays import open_archive, read_array
 from trainer.checkpoint.content import STATE
 from trainer.errors import CheckpointError
 from trainer.text import first_line
@@ -32,7 +32,7 @@ def pack(arrays: Sequence[Any]) -> bytes:
 def unpack(path: Path, content: bytes) -> list[np.ndarray]:
     """Return the arrays of `state.npz`, which take no more memory than `content` does, whatever they declare."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with open_archive(io.BytesIO(content)) as archive:
             members = archive.infolist()
             if [member.filename for member in members] != [f"{i:04d}.npy" for i in range(len(members))]:
                 raise ValueError("its members are not 0000.npy, 0001.npy and so on")
@@ -40,7 +40,7 @@ def unpack(path: Path, content: bytes) -> list[np.ndarray]:
                 raise ValueError("it is compressed")
             if sum(member.file_size for member in members) > len(content):
                 raise ValueError("it declares more than it holds")
-            return [_array(archive.read(member)) for member in members]
+            return [_array(archive, member) for member in members]
     except Exception as error:  # what a forged file makes of its parsers can be anything
         raise CheckpointError(f"checkpoint {path}: {STATE} cannot be read: {first_line(error)}") from error
 
@@ -61,19 +61,14 @@ def _plain(array: np.ndarray) -> np.ndarray:
     return array.view(f"u{array.dtype.itemsize}") if array.dtype.name in NO_NPY else array
 
 
-def _array(content: bytes) -> np.ndarray:
-    """Return the array in a .npy file.
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """Return an array of numbers.
 
     Raises:
-        ValueError: If it is not one of numbers, or does not hold what it declares.
+        ValueError: If it is of something else.
     """
-    import numpy as np
-
-    file = io.BytesIO(content)
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("an array is of another version")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    if dtype.kind not in "biufc" or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
-        raise ValueError("an array does not hold the numbers that it declares")
-    file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    with archive.open(member) as stream:
+        array = read_array(stream, member.file_size)
+    if array.dtype.kind not in "biufc":
+        raise ValueError("an array does not hold numbers")
+    return array

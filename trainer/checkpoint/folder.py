@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterator
 from itertools import count
 from pathlib import Path
 
+from trainer.bounds.regular import read_bounded
 from trainer.checkpoint.archive import pack
 from trainer.checkpoint.content import MANIFEST, STATE, SUMS, Snapshot
 from trainer.checkpoint.reading import sums_of
 from trainer.errors import CheckpointError
-from trainer.files import aside, delete, read_bounded, sync_folder, to_json, write_atomic, write_synced
+from trainer.files import aside, delete, sync_folder, to_json, write_atomic, write_synced
 
 NAME = re.compile(r"epoch=[\w.-]+-step=[\w.-]+", re.ASCII)
 """Names of checkpoints: whatever else stands in a pointer could lead out of the folder."""

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from trainer.bounds.plain import parse_json
 from trainer.checkpoint.content import LAYOUT, MANIFEST
 from trainer.errors import CheckpointError, LayoutError, explain
 from trainer.text import first_line, in_line
@@ -24,11 +25,11 @@ def parse_manifest(path: Path, content: bytes) -> dict[str, Any]:
         LayoutError: If another version wrote it.
     """
     try:
-        manifest = json.loads(content)
+        manifest = parse_json(content)
         json.dumps(manifest, ensure_ascii=False).encode()  # half a character could be read and never written again
         check_layout(f"checkpoint {path}", manifest)
         _ = [(variable["name"], variable["shape"], variable["dtype"]) for variable in manifest["variables"]]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {path}: {MANIFEST} cannot be read: {first_line(error)}") from error
     return manifest
 

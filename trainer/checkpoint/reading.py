@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from trainer.bounds.regular import read_bounded
 from trainer.checkpoint.archive import typed, unpack
 from trainer.checkpoint.content import LIMITS, MANIFEST, STATE, SUMS, Checkpoint
 from trainer.checkpoint.manifest import parse_manifest
 from trainer.errors import CheckpointError
-from trainer.files import read_bounded
 
 
 def read(path: Path) -> Checkpoint:

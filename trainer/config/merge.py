@@ -7,7 +7,6 @@ pydantic, which reports every problem as data, so that each can be said in one l
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -15,36 +14,33 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from trainer.bounds.plain import MAX_TOML, parse_toml
+from trainer.bounds.regular import read_bounded
 from trainer.config.schema import EITHER, Config
 from trainer.config.spec import parse_value
 from trainer.errors import UsageError, did_you_mean, explain
-from trainer.files import check_plain, read_bounded
-from trainer.text import first_line, in_line
+from trainer.text import in_line
 
 REPLACED = ("args", "augmentation_args", "plugins")
 """Tables with keys of their own, which replace those of a layer before them as a whole."""
 
 
-MAX_TOML = 2**20
-"""Limit of a configuration file in bytes."""
-
-
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file.
+    """Return the content of a TOML file, within the bounds of `trainer.bounds.plain`.
 
     Raises:
-        UsageError: If the file cannot be read or is no TOML; the message names the line.
+        UsageError: If the file cannot be read, is out of bounds or is no TOML; the message names the line.
     """
     try:
         content = read_bounded(path, MAX_TOML)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
     try:
-        values = tomllib.loads(content.decode())
-        check_plain(values, finite=False)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not valid TOML: {first_line(error)}") from error
-    return values
+        return parse_toml(content.decode())
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
 def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
@@ -55,8 +51,8 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
         origin: Where the values come from, for messages.
 
     Raises:
-        UsageError: If a key is unknown (with a suggestion), a value has the wrong type or range, or a layer names two
-            keys of which one replaces the other.
+        UsageError: If a key is unknown (with a suggestion), a value has the wrong type or range or is no UTF-8, or a
+            layer names two keys of which one replaces the other.
     """
     prefix = f"{origin}: " if origin else ""
     merged: dict[str, Any] = {}
@@ -64,6 +60,8 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
         for section, keys in EITHER.items():
             _choose(merged.get(section), layer.get(section), section, keys, prefix)
         _merge(merged, layer)
+    if (key := _not_utf8(merged)) is not None:
+        raise UsageError(f"{prefix}{in_line(key)} is not UTF-8, so that no file can keep it; rename what it names")
     try:
         return _adapter().validate_python(merged)
     except ValidationError as error:
@@ -79,6 +77,15 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
 @cache
 def _adapter() -> TypeAdapter[Config]:
     return TypeAdapter(Config)
+
+
+def _not_utf8(value: Any, key: str = "") -> str | None:
+    """Return the key of a text in plain values that is not UTF-8, with that text; None if there is none."""
+    if isinstance(value, str):
+        return f"{key} = {value}" if any("\ud800" <= character <= "\udfff" for character in value) else None
+    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    found = (_not_utf8(each, f"{key}.{name}" if key else str(name)) for name, each in inner)
+    return next((at for at in found if at is not None), None)
 
 
 def _choose(before: Any, layer: Any, section: str, keys: tuple[str, str], prefix: str) -> None:

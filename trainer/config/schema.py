@@ -14,6 +14,7 @@ import tomli_w
 from pydantic import ConfigDict
 
 from trainer.config.types import BelowOne, Count, ModuleName, Positive, Seconds, Seed, Switch
+from trainer.text import unseen
 
 Args = dict[str, Any]
 SPEC = "NAME[:key=value,…]"
@@ -190,7 +191,7 @@ class Config:
 
     def to_toml(self) -> str:
         """Return the text of `config.toml`."""
-        return tomli_w.dumps(self.to_dict())
+        return unseen(tomli_w.dumps(self.to_dict()), lambda character: f"\\U{ord(character):08x}")
 
 
 def _without_none(value: Any) -> Any:

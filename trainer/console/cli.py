@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import Any, NoReturn
 
 from trainer.console import output
 from trainer.errors import InkwellError, UsageError, did_you_mean
-from trainer.text import program
+from trainer.text import program, shortened
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,7 +26,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: Always.
         """
-        raise UsageError(f"{message} (see --help)")
+        raise UsageError(f"{shortened(message)} (see --help)")
 
     def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
         """Return the parsed arguments.
@@ -69,6 +70,9 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     logger.addHandler(_ToStderr())
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not so in some notebooks
+            stream.reconfigure(errors="backslashreplace")  # what the encoding of a terminal has no character for
     try:
         status = main()
     except InkwellError as error:

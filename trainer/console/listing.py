@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from trainer.files import to_json
+from trainer.console.sheet import csv_text
+from trainer.files import to_json_line
 from trainer.text import printable
 
 FORMATS = ("table", "jsonl", "csv")
@@ -32,13 +31,9 @@ def listing(form: str, keys: Sequence[str], records: Sequence[Mapping[str, Any]]
         folded: Columns that take several lines where the terminal is narrow.
     """
     if form == "jsonl":
-        return "".join(to_json(dict(record), indent=None) for record in records).rstrip("\n")
+        return "\n".join(to_json_line(dict(record)) for record in records)
     if form == "csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, keys, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-        return text.getvalue().rstrip("\n")
+        return csv_text([keys, *([record.get(key) for key in keys] for record in records)]).removesuffix("\n")
     return _table(keys, records, folded)
 
 
@@ -56,7 +51,8 @@ def _table(keys: Sequence[str], records: Sequence[Mapping[str, Any]], folded: Se
     table = Table(box=None, pad_edge=False, padding=(0, 1 if narrow else 2, 0, 0), header_style="bold")
     for key in keys:
         justify: Literal["left", "right"] = "right" if key in HEADS else "left"
-        table.add_column(HEADS.get(key, key), justify=justify, no_wrap=key not in folded, overflow="fold")
+        head = Text(printable(HEADS.get(key, key)))
+        table.add_column(head, justify=justify, no_wrap=key not in folded, overflow="fold")
     for record in records:
         table.add_row(*(Text(printable(shown(key, record[key])), STYLES.get(str(record[key]), "")) for key in keys))
     with console.capture() as capture:

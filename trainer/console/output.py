@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from trainer.text import first_line, printable
+from trainer.text import first_line, printable, printable_lines
 
 PATIENCE = 1.0
 """Longest wait for a reader of stderr that has stopped reading, in seconds."""
@@ -32,7 +32,7 @@ GONE = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO, errno.ECONNRESET}
 
 
 def say(text: str) -> None:
-    """Write what people should know, but no program reads, to stderr: a line or more, at once."""
+    """Write what people should know, but no program reads, to stderr: one line, at once."""
     _guard(sys.stderr, PATIENCE).put(printable(text))
 
 
@@ -45,7 +45,7 @@ def show(text: str, *, as_is: bool = False, kept: bool = False) -> None:
         kept: Whether a file says the same, so that the command has not failed if nobody can read it here.
     """
     stream = _guard(sys.stdout)
-    written = stream.put(text if as_is else printable(text))
+    written = stream.put(text if as_is else printable_lines(text))
     if not (written or stream.has_gone or kept):
         stream.lost = stream.failure
 

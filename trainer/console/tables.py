@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from trainer.evaluation.statistics import Share
-from trainer.text import count
+from trainer.text import count, printable
 
 
 def result_table(result: Mapping[str, Any]) -> str:
@@ -60,7 +60,7 @@ def overlap_rows(found: Mapping[str, Any], seldom: bool = False) -> list[tuple[s
 def table(rows: list[tuple[str, str]]) -> str:
     """Return rows of label and value, aligned."""
     width = max(len(label) for label, _ in rows)
-    return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+    return "\n".join(f"{label:<{width}}  {printable(value)}" for label, value in rows)
 
 
 def evaluation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -93,9 +93,9 @@ def robustness_table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, Any]
     """
     lines = [f"{'corruption':<16}  accuracy        95 % interval       ECE  in training"]
     for row in rows:
-        interval = f"{_percent(row['low'])} to {_percent(row['high'])}"
+        name, interval = printable(row["corruption"]), f"{_percent(row['low'])} to {_percent(row['high'])}"
         lines.append(
-            f"{row['corruption']:<16}  {_percent(row['accuracy']):>8}  {interval:>19}  {_percent(row['ece']):>8}"
+            f"{name:<16}  {_percent(row['accuracy']):>8}  {interval:>19}  {_percent(row['ece']):>8}"
             f"  {'its like' if row['trained_for'] else 'never seen'}"
         )
     for name, label in (("all", "mean"), ("trained_for", "mean, its like"), ("never_seen", "mean, never seen")):
@@ -109,7 +109,7 @@ def class_table(per_class: Sequence[Mapping[str, Any]]) -> str:
     Args:
         per_class: As in `trainer.evaluation.assessment.assess`.
     """
-    names = [str(scores["class"]) for scores in per_class]
+    names = [printable(scores["class"]) for scores in per_class]
     width = max(5, *map(len, names))
     lines = [f"{'class':<{width}}  images  precision    recall        95 % interval  most often taken for (times)"]
     for name, scores in zip(names, per_class, strict=True):

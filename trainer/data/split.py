@@ -12,6 +12,7 @@ import numpy as np
 
 from trainer.data.imageset import ImageSet, Source
 from trainer.errors import DataError
+from trainer.text import printable
 
 HELD_OUT_SEED = 20260101
 """Seed of the test split of data that bring none: fixed, so that no run ever trains on another run's test images."""
@@ -59,10 +60,10 @@ class Data:
     def describe(self) -> dict[str, Any]:
         """Return name, digest, sizes, image shape, class names and notices, as JSON can hold them."""
         sizes = {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
-        shape, names, notices = list(self.input_shape), list(self.class_names), list(self.notices)
+        shape, names, notices = list(self.input_shape), list(self.class_names), list(map(printable, self.notices))
         images = {"input_shape": shape, "class_names": names, "notices": notices}
         digests = {"digest": self.digest, "source_digest": self.source_digest or self.digest}
-        return {"name": self.name, **digests, **sizes, **images}
+        return {"name": printable(self.name), **digests, **sizes, **images}
 
 
 def split(source: Source, seed: int) -> Data:

@@ -68,6 +68,10 @@ def check_free(path: Path) -> None:
         UsageError: With what to do instead.
         InkwellError: If the folder may not be written to, such as on a read-only disk.
     """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"run directory {path} cannot be made: its name is not UTF-8; {ANOTHER}") from None
     check_new(path, "run directory", ANOTHER)
 
 

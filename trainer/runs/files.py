@@ -11,18 +11,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from trainer.bounds.plain import MAX_TOML
+from trainer.bounds.regular import read_bounded
 from trainer.checkpoint import Checkpoints, check_layout
-from trainer.config.merge import MAX_TOML, read_toml, resolve
+from trainer.config.merge import read_toml, resolve
 from trainer.data.seen import Seen
 from trainer.errors import InkwellError, UsageError
-from trainer.files import read_bounded, read_json
+from trainer.files import read_json
 from trainer.result import Result
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.inside import check_inside
 from trainer.runs.lock import LOCK, is_held
 from trainer.runs.process import this_host
 from trainer.runs.schema import Data, Moment, Name, Outcome, Seconds, Text, Whole, conform, lacking
-from trainer.text import first_line, in_line
+from trainer.text import first_line, in_line, printable
 
 CONFIG, RUN, HISTORY, RESULT, MODEL = "config.toml", "run.json", "history.jsonl", "result.json", "model.json"
 SEEN = "seen.bin"
@@ -103,8 +105,8 @@ class RunFiles:
 
     @property
     def name(self) -> str:
-        """The name of the run: that of its directory."""
-        return self.path.absolute().name
+        """The name of the run: that of its directory, as it is shown."""
+        return printable(self.path.absolute().name)
 
     @cached_property
     def config_text(self) -> str:

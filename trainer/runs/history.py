@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from trainer.bounds.plain import parse_json
 from trainer.errors import InkwellError
-from trainer.files import parse_json
 from trainer.text import first_line, in_line
 
 
@@ -29,7 +29,7 @@ def parse_lines(lines: Iterable[bytes], what: object) -> list[dict[str, Any]]:
         values = [parse_json(line) for line in lines]
         for value in values:
             _check(value)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InkwellError(f"{what} is damaged: {first_line(error)}") from error
     return values
 

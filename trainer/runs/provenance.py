@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from trainer.text import command_line
+from trainer.text import command_line, printable
 
 PACKAGES = ("inkwell-trainer", "keras", "tensorflow", "numpy")
 
@@ -19,9 +19,9 @@ PACKAGES = ("inkwell-trainer", "keras", "tensorflow", "numpy")
 def provenance() -> dict[str, Any]:
     """Return the command line, the git commit of the script's folder (empty outside git), user and versions."""
     return {
-        "command": without_password(command_line()),
-        "git_commit": git_commit(Path(sys.argv[0]).absolute().parent),
-        "user": _user(),
+        "command": printable(without_password(command_line())),
+        "git_commit": printable(git_commit(Path(sys.argv[0]).absolute().parent)),
+        "user": printable(_user()),
         "versions": versions(),
     }
 

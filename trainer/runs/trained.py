@@ -21,6 +21,7 @@ from trainer.data import load
 from trainer.data.imageset import ImageSet
 from trainer.data.seen import Seen
 from trainer.data.sources.find import load_source
+from trainer.data.sources.labels import MAX_CLASSES
 from trainer.data.split import as_known, content_digest, split
 from trainer.errors import CheckpointError, DataError, UsageError
 from trainer.registry import models
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 
 Side = Annotated[int, Field(ge=1, le=2**14, strict=True)]
+"""Height, width or channels of images."""
+ClassNames = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=MAX_CLASSES)]
+"""Names of classes, each of at most 1,000 characters."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Images:
     digest: str
     source_digest: str
     input_shape: tuple[Side, Side, Side]
-    class_names: Annotated[list[str], Field(min_length=1)]
+    class_names: ClassNames
 
 
 class Chosen(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plugins.report.pictures.style import DPI, INK, MUTED, RULE, heading, shortened
+from trainer.console.sheet import csv_text
+from trainer.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,10 +24,8 @@ MOST_COUNTS = 3000  # more take many seconds to draw; the largest are printed, a
 
 def write_confusion(counts: NDArray[Any], names: Sequence[str], path: Path) -> None:
     """Write a confusion matrix as CSV: one row a true class, one column a predicted one."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["true \\ predicted", *names])
-        writer.writerows([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
+    rows = ([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
+    write_atomic(path, csv_text([["true \\ predicted", *names], *rows]))
 
 
 def draw_confusion(counts: NDArray[Any], names: Sequence[str], title: str = "") -> Figure:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.files import write_atomic
+from trainer.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +53,8 @@ def class_names(given: Sequence[Any] | None, count: int) -> list[str]:
 
 
 def shortened(text: str, length: int) -> str:
-    """Return `text` with an ellipsis for the middle of what is too long; the end often tells names apart."""
+    """Return `text`, printable, with an ellipsis for the middle if it is too long; the end often tells names apart."""
+    text = printable(text)
     if len(text) <= length:
         return text
     tail = (length - 1) // 2

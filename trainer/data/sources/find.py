@@ -80,7 +80,7 @@ def _existing(name: str) -> Path | None:
             return None
     except (OSError, RuntimeError) as error:  # no permission, a name too long, `~` of nobody
         raise UsageError(f"--data {name}: {error}") from error
-    if not path.is_dir() and path.suffix != ".npz":
+    if not path.is_dir() and not (path.suffix == ".npz" and path.is_file()):
         raise UsageError(f"--data {name}: neither a folder nor an .npz file")
     return path
 

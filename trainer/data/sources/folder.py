@@ -21,6 +21,8 @@ from trainer.data.sources.image import SUFFIXES, Header, read_header, read_image
 from trainer.errors import DataError
 
 NAMED = 5  # how many skipped files a notice names
+MAX_NAMES = 3_000_000
+"""Files and folders of a split: so many take about 1 GB of memory before the first is read."""
 
 
 @dataclass
@@ -106,9 +108,12 @@ def _layout(root: Path) -> tuple[Path, Path | None]:
 
 def _entries(folder: Path, ignored: Counter[str]) -> tuple[list[Path], list[Path]]:
     """Return a folder's sub-folders and image files; what is neither, and not hidden nor a cache, is counted."""
-    folders, files = [], []
+    folders: list[Path] = []
+    files: list[Path] = []
     with os.scandir(folder) as entries:
         for entry in entries:
+            if len(folders) + len(files) + ignored.total() > MAX_NAMES:
+                raise _too_many(folder)
             path = Path(entry.path)
             if entry.name.startswith((".", "__MACOSX")):
                 continue
@@ -147,7 +152,13 @@ def _list(root: Path, folders: list[Path], class_names: tuple[str, ...], ignored
             raise DataError(f"{folder} holds no image ({', '.join(SUFFIXES)}); fill or remove it")
         split.paths += files
         split.labels += [class_names.index(folder.name)] * len(files)
+        if len(split.paths) > MAX_NAMES:
+            raise _too_many(root)
     return split
+
+
+def _too_many(folder: Path) -> DataError:
+    return DataError(f"{folder} holds more than {MAX_NAMES:,} names; give a part of it, or write an .npz file")
 
 
 def _read_headers(split: _Split, pool: ThreadPoolExecutor) -> dict[Path, Header]:

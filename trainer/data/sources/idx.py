@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from trainer.bounds.arrays import MOST_SHRUNK
 from trainer.data.imageset import ImageSet, Source, validation_share
 from trainer.data.sources.labels import as_labels, numbered_classes
 from trainer.data.sources.memory import refuse_if_too_large
@@ -57,11 +58,13 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
         uint8 array with `axes` axes, not writable.
 
     Raises:
-        DataError: If the file is not IDX of bytes with so many axes, is truncated or corrupt, or is too long.
+        DataError: If the file is not IDX of bytes with so many axes, is truncated or corrupt, is too long, or takes
+            more than half of the memory that is available.
     """
     try:
+        length = path.stat().st_size
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            return _parse(stream, axes, path)
+            return _parse(stream, axes, path, length * MOST_SHRUNK if path.suffix == ".gz" else length)
     except EOFError as error:  # raised by gzip
         raise DataError(f"{path} is truncated; fetch the file again") from error
     except (OSError, ValueError, zlib.error) as error:
@@ -69,7 +72,8 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
         raise DataError(f"{path} cannot be read: {reason}; fetch the file again") from error
 
 
-def _parse(stream: gzip.GzipFile | BinaryIO, axes: int, path: Path) -> np.ndarray:
+def _parse(stream: gzip.GzipFile | BinaryIO, axes: int, path: Path, most: int) -> np.ndarray:
+    """Return the array in a stream that holds no more than `most` bytes."""
     magic = bytes((0, 0, 8, axes))
     header = stream.read(4 + 4 * axes)
     if header[:4] != magic:
@@ -82,7 +86,7 @@ def _parse(stream: gzip.GzipFile | BinaryIO, axes: int, path: Path) -> np.ndarra
     if size == 0:
         raise ValueError(f"its header declares an empty array, {shape}")
     refuse_if_too_large(size, str(path))
-    data = stream.read(size)
+    data = stream.read(min(size, most))  # what is asked for is memory taken
     if len(data) < size:
         raise ValueError(f"truncated: its header declares {size} bytes, it has {len(data)}")
     if stream.read(1):  # also makes gzip compare its checksum

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from trainer.bounds.regular import read_bounded
+from trainer.data.sources.essence import essence
 from trainer.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
@@ -23,7 +25,12 @@ MAX_BYTES = 10_000_000
 MAX_PIXELS = 25_000_000
 
 GRAY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L", "I;16N")
-ORIENTATION = 0x0112  # EXIF tag; 5 to 8 swap width and height
+TURNS = {
+    **{2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM},
+    **{5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE},
+    **{8: Image.Transpose.ROTATE_90},
+}
+"""How an image is turned upright, by its EXIF orientation."""
 CHANGING_FILTERS = threading.Lock()  # warning filters are global, images are opened by several threads
 
 
@@ -52,10 +59,9 @@ def read_header(path: Path) -> Header:
     Raises:
         DataError: If the file cannot be opened, is too large, or is none of `FORMATS`; names file and reason.
     """
-    with _opened(path, str(path)) as image:
+    with _opened(path, str(path)) as (image, orientation):
         height, width = image.height, image.width
-        # For a PNG without EXIF in front of its pixels, getexif() would decode them to look behind.
-        if "exif" in image.info and image.getexif().get(ORIENTATION, 1) >= 5:
+        if orientation >= 5:
             height, width = width, height
         return Header(height, width, image.mode in GRAY_MODES)
 
@@ -78,9 +84,9 @@ def read_image(source: Encoded, channels: int, name: str | None = None, ground: 
     Raises:
         DataError: If it cannot be decoded or is too large; names it and the reason.
     """
-    with _opened(source, name or (str(source) if isinstance(source, Path) else "image")) as image:
+    with _opened(source, name or (str(source) if isinstance(source, Path) else "image")) as (image, orientation):
         image.load()  # raises on truncated files, which verify() does not see
-        upright = ImageOps.exif_transpose(image)
+        upright = image.transpose(TURNS[orientation]) if orientation in TURNS else image
         if upright.mode.startswith("I;16"):
             gray = _scaled(upright, ground)
             return np.repeat(gray[..., np.newaxis], channels, axis=2)
@@ -105,20 +111,31 @@ def _on_ground(image: Image.Image, ground: str) -> Image.Image:
 
 
 @contextmanager
-def _opened(source: Encoded, name: str) -> Iterator[Image.Image]:
-    """Open an image within bounds; whatever its decoder raises inside the block becomes a `DataError`."""
+def _opened(source: Encoded, name: str) -> Iterator[tuple[Image.Image, int]]:
+    """Open an image within bounds, with its EXIF orientation; what its decoder raises inside becomes a `DataError`."""
     try:
-        if (size := len(source) if isinstance(source, bytes) else source.stat().st_size) > MAX_BYTES:
-            raise ValueError(f"{size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f} MB")
+        content, orientation = essence(_content(source))
         with CHANGING_FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound below is stricter
-            opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+            opened = Image.open(io.BytesIO(content), formats=FORMATS)
         with opened as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width}x{image.height}, more than {MAX_PIXELS // 1_000_000} million pixels")
-            yield image
+            yield image, orientation
     except UnidentifiedImageError as error:
         raise DataError(f"{name}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from error
     except Exception as error:  # decoders raise anything for forged bytes
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         raise DataError(f"{name}: {str(reason).splitlines()[0]}") from error
+
+
+def _content(source: Encoded) -> bytes:
+    """Return what is in an image file.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is too long, or no file.
+    """
+    if (size := len(source) if isinstance(source, bytes) else source.stat().st_size) > MAX_BYTES:
+        raise ValueError(f"{size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f} MB")
+    return source if isinstance(source, bytes) else read_bounded(source, MAX_BYTES)

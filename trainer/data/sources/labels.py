@@ -7,6 +7,9 @@ import numpy as np
 from trainer.data.imageset import ImageSet, Source
 from trainer.errors import DataError
 
+MAX_CLASSES = 10_000
+"""Classes of a data set: a confusion matrix of so many takes 800 MB."""
+
 
 def as_labels(values: np.ndarray) -> np.ndarray:
     """Return integers of any width, `[N]`, as int32.
@@ -32,10 +35,15 @@ def numbered_classes(labels: np.ndarray) -> tuple[str, ...]:
 def check_source(source: Source) -> None:
     """Raise unless train and test agree and labels are 0 to K-1, each present in the training images.
 
+    There are at most `MAX_CLASSES`, and their names are UTF-8.
+
     Raises:
         DataError: If not; the message names the source, the first offending image and its label.
     """
     count = len(source.class_names)
+    if count > MAX_CLASSES:
+        raise DataError(f"{source.name}: {count:,} classes, more than {MAX_CLASSES:,}; give it other labels")
+    _check_names(source)
     _check_range(source, "training", source.train.labels, count)
     if count < 2:
         raise DataError(f"{source.name}: one class only; there is nothing to tell apart")
@@ -46,6 +54,14 @@ def check_source(source: Source) -> None:
     if source.test is not None:
         _check_range(source, "test", source.test.labels, count)
         _check_shapes(source, source.test)
+
+
+def _check_names(source: Source) -> None:
+    for name in source.class_names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{source.name}: the name of the class {name} is not UTF-8; rename it") from None
 
 
 def _check_range(source: Source, split: str, labels: np.ndarray, count: int) -> None:

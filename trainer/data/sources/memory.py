@@ -43,16 +43,18 @@ def available() -> int:
 
 
 def _left_of_limit() -> Iterator[int]:
-    """Yield what is left of the limit on data (`ulimit -d`), if there is one."""
+    """Yield what is left of the limits on data and on addresses (`ulimit -d`, `ulimit -v`), where there are some."""
     if sys.platform != "linux":
         return
     import resource
 
     import psutil
 
-    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
-    if limit != resource.RLIM_INFINITY:
-        yield limit - psutil.Process().memory_info().data
+    used = psutil.Process().memory_info()
+    for kind, taken in ((resource.RLIMIT_DATA, used.data), (resource.RLIMIT_AS, used.vms)):
+        limit = resource.getrlimit(kind)[0]
+        if limit != resource.RLIM_INFINITY:
+            yield limit - taken
 
 
 def _left_in_groups(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:

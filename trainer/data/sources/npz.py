@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from trainer.bounds.arrays import UNREADABLE, open_archive, read_array
 from trainer.data.imageset import ImageSet, Source, validation_share
 from trainer.data.sources.labels import as_labels, numbered_classes
 from trainer.data.sources.memory import refuse_if_too_large
 from trainer.errors import DataError
-
-UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    SyntaxError,
-    zipfile.BadZipFile,
-    zlib.error,
-    NotImplementedError,
-)
-"""What numpy and zipfile raise for damaged files."""
+from trainer.text import first_line
 
 
 def load_npz(path: Path) -> Source:
     """Read images of whole numbers 0 to 255, `[N, H, W]` or `[N, H, W, C]`, and labels, `[N]` or `[N, 1]`.
 
-    Nothing in the file is unpickled, so a foreign file can be read without danger.
+    Nothing in the file is unpickled, and no memory is taken for what it cannot hold, so a foreign file can be read
+    without danger; its limits are those of `trainer.bounds.arrays`, and half of the memory that is available.
 
     Raises:
         DataError: If the file is damaged, an array is missing, or has another shape, dtype, range or length.
@@ -46,20 +35,23 @@ def load_npz(path: Path) -> Source:
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     wanted = [f"{axis}_{split}" for split in ("train", "test") for axis in "xy"]
     try:
-        with zipfile.ZipFile(path) as archive:
-            refuse_if_too_large(sum(member.file_size for member in archive.infolist()), str(path))
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in wanted if name in file}
-        if foreign := [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]:
-            raise ValueError(f"{foreign[0]} is no array")
-        return arrays
+        with path.open("rb") as file, open_archive(file) as archive:
+            members = {member.filename: member for member in archive.infolist()}
+            if foreign := [name for name in wanted if name in members]:
+                raise ValueError(f"{foreign[0]} is no array")
+            sizes = {name: members[f"{name}.npy"].file_size for name in wanted if f"{name}.npy" in members}
+            refuse_if_too_large(sum(sizes.values()), str(path))
+            arrays = {}
+            for name, size in sizes.items():
+                with archive.open(members[f"{name}.npy"]) as stream:
+                    arrays[name] = read_array(stream, size)
+            return arrays
     except UNREADABLE as error:
-        if "allow_pickle" in str(error):
-            reason = "it holds pickled objects, which are not read because they could run code; save plain arrays"
-        else:
-            said = str(error).splitlines() or [type(error).__name__]
-            reason = f"not a readable .npz file ({said[0]})"
-        raise DataError(f"{path}: {reason}") from error
+        raise DataError(f"{path}: not a readable .npz file: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or first_line(error)
 
 
 def _split(path: Path, arrays: dict[str, np.ndarray], split: str) -> ImageSet | None:

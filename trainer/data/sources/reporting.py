@@ -7,6 +7,7 @@ import time
 
 logger = logging.getLogger("trainer")
 
+
 SECONDS = 5.0
 """Seconds between two lines; work that takes less says nothing."""
 
