@@ -189,7 +189,7 @@ def test_a_server_that_is_killed_and_comes_back_has_everything_when_the_run_ends
                 _, said = fit.communicate(timeout=300)
                 assert fit.returncode == 0
                 assert [line for line in said.splitlines() if line.startswith("warning:")] == [
-                    f"warning: mlflow: {uri}: [Errno 111] Connection refused; "
+                    f"warning: mlflow: {uri}: cannot send numbers: [Errno 111] Connection refused; "
                     "training continues, and what is missing is sent when that works again"
                 ]
                 assert "mlflow_sync" not in said
