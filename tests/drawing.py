@@ -90,7 +90,7 @@ class Server:
         process: Its process.
         port: Where it listens.
         log: What it writes to stderr.
-        said: What it says first on stdout.
+        said: What it says on stdout: one address a line.
     """
 
     process: subprocess.Popen[str]
@@ -103,8 +103,12 @@ class Server:
         return f"http://127.0.0.1:{self.port}/"
 
     @property
+    def urls(self) -> list[str]:
+        return re.findall(r"http://\S+", self.said)
+
+    @property
     def token(self) -> str:
-        return self.said.partition("?token=")[2].split()[0]
+        return self.urls[0].partition("?token=")[2]
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Return status and JSON of an answer; an answer in other words than one line of JSON is an error."""
@@ -142,6 +146,8 @@ def serving(folder: Path, *arguments: str | Path) -> Iterator[Server]:
         try:
             assert process.stdout is not None
             said = process.stdout.readline()
+            while "token" in said and "//127.0.0.1:" not in said:  # which comes last, beside the network's
+                said += process.stdout.readline()
             found = re.search(r"http://\S+:(\d+)/", said)
             assert found, Path(log.name).read_text()
             yield Server(process, int(found[1]), Path(log.name), said)

@@ -45,8 +45,7 @@ class Connection(H11Protocol):
     def handle_events(self) -> None:
         """Take in what has arrived; from the end of a request's head on, the next move is ours."""
         super().handle_events()
-        if self._is_answering:
-            self._be_patient()
+        self._answer()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, which may be there."""
@@ -61,8 +60,7 @@ class Connection(H11Protocol):
     def resume_writing(self) -> None:
         """Continue to answer."""
         super().resume_writing()
-        if self._is_answering:
-            self._be_patient()
+        self._answer()
 
     def shutdown(self) -> None:
         """Close at the end of the server, without waiting for a body."""
@@ -84,6 +82,10 @@ class Connection(H11Protocol):
     @property
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _answer(self) -> None:
+        if self._is_answering and not self.flow.write_paused:
+            self._be_patient()
 
     def _expect_request(self) -> None:
         self.since = self.loop.time()

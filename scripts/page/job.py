@@ -28,17 +28,24 @@ class Job:
         wanted: What is asked about it.
         clock: Runs out on who waits too long for their turn.
         answer: Is set when there is one; done before if nobody waits any more.
+        readings: How often its reading has begun.
     """
 
     picture: bytes | bytearray
     wanted: dict[str, Any]
     clock: asyncio.Timeout
     answer: asyncio.Future[dict[str, Any]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    readings: int = 0
+
+    def begin(self) -> None:
+        """Begin to be read: its turn has come."""
+        self.clock.reschedule(None)
+        self.readings += 1
 
     def settle(self, answer: dict[str, Any]) -> None:
         """Answer, if somebody still waits."""
         if not self.answer.done():
-            self.answer.set_result(answer)
+            self.answer.set_result(dict(answer))
 
     def refuse(self, why: Unavailable) -> None:
         """Answer with an error, if somebody still waits."""

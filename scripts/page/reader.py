@@ -24,13 +24,13 @@ ROOT = Path(__file__).parents[2]
 LONGEST_LINE = 2**24
 """Bytes of an answer; one about an image of 28 x 28 has 3,000."""
 
-GUILTY = "this picture cannot be read: the reader gave up on it and is started again; try another picture"
+GUILTY = {"status": 500, "error": "cannot read this picture: the reader broke down over it; try another one"}
 
 
 class Reader:
     """Reads pictures one after the other, and starts its process again if that dies.
 
-    A picture that kills the process, or takes longer than `limits.READING_SECONDS`, is answered with an error; all
+    A picture that takes longer than `limits.READING_SECONDS`, or kills two processes, is answered with an error; all
     others wait for the next process.
 
     Args:
@@ -153,37 +153,42 @@ class Reader:
         """Have the process read what waits, until it is lost."""
         ended = asyncio.create_task(process.wait())
         try:
-            while await self._wait(ended):
-                job = self._queue.take()
-                if not job.answer.done():
-                    job.clock.reschedule(None)
-                    await self._exchange(process, job)
+            while job := await self._next(ended):
+                await self._exchange(process, job)
             raise _Lost(await _ending(process))
         finally:
             ended.cancel()
 
-    async def _wait(self, ended: asyncio.Task[int]) -> bool:
-        """Wait until a picture waits; return False if the process ended before."""
-        filled = asyncio.create_task(self._queue.filled.wait())
-        try:
-            await asyncio.wait({filled, ended}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            filled.cancel()
-        return not ended.done()
+    async def _next(self, ended: asyncio.Task[int]) -> Job | None:
+        """Return the next picture, once there is one that somebody waits for; None if the process ended before."""
+        while self._current is None or self._current.answer.done():
+            filled = asyncio.create_task(self._queue.filled.wait())
+            try:
+                await asyncio.wait({filled, ended}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                filled.cancel()
+            if ended.done():
+                return None
+            self._current = self._queue.take()
+        return self._current
 
     async def _exchange(self, process: Process, job: Job) -> None:
-        """Have one picture read; where the process is lost over it, it alone is answered with an error."""
-        self._current = job
+        """Have one picture read.
+
+        Who was lost with the process may have been there by chance, when something else killed it: it is read again,
+        and to blame if the next process is lost too.
+        """
+        job.begin()
         try:
             async with asyncio.timeout(limits.READING_SECONDS):
                 job.settle(await self._answer(process, job))
         except TimeoutError as error:
+            job.settle(GUILTY)
             raise _Lost(f"took longer than {limits.READING_SECONDS:.0f} seconds for a picture") from error
         except (OSError, ValueError) as error:
+            if job.readings == 2:
+                job.settle(GUILTY)
             raise _Lost(await _ending(process)) from error
-        finally:
-            job.settle({"status": 500, "error": GUILTY})
-            self._current = None
 
     async def _answer(self, process: Process, job: Job) -> dict[str, Any]:
         assert process.stdin is not None

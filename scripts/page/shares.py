@@ -49,18 +49,15 @@ class FairQueue(Generic[T]):
         self.remove(most, lost)
         return lost
 
-    def take(self) -> T:
-        """Return the next item, the oldest of the client whose turn it is.
-
-        Raises:
-            StopIteration: If nothing waits.
-        """
-        client, lane = next(iter(self._lanes.items()))
-        item = lane[0]
-        self.remove(client, item)
-        if client in self._lanes:  # its next turn comes after everybody else's
-            self._lanes[client] = self._lanes.pop(client)
-        return item
+    def take(self) -> T | None:
+        """Return the next item, the oldest of the client whose turn it is; None if nothing waits."""
+        for client, lane in self._lanes.items():
+            item = lane[0]
+            self.remove(client, item)
+            if client in self._lanes:  # its next turn comes after everybody else's
+                self._lanes[client] = self._lanes.pop(client)
+            return item
+        return None
 
     def remove(self, client: str, item: T) -> None:
         """Remove an item; does nothing if it is gone."""
