@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.message import Message
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -89,25 +90,41 @@ class Server:
         process: Its process.
         port: Where it listens.
         log: What it writes to stderr.
+        said: What it says on stdout: one address a line.
     """
 
     process: subprocess.Popen[str]
     port: int
     log: Path
+    said: str
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
+    @property
+    def urls(self) -> list[str]:
+        return re.findall(r"http://\S+", self.said)
+
+    @property
+    def token(self) -> str:
+        return self.urls[0].partition("?token=")[2]
+
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Return status and JSON of an answer; an answer in other words than one line of JSON is an error."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
+        status, _, text = self.ask(method, path, body, **headers)
+        assert "\n" not in text
+        return status, json.loads(text)
+
+    def ask(
+        self, method: str, path: str, body: Any = None, to: str = "127.0.0.1", by: str = "", **headers: str
+    ) -> tuple[int, Message, str]:
+        """Return status, headers and text of an answer to a request that is sent to and by some address."""
+        connection = HTTPConnection(to, self.port, timeout=300, source_address=(by, 0) if by else None)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            text = answer.read().decode()
-            assert "\n" not in text
-            return answer.status, json.loads(text)
+            return answer.status, answer.headers, answer.read().decode()
         finally:
             connection.close()
 
@@ -128,9 +145,12 @@ def serving(folder: Path, *arguments: str | Path) -> Iterator[Server]:
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
             assert process.stdout is not None
-            found = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
+            said = process.stdout.readline()
+            while "token" in said and "//127.0.0.1:" not in said:  # which comes last, beside the network's
+                said += process.stdout.readline()
+            found = re.search(r"http://\S+:(\d+)/", said)
             assert found, Path(log.name).read_text()
-            yield Server(process, int(found[1]), Path(log.name))
+            yield Server(process, int(found[1]), Path(log.name), said)
         finally:
             process.kill()
             process.communicate(timeout=300)

@@ -16,30 +16,47 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from .guard import Guard, body_of
-from .reader import Reader, Unavailable
+from . import limits
+from .address import Place
+from .body import body_of
+from .guard import Guard
+from .job import Unavailable
+from .reader import Reader
+from .shares import Budget, Rate, client_name
 
 STATIC = Path(__file__).with_name("static")
 
 
-def application(reader: Reader) -> Starlette:
+def application(reader: Reader, place: Place) -> Starlette:
     """Return the page's application, which keeps `reader` running as long as it runs."""
+    memory, keeping = Budget(limits.BODIES), Rate(limits.KEPT_PER_MINUTE)
 
     async def status(request: Request) -> Response:
         return JSONResponse(reader.status)
 
     async def read(request: Request) -> Response:
-        return await answer(request, importance="importance" in request.query_params)
+        return as_json(await ask(request, importance="importance" in request.query_params))
 
     async def keep(request: Request) -> Response:
         label = request.query_params.get("label")
         if label is None:
             raise HTTPException(422, "it is not said what the picture shows: ?label=…")
-        return await answer(request, label=label)
+        if not keeping.take(client := sender(request)):
+            left = keeping.seconds_left
+            why = f"cannot keep more than {keeping.limit} pictures per minute of a device; try again in {left} seconds"
+            raise HTTPException(429, why, {"retry-after": str(left)})
+        answer: dict[str, Any] = {}
+        try:
+            answer = await ask(request, label=label)
+        finally:
+            if not answer.get("is_new"):
+                keeping.give_back(client)
+        return as_json(answer)
 
-    async def answer(request: Request, **wanted: Any) -> Response:
-        said = await reader.ask(await body_of(request), **wanted)
-        return JSONResponse(said, said.pop("status"))
+    async def ask(request: Request, **wanted: Any) -> dict[str, Any]:
+        client = sender(request)
+        async with body_of(request, client, memory) as picture:
+            return await reader.ask(client, picture, **wanted)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -56,10 +73,20 @@ def application(reader: Reader) -> Starlette:
             Route("/keep", keep, methods=["POST"]),
             Mount("/", StaticFiles(directory=STATIC, html=True)),
         ],
-        middleware=[Middleware(Guard)],
+        middleware=[Middleware(Guard, names=place.names, token=place.token)],
         exception_handlers={HTTPException: refused, Unavailable: unavailable, 500: failed},
         lifespan=lifespan,
     )
+
+
+def sender(request: Request) -> str:
+    """Return whose request it is."""
+    return client_name(request.client.host if request.client else "")
+
+
+def as_json(answer: dict[str, Any]) -> Response:
+    """Return the reader's answer with its status."""
+    return JSONResponse(answer, answer.pop("status"))
 
 
 async def refused(request: Request, error: Exception) -> Response:
@@ -69,8 +96,10 @@ async def refused(request: Request, error: Exception) -> Response:
 
 
 async def unavailable(request: Request, error: Exception) -> Response:
-    """Say in JSON why nothing can be read."""
-    return JSONResponse({"error": str(error)}, 503)
+    """Say in JSON why nothing can be read, and when it is worth asking again."""
+    assert isinstance(error, Unavailable)
+    headers = {"retry-after": str(error.retry)} if error.retry else None
+    return JSONResponse({"error": str(error)}, 503, headers)
 
 
 async def failed(request: Request, error: Exception) -> Response:

@@ -1,25 +1,20 @@
-"""What the page lets in: requests that this machine's own browser tabs of it send, of bounded size and time."""
+"""What the page lets in: requests of its own tabs under its own names, from the network only with its token."""
 
 from __future__ import annotations
 
-import asyncio
+import re
+import secrets
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from trainer.data.sources.image import MAX_BYTES
+from .address import in_url
 
-HOSTS = ("127.0.0.1", "localhost")
-"""Names of this machine. Another site's name that was made to point here (DNS rebinding) is none of them."""
-
-DROPPED_BYTES = 20 * MAX_BYTES
-"""How much of a body is received at most; what is beyond `MAX_BYTES` is dropped."""
-
-PATIENCE = 20.0
-"""Seconds that a body may take."""
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(:\d+)?")
+"""What a request calls the page: a name or an address, and a port."""
 
 HEADERS = {
     "cache-control": "no-cache",
@@ -32,16 +27,24 @@ HEADERS = {
 }
 """Sent with every answer: the page may load its own files and nothing else, and nobody may embed it."""
 
+NO_TOKEN = "this page is opened with the whole address that draw.py printed, with its token, or with its QR code"
+
 
 class Guard:
-    """Refuses requests under a foreign name or from a foreign page, and puts `HEADERS` on every answer.
+    """Refuses requests under a foreign name, from a foreign page or without the token; puts `HEADERS` on every answer.
+
+    A browser shows the token once, in the address, and from then on in a cookie: the address that stays in the history
+    is clean.
 
     Args:
         app: The application behind it.
+        names: What the page is called, beside the address at which a request arrives. Another site's name that was
+            made to point here (DNS rebinding) is none of them.
+        token: What a browser must show; None if only this machine reaches the page.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, names: Sequence[str], token: str | None) -> None:
+        self.app, self.names, self.token = app, names, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -53,49 +56,47 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        refusal = refuse(scope["method"], Headers(scope=scope))
-        answer = JSONResponse({"error": refusal}, 403) if refusal else self.app
+        answer = self._refuse(Request(scope)) or self._admit(Request(scope)) or self.app
         await answer(scope, receive, send_guarded)
 
+    def _refuse(self, request: Request) -> Response | None:
+        """Return the answer to a request that no tab of the page can have sent."""
+        names = dict.fromkeys([*self.names, in_url(request.scope["server"][0])])
+        refusal = refuse(request.method, request.headers, list(names))
+        return JSONResponse({"error": refusal}, 403) if refusal else None
 
-def refuse(method: str, headers: Headers) -> str | None:
+    def _admit(self, request: Request) -> Response | None:
+        """Return the answer to a request with the token in its address, or with none at all."""
+        cookie = f"inkwell-{request.scope['server'][1]}"  # a browser keeps one jar for all ports of a host
+        if self.token is None or _is_same(request.cookies.get(cookie), self.token):
+            return None
+        if request.url.path != "/" or not _is_same(request.query_params.get("token"), self.token):
+            return JSONResponse({"error": NO_TOKEN}, 403)
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(cookie, self.token, httponly=True, samesite="strict")
+        return answer
+
+
+def refuse(method: str, headers: Headers, names: Sequence[str]) -> str | None:
     """Return why a request is refused by its headers, or None.
 
     A browser sends `Origin` with every POST; what sends none is no other site's page.
+
+    Args:
+        method: Of the request.
+        headers: Of the request.
+        names: What the page is called.
     """
-    host = headers.get("host", "")
-    if host.partition(":")[0].lower() not in HOSTS:
-        return "this page answers only to localhost and 127.0.0.1"
+    host = headers.get("host", "").lower()
+    called = HOST.fullmatch(host)
+    if not called or called[1] not in names:
+        return f"this page answers only to {', '.join(names[:-1])} and {names[-1]}"
     origin = headers.get("origin")
-    if method not in ("GET", "HEAD") and origin is not None and origin.lower() != f"http://{host.lower()}":
+    if method not in ("GET", "HEAD") and origin is not None and origin.lower() != f"http://{host}":
         return "this page takes nothing from other pages"
     return None
 
 
-async def body_of(request: Request) -> bytes:
-    """Return the body of a request.
-
-    One that is too long is received to its end and dropped: a refusal sent before would be lost with the connection.
-
-    Raises:
-        HTTPException: If it is empty, longer than `MAX_BYTES`, or takes longer than `PATIENCE`.
-    """
-    body, size = bytearray(), 0
-    closing = {"connection": "close"}
-    try:
-        async with asyncio.timeout(PATIENCE):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size <= MAX_BYTES:
-                    body += chunk
-                elif size > DROPPED_BYTES:
-                    break
-    except TimeoutError as error:
-        raise HTTPException(408, f"the picture did not arrive within {PATIENCE:.0f} seconds", closing) from error
-    except ClientDisconnect as error:
-        raise HTTPException(400, "the connection was lost", closing) from error
-    if size > MAX_BYTES:
-        raise HTTPException(413, f"the picture is larger than {MAX_BYTES / 1e6:.0f} MB", closing)
-    if not body:
-        raise HTTPException(422, "there is no picture in this request")
-    return bytes(body)
+def _is_same(shown: str | None, token: str) -> bool:
+    """Return True if a token is the right one, after a time that does not say how much of it is."""
+    return secrets.compare_digest((shown or "").encode(), token.encode())

@@ -7,31 +7,31 @@ that is brought down by a forged picture must not take the page with it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from . import limits
+from .job import Job, Unavailable
+from .shares import FairQueue
 
 ROOT = Path(__file__).parents[2]
 LONGEST_LINE = 2**24
 """Bytes of an answer; one about an image of 28 x 28 has 3,000."""
 
-PATIENCE = 30.0
-"""Seconds that one picture may take; a photo takes less than one."""
-
-QUEUE = 200
-"""How many pictures may wait."""
-
-
-class Unavailable(Exception):  # noqa: N818, a state, said to whoever asks
-    """Nothing can be read just now; says why."""
+GUILTY = {"status": 500, "error": "cannot read this picture: the reader broke down over it; try another one"}
 
 
 class Reader:
     """Reads pictures one after the other, and starts its process again if that dies.
+
+    A picture that takes longer than `limits.READING_SECONDS`, or kills two processes, is answered with an error; all
+    others wait for the next process.
 
     Args:
         recognizer: A run directory, checkpoint or exported folder.
@@ -44,93 +44,171 @@ class Reader:
         self.recognizer, self.inbox, self.tell, self.imports = recognizer, inbox.absolute(), tell, imports
         self.classes: list[str] = []
         self.trouble: str | None = None
-        self._process: Process | None = None
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._is_ready = False
+        self._queue: FairQueue[Job] = FairQueue(limits.QUEUE)
+        self._current: Job | None = None
 
     @property
     def status(self) -> dict[str, Any]:
         """`state` is `loading`, `ready` or `failed`; with what the page shows of the model."""
-        state = "failed" if self.trouble else "ready" if self._process else "loading"
+        state = "failed" if self.trouble else "ready" if self._is_ready else "loading"
         facts = {"model": self.recognizer.name, "classes": self.classes, "inbox": str(self.inbox)}
         return {"state": state, "error": self.trouble, **facts}
 
     async def run(self) -> None:
         """Keep a process running until cancelled, or until the recognizer cannot be loaded."""
+        tries = 0
         while self.trouble is None:
-            process = await self._start()
+            tries += 1
             try:
-                if await self._ready(process):
-                    self._process = process
-                    self.tell(f"the reader ended with status {await process.wait()} and is started again")
-            finally:
-                self._process = None
-                _kill(process)
-                await process.wait()
+                async with self._process() as process:
+                    if await self._load(process):
+                        tries = 0
+                        await self._read(process)
+            except _Lost as loss:
+                if tries == limits.LOADING_TRIES:
+                    self._fail(f"cannot load {self.recognizer}: the reader {loss}, {tries} times in a row")
+                else:
+                    self.tell(f"the reader {loss} and is started again")
 
-    async def ask(self, picture: bytes, label: str | None = None, importance: bool = False) -> dict[str, Any]:
+    async def ask(
+        self, client: str, picture: bytes | bytearray, label: str | None = None, importance: bool = False
+    ) -> dict[str, Any]:
         """Return what is read in a picture, or with a label where it is kept; `status` is the HTTP status.
 
         Args:
+            client: Who asks; clients are served in turn.
             picture: A file's bytes.
             label: What it shows, if it is to be kept.
             importance: Whether the answer says which pixels mattered, which takes longer than the reading.
 
         Raises:
-            Unavailable: If the recognizer is not loaded, or too many pictures wait; it is worth asking again.
+            Unavailable: If the recognizer cannot be loaded, too many pictures wait, or the turn does not come within
+                `limits.WAITING_SECONDS`.
         """
-        if self._waiting >= QUEUE:
-            raise Unavailable("too many pictures wait to be read; try again")
-        self._waiting += 1
+        if self.trouble:
+            raise Unavailable(self.trouble)
         try:
-            async with self._turn:
-                return await self._exchange(picture, {"label": label, "importance": importance})
-        finally:
-            self._waiting -= 1
+            async with asyncio.timeout(limits.WAITING_SECONDS) as clock:
+                job = Job(picture, {"label": label, "importance": importance}, clock)
+                if lost := self._queue.put(client, job):
+                    lost.refuse(Unavailable("too many pictures wait to be read; try again in 2 seconds", 2))
+                try:
+                    return await job.answer
+                finally:
+                    self._queue.remove(client, job)
+        except TimeoutError as error:
+            why = f"the picture's turn did not come within {limits.WAITING_SECONDS:.0f} seconds; try again in 10"
+            raise Unavailable(why, 10) from error
 
-    async def _start(self) -> Process:
+    def close(self, why: str) -> None:
+        """Read nothing more, and say why to all who wait."""
+        self.trouble = why
+        for job in [*self._queue, *filter(None, [self._current])]:
+            job.refuse(Unavailable(why))
+
+    def _fail(self, why: str) -> None:
+        self.tell(why)
+        self.close(why)
+
+    @contextlib.asynccontextmanager
+    async def _process(self) -> AsyncIterator[Process]:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "scripts.page.worker", str(self.recognizer), str(self.inbox)),
-            *self.imports,
-            stdin=PIPE,
-            stdout=PIPE,
-            limit=LONGEST_LINE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            start_new_session=True,  # Ctrl-C is for the server, which ends it
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "scripts.page.worker", str(self.recognizer), str(self.inbox)),
+                *self.imports,
+                stdin=PIPE,
+                stdout=PIPE,
+                limit=LONGEST_LINE,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                start_new_session=True,  # Ctrl-C is for the server, which ends it
+            )
+        except OSError as error:
+            raise _Lost(f"cannot be started ({error.strerror})") from error
+        try:
+            yield process
+        finally:
+            self._is_ready = False
+            if process.returncode is None:
+                process.kill()  # its answer to one picture, should it come, would be taken for that to the next
+            await process.wait()
 
-    async def _ready(self, process: Process) -> bool:
+    async def _load(self, process: Process) -> bool:
         """Wait for what the process says first; return whether it can read."""
         assert process.stdout is not None
-        said = json.loads(await process.stdout.readline() or b"{}")
-        if not said:
-            said = {"error": f"the reader ended with status {await process.wait()} while it loaded {self.recognizer}"}
-        self.trouble = said.get("error")
-        self.classes = said.get("classes", [])
-        self.tell(self.trouble or "ready")
-        return self.trouble is None
-
-    async def _exchange(self, picture: bytes, wanted: dict[str, Any]) -> dict[str, Any]:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            raise Unavailable(self.trouble or "the model is loading")
-        request = json.dumps({"bytes": len(picture), **wanted}).encode()
         try:
-            async with asyncio.timeout(PATIENCE):
-                process.stdin.write(request + b"\n" + picture)
-                await process.stdin.drain()
-                answer: dict[str, Any] = json.loads(await process.stdout.readline())
-                return answer
-        except asyncio.CancelledError:
-            _kill(process)
-            raise
-        except (OSError, ValueError, TimeoutError):
-            _kill(process)
-            return {"status": 500, "error": "the reader gave up on this picture and is started again"}
+            async with asyncio.timeout(limits.LOADING_SECONDS):
+                said = json.loads(await process.stdout.readline())
+        except TimeoutError as error:
+            raise _Lost(f"took longer than {limits.LOADING_SECONDS:.0f} seconds to load the model") from error
+        except ValueError as error:
+            raise _Lost(await _ending(process)) from error
+        if "error" in said:
+            self._fail(said["error"])
+            return False
+        self.classes, self._is_ready = said["classes"], True
+        self.tell("ready")
+        return True
+
+    async def _read(self, process: Process) -> None:
+        """Have the process read what waits, until it is lost."""
+        ended = asyncio.create_task(process.wait())
+        try:
+            while job := await self._next(ended):
+                await self._exchange(process, job)
+            raise _Lost(await _ending(process))
+        finally:
+            ended.cancel()
+
+    async def _next(self, ended: asyncio.Task[int]) -> Job | None:
+        """Return the next picture, once there is one that somebody waits for; None if the process ended before."""
+        while self._current is None or self._current.answer.done():
+            filled = asyncio.create_task(self._queue.filled.wait())
+            try:
+                await asyncio.wait({filled, ended}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                filled.cancel()
+            if ended.done():
+                return None
+            self._current = self._queue.take()
+        return self._current
+
+    async def _exchange(self, process: Process, job: Job) -> None:
+        """Have one picture read.
+
+        Who was lost with the process may have been there by chance, when something else killed it: it is read again,
+        and to blame if the next process is lost too.
+        """
+        job.begin()
+        try:
+            async with asyncio.timeout(limits.READING_SECONDS):
+                job.settle(await self._answer(process, job))
+        except TimeoutError as error:
+            job.settle(GUILTY)
+            raise _Lost(f"took longer than {limits.READING_SECONDS:.0f} seconds for a picture") from error
+        except (OSError, ValueError) as error:
+            if job.readings == 2:
+                job.settle(GUILTY)
+            raise _Lost(await _ending(process)) from error
+
+    async def _answer(self, process: Process, job: Job) -> dict[str, Any]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        request = {"bytes": len(job.picture), **job.wanted}
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.write(job.picture)
+        await process.stdin.drain()
+        answer: dict[str, Any] = json.loads(await process.stdout.readline())
+        return answer
 
 
-def _kill(process: Process) -> None:
-    """End a process whose answer to one request, should it come, would be taken for that to the next."""
-    if process.returncode is None:
-        process.kill()
+class _Lost(Exception):  # noqa: N818, what happened
+    """The process reads no more; says why, as what the reader did."""
+
+
+async def _ending(process: Process) -> str:
+    """Return how a process ended that has closed its end of the pipes."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), 5)
+    return f"ended with status {process.returncode}"

@@ -1,59 +1,76 @@
-"""Serves the page on this machine until Ctrl-C."""
+"""Serves the page until Ctrl-C."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from trainer.errors import InkwellError
-from trainer.text import printable
-
+from .address import listen
 from .app import application
+from .connection import Connection
 from .reader import Reader
+from .welcome import tell, welcome
+
+BACKLOG = 100
+"""Connections that are accepted at once, before `Connection` bounds how many stay."""
 
 
-def serve(recognizer: Path, inbox: Path, port: int, show: bool, imports: Sequence[str] = ()) -> None:
-    """Serve the page at 127.0.0.1 until Ctrl-C.
+def serve(recognizer: Path, inbox: Path, host: str, port: int, show: bool, imports: Sequence[str] = ()) -> None:
+    """Serve the page until Ctrl-C.
 
     Args:
         recognizer: A run directory, checkpoint or exported folder.
         inbox: Where pictures to keep go.
+        host: Where the page is reached: `127.0.0.1` by this machine alone; see `address.listen`.
         port: 0 for a free one.
         show: Whether to open the page in the browser.
         imports: Modules that register parts of the model of a run.
 
     Raises:
+        UsageError: If the host is none of this machine.
         InkwellError: If the port is taken.
     """
     # Ctrl-C is the usual end of a server, and no failure.
-    with listening(port) as listener, contextlib.suppress(KeyboardInterrupt):
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        print(f"draw on {address} (Ctrl-C ends it)", flush=True)
+    with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
+        place = listen(host, port, stack)
+        welcome(place)
         tell(f"loading {recognizer}")
-        app = application(Reader(recognizer, inbox, tell, imports))
-        config = uvicorn.Config(app, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        reader = Reader(recognizer, inbox, tell, imports)
         if show:
-            webbrowser.open(address)
-        uvicorn.Server(config).run([listener])
+            webbrowser.open(place.urls[-1])
+        Server(configured(application(reader, place)), reader).run(place.listeners)
 
 
-def listening(port: int) -> socket.socket:
-    """Return a socket that listens on a port of this machine, to this machine alone."""
-    try:
-        listener = socket.create_server(("127.0.0.1", port))
-        # Its connections inherit this. Without it each answer waits 40 ms for the browser to acknowledge its head.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
-    except OSError as error:
-        raise InkwellError(f"port {port} cannot be used: {error.strerror}; --port 0 takes a free one") from error
+def configured(app: ASGIApp) -> uvicorn.Config:
+    """Return how an application is served."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        backlog=BACKLOG,
+        log_config=None,
+        log_level="error",  # what a client does wrong is told to the client
+        access_log=False,
+        proxy_headers=False,  # a header does not decide whose a request is
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
 
 
-def tell(line: str) -> None:
-    """Say something on the terminal."""
-    print(printable(f"draw.py: {line}"), file=sys.stderr, flush=True)
+class Server(uvicorn.Server):
+    """A server that answers at its end those who wait for the reader."""
+
+    def __init__(self, config: uvicorn.Config, reader: Reader) -> None:
+        super().__init__(config)
+        self.reader = reader
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell all who wait that the page ends, then close it."""
+        self.reader.close("draw.py has been stopped")
+        await super().shutdown(sockets)

@@ -19,7 +19,7 @@ import numpy as np
 from trainer.errors import InkwellError
 from trainer.text import first_line
 
-from .inbox import keep
+from .inbox import NotKept, keep
 
 if TYPE_CHECKING:
     from models.recognizer import Recognizer
@@ -61,7 +61,10 @@ def answer(recognizer: Recognizer, inbox: Path, request: Mapping[str, Any], cont
         picture = open_picture(content)
         if (label := request.get("label")) is None:
             return {"status": 200, **read(recognizer, picture, request["importance"])}
-        return {"status": 200, "kept": str(keep(inbox, label, picture, recognizer.class_names))}
+        kept = keep(inbox, label, picture, recognizer.class_names)
+        return {"status": 200, "kept": str(kept.path), "is_new": kept.is_new}
+    except NotKept as error:
+        return {"status": 507, "error": " ".join(str(error).splitlines())}
     except InkwellError as error:
         return {"status": 422, "error": " ".join(str(error).splitlines())}
     except Exception as error:  # one picture must not end the page for everybody

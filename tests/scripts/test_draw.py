@@ -115,7 +115,7 @@ def test_a_port_that_is_taken_is_named(tmp_path, script):
     with serving(tmp_path, "--run", tmp_path) as server:
         done = script("draw.py", "--run", tmp_path, "--port", str(server.port))
     assert done.returncode == 1
-    assert f"port {server.port} cannot be used" in done.stderr
+    assert f"cannot use port {server.port}: Address already in use; --port 0 takes a free one" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -10,20 +10,21 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from conftest import ROOT, SILENT, files_no_longer_than, run_script
+from conftest import SILENT, files_no_longer_than, run_script
 from drawing import Server, serving, until
 from PIL import Image, ImageDraw
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from trainer.errors import InkwellError
+from scripts.page import limits
+from scripts.page.body import body_of
+from scripts.page.inbox import NotKept, keep
+from scripts.page.shares import Budget
 
 
 @pytest.fixture(scope="module")
@@ -162,31 +163,56 @@ def test_requests_that_never_end_keep_nobody_out(shell):
 
 
 def test_a_body_that_never_ends_is_given_up(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    guard = import_module("scripts.page.guard")
-    monkeypatch.setattr(guard, "PATIENCE", 0.05)
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.05)
+    memory = Budget(1000)
 
     async def receive():
         await asyncio.Event().wait()
 
+    async def body():
+        async with body_of(Request({"type": "http", "method": "POST", "headers": []}, receive), "me", memory):
+            raise AssertionError("there is no body")
+
     with pytest.raises(HTTPException) as refused:
-        asyncio.run(guard.body_of(Request({"type": "http", "method": "POST", "headers": []}, receive)))
+        asyncio.run(body())
     assert refused.value.status_code == 408
 
 
-def test_a_kept_picture_is_whole_or_not_there_and_kept_once(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    keep = import_module("scripts.page.inbox").keep
+def test_a_kept_picture_is_whole_or_not_there_and_kept_once(tmp_path):
     photo = np.random.default_rng(0).integers(0, 256, (40, 3000, 3), np.uint8)
-    path = keep(tmp_path / "inbox", "7", photo, ["7"])
-    assert keep(tmp_path / "inbox", "7", photo, ["7"]) == path
+    path, is_new = keep(tmp_path / "inbox", "7", photo, ["7"])
+    assert is_new
+    assert keep(tmp_path / "inbox", "7", photo, ["7"]) == (path, False)
     assert list((tmp_path / "inbox").rglob("*.*")) == [path]
     assert path.stem == hashlib.sha256(path.read_bytes()).hexdigest()
     with Image.open(path) as image:
         assert (image.size, image.mode) == ((1600, 21), "RGB")
-    with files_no_longer_than(1000), pytest.raises(InkwellError, match="cannot be written to: File too large"):
+    with files_no_longer_than(1000), pytest.raises(NotKept, match=r"cannot keep the picture in .*: File too large"):
         keep(tmp_path / "full", "7", photo, ["7"])
     assert list((tmp_path / "full" / "7").iterdir()) == []
+
+
+def gray(shade: int) -> np.ndarray:
+    return np.full((20, 20, 3), shade, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "words"),
+    [
+        ("INBOX_FILES", 3, "holds 3 files, the limit; move some away"),
+        ("INBOX_BYTES", 300, "of at most 300 bytes; move some away"),
+        ("SPARED_BYTES", 10**18, "stay so; make room"),
+    ],
+)
+def test_a_full_inbox_keeps_what_it_has_and_nothing_new(tmp_path, monkeypatch, limit, value, words):
+    for shade in (1, 2, 3):
+        keep(tmp_path / "inbox", "7", gray(shade), ["7", "8"])
+    monkeypatch.setattr(limits, limit, value)
+    with pytest.raises(NotKept, match=words) as refused:
+        keep(tmp_path / "inbox", "8", gray(4), ["7", "8"])
+    assert str(tmp_path / "inbox") in str(refused.value)
+    assert not keep(tmp_path / "inbox", "7", gray(3), ["7", "8"]).is_new
+    assert len(list((tmp_path / "inbox").rglob("*.png"))) == 3
 
 
 @pytest.mark.slow
@@ -227,18 +253,3 @@ def test_a_picture_of_the_largest_size_is_read(server):
     image = Image.new("L", (5000, 5000), 255)
     ImageDraw.Draw(image).line([(2500, 1000), (2300, 4000)], 0, 300)
     assert server.request("POST", "/read", encoded(image, "PNG"))[0] == 200
-
-
-@pytest.mark.slow
-def test_a_reader_that_dies_is_started_again(server):
-    (worker,) = psutil.Process(server.process.pid).children()
-    worker.suspend()
-    with ThreadPoolExecutor(1) as person:
-        waiting = person.submit(server.request, "POST", "/read", stroke())
-        worker.kill()
-        status, answer = waiting.result(timeout=300)
-    assert status in (500, 503)  # 503 if it came too late to be read by the one that died
-    assert "started again" in answer["error"] or "loading" in answer["error"]
-    until(lambda: "draw.py: the reader ended with status -9 and is started again" in server.log.read_text(), 300)
-    until(lambda: server.state() == "ready", 300)
-    assert server.request("POST", "/read", stroke())[0] == 200

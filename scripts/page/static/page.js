@@ -41,33 +41,36 @@ function show(answer, finished) {
   if (paper.isBlank) showNothing();
   else if (answer.error) showNothing("Not read", answer.error, true);
   else showReading(answer, model.classes, finished);
-  if (answer.lost) watch();
+  if (answer.lost) setTimeout(watch, answer.after);
 }
 
 function showWaiting() {
   if (paper.isBlank) showNothing();
   if (model.state === "loading" && !paper.isBlank) showNothing("One moment", WAITING);
   if (model.state === "failed") showNothing("Model not loaded", model.error, true);
-  if (model.state === "lost") showNothing("No answer", LOST, true);
+  if (model.state === "lost") showNothing("No answer", model.error, true);
 }
 
-// Return the server's answer; one without `error` is a success, `lost` says that the model has to be waited for.
+// Return the server's answer; one without `error` is a success, `lost` says that it is to be asked again, in `after` ms.
 async function post(path, body) {
   if (body.size > MAX_BYTES) return { error: "the picture is larger than 10 MB" };
   try {
     const response = await fetch(path, { method: "POST", body });
-    return { ...(await response.json()), lost: response.status === 503 };
+    const after = 1000 * (response.headers.get("Retry-After") ?? 0);
+    return { ...(await response.json()), lost: response.status === 503, after };
   } catch {
-    return { error: LOST, lost: true };
+    return { error: LOST, lost: true, after: 0 };
   }
 }
 
 // Ask for the state of the model until it is there, or never will be.
 async function watch() {
   try {
-    model = await (await fetch("status")).json();
+    const response = await fetch("status");
+    const answer = await response.json();
+    model = response.ok ? answer : { ...model, state: "lost", error: answer.error };
   } catch {
-    model.state = "lost";
+    model = { ...model, state: "lost", error: LOST };
   }
   const state = element("state");
   state.dataset.state = model.state;
