@@ -19,7 +19,9 @@ import pytest
 from conftest import ROOT, SILENT, Done, make_images, run_command
 from processes import process_class
 
-from trainer import checkpoint
+from trainer import Run, checkpoint
+from trainer.engine.signals import ask_to_stop, check_notice, look_outside
+from trainer.errors import UsageError
 
 SENDER = """
 import os, resource, signal, time
@@ -199,6 +201,28 @@ def test_a_file_that_appears_ends_the_run_as_sigterm_does(tmp_path):
 def test_a_notice_that_is_there_already_is_told_before_anything_happens(tmp_path):
     (tmp_path / "notice").touch()
     done = fit(tmp_path, "--stop-when", "notice")
-    said = "cannot train until notice appears, as stop_when asks: it exists; delete it first"
+    said = "cannot train until notice appears: it exists; delete it, or name another file"
     assert (done.returncode, done.stderr) == (2, f"fit.py: error: {said}\n")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("notice", ["x" * 5000, "a\0b"], ids=["long", "null"])
+def test_a_notice_that_can_never_appear_is_told(notice):
+    with pytest.raises(UsageError, match="^cannot train until .* appears: .*") as caught:
+        check_notice(Path(notice))
+    assert len(str(caught.value)) < 6000
+    assert "\n" not in str(caught.value)
+
+
+def test_a_disk_that_does_not_answer_does_not_end_a_run(tmp_path):
+    run = Run(directory=tmp_path / ("x" * 5000))  # the system refuses to look there
+    look_outside(run, Path("x" * 5000))
+    assert (run.signal, run.stop_reason) == (None, "")
+
+
+def test_the_first_reason_to_stop_is_kept(tmp_path):
+    (tmp_path / "STOP").touch()
+    run = Run(directory=tmp_path)
+    ask_to_stop(run, signal.SIGHUP, "stopped by SIGHUP")
+    look_outside(run, tmp_path)
+    assert (run.signal, run.stop_reason) == (signal.SIGHUP, "stopped by SIGHUP")
