@@ -206,12 +206,11 @@ def test_a_notice_that_is_there_already_is_told_before_anything_happens(tmp_path
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("notice", ["x" * 5000, "a\0b"], ids=["long", "null"])
-def test_a_notice_that_can_never_appear_is_told(notice):
-    with pytest.raises(UsageError, match="^cannot train until .* appears: .*") as caught:
-        check_notice(Path(notice))
-    assert len(str(caught.value)) < 6000
-    assert "\n" not in str(caught.value)
+def test_a_notice_that_can_never_appear_is_told():
+    with pytest.raises(UsageError) as caught:
+        check_notice(Path("x" * 5000))
+    assert str(caught.value).endswith("… appears: File name too long; name another file")
+    assert len(str(caught.value)) < 200
 
 
 def test_a_disk_that_does_not_answer_does_not_end_a_run(tmp_path):

@@ -26,7 +26,7 @@ from types import FrameType
 
 from trainer.errors import UsageError
 from trainer.run import Run
-from trainer.text import first_line, in_line
+from trainer.text import in_line
 
 STOP = "STOP"
 REASONS = {
@@ -101,10 +101,13 @@ def check_notice(notice: Path | None) -> None:
     Raises:
         UsageError: If it is.
     """
+    if notice is None:
+        return
     try:
-        if notice is not None and notice.exists():
-            raise UsageError(
-                f"cannot train until {in_line(notice)} appears: it exists; delete it, or name another file"
-            )
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot train until {in_line(notice)} appears: {first_line(error)}") from error
+        exists = notice.exists()
+    except OSError as error:
+        raise UsageError(
+            f"cannot train until {in_line(notice)} appears: {error.strerror}; name another file"
+        ) from error
+    if exists:
+        raise UsageError(f"cannot train until {in_line(notice)} appears: it exists; delete it, or name another file")
