@@ -78,8 +78,6 @@ def listening(run: Run) -> Iterator[None]:
 
 def look_outside(run: Run, notice: Path | None) -> None:
     """Stop a run if a file asks for it: STOP in its directory, which is deleted to allow a resume, or `notice`."""
-    if run.signal is not None:
-        return
     with suppress(OSError):  # a disk that does not answer is no reason to stop, nor is a file that cannot be deleted
         if run.directory is not None and (run.directory / STOP).exists():
             ask_to_stop(run, signal.SIGTERM, "stopped by the file STOP")
