@@ -20,7 +20,7 @@ from conftest import ROOT, SILENT, Done, make_images, run_command
 from processes import process_class
 
 from trainer import Run, checkpoint
-from trainer.engine.signals import ask_to_stop, check_notice, look_outside
+from trainer.engine.signals import ask_to_stop, check_notice, listening, look_outside
 from trainer.errors import UsageError
 
 SENDER = """
@@ -127,6 +127,16 @@ def test_a_limit_of_processor_time_saves_the_run(tmp_path):
     assert done.returncode == 128 + signal.SIGXCPU
     assert done.stderr.endswith("; resume with --resume run\n")
     assert_saved(tmp_path / "run")
+
+
+def test_the_limit_is_ignored_once_it_was_noticed_since_it_comes_every_second():
+    run = Run()
+    with listening(run):
+        signal.raise_signal(signal.SIGXCPU)
+    try:
+        assert (run.signal, signal.getsignal(signal.SIGXCPU)) == (signal.SIGXCPU, signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
