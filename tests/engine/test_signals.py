@@ -115,10 +115,9 @@ def test_a_second_signal_ends_at_once(tmp_path):
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGXCPU])
-def test_what_the_system_sends_again_and_again_does_not_end_the_saving(tmp_path, number):
-    done = fit(tmp_path, "--plugin", f"sender:number={int(number)},times=3")
-    assert done.returncode == 128 + number
+def test_what_the_system_sends_again_and_again_does_not_end_the_saving(tmp_path):
+    done = fit(tmp_path, "--plugin", f"sender:number={int(signal.SIGHUP)},times=3")
+    assert done.returncode == 129
     assert_saved(tmp_path / "run", 3)
 
 
