@@ -19,7 +19,9 @@ import pytest
 from conftest import ROOT, SILENT, Done, make_images, run_command
 from processes import process_class
 
-from trainer import checkpoint
+from trainer import Run, checkpoint
+from trainer.engine.signals import ask_to_stop, check_notice, listening, look_outside
+from trainer.errors import UsageError
 
 SENDER = """
 import os, resource, signal, time
@@ -113,10 +115,9 @@ def test_a_second_signal_ends_at_once(tmp_path):
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGXCPU])
-def test_what_the_system_sends_again_and_again_does_not_end_the_saving(tmp_path, number):
-    done = fit(tmp_path, "--plugin", f"sender:number={int(number)},times=3")
-    assert done.returncode == 128 + number
+def test_what_the_system_sends_again_and_again_does_not_end_the_saving(tmp_path):
+    done = fit(tmp_path, "--plugin", f"sender:number={int(signal.SIGHUP)},times=3")
+    assert done.returncode == 129
     assert_saved(tmp_path / "run", 3)
 
 
@@ -125,6 +126,16 @@ def test_a_limit_of_processor_time_saves_the_run(tmp_path):
     assert done.returncode == 128 + signal.SIGXCPU
     assert done.stderr.endswith("; resume with --resume run\n")
     assert_saved(tmp_path / "run")
+
+
+def test_the_limit_is_ignored_once_it_was_noticed_since_it_comes_every_second():
+    run = Run()
+    with listening(run):
+        signal.raise_signal(signal.SIGXCPU)
+    try:
+        assert (run.signal, signal.getsignal(signal.SIGXCPU)) == (signal.SIGXCPU, signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
@@ -199,6 +210,27 @@ def test_a_file_that_appears_ends_the_run_as_sigterm_does(tmp_path):
 def test_a_notice_that_is_there_already_is_told_before_anything_happens(tmp_path):
     (tmp_path / "notice").touch()
     done = fit(tmp_path, "--stop-when", "notice")
-    said = "cannot train until notice appears, as stop_when asks: it exists; delete it first"
+    said = "cannot train until notice appears: it exists; delete it, or name another file"
     assert (done.returncode, done.stderr) == (2, f"fit.py: error: {said}\n")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_notice_that_can_never_appear_is_told():
+    with pytest.raises(UsageError) as caught:
+        check_notice(Path("x" * 5000))
+    assert str(caught.value).endswith("… appears: File name too long; name another file")
+    assert len(str(caught.value)) < 200
+
+
+def test_a_disk_that_does_not_answer_does_not_end_a_run(tmp_path):
+    run = Run(directory=tmp_path / ("x" * 5000))  # the system refuses to look there
+    look_outside(run, Path("x" * 5000))
+    assert (run.signal, run.stop_reason) == (None, "")
+
+
+def test_the_first_reason_to_stop_is_kept(tmp_path):
+    (tmp_path / "STOP").touch()
+    run = Run(directory=tmp_path)
+    ask_to_stop(run, signal.SIGHUP, "stopped by SIGHUP")
+    look_outside(run, tmp_path)
+    assert (run.signal, run.stop_reason) == (signal.SIGHUP, "stopped by SIGHUP")

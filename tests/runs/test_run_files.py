@@ -16,9 +16,10 @@ from trainer.checkpoint import LAYOUT, MANIFEST, STATE, SUMS
 from trainer.checkpoint.reading import sums_of
 from trainer.errors import CheckpointError, InkwellError, LayoutError, UsageError
 from trainer.run import Run
+from trainer.runs.directory import claim
 from trainer.runs.files import RunFiles
 from trainer.runs.find import find_checkpoint, find_run
-from trainer.runs.lock import RunLock
+from trainer.runs.lock import RunLock, is_held
 from trainer.runs.process import this_process
 from trainer.runs.recorder import Recorder
 from trainer.runs.table import find_runs
@@ -72,6 +73,18 @@ def test_there_is_one_answer_to_how_a_run_stands(tmp_path):
 def test_the_id_of_a_dead_process_may_be_that_of_a_living_one_by_now(tmp_path):
     reused = write_run(tmp_path / "reused", status="running", pid=os.getppid())
     assert RunFiles(reused).status() == "no checkpoint"
+
+
+def test_a_run_that_got_nowhere_is_not_claimed_and_one_that_is_done_is(tmp_path):
+    with pytest.raises(
+        CheckpointError, match=r"it ended before its first checkpoint; start it anew: .* --config '?.+'?$"
+    ):
+        claim(write_run(tmp_path / "no where", status="failed"))
+    assert is_held(tmp_path / "no where") is False
+    done = write_run(tmp_path / "done")
+    (done / "result.json").write_text("{}")
+    with claim(done):  # a run without the plugin checkpoint
+        assert is_held(done) is True
 
 
 def test_a_folder_of_a_run_that_was_killed_at_once_says_what_to_do(tmp_path):

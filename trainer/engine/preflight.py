@@ -57,7 +57,7 @@ def check_directory(path: Path | None, resumed: bool) -> None:
     """Look whether the run directory can be made, or its run resumed.
 
     Raises:
-        UsageError: If it exists, or its run is still alive.
+        UsageError: If it exists, or its run is still running.
         InkwellError: If it may not be written to.
     """
     if path is None:

@@ -20,12 +20,13 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from trainer.errors import UsageError
 from trainer.run import Run
+from trainer.text import in_line
 
 STOP = "STOP"
 REASONS = {
@@ -77,11 +78,12 @@ def listening(run: Run) -> Iterator[None]:
 
 def look_outside(run: Run, notice: Path | None) -> None:
     """Stop a run if a file asks for it: STOP in its directory, which is deleted to allow a resume, or `notice`."""
-    if run.directory is not None and (run.directory / STOP).exists():
-        (run.directory / STOP).unlink()
-        ask_to_stop(run, signal.SIGTERM, "stopped by the file STOP")
-    elif notice is not None and run.signal is None and notice.exists():
-        ask_to_stop(run, signal.SIGTERM, f"stopped by the file {notice}")
+    with suppress(OSError):  # a disk that does not answer is no reason to stop, nor is a file that cannot be deleted
+        if run.directory is not None and (run.directory / STOP).exists():
+            ask_to_stop(run, signal.SIGTERM, "stopped by the file STOP")
+            (run.directory / STOP).unlink()
+        elif notice is not None and notice.exists():
+            ask_to_stop(run, signal.SIGTERM, f"stopped by the file {in_line(notice)}")
 
 
 def ask_to_stop(run: Run, number: int, reason: str) -> None:
@@ -92,10 +94,18 @@ def ask_to_stop(run: Run, number: int, reason: str) -> None:
 
 
 def check_notice(notice: Path | None) -> None:
-    """Refuse to train until a file appears that is there already.
+    """Refuse to train until a file appears that is there already, or that cannot be looked for.
 
     Raises:
         UsageError: If it is.
     """
-    if notice is not None and notice.exists():
-        raise UsageError(f"cannot train until {notice} appears, as stop_when asks: it exists; delete it first")
+    if notice is None:
+        return
+    try:
+        exists = notice.exists()
+    except OSError as error:
+        raise UsageError(
+            f"cannot train until {in_line(notice)} appears: {error.strerror}; name another file"
+        ) from error
+    if exists:
+        raise UsageError(f"cannot train until {in_line(notice)} appears: it exists; delete it, or name another file")

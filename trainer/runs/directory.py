@@ -92,12 +92,12 @@ def claim(path: Path) -> RunLock:
 
     Raises:
         UsageError: If `path` is no run directory, or another process or thread holds its lock.
-        CheckpointError: If the run has no checkpoint.
+        CheckpointError: If the run has neither a checkpoint nor a result.
         InkwellError: If `run.json` is damaged, or of another layout, or the directory cannot be written to.
     """
-    RunFiles(path)
+    files = RunFiles(path)
     lock = RunLock(path)
-    if not any(Checkpoints(path / CHECKPOINTS).newest()):
+    if not files.has_result and not any(Checkpoints(path / CHECKPOINTS).newest()):
         lock.release()
         raise CheckpointError(f"cannot resume run {path}: it ended before its first checkpoint; {anew(path)}")
     return lock
