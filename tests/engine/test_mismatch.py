@@ -196,7 +196,7 @@ class Counter(Plugin):
 def test_a_users_own_observer_joins_changes_and_leaves_a_resumed_run(folder):
     (folder / "own.py").write_text(OWN.format(observer=True))
     own = ("--import", "own", "--plugin", "counter")
-    for epochs, arguments in ((3, own), (4, (*own[:-1], "counter:size=2")), (5, ("--no-plugin", "counter"))):
+    for epochs, arguments in ((3, own), (4, (*own[:-1], "counter:size=2")), (5, (*own[:2], "--no-plugin", "counter"))):
         done = fit(folder, "--resume", "run", "--epochs", str(epochs), *arguments)
         assert done.returncode == 0, done.stderr
     (folder / "own.py").write_text(OWN.format(observer=False))

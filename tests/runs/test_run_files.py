@@ -93,6 +93,62 @@ def test_a_folder_of_a_run_that_was_killed_at_once_says_what_to_do(tmp_path):
         RunFiles(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[]", "a line holds no table"),
+        ('{"time": 7}', "a line has the step None"),
+        ('{"step": true, "time": 7}', "a line has the step True"),
+        ('{"step": -1, "time": 7}', "a line has the step -1"),
+        ('{"step": 1, "time": "now"}', "a line has the time 'now'"),
+        ('{"step": 1, "time": 1e300}', "a line has the time 1e+300"),
+        ('{"step": 1, "time": 7, "epoch": 0.5}', "a line has the epoch 0.5"),
+        ('{"step": 1, "time": 7, "kind": []}', "a line has a kind that is no text"),
+        ('{"step": 1, "time": 7, "kind": "epoch", "loss": "low"}', "a line has the loss 'low', which is no number"),
+        ('{"step": 1, "time": 7, "loss": NaN}', "it holds a number that is not finite"),
+        ('{"step": 1, "time": 7, "loss": 1e999}', "it holds a number that is not finite"),
+        ('{"step": 1, "time": 7, "loss": ' + "9" * 30 + "}", "it holds a whole number of more than 64 bits"),
+        ('{"step": 1, "time": 7, "a": ' + "[" * 99 + "]" * 99 + "}", "it is nested more than 64 deep"),
+        ('{"step": 1, "time": 7, "\\ud800": 1}', "surrogates not allowed"),
+    ],
+)
+def test_a_line_that_no_run_writes_is_damage(tmp_path, line, said):
+    run = write_run(tmp_path / "run")
+    (run / "history.jsonl").write_text('{"step": 1, "time": 7, "kind": "recovery", "skip": [1]}\n')
+    assert len(RunFiles(run).history()) == 1
+    (run / "history.jsonl").write_text(line + "\n")
+    with pytest.raises(InkwellError) as caught:
+        RunFiles(run).history()
+    assert str(caught.value).startswith(f"{run / 'history.jsonl'} is damaged: ")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "said"),
+    [
+        ("run.json", "pid", "7", "pid: must be a whole number"),
+        ("run.json", "ended", 1e300, "ended: must be less than or equal to"),
+        ("run.json", "started", "today", "started: must be a time such as 2026-01-31T12:00:00+0000"),
+        ("run.json", "versions", {"keras": 3}, "versions.keras: must be text"),
+        ("run.json", "data", {"class_names": "abc"}, "class_names: must be a list"),
+        ("result.json", "epochs", -1, "epochs: must be greater than or equal to 0"),
+        ("result.json", "test", {"accuracy": 2}, "test.accuracy: must be less than or equal to 1"),
+        ("result.json", "test", {"confusion": [[1], [2]]}, "test.confusion: must have as many columns as rows"),
+        ("result.json", "params", None, "params: must be a table"),
+        ("result.json", "time", {"steps": "long"}, "time.steps: must be a number"),
+    ],
+)
+def test_a_value_that_no_run_writes_is_damage(tmp_path, name, key, value, said):
+    run = write_run(tmp_path / "run")
+    (run / "result.json").write_text("{}")
+    file = run / name
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+    with pytest.raises(InkwellError) as caught:
+        _ = RunFiles(run).result
+    assert str(caught.value).startswith(f"{file} is damaged: {said}")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("path", ["nothing", "x" * 5000, "a\0b"], ids=lambda path: repr(path[:9]))
 def test_what_is_no_run_directory_is_wrong_usage(path):
     with pytest.raises(UsageError, match=r"is not a run directory: it has no run\.json") as caught:
