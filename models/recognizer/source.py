@@ -15,6 +15,7 @@ from trainer.export.format import SPEC, Classifier, Format
 from trainer.files import read_json
 from trainer.runs.find import find_checkpoint
 from trainer.runs.trained import Trained, load_trained
+from trainer.startup import without_chatter
 from trainer.text import first_line
 
 DIGITS = tuple("0123456789")
@@ -75,7 +76,8 @@ def _exported(folder: Path) -> Source:
         raise InkwellError(f"{folder / SPEC} is damaged, or was written by an earlier Inkwell: {error!r}") from error
     form: Format = formats.resolve(name)
     try:
-        classify = form.read(folder)
+        with without_chatter():
+            classify = form.read(folder)
     except InkwellError:
         raise
     except Exception as error:  # each format's library has its own
