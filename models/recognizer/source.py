@@ -17,6 +17,7 @@ from trainer.export.format import SPEC, Classifier, Format
 from trainer.files import read_json
 from trainer.runs.find import find_checkpoint
 from trainer.runs.trained import ClassNames, Side, Trained, load_trained
+from trainer.startup import without_chatter
 from trainer.text import first_line, in_line
 
 DIGITS = tuple("0123456789")
@@ -105,7 +106,8 @@ def _exported(folder: Path) -> Source:
     spec = _spec(folder / SPEC)
     form: Format = formats.resolve(spec.format)
     try:
-        classify = form.read(folder)
+        with without_chatter():
+            classify = form.read(folder)
     except InkwellError:
         raise
     except Exception as error:  # each format's library has its own
