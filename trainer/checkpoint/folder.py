@@ -91,7 +91,7 @@ class Checkpoints:
     def clean(self) -> None:
         """Delete what a killed process left half-written."""
         for path in self.folder.glob(".tmp-*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def _write(self, path: Path, snapshot: Snapshot) -> None:
         self.folder.mkdir(exist_ok=True)
