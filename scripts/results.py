@@ -16,6 +16,7 @@ try:
     from trainer.errors import InkwellError, unknown
     from trainer.registry import models as registry
     from trainer.runs.files import RESULT
+    from trainer.text import program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -40,17 +41,18 @@ def parser() -> Parser:
 
 
 def main() -> int:
-    """Measure as the command line says; return the exit status."""
+    """Measure as the command line says; return 1 if a run is damaged."""
     args = parser().parse()
     for recipe in args.recipes:
         if recipe not in (known := [*scoreboard.GOALS, scoreboard.ZOO]):
             raise unknown("recipe", recipe, known)
+    failed = 0
     for recipe in args.recipes:
         for which in whole(recipe, args.seeds, args.models):
             if not scoreboard.place(RECORDS, recipe, which).exists():
-                keep(recipe, train(recipe, which, args.runs, args.data_dir))
+                failed += not keep(recipe, train(recipe, which, args.runs, args.data_dir))
     write()
-    return 0
+    return int(failed > 0)
 
 
 def architectures() -> list[str]:
@@ -108,13 +110,18 @@ def making(recipe: str, which: int | str, run: Path, data_dir: str) -> list[Any]
     return [*fit, "--recipe", recipe, *goal.data.split(), "--seed", which]
 
 
-def keep(recipe: str, run: Path) -> None:
-    """Keep a record of a finished run."""
+def keep(recipe: str, run: Path) -> bool:
+    """Keep a record of a finished run; return False if it is damaged, which ends nothing for the others."""
     from scripts.benchmarks.machine import describe
 
     machine = describe()
-    kept = scoreboard.record(run, recipe, f"{machine['cores']} cores of {machine['cpu']}")
+    try:
+        kept = scoreboard.record(run, recipe, f"{machine['cores']} cores of {machine['cpu']}")
+    except InkwellError as error:
+        say(f"{program()}: passed over: {error}")
+        return False
     say(f"{scoreboard.write_record(RECORDS, kept)}: {100 * kept['test_accuracy']:.2f} %")
+    return True
 
 
 def write() -> None:

@@ -38,10 +38,12 @@ def record(run_dir: Path, recipe: str, machine: str) -> dict[str, Any]:
 
     Raises:
         UsageError: If it is no run directory, or the run is not finished.
-        InkwellError: If its files are damaged, or of another layout.
+        InkwellError: If its files are damaged, or of another layout, or it was not tested.
     """
     files = RunFiles(run_dir)
     result = files.finished()
+    if result.test.accuracy is None:
+        raise InkwellError(f"{run_dir} has no accuracy on test images")
     return {
         "recipe": recipe,
         "seed": result["seed"],

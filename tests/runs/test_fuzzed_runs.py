@@ -32,7 +32,7 @@ from plugins.report.contents import gather
 from plugins.report.page import write_page
 from plugins.report.pictures.curves import curve, panels_of
 from plugins.report.rebuild import _steps_per_epoch
-from scripts import scoreboard
+from scripts import results, scoreboard
 from trainer.checkpoint.reading import sums_of
 from trainer.console.listing import FORMATS, listing
 from trainer.console.tables import result_table
@@ -46,7 +46,7 @@ from trainer.runs.manifest import _check_history, read_saved
 from trainer.runs.table import COLUMNS, differences, find_runs, read_run, select, sort
 from trainer.runs.trained import _read, _temperature
 
-QUICK, ALL = 40, 2000
+QUICK, ALL = 25, 2000
 MUTATIONS_AT_ONCE = 250
 SECONDS, BYTES = 120, 2**30
 """How long the reading of one run may take, and how much more memory the process may want for it."""
@@ -441,16 +441,33 @@ def test_a_damaged_run_that_is_named_is_one_line(damaged, name):
     assert (done.returncode, done.stderr.count("\n")) in ((0, 0), (1, 1), (2, 1)), done.stderr
 
 
-@pytest.mark.parametrize("name", ["curves.png", "curves.csv", "index.html", "model_card.md", "evaluation.json"])
-def test_nothing_is_written_through_a_link_in_a_run(good, tmp_path, name):
-    run, victim = tmp_path / "run", tmp_path / "victim"
-    shutil.copytree(good / "run", run)
-    victim.write_text("mine")
-    (run / "report" / name).unlink()
-    (run / "report" / name).symlink_to(victim)
-    done = run_script(tmp_path, "report.py", "run")
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_damaged_run_keeps_no_other_from_the_results(damaged, tmp_path, monkeypatch, capsys, name):
+    monkeypatch.setattr(results, "RECORDS", tmp_path / "records")
+    assert not results.keep("standard", damaged / "runs" / name)
+    assert f"passed over: {damaged / 'runs' / name}" in capsys.readouterr().err
+    assert results.keep("standard", damaged / "runs" / "sound")
+    assert [path.name for path in (tmp_path / "records").iterdir()] == ["standard-0.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_run_to_resume_is_one_line(damaged, name):
+    done = run_script(damaged, "fit.py", "--resume", f"runs/{name}", "--dry-run", "--epochs", "3")
     assert "Traceback" not in done.stderr
-    assert victim.read_text() == "mine"
+    assert done.returncode in (0, 1, 2)
+    assert len([line for line in done.stderr.splitlines() if "error: " in line]) == (done.returncode > 0), done.stderr
+
+
+def test_nothing_is_written_through_a_link_in_a_run(good, tmp_path):
+    shutil.copytree(good / "run", tmp_path / "run")
+    for name in ("curves.png", "curves.csv", "confusion.png", "index.html", "model_card.md"):
+        (tmp_path / name).write_text("mine")
+        (tmp_path / "run" / "report" / name).unlink()
+        (tmp_path / "run" / "report" / name).symlink_to(tmp_path / name)
+    done = run_script(tmp_path, "report.py", "run")
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert {path.read_text() for path in tmp_path.iterdir() if path.is_file()} == {"mine"}
 
 
 def test_a_line_is_not_appended_through_a_link(tmp_path):
