@@ -18,6 +18,7 @@ from PIL import Image
 from models.recognizer import Reading, Recognizer, open_picture
 from scripts.synthetic.handwriting import mnist_digits
 from scripts.synthetic.photos import JUNK, Photo, junk, lines, photos
+from trainer.console.output import show
 from trainer.console.tables import table
 
 
@@ -104,7 +105,7 @@ def main() -> None:
         ("clean files", f"{percent(of_files)}, the model {percent(of_pixels)}, refused {percent(of_clean)}"),
         ("took", f"{time.perf_counter() - start:.0f} s"),
     ]
-    print(table(rows))
+    show(table(rows))
 
 
 if __name__ == "__main__":
