@@ -412,6 +412,7 @@ class Trainer:
         if run.broken_off:  # told to stop meanwhile: the test is repeated when the run is resumed
             return
         speed = run.images / (run.step_seconds or 1.0)
+        run.kernels = str(self.loop.training.kernels)  # `auto` knows now what it chose
         run.result = self._accounted(make_result(run, best, tested, speed, temperature))
         self.loop.hooks.call(Plugin.on_test_end)
         run.result = self._accounted(run.result)

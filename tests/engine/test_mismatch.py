@@ -17,12 +17,17 @@ from trainer.errors import CheckpointError
 from trainer.plugin import Plugin
 from trainer.registry import plugins as registry
 from trainer.runs.find import differences
+from trainer.runs.lock import LOCK
 
 EPOCHS = 2
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != LOCK
+    }
 
 
 def fit(folder: Path, *arguments: str) -> Done:

@@ -24,6 +24,10 @@ MAX_NAMES = 32
 LARGEST = 10**MAX_DIGITS
 
 
+class NotPlain(ValueError):  # noqa: N818, a state and no fault
+    """A value of a kind that JSON has no word for, such as a date."""
+
+
 def parse_json(content: str | bytes) -> Any:
     """Return what JSON holds.
 
@@ -116,9 +120,9 @@ def _check_leaf(value: Any, finite: bool) -> None:
         if not -LARGEST < value < LARGEST:
             raise ValueError(_TOO_LONG)
         if not -(2**63) <= value < 2**64:
-            raise ValueError("it holds a whole number of more than 64 bits")
+            raise ValueError("a whole number has more than 64 bits")
     elif isinstance(value, float):
         if finite and not math.isfinite(value):
-            raise ValueError("it holds a number that is not finite")
+            raise ValueError("a number is not finite")
     elif value is not None:
-        raise ValueError(f"it holds a {type(value).__name__}, which is neither text nor number")
+        raise NotPlain(f"it holds a {type(value).__name__}, which is neither text nor number; put it in quotes")

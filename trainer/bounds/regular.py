@@ -20,8 +20,11 @@ def read_bounded(path: Path, limit: int) -> bytes:
     """
     # Opened without waiting, and looked at once it is open: by then, another file may have the name.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
             raise ValueError(f"{path.name} is not a file of at most {limit:,} bytes")
-        return file.read(status.st_size)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(status.st_size)
+    finally:
+        os.close(descriptor)

@@ -6,20 +6,20 @@ import re
 from tomllib import TOMLDecodeError
 from typing import Any
 
-from trainer.bounds.plain import parse_toml
+from trainer.bounds.plain import NotPlain, parse_toml
 from trainer.errors import UsageError
 from trainer.text import in_line
 
 
 def parse_value(text: str) -> Any:
-    """Return `text` read as a TOML value, else as it is.
+    """Return `text` read as a TOML value, else as it is; dates and times stay text.
 
     Raises:
         UsageError: If it is a value out of bounds, such as a number of too many digits.
     """
     try:
         return parse_toml(f"value = {text}")["value"]
-    except TOMLDecodeError:
+    except (TOMLDecodeError, NotPlain):
         return text.strip()
     except ValueError as error:
         raise UsageError(f"cannot read the value {in_line(text)}: {error}; shorten it") from error
