@@ -64,8 +64,6 @@ def explain(problem: Mapping[str, Any]) -> str:
         return f"no such choice{did_you_mean(str(problem['input']), choices)} (choices: {', '.join(choices)})"
     if kind in ("dict_type", "dataclass_type"):
         return "must be a table"
-    if kind == "string_unicode":
-        return "is not UTF-8; rename it"
     message = message.replace("Input should be", "must be").partition(", unable to")[0]
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)

@@ -66,9 +66,15 @@ def shown(character: str) -> str:
 
 
 def in_line(value: Any) -> str:
-    """Return a value that may hold anything as one printable line of bounded length."""
+    """Return a value that may hold anything as one printable line of at most `LONGEST` characters."""
     text = printable(" ".join(str(value).split()))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def shortened(text: str, length: int = 300) -> str:
+    """Return a text with an ellipsis for the middle if it is longer than `length` characters."""
+    half = (length - 1) // 2
+    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
 
 
 def first_line(error: BaseException) -> str:

@@ -7,14 +7,13 @@ sections for people.
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from plugins.report.contents import Contents
-from plugins.report.page import environment
+from plugins.report.page import environment, in_shell
 from trainer.files import to_json, write_atomic
 from trainer.text import printable
 
@@ -27,7 +26,7 @@ def write_card(contents: Contents) -> Path:
     """
     templates = environment()
     templates.finalize = plain
-    templates.filters["shell"] = in_shell
+    templates.filters["shell"] = lambda value: Markup(in_shell(value))  # in a block of code, nothing is escaped
     card = templates.get_template("card.md").render(contents=contents, head=Markup(head(contents)))
     path = contents.folder / "report" / "model_card.md"
     write_atomic(path, re.sub(r"\n{3,}", "\n\n", card))
@@ -43,11 +42,6 @@ def plain(value: Any) -> Any:
     return re.sub(r"^(?=[-=]{2,}$)", r"\\", text)  # would make a heading of the line above
 
 
-def in_shell(value: Any) -> Markup:
-    """Return a value as a word of a command in a block of code."""
-    return Markup(shlex.quote(printable(value)))
-
-
 def head(contents: Contents) -> str:
     """Return the YAML head; JSON is YAML, so that any name is quoted as it must be."""
     values = {
@@ -58,7 +52,8 @@ def head(contents: Contents) -> str:
         "metrics": ["accuracy"],
         "model-index": [{"name": contents.name, "results": [_result(contents)]}],
     }
-    return "\n".join(f"{key}: {to_json(value, indent=None)}".rstrip() for key, value in values.items())
+    text = "\n".join(f"{key}: {to_json(value, indent=None)}".rstrip() for key, value in values.items())
+    return text.replace("<", "\\u003c")  # for what shows the head as part of the page
 
 
 def _result(contents: Contents) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from plugins.report.contents import Contents
 from trainer.files import write_atomic
-from trainer.text import count, printable_lines
+from trainer.text import count, printable, printable_lines
 
 PICTURES = ("curves", "confusion", "reliability", "errors", "robustness", "variations")
 HERE = Path(__file__).parent
@@ -41,15 +44,20 @@ def environment() -> Any:
         keep_trailing_newline=True,
         finalize=seen,
     )
-    templates.filters |= {"percent": percent, "number": number, "count": count}
+    templates.filters |= {"percent": percent, "number": number, "count": count, "shell": in_shell}
     return templates
 
 
 def seen(value: Any) -> Any:
     """Return what a template shows, of a text each line without what would steer a reader or a terminal."""
-    if not isinstance(value, str) or hasattr(value, "__html__"):
-        return value
-    return printable_lines(value)
+    if isinstance(value, Markup):
+        return Markup(printable_lines(value))
+    return printable_lines(value) if isinstance(value, str) else value
+
+
+def in_shell(value: Any) -> str:
+    """Return a value as a word of a command line."""
+    return shlex.quote(printable(value))
 
 
 def percent(share: Any, digits: int = 2) -> str:

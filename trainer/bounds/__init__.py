@@ -3,7 +3,8 @@
 | content | file | limits |
 |---|---|---|
 | any file | `regular.py` | a regular file, never a pipe or a device; no longer than the caller says |
-| JSON and TOML | `plain.py` | 64 levels, 100 digits per number; JSON 1,000,000 tables and lists; TOML 1 MiB, 32 names per dotted key |
+| JSON | `plain.py` | 64 levels, 1,000,000 tables and lists, 100 digits per number |
+| TOML | `plain.py` | 64 levels, 1 MiB, 32 names per dotted key, 100 digits per number |
 | `.npz`, `.npy` | `arrays.py` | 10,000 members, 10,000 bytes of header per array, no more bytes than are there |
 
 Pictures have their limits in `trainer/data/sources/image.py`, the files of a checkpoint in

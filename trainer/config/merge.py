@@ -50,8 +50,8 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
         origin: Where the values come from, for messages.
 
     Raises:
-        UsageError: If a key is unknown (with a suggestion), a value has the wrong type or range, or a layer names two
-            keys of which one replaces the other.
+        UsageError: If a key is unknown (with a suggestion), a value has the wrong type or range or is no UTF-8, or a
+            layer names two keys of which one replaces the other.
     """
     prefix = f"{origin}: " if origin else ""
     merged: dict[str, Any] = {}
@@ -59,6 +59,8 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
         for section, keys in EITHER.items():
             _choose(merged.get(section), layer.get(section), section, keys, prefix)
         _merge(merged, layer)
+    if (key := _not_utf8(merged)) is not None:
+        raise UsageError(f"{prefix}{in_line(key)} is not UTF-8, so that no file can keep it; rename what it names")
     try:
         return TypeAdapter(Config).validate_python(merged)
     except ValidationError as error:
@@ -67,6 +69,15 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             raise UsageError(prefix + _unknown_key(where)) from None
         raise UsageError(f"{prefix}{'.'.join(where)} = {_brief(problem['input'])}: {explain(problem)}") from None
+
+
+def _not_utf8(value: Any, key: str = "") -> str | None:
+    """Return the key of a text in plain values that is not UTF-8, with that text; None if there is none."""
+    if isinstance(value, str):
+        return f"{key} = {value}" if any("\ud800" <= character <= "\udfff" for character in value) else None
+    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    found = (_not_utf8(each, f"{key}.{name}" if key else str(name)) for name, each in inner)
+    return next((at for at in found if at is not None), None)
 
 
 def _brief(value: Any) -> str:

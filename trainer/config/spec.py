@@ -15,10 +15,8 @@ def parse_value(text: str) -> Any:
     """Return `text` read as a TOML value, else as it is.
 
     Raises:
-        UsageError: If it is not UTF-8, or a value out of bounds, such as a number of too many digits.
+        UsageError: If it is a value out of bounds, such as a number of too many digits.
     """
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise UsageError(f"cannot read the value {in_line(text)}: it is not UTF-8; rename what it names")
     try:
         return parse_toml(f"value = {text}")["value"]
     except TOMLDecodeError:

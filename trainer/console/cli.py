@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from trainer.errors import InkwellError, UsageError, did_you_mean
-from trainer.text import printable, printable_lines, program
+from trainer.text import printable, program, shortened
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: Always.
         """
-        raise UsageError(f"{message} (see --help)")
+        raise UsageError(f"{shortened(message)} (see --help)")
 
     def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
         """Return the parsed arguments.
@@ -52,7 +52,7 @@ class _ToStderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        print(f"{level}{printable_lines(record.getMessage())}", file=sys.stderr)
+        print(f"{level}{printable(record.getMessage())}", file=sys.stderr)
 
 
 def run_script(main: Callable[[], int]) -> NoReturn:

@@ -108,7 +108,8 @@ def _layout(root: Path) -> tuple[Path, Path | None]:
 
 def _entries(folder: Path, ignored: Counter[str]) -> tuple[list[Path], list[Path]]:
     """Return a folder's sub-folders and image files; what is neither, and not hidden nor a cache, is counted."""
-    folders, files = [], []
+    folders: list[Path] = []
+    files: list[Path] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if len(folders) + len(files) + ignored.total() > MAX_NAMES:

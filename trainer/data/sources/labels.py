@@ -7,7 +7,6 @@ import numpy as np
 from trainer.data.imageset import ImageSet, Source
 from trainer.errors import DataError
 
-
 MAX_CLASSES = 10_000
 """Classes of a data set: a confusion matrix of so many takes 800 MB."""
 
