@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -17,6 +18,9 @@ import pytest
 from conftest import ROOT, SILENT, Done, run_script
 from PIL import Image
 
+from models.recognizer.files import named
+from models.recognizer.source import load_source
+from trainer.errors import InkwellError
 from trainer.text import printable
 
 CLASSES = ("=1+1", "[red]x", "a\nb\x1b[31m", "\u202edlrow")
@@ -231,3 +235,38 @@ def test_flags_and_files_out_of_bounds_are_wrong_usage_in_one_short_line(tmp_pat
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert said in done.stderr
     assert len(done.stderr) < 400
+
+
+SPEC = {"format": "keras", "class_names": ["0", "1"], "input": {"shape": [None, 28, 28, 1]}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"class_names": [str(k) for k in range(10_001)]}, "class_names"),
+        ({"class_names": ["x" * 1001]}, "class_names.0"),
+        ({"class_names": "0123"}, "class_names: must be a list"),
+        ({"input": {"shape": [None, "9" * 5000, 28, 1]}}, "input.shape.1"),
+        ({"input": {"shape": [None, 10**9, 28, 1]}}, "input.shape.1"),
+        ({"input": {"shape": [None, -1, 28, 1]}}, "input.shape.1"),
+        ({"input": [28, 28]}, "input"),
+        ({"rejection": {"threshold": "x"}}, "rejection.threshold"),
+        ({"rejection": {"threshold": math.inf}}, "rejection.threshold"),
+        ({"rejection": 10**200}, "a number has more than 100 digits"),
+        ({"format": "\x1b[31m"}, "unknown export format"),
+    ],
+    ids=range(11),
+)
+def test_an_export_that_declares_too_much_is_refused_in_one_line(tmp_path, changed, said):
+    (tmp_path / "spec.json").write_text(json.dumps({**SPEC, **changed}))
+    with pytest.raises(InkwellError) as caught:
+        load_source(tmp_path)
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_class_is_a_number_where_that_is_its_name():
+    assert [named(label) for label in ("7", "10", "007", "9" * 5000, "٣", "x", None)] == [
+        *(7, 10, 7),
+        *("9" * 5000, "٣", "x", None),
+    ]

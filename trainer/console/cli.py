@@ -72,6 +72,9 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     except InkwellError as error:
         print(f"{program()}: error: {printable(' '.join(str(error).splitlines()))}", file=sys.stderr)
         status = error.exit_status
+    except MemoryError:
+        print(f"{program()}: error: out of memory; use fewer or smaller images, or a smaller batch", file=sys.stderr)
+        status = 1
     except KeyboardInterrupt:
         print(f"{program()}: stopped by Ctrl-C", file=sys.stderr)
         status = 130

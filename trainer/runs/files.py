@@ -20,12 +20,14 @@ from trainer.files import read_json
 from trainer.result import Result
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.process import is_alive, this_host
-from trainer.text import in_line, printable
+from trainer.text import first_line, in_line, printable
 
 CONFIG, RUN, HISTORY, RESULT, MODEL = "config.toml", "run.json", "history.jsonl", "result.json", "model.json"
 CHECKPOINTS, REPORT = "checkpoints", "report"
 MAX_MODEL = 4 * 2**20
 """Limit of `model.json` in bytes."""
+MAX_HISTORY = 256 * 2**20
+"""Limit of `history.jsonl` in bytes; a line has about 200."""
 TAIL = 2**16
 """Bytes at the end of a history in which the last validation is looked for."""
 
@@ -193,11 +195,11 @@ class RunFiles:
         """
         path = self.path / HISTORY
         try:
-            content = path.read_bytes()
+            content = read_bounded(path, MAX_HISTORY)
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise InkwellError(f"{path} cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
         return parse_lines(whole_lines(content), path)
 
     def last(self, name: str) -> Any:
@@ -207,6 +209,8 @@ class RunFiles:
             InkwellError: If these are damaged.
         """
         path = self.path / HISTORY
+        if not is_file(path):  # a pipe would be waited for
+            return None
         try:
             with path.open("rb") as file:
                 start = max(0, file.seek(0, os.SEEK_END) - TAIL)
