@@ -209,6 +209,16 @@ def test_what_is_left_out_changes_no_pixel(form, orientation):
     assert len(essence(content)[0]) < len(content)
 
 
+@pytest.mark.parametrize("form", ["PNG", "GIF"])
+def test_colours_and_transparency_of_a_palette_are_kept(form):
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50, 9, 9, 9])
+    image.paste(2, (0, 0, 2, 4))
+    pixels = read_image(encoded(form, image, transparency=2), 3)
+    assert pixels[0, 3].tolist() == [200, 100, 50]
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+
+
 def test_a_jpeg_of_usual_progress_is_read():
     assert read_image(encoded("JPEG", progressive=True), 1).shape == (64, 64, 1)
     assert encoded("JPEG", progressive=True).count(b"\xff\xda") < MAX_SCANS / 5
@@ -277,12 +287,13 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path):
         read_bounded(tmp_path / "file", 9)
 
 
-def test_a_folder_of_too_many_names_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("count", "suffix"), [(8, "png"), (12, "txt")])
+def test_a_folder_of_too_many_names_is_refused(tmp_path, monkeypatch, count, suffix):
     monkeypatch.setattr(folders, "MAX_NAMES", 10)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        for k in range(8):
-            Image.new("L", (4, 4), k).save(tmp_path / name / f"{k}.png")
+        for k in range(count):
+            (tmp_path / name / f"{k}.{suffix}").touch()
     with pytest.raises(DataError, match=r"holds more than 10 names; give a part of it"):
         load_source(str(tmp_path), tmp_path / "data")
 

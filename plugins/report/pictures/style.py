@@ -8,8 +8,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.text import printable
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -49,12 +47,3 @@ def style(axis: Axes, label: str) -> None:
 def class_names(given: Sequence[Any] | None, count: int) -> list[str]:
     """Return `count` names: those given if they fit, else numbers."""
     return [str(name) for name in given] if given and len(given) == count else [str(i) for i in range(count)]
-
-
-def shortened(text: str, length: int) -> str:
-    """Return `text`, printable, with an ellipsis for the middle if it is too long; the end often tells names apart."""
-    text = printable(text)
-    if len(text) <= length:
-        return text
-    tail = (length - 1) // 2
-    return f"{text[: length - 1 - tail]}…{text[-tail:]}"
