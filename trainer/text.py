@@ -71,10 +71,13 @@ def in_line(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def shortened(text: str, length: int = 300) -> str:
-    """Return a text with an ellipsis for the middle if it is longer than `length` characters."""
-    half = (length - 1) // 2
-    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
+def shortened(value: Any, length: int = 300) -> str:
+    """Return a value as printable text with an ellipsis for the middle if it is too long; the end often tells most."""
+    text = printable(value)
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[: length - 1 - tail]}…{text[-tail:]}"
 
 
 def first_line(error: BaseException) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import itertools
 import json
 import os
 import re
@@ -14,6 +13,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,6 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-from trainer.bounds import plain
 from trainer.bounds.plain import parse_json, parse_toml
 from trainer.bounds.regular import read_bounded
 from trainer.data.imageset import ImageSet, Source
@@ -109,7 +108,7 @@ def many_scans() -> bytes:
     """Return a progressive JPEG of 9 million pixels that is gone through more often than it needs."""
     jpeg = encoded("JPEG", Image.effect_noise((64, 64), 50).resize((3000, 3000)), progressive=True, quality=10)
     starts = [*(found.start() for found in re.finditer(b"\xff\xda", jpeg)), len(jpeg) - 2]
-    shortest = min((jpeg[a:b] for a, b in itertools.pairwise(starts)), key=len)
+    shortest = min((jpeg[a:b] for a, b in pairwise(starts)), key=len)
     return jpeg[:-2] + shortest * (5_000_000 // len(shortest)) + b"\xff\xd9"
 
 
@@ -135,8 +134,8 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "shape.npz": (lambda: npz(npy("(1000000000, 28, 28)")), "declares the shape 1000000000x28x28 of uint8, which is"),
     "lying.npz": (lying_npz, "a member declares 4.3 GB, which this file cannot hold"),
     "bomb.npz": (
-        lambda: npz(npy("(400000, 1000, 1)", content=bytes(400_000_000)), zipfile.ZIP_DEFLATED),
-        "400.0 MB of images do not fit in half of",
+        lambda: npz(npy("(200000, 1000, 1)", content=bytes(200_000_000)), zipfile.ZIP_DEFLATED),
+        "200.0 MB of images do not fit in half of",
     ),
     "negative.npz": (lambda: npz(npy("(-1, -28, 28)")), "declares the shape -1x-28x28"),
     "digits.npz": (lambda: npz(npy(f"({'9' * 5000},)")), "not a readable .npz file"),
@@ -149,27 +148,27 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "fields.npz": (lambda: npz(npy("(1,)", "[('a', '<i4')]", bytes(4))), "save plain arrays of numbers"),
     "nothing.npz": (lambda: npz(npy("(1000000000000000000,)", "'|S0'")), "save plain arrays of numbers"),
     "members.npz": (lambda: npz(npy("(0,)"), members=12_000), "12,000 members, more than 10,000"),
-    "directory.npz": (lambda: npz(npy("(0,)"), members=30_000), "table of contents is longer than 1.0 MB"),
+    "directory.npz": (lambda: npz(npy("(0,)"), members=22_000), "table of contents is longer than 1.0 MB"),
     "bzip2.npz": (lambda: npz(npy("(9,)", content=bytes(9)), zipfile.ZIP_BZIP2), "compressed in another way"),
     "train-images-idx3-ubyte": (
         lambda: bytes((0, 0, 8, 3)) + struct.pack(">3I", 100_000, 28, 28),
         "truncated: its header declares 78400000 bytes, it has 0",
     ),
     "t10k-images-idx3-ubyte.gz": (
-        lambda: gzip.compress(bytes((0, 0, 8, 3)) + struct.pack(">3I", 2**20, 28, 28) + bytes(2**20 * 784), 1),
-        "822.1 MB of images do not fit in half of",
+        lambda: gzip.compress(bytes((0, 0, 8, 3)) + struct.pack(">3I", 2**18, 28, 28) + bytes(2**18 * 784), 1),
+        "205.5 MB of images do not fit in half of",
     ),
     "texts.png": (lambda: png(*text_chunks(400_000)), "more than 20,000 parts"),
     "empty.png": (lambda: png(*[(b"IDAT", b"")] * 800_000), "more than 20,000 parts"),
-    "text.png": (lambda: png((b"zTXt", b"k\0\0" + zlib.compress(bytes(400_000_000), 1))), "read"),
-    "profile.png": (lambda: png((b"iCCP", b"k\0\0" + zlib.compress(bytes(400_000_000), 1))), "read"),
+    "text.png": (lambda: png((b"zTXt", b"k\0\0" + zlib.compress(bytes(100_000_000), 1))), "read"),
+    "profile.png": (lambda: png((b"iCCP", b"k\0\0" + zlib.compress(bytes(100_000_000), 1))), "read"),
     "exif.png": (lambda: png((b"eXIf", exif(60_000, 1_000_000))), "read"),
     "exif.jpg": (lambda: encoded("JPEG", exif=b"Exif\0\0" + exif(1500, 40_000)), "read"),
     "scans.jpg": (many_scans, "more than 100 scans"),
     "large.jpg": (large_jpeg, "decompression bomb"),
     "comments.gif": (large_gif, "more than 20,000 parts"),
     "frames.gif": (
-        lambda: encoded("GIF", save_all=True, append_images=[Image.new("L", (64, 64), k % 256) for k in range(2000)]),
+        lambda: encoded("GIF", save_all=True, append_images=[Image.new("L", (64, 64), k % 256) for k in range(300)]),
         "read",
     ),
 }
@@ -209,6 +208,16 @@ def test_what_is_left_out_changes_no_pixel(form, orientation):
     assert len(essence(content)[0]) < len(content)
 
 
+@pytest.mark.parametrize("form", ["PNG", "GIF"])
+def test_colours_and_transparency_of_a_palette_are_kept(form):
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50, 9, 9, 9])
+    image.paste(2, (0, 0, 2, 4))
+    pixels = read_image(encoded(form, image, transparency=2), 3)
+    assert pixels[0, 3].tolist() == [200, 100, 50]
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+
+
 def test_a_jpeg_of_usual_progress_is_read():
     assert read_image(encoded("JPEG", progressive=True), 1).shape == (64, 64, 1)
     assert encoded("JPEG", progressive=True).count(b"\xff\xda") < MAX_SCANS / 5
@@ -221,7 +230,7 @@ def test_a_jpeg_of_usual_progress_is_read():
         (".".join(['"="'] * 20_000) + " = 1", "a dotted key has more than 32 names"),
         ("[" + ".".join(["'a'"] * 20_000) + "]", "a dotted key has more than 32 names"),
         ("x = {" + ".".join("a" * 20_000) + " = 1}", "a dotted key has more than 32 names"),
-        ('x = """"' + '"\n' + ".".join("a" * 20_000) + " = 1", "Expected|Unterminated|more than 32 names"),
+        ('x = """\n"""\n' + ".".join("a" * 20_000) + " = 1", "a dotted key has more than 32 names"),
         ("x = " + "[" * 50_000, "nested more than 64 levels deep"),
         ("x = " + "[" * 70 + "]" * 70, "nested more than 64 levels deep"),
         ("x = " + "9" * 5000, "a number has more than 100 digits"),
@@ -268,20 +277,22 @@ def test_what_a_run_writes_lies_within_the_bounds():
 def test_pipes_and_devices_are_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero"), Path("/dev/full")):
-        with pytest.raises(ValueError, match="is not a file of at most 10 bytes"):
-            read_bounded(path, 10)
+        code = f"from pathlib import Path; from trainer.bounds.regular import *; read_bounded(Path({str(path)!r}), 10)"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.stderr.endswith(f"ValueError: {path.name} is not a file of at most 10 bytes\n")
     (tmp_path / "file").write_bytes(bytes(10))
     assert read_bounded(tmp_path / "file", 10) == bytes(10)
     with pytest.raises(ValueError, match="is not a file of at most 9 bytes"):
         read_bounded(tmp_path / "file", 9)
 
 
-def test_a_folder_of_too_many_names_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("count", "suffix"), [(8, "png"), (12, "txt")])
+def test_a_folder_of_too_many_names_is_refused(tmp_path, monkeypatch, count, suffix):
     monkeypatch.setattr(folders, "MAX_NAMES", 10)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        for k in range(8):
-            Image.new("L", (4, 4), k).save(tmp_path / name / f"{k}.png")
+        for k in range(count):
+            (tmp_path / name / f"{k}.{suffix}").touch()
     with pytest.raises(DataError, match=r"holds more than 10 names; give a part of it"):
         load_source(str(tmp_path), tmp_path / "data")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -17,6 +18,9 @@ import pytest
 from conftest import ROOT, SILENT, Done, run_script
 from PIL import Image
 
+from models.recognizer.files import named
+from models.recognizer.source import load_source
+from trainer.errors import InkwellError
 from trainer.text import printable
 
 CLASSES = ("=1+1", "[red]x", "a\nb\x1b[31m", "\u202edlrow")
@@ -71,13 +75,13 @@ def test_tables_show_names_as_they_are_made(folder):
 
 
 def test_json_lines_are_one_per_picture_and_name_it_exactly(folder):
-    for options in ({}, {"env": {"PYTHONIOENCODING": "ascii"}}):
-        said = run(folder, "predict.py", "--format", "jsonl", "pictures", **options).stdout.splitlines()
-        names = {os.fsencode(Path(json.loads(line)["file"]).name) for line in said}
-        assert names == set(FILES)
-        assert {json.loads(line)["digit"] for line in said} <= {None, *CLASSES}
-    (row,) = map(json.loads, run(folder, "runs.py", "--format", "jsonl").stdout.splitlines())
-    assert (folder / row["path"]).is_dir()
+    said = run(folder, "predict.py", "--format", "jsonl", "pictures").stdout.splitlines()
+    names = {os.fsencode(Path(json.loads(line)["file"]).name) for line in said}
+    assert names == set(FILES)
+    assert {json.loads(line)["digit"] for line in said} <= {None, *CLASSES}
+    for env in ({}, {"PYTHONIOENCODING": "ascii"}):
+        (row,) = map(json.loads, run(folder, "runs.py", "--format", "jsonl", env=env).stdout.splitlines())
+        assert (folder / row["path"]).is_dir()
 
 
 def test_csv_keeps_newlines_in_quotes_and_holds_no_formula(folder):
@@ -92,7 +96,21 @@ def test_csv_keeps_newlines_in_quotes_and_holds_no_formula(folder):
     assert dict(zip(head, row, strict=True))["status"] == "done"
 
 
-@pytest.mark.parametrize("env", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0"}], ids=str)
+NARROW = pytest.mark.parametrize("env", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}], ids=str)
+"""Terminals that have no other characters than those of ASCII."""
+
+
+@NARROW
+def test_a_terminal_without_the_characters_gets_their_escapes_in_a_table(folder, env):
+    other = folder / "größe" / os.fsdecode(b"gr\xf6\xdfe")
+    if not other.exists():
+        shutil.copytree(folder / "runs" / RUN, other)
+    said = run(folder, "runs.py", "größe", env=env)
+    assert (said.returncode, "gr\\xf6\\xdfe" in said.stdout) == (0, True), said
+
+
+@pytest.mark.slow
+@NARROW
 def test_a_terminal_without_the_characters_gets_their_escapes(folder, env):
     shutil.copyfile(folder / "data" / CLASSES[1] / "0.png", folder / "größe.png")
     said = run(folder, "predict.py", "größe.png", os.fsdecode(b"pictures/caf\xe9.png"), env=env)
@@ -127,7 +145,7 @@ def test_evaluation_and_report_show_them_too(folder):
     card = (folder / path / "report" / "model_card.md").read_text(encoding="utf-8")
     for text in (page, card):
         assert all(line.isprintable() for line in text.replace("\xa0", " ").split("\n"))
-        assert "<script>" not in text
+        assert "<script>" not in text.partition("```sh")[0]  # in a block of code it is text
         assert printable(CLASSES[3]) in text.replace("\\\\", "\\")
     assert re.search(r"^# \\\\x1b\\\]0;owned\\\\x07\\\[red\\\]x\\\\n", card, re.MULTILINE), card[:2000]
     with (folder / path / "report" / "confusion.csv").open(newline="", encoding="utf-8") as file:
@@ -184,6 +202,7 @@ def test_what_is_no_picture_is_told_in_a_line_each_and_nothing_is_waited_for(fol
     assert done.stderr.count("is not a file of at most 10,000,000 bytes") == 3
 
 
+@pytest.mark.slow
 def test_a_closed_standard_input_is_told(folder):
     command = f'exec "{sys.executable}" "{ROOT / "scripts" / "predict.py"}" - <&-'
     done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, timeout=300)
@@ -216,3 +235,38 @@ def test_flags_and_files_out_of_bounds_are_wrong_usage_in_one_short_line(tmp_pat
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert said in done.stderr
     assert len(done.stderr) < 400
+
+
+SPEC = {"format": "keras", "class_names": ["0", "1"], "input": {"shape": [None, 28, 28, 1]}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"class_names": [str(k) for k in range(10_001)]}, "class_names"),
+        ({"class_names": ["x" * 1001]}, "class_names.0"),
+        ({"class_names": "0123"}, "class_names: must be a list"),
+        ({"input": {"shape": [None, "9" * 5000, 28, 1]}}, "input.shape.1"),
+        ({"input": {"shape": [None, 10**9, 28, 1]}}, "input.shape.1"),
+        ({"input": {"shape": [None, -1, 28, 1]}}, "input.shape.1"),
+        ({"input": [28, 28]}, "input"),
+        ({"rejection": {"threshold": "x"}}, "rejection.threshold"),
+        ({"rejection": {"threshold": math.inf}}, "rejection.threshold"),
+        ({"rejection": 10**200}, "a number has more than 100 digits"),
+        ({"format": "\x1b[31m"}, "unknown export format"),
+    ],
+    ids=range(11),
+)
+def test_an_export_that_declares_too_much_is_refused_in_one_line(tmp_path, changed, said):
+    (tmp_path / "spec.json").write_text(json.dumps({**SPEC, **changed}))
+    with pytest.raises(InkwellError) as caught:
+        load_source(tmp_path)
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_class_is_a_number_where_that_is_its_name():
+    assert [named(label) for label in ("7", "10", "007", "9" * 5000, "٣", "x", None)] == [
+        *(7, 10, 7),
+        *("9" * 5000, "٣", "x", None),
+    ]

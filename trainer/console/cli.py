@@ -78,6 +78,9 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     except InkwellError as error:
         output.say(f"{program()}: error: {' '.join(str(error).splitlines())}")
         status = error.exit_status
+    except MemoryError:
+        output.say(f"{program()}: error: out of memory; use fewer or smaller images, or a smaller batch")
+        status = 1
     except KeyboardInterrupt:
         output.say(f"{program()}: stopped by Ctrl-C")
         status = 130

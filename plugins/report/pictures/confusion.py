@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plugins.report.pictures.style import DPI, INK, MUTED, RULE, heading, shortened
+from plugins.report.pictures.style import DPI, INK, MUTED, RULE, heading
 from trainer.console.sheet import csv_text
 from trainer.files import write_atomic
+from trainer.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plugins.report.pictures.style import BLUE, DPI, GREEN, INK, MUTED, ORANGE, heading, save, shortened, style
+from plugins.report.pictures.style import BLUE, DPI, GREEN, INK, MUTED, ORANGE, heading, save, style
 from plugins.report.pictures.tables import write_table
+from trainer.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plugins.report.pictures.style import DPI, GREEN, MUTED, ORANGE, heading, shortened
+from plugins.report.pictures.style import DPI, GREEN, MUTED, ORANGE, heading
 from trainer.evaluation.label_errors import doubted
 from trainer.evaluation.predictions import Predictions
+from trainer.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from plugins.report.pictures.style import BLUE, DPI, INK, MUTED, ORANGE, heading, shortened, style
+from plugins.report.pictures.style import BLUE, DPI, INK, MUTED, ORANGE, heading, style
+from trainer.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.files import write_atomic
-from trainer.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,12 +49,3 @@ def style(axis: Axes, label: str) -> None:
 def class_names(given: Sequence[Any] | None, count: int) -> list[str]:
     """Return `count` names: those given if they fit, else numbers."""
     return [str(name) for name in given] if given and len(given) == count else [str(i) for i in range(count)]
-
-
-def shortened(text: str, length: int) -> str:
-    """Return `text`, printable, with an ellipsis for the middle if it is too long; the end often tells names apart."""
-    text = printable(text)
-    if len(text) <= length:
-        return text
-    tail = (length - 1) // 2
-    return f"{text[: length - 1 - tail]}…{text[-tail:]}"
