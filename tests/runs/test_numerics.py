@@ -25,8 +25,8 @@ BEFORE = Numerics(
     threads=0,
     onednn="on",
     processor="AMD EPYC 9654",
-    instructions=("avx", "avx2", "fma"),
-    accelerators=(),
+    instructions=["avx", "avx2", "fma"],
+    accelerators=[],
     variables={},
 )
 
@@ -59,10 +59,10 @@ def test_a_run_that_continues_on_fewer_cores_says_so_and_one_on_the_same_says_no
         ({"threads": 4}, ["4 threads instead of 8"]),
         ({"threads": 8, "cores": 2}, []),  # the number of threads is what counts
         ({"onednn": "off"}, ["oneDNN off instead of on"]),
-        ({"instructions": ("avx", "avx512f", "fma")}, ["with avx512f", "without avx2"]),
-        ({"processor": "Neoverse", "instructions": ("asimd",)}, ["Neoverse instead of AMD EPYC 9654"]),
+        ({"instructions": ["avx", "avx512f", "fma"]}, ["with avx512f", "without avx2"]),
+        ({"processor": "Neoverse", "instructions": ["asimd"]}, ["Neoverse instead of AMD EPYC 9654"]),
         ({"kernels": "keras"}, ["kernels keras instead of fused"]),
-        ({"accelerators": ("NVIDIA A100",)}, ["NVIDIA A100 instead of no accelerator"]),
+        ({"accelerators": ["NVIDIA A100"]}, ["NVIDIA A100 instead of no accelerator"]),
         ({"variables": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}, ["ONEDNN_MAX_CPU_ISA AVX2 instead of unset"]),
         ({"cores": 2, "kernels": "x\n" * 999}, ["2 cores instead of 8", f"kernels {'x ' * 39}x… instead of fused"]),
     ],

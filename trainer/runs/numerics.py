@@ -53,8 +53,8 @@ class Numerics:
     threads: Number
     onednn: str
     processor: str
-    instructions: tuple[str, ...]
-    accelerators: tuple[str, ...]
+    instructions: list[str]
+    accelerators: list[str]
     variables: dict[str, str]
 
     @classmethod
@@ -71,8 +71,8 @@ class Numerics:
             threads=known.intra_op_threads,
             onednn=known.onednn,
             processor=processor,
-            instructions=instructions,
-            accelerators=_accelerators(),
+            instructions=list(instructions),
+            accelerators=list(_accelerators()),
             variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
         )
 
@@ -111,7 +111,7 @@ def _instead(now: str, before: str) -> str:
     return f"{in_line(now) or 'unknown'} instead of {in_line(before) or 'unknown'}"
 
 
-def _less(word: str, ours: tuple[str, ...], theirs: tuple[str, ...]) -> list[str]:
+def _less(word: str, ours: list[str], theirs: list[str]) -> list[str]:
     left = sorted(set(ours) - set(theirs))
     return [in_line(f"{word} {' '.join(left)}")] if left and theirs else []
 
