@@ -207,11 +207,14 @@ class Clients:
             return await answer(reader)
 
     async def good(self, k: int, pictures: list[bytes], expected: list[Any], by: str) -> None:
+        """Have three pictures read, and come again as the page does where that is asked for."""
         async with connected(self.port, by) as (reader, writer):
-            for turn in range(k, k + 5):
-                which = turn % len(pictures)
-                writer.write(self.head("POST", "/read?importance", len(pictures[which])) + pictures[which])
-                assert await answer(reader) == (200, expected[which])
+            for which in (turn % len(pictures) for turn in range(k, k + 3)):
+                status = 503
+                while status == 503:
+                    writer.write(self.head("POST", "/read?importance", len(pictures[which])) + pictures[which])
+                    status, said = await answer(reader)
+                assert (status, said) == (200, expected[which])
 
     async def bad(self, name: str, by: str) -> None:
         """Do one thing again and again, whatever comes back."""
@@ -220,7 +223,7 @@ class Clients:
             with suppress(OSError, ValueError, EOFError):
                 await way(by)
             self.done[name] = self.done.get(name, 0) + 1
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
 
     async def slow_head(self, by: str) -> None:
         async with connected(self.port, by) as (_, writer):
