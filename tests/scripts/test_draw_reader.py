@@ -63,6 +63,7 @@ def test_one_client_gets_half_of_the_memory_and_a_newcomer_finds_some():
     assert not memory.take("a", 1)
     assert memory.take("b", 225)
     assert not memory.take("b", 1)
+    assert memory.take("a", 0)  # a drawing, which counts as nothing
     memory.give_back("a", 450)
     assert memory.take("b", 200)
     memory.give_back("b", 425)
