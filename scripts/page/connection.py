@@ -53,7 +53,7 @@ class Connection(H11Protocol):
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """Stop to answer; the client is behind with taking what was sent."""
+        """Pause the answer; the client is behind with taking what was sent."""
         super().pause_writing()
         self._be_impatient()
 

@@ -8,6 +8,12 @@ from __future__ import annotations
 CONNECTIONS = 400
 """Open connections; beyond, the client with the most of them loses the one that has kept us waiting longest."""
 
+BACKLOG = 100
+"""Connections that are accepted at once, before any is given up."""
+
+OPEN_FILES = CONNECTIONS + BACKLOG + 50
+"""Files that the process has to be allowed: the connections, the reader's pipes, libraries."""
+
 CLIENT_SECONDS = 10.0
 """How long a connection may keep us waiting for the head of its next request, or for taking what we send."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +12,17 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from trainer.errors import InkwellError
+
+from . import limits
 from .address import listen
 from .app import application
 from .connection import Connection
 from .reader import Reader
 from .welcome import tell, welcome
 
-BACKLOG = 100
-"""Connections that are accepted at once, before `Connection` bounds how many stay."""
+if sys.platform != "win32":  # which has no such limit
+    import resource
 
 
 def serve(recognizer: Path, inbox: Path, host: str, port: int, show: bool, imports: Sequence[str] = ()) -> None:
@@ -34,8 +38,9 @@ def serve(recognizer: Path, inbox: Path, host: str, port: int, show: bool, impor
 
     Raises:
         UsageError: If the host is none of this machine.
-        InkwellError: If the port is taken.
+        InkwellError: If the port is taken, or the process may not open enough files.
     """
+    allow_connections()
     # Ctrl-C is the usual end of a server, and no failure.
     with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
         place = listen(host, port, stack)
@@ -47,13 +52,32 @@ def serve(recognizer: Path, inbox: Path, host: str, port: int, show: bool, impor
         Server(configured(application(reader, place)), reader).run(place.listeners)
 
 
+def allow_connections() -> None:
+    """Raise the number of files that this process may open to that of the connections, where it is lower (macOS: 256).
+
+    Raises:
+        InkwellError: If the system does not let it.
+    """
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    if min(allowed, default=limits.OPEN_FILES) >= limits.OPEN_FILES:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits.OPEN_FILES, hard))
+    except (OSError, ValueError) as error:
+        why = f"cannot serve the page: this process may open {hard} files and needs {limits.OPEN_FILES}"
+        raise InkwellError(f"{why}; allow more with ulimit -n {limits.OPEN_FILES}") from error
+
+
 def configured(app: ASGIApp) -> uvicorn.Config:
     """Return how an application is served."""
     return uvicorn.Config(
         app,
         http=Connection,
         ws="none",
-        backlog=BACKLOG,
+        backlog=limits.BACKLOG,
         log_config=None,
         log_level="error",  # what a client does wrong is told to the client
         access_log=False,

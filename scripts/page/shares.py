@@ -85,7 +85,8 @@ class Budget:
 
     def take(self, client: str, size: int) -> bool:
         """Take bytes for a client; return False if that would be more than its share."""
-        if self._held[client] + size > self.limit - self._held.total():
+        free = self.limit - self._held.total()
+        if size > max(0, free - self._held[client]):
             return False
         self._held[client] += size
         return True

@@ -49,7 +49,8 @@ def test_clients_are_served_in_turn_and_the_greediest_loses_its_newest():
     assert [queue.put("greedy", f"g{k}") for k in range(7)] == [None] * 5 + ["g5", "g6"]
     assert queue.put("modest", "m0") == "g4"
     assert queue.put("late", "l0") == "g3"
-    assert [queue.put("late", "l1"), queue.put("late", "l2")] == ["g2", "l2"]  # two each now: the newcomer waits
+    assert [queue.put("late", "l1"), queue.put("late", "l2")] == ["g2", "l2"]
+    assert queue.put("modest", "m1") == "m1"  # two each: who comes last waits for a place
     assert len(queue) == 5
     queue.remove("late", "l1")
     queue.remove("late", "l1")
@@ -63,6 +64,7 @@ def test_one_client_gets_half_of_the_memory_and_a_newcomer_finds_some():
     assert not memory.take("a", 1)
     assert memory.take("b", 225)
     assert not memory.take("b", 1)
+    assert memory.take("a", 0)  # a drawing, which counts as nothing
     memory.give_back("a", 450)
     assert memory.take("b", 200)
     memory.give_back("b", 425)
