@@ -19,10 +19,18 @@ LARGEST = 256 * 2**20
 
 
 def artifacts(run_dir: Path) -> list[Path]:
-    """Return the files that MLflow gets a copy of; links and files of more than 256 MiB are left out."""
-    files = [path for name in (CONFIG, HISTORY, RESULT) if is_plain(path := run_dir / name)]
-    files += [path for path in files_inside(run_dir, REPORT) if not path.name.startswith(PARTIAL)]
-    return [path for path in files if stamp_of(path)[0] <= LARGEST]
+    """Return the files that MLflow gets a copy of: no links, and none of more than 256 MiB."""
+    return [path for path in _files(run_dir) if stamp_of(path)[0] <= LARGEST]
+
+
+def too_large(run_dir: Path) -> list[str]:
+    """Return the names of the files that are left out for their size, as paths below the run directory."""
+    return [path.relative_to(run_dir).as_posix() for path in _files(run_dir) if stamp_of(path)[0] > LARGEST]
+
+
+def _files(run_dir: Path) -> list[Path]:
+    own = [path for name in (CONFIG, HISTORY, RESULT) if is_plain(path := run_dir / name)]
+    return own + [path for path in files_inside(run_dir, REPORT) if not path.name.startswith(PARTIAL)]
 
 
 def stamp_of(path: Path) -> tuple[int, int]:

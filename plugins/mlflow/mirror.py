@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from plugins.mlflow import fields
-from plugins.mlflow.artifacts import artifacts, copied, stamp_of
+from plugins.mlflow.artifacts import artifacts, copied, stamp_of, too_large
 from plugins.mlflow.journal import Journal
 from plugins.mlflow.points import Earlier, Point, of_line, points, ranges
 from plugins.mlflow.remote import RemoteRun, import_client
@@ -213,8 +213,10 @@ class Mirror:
         self.state = replace(self.state, ended=ended)
 
     def _send_files(self, remote: RemoteRun) -> None:
-        """Send the files that changed since they were sent."""
+        """Send the files that changed since they were sent, and the names of those that are too large."""
         self.store.check_artifacts(remote.artifacts)
+        if left_out := too_large(self.run_dir):
+            remote.tag("too_large_to_send", ", ".join(left_out))
         for path, stamp in _unsent(self.run_dir, self.state).items():
             name = path.relative_to(self.run_dir)
             with copied(path, self.run_dir) as copy:

@@ -56,7 +56,7 @@ def log_model(
         folder = place / MODEL
         folder.mkdir()
         origin = _export(run_dir, folder, imports)
-        source, model_id = _send(client, experiment_id, run_id, folder, origin)
+        source, model_id = _send(store, client, experiment_id, run_id, folder, origin)
     if register:
         _register(client, register, source, run_id, model_id, origin)
 
@@ -81,13 +81,13 @@ def _export(run_dir: Path, folder: Path, imports: Sequence[str]) -> dict[str, An
 
 
 def _send(
-    client: MlflowClient, experiment_id: str, run_id: str, folder: Path, origin: dict[str, Any]
+    store: Store, client: MlflowClient, experiment_id: str, run_id: str, folder: Path, origin: dict[str, Any]
 ) -> tuple[str, str | None]:
     """Send an exported model; return where it is, and its id if the server knows logged models."""
     from mlflow.exceptions import MlflowException
 
     try:
-        model = _logged(client, run_id, origin) or _log(client, experiment_id, run_id, folder, origin)
+        model = _logged(client, run_id, origin) or _log(store, client, experiment_id, run_id, folder, origin)
     except MlflowException as error:
         if error.get_http_status_code() != 404:
             raise
@@ -110,7 +110,9 @@ def _logged(client: MlflowClient, run_id: str, origin: dict[str, Any]) -> Logged
     return None
 
 
-def _log(client: MlflowClient, experiment_id: str, run_id: str, folder: Path, origin: dict[str, Any]) -> LoggedModel:
+def _log(
+    store: Store, client: MlflowClient, experiment_id: str, run_id: str, folder: Path, origin: dict[str, Any]
+) -> LoggedModel:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.models import Model
 
@@ -121,6 +123,7 @@ def _log(client: MlflowClient, experiment_id: str, run_id: str, folder: Path, or
     description.run_id, description.model_id = run_id, model.model_id
     description.save(str(folder / "MLmodel"))
     try:
+        store.check_artifacts(model.artifact_location)
         client.log_model_artifacts(model.model_id, str(folder))
     except Exception:
         with suppress(Exception):  # else each attempt would leave an empty model behind

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from conftest import Done, make_images, run_script
 from mlflow_stores import QUIET, client_of, expected, mirrored
 from PIL import Image
 
-from plugins.mlflow.state import State
+from plugins.mlflow.state import Settings, State
 
 pytestmark = pytest.mark.slow
 SECRET = "the user's secret"
@@ -276,4 +277,21 @@ def test_a_store_in_their_run_root_gets_no_file_sent_to_their_server(folder, tin
     assert done.returncode == 0
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("warning: mlflow")]
     assert f"cannot send files, model: {folder}/runs/mlflow.db keeps files at {theirs.uri}/files/" in said
-    assert mirrored(f"sqlite:///{folder}/runs/mlflow.db", folder / "runs" / "mine", files=False)["status"] == "FINISHED"
+    uri = f"sqlite:///{folder}/runs/mlflow.db"
+    assert mirrored(uri, folder / "runs" / "mine", files=False)["status"] == "FINISHED"
+
+
+def test_nor_does_a_model_of_a_run_that_was_there_before_they_changed_it(folder, theirs):
+    uri, victim = f"sqlite:///{folder}/runs/mlflow.db", folder / "runs" / "victim"
+    with closing(sqlite3.connect(folder / "runs" / "mlflow.db", isolation_level=None)) as connection:
+        moved = connection.execute("SELECT artifact_uri FROM runs").fetchone()[0]
+        connection.execute("UPDATE experiments SET artifact_location = ? WHERE name = 'inkwell'", (theirs.uri,))
+    assert moved.startswith("file://")
+    state = State.read(victim)
+    assert state is not None
+    replace(state, settings=Settings()).write(victim)
+    with nothing_asked(theirs):
+        done = run(folder, "mlflow_sync.py", "runs/victim")
+    assert done.returncode == 1
+    assert f"runs/victim: cannot send model: {folder}/runs/mlflow.db keeps files at {theirs.uri}/" in done.stderr
+    assert client_of(uri).search_logged_models(["1"]) == []

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from plugins.mlflow import fields, journal
-from plugins.mlflow.artifacts import LARGEST, artifacts, copied
+from plugins.mlflow.artifacts import LARGEST, artifacts, copied, too_large
 from plugins.mlflow.journal import Journal, Mark
 from plugins.mlflow.mirror import Incomplete, missing, reason
 from plugins.mlflow.plugin import Mlflow
@@ -409,6 +409,7 @@ def test_no_link_nothing_behind_one_and_nothing_half_written_is_sent(tmp_path):
     with (report / "huge").open("wb") as file:
         file.truncate(LARGEST + 1)
     assert [path.name for path in artifacts(run_dir)] == ["config.toml", "history.jsonl", "own.png"]
+    assert too_large(run_dir) == ["report/huge"]
     for name in ("key", "folder/key", "pipe", "sub"):
         with pytest.raises((OSError, ValueError)), copied(report / name, run_dir):
             pass
