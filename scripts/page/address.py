@@ -121,4 +121,4 @@ def _listener(host: str, address: str, port: int) -> socket.socket:
 
 def _refuse(host: str, why: str) -> NoReturn:
     ours = ", ".join(["127.0.0.1", *own_addresses()])
-    raise UsageError(f"argument --host: {in_line(host)!r} {why}; this machine has {ours} (see --help)")
+    raise UsageError(f"argument --host: '{in_line(host)}' {why}; this machine has {ours} (see --help)")

@@ -19,6 +19,7 @@ from drawing import ROUND, Server, chromium, draw, serving, until
 
 from scripts.page import address, network
 from scripts.page.guard import NO_TOKEN
+from trainer.text import printable
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ def test_a_host_that_is_not_this_machine_is_refused_in_a_line(host, why):
     with ExitStack() as stack, pytest.raises(address.UsageError) as refused:
         address.listen(host, 0, stack)
     ours = ", ".join(["127.0.0.1", *network.own_addresses()])
-    assert str(refused.value) == f"argument --host: {host!r} {why}; this machine has {ours} (see --help)"
+    assert str(refused.value) == f"argument --host: '{printable(host)}' {why}; this machine has {ours} (see --help)"
 
 
 def test_a_terminal_shows_the_address_as_a_qr_code(tmp_path):

@@ -215,7 +215,7 @@ class RunFiles:
             return "done" if self.has_result else "no result"
         if run.status in ("failed", "interrupted"):
             return run.status  # type: ignore[return-value]  # mypy does not narrow by `in`
-        raise InkwellError(f"{self.path / RUN} is damaged: no run has the status {in_line(run.status)!r}")
+        raise InkwellError(f"{self.path / RUN} is damaged: no run has the status '{in_line(run.status)}'")
 
     def _standing_of_running(self) -> Standing:
         """Return how a run stands that did not write down its end."""
