@@ -154,14 +154,14 @@ def is_done(run: RunFiles, config: Config) -> bool:
 
 def print_result(result: Mapping[str, Any], run_dir: Path) -> None:
     """Print the table of the result, the run directory and how to look at it."""
-    from plugins.mlflow.state import ui_command
+    from plugins.mlflow.state import in_the_browser
     from trainer.console.tables import result_table
 
     print(result_table(result))
     print(f"run directory   {run_dir}")
-    command = ui_command(run_dir)
-    if command:
-        print(f"in the browser  {command}")
+    if shown := in_the_browser(run_dir):
+        command, address = shown
+        print(f"in the browser  {command}\nthen open       {address}")
 
 
 def print_plan(plan: list[tuple[str, str]], run_dir: Path) -> None:

@@ -26,13 +26,14 @@ def parser() -> Parser:
     )
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
     p.add_argument("--uri", metavar="URI", help="tracking URI (default: that of each run)")
+    p.add_argument("--experiment", metavar="NAME", help="experiment to log to (default: that of each run)")
     return p
 
 
-def sync(run_dir: Path, uri: str | None) -> bool:
+def sync(run_dir: Path, uri: str | None, experiment: str | None) -> bool:
     """Bring a run up to date and say so; return whether that went well."""
     try:
-        sent = bring_up_to_date(run_dir, uri)
+        sent = bring_up_to_date(run_dir, uri, experiment)
     except Busy as error:
         print(f"{program()}: {error}", file=sys.stderr)
         return True
@@ -54,7 +55,7 @@ def main() -> int:
     runs = args.run or list(behind(args.runs, models=True))
     if not runs:
         print(f"MLflow has every run under {args.runs} that is over and was to be mirrored")
-    failed = [run_dir for run_dir in runs if not sync(run_dir, args.uri)]
+    failed = [run_dir for run_dir in runs if not sync(run_dir, args.uri, args.experiment)]
     return 1 if failed else 0
 
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from plugins.mlflow import fields
+from plugins.mlflow import fields, note, page
 from plugins.mlflow.journal import Journal
 from plugins.mlflow.points import Earlier, Point, of_line, points, ranges
 from plugins.mlflow.remote import RemoteRun, import_client
 from plugins.mlflow.state import State
 from plugins.mlflow.store import Store
 from plugins.mlflow.system import SYSTEM
+from trainer.errors import InkwellError
 from trainer.runs.files import CONFIG, HISTORY, RESULT, RunFiles
 from trainer.runs.provenance import without_password
 
@@ -63,7 +64,8 @@ class Mirror:
         import_client(self.store)
         self.alive()
         files = RunFiles(self.run_dir)
-        remote = RemoteRun.open(self.store, self.state, self.run_dir, files.run, self.alive)
+        name = fields.title(files.name, fields.model_name(files.config))
+        remote = RemoteRun.open(self.store, self.state, self.run_dir, files.run, name, self.alive)
         if remote.run_id != self.state.run_id:
             self.state = State(self.state.settings, self.state.tracking_uri, remote.run_id, remote.experiment_id)
             self.history, self.system = Journal(self.history.path), Journal(self.system.path)
@@ -73,7 +75,10 @@ class Mirror:
             if ended is None:
                 remote.resumed()
         tags, dataset = fields.tags(self.run_dir, files.run), fields.dataset(files.run.data)
-        remote.describe(fields.params(files.config), tags, dataset)
+        remote.describe(fields.params(files.config, files.run.data), tags)
+        if dataset is not None:
+            remote.use(dataset)
+        self._note(remote, files, None)
         self._send_files(remote, [self.run_dir / CONFIG])
         self._remote = remote
         return remote
@@ -107,12 +112,17 @@ class Mirror:
     def _end(self, remote: RemoteRun, ended: str) -> None:
         files, last = RunFiles(self.run_dir), self.history.mark
         self._send(remote, fields.result_points(files.result, last.time))
+        remote.describe(fields.result_params(files.result), {})
+        self._note(remote, files, ended)
         if self._earlier is not None:
             self._note_superseded(remote, self._earlier.left(last.step))
         self._send_files(remote, fields.artifacts(self.run_dir))
         remote.tag("stop_reason", files.run.stop_reason)
         remote.end(fields.STATUS[ended], files.run.ended or last.time or fields.started(files.run) / 1000)
         self.state = replace(self.state, complete=ended)
+
+    def _note(self, remote: RemoteRun, files: RunFiles, ended: str | None) -> None:
+        remote.note(note.note(files, ended, page.report_address(remote.experiment_id, remote.run_id)))
 
     def _send_files(self, remote: RemoteRun, paths: list[Path]) -> None:
         """Send the files that changed since they were sent."""
@@ -169,6 +179,8 @@ def stamp_of(path: Path) -> tuple[int, int]:
 
 def reason(error: BaseException) -> str:
     """Return one line: what the system said (`Connection refused`) beneath the layers of libraries."""
+    if isinstance(error, InkwellError):  # it is one, and says what to do
+        return without_password(str(error))
     chain = [error]
     while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None and len(chain) < 50:
         chain.append(inner)

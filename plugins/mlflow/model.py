@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plugins.mlflow.fields import title
 from plugins.mlflow.remote import import_client
 from trainer.errors import InkwellError, UsageError, unknown
 from trainer.files import read_json
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 CHECKED = 300
 READY_SECONDS = 10
 MODEL = "model"
+FORBIDDEN = r"[/:.%\"']"
+"""Characters that MLflow does not take in the name of a logged model."""
 DIGEST = "weights_sha256"
 VERSIONS = "mlflow.modelVersions"
 CHALLENGER, CHAMPION = "challenger", "champion"
@@ -52,7 +56,7 @@ def log_model(store: Store, experiment_id: str, run_id: str, run_dir: Path, regi
         folder = Path(scratch) / MODEL
         folder.mkdir()
         origin = _export(run_dir, folder)
-        source, model_id = _send(client, experiment_id, run_id, folder, origin)
+        source, model_id = _send(client, experiment_id, run_id, folder, origin, run_dir.name)
     if register:
         _register(client, register, source, run_id, model_id, origin)
 
@@ -77,13 +81,13 @@ def _export(run_dir: Path, folder: Path) -> dict[str, Any]:
 
 
 def _send(
-    client: MlflowClient, experiment_id: str, run_id: str, folder: Path, origin: dict[str, Any]
+    client: MlflowClient, experiment_id: str, run_id: str, folder: Path, origin: dict[str, Any], run_name: str
 ) -> tuple[str, str | None]:
     """Send an exported model; return where it is, and its id if the server knows logged models."""
     from mlflow.exceptions import MlflowException
 
     try:
-        model = _logged(client, run_id, origin) or _log(client, experiment_id, run_id, folder, origin)
+        model = _logged(client, run_id, origin) or _log(client, experiment_id, run_id, folder, origin, run_name)
     except MlflowException as error:
         if error.get_http_status_code() != 404:
             raise
@@ -106,13 +110,16 @@ def _logged(client: MlflowClient, run_id: str, origin: dict[str, Any]) -> Logged
     return None
 
 
-def _log(client: MlflowClient, experiment_id: str, run_id: str, folder: Path, origin: dict[str, Any]) -> LoggedModel:
+def _log(
+    client: MlflowClient, experiment_id: str, run_id: str, folder: Path, origin: dict[str, Any], run_name: str
+) -> LoggedModel:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.models import Model
 
     params = {"model": origin["model"]["name"], "data": origin["data"]["name"], "epoch": str(origin["epoch"])}
     tags = {DIGEST: origin[DIGEST], "checkpoint": origin["checkpoint"]}
-    model = client.create_logged_model(experiment_id, MODEL, run_id, tags, params)
+    name = re.sub(FORBIDDEN, "-", title(run_name, origin["model"]["name"]))
+    model = client.create_logged_model(experiment_id, name, run_id, tags, params)
     description = Model.load(str(folder))
     description.run_id, description.model_id = run_id, model.model_id
     description.save(str(folder / "MLmodel"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from plugins.mlflow.destination import destination
 from plugins.mlflow.state import Settings, State
 from plugins.mlflow.store import Store
 from plugins.mlflow.system import Sampler
@@ -27,7 +29,8 @@ class Mlflow(Plugin):
     in the same run root, or by `scripts/mlflow_sync.py`. A run without a directory is not mirrored.
 
     Args:
-        experiment: Name of the MLflow experiment.
+        experiment: Name of the MLflow experiment, made if it does not exist; default: the experiment or the very run
+            that the environment names, as Azure ML, Databricks and `mlflow run` do, otherwise `inkwell`.
         tracking_uri: Address of the store; default: `MLFLOW_TRACKING_URI` of the environment, otherwise a SQLite
             file in the run root, the folder that holds the run directories.
         parent: Name of a run under which this one is nested, as one of a sweep or of several seeds; created if it does
@@ -45,7 +48,7 @@ class Mlflow(Plugin):
 
     def __init__(
         self,
-        experiment: str = "inkwell",
+        experiment: str | None = None,
         tracking_uri: str | None = None,
         parent: str = "",
         system_metrics: bool = False,
@@ -53,7 +56,8 @@ class Mlflow(Plugin):
         register: str | None = None,
         exit_seconds: float = 10.0,
     ) -> None:
-        self.settings = Settings(experiment, parent, log_model, register or "")
+        self.experiment = experiment
+        self.settings = Settings(parent=parent, log_model=log_model, register=register or "")
         self.tracking_uri = tracking_uri
         self.system_metrics = system_metrics
         self.exit_seconds = exit_seconds
@@ -67,7 +71,8 @@ class Mlflow(Plugin):
             return
         uri = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         store = Store.at(uri, run.directory.parent)
-        state = (State.read(run.directory) or State()).with_settings(self.settings).at(store)
+        settings = replace(self.settings, destination=destination(self.experiment))
+        state = (State.read(run.directory) or State()).with_settings(settings).at(store)
         with suppress(OSError):  # a full disk; then the mirror cannot be completed later, which the run survives
             state.write(run.directory)
         sampler = Sampler(run.directory) if self.system_metrics else None

@@ -14,6 +14,8 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
+from plugins.mlflow import page
+from plugins.mlflow.destination import Destination
 from plugins.mlflow.journal import Mark
 from plugins.mlflow.store import Store
 from trainer.errors import InkwellError
@@ -27,13 +29,13 @@ class Settings:
     """What the user asked for.
 
     Attributes:
-        experiment: Name of the MLflow experiment.
+        destination: The experiment, and the MLflow run if the environment named one.
         parent: Name of the run under which this one is nested; empty for none.
         log_model: Whether the trained model is logged.
         register: Name of the registered model that it becomes a version of; empty for none.
     """
 
-    experiment: str = "inkwell"
+    destination: Destination = field(default_factory=Destination)
     parent: str = ""
     log_model: bool = True
     register: str = ""
@@ -96,6 +98,12 @@ class State:
             return Store.at(known, run_dir)
         return store
 
+    def to(self, destination: Destination) -> State:
+        """Return the state for `destination`: this one if it is the same, else one of which nothing was sent."""
+        if self.settings.destination == destination:
+            return self
+        return State(replace(self.settings, destination=destination), self.tracking_uri)
+
     def with_settings(self, settings: Settings) -> State:
         """Return the state of a run that is started or resumed; what was to be logged once is logged again."""
         return replace(self, settings=settings, complete="", model=False)
@@ -106,10 +114,15 @@ def mirror_lock(run_dir: Path) -> FileLock:
     return FileLock(run_dir / LOCK)
 
 
-def ui_command(run_dir: Path) -> str | None:
-    """Return the command that shows a run in MLflow's pages; None if it is in no store of this machine."""
+def in_the_browser(run_dir: Path) -> tuple[str, str] | None:
+    """Return the command that shows a run in MLflow's pages and the address to open then.
+
+    None if the run is in no store of this machine.
+    """
     state = State.read(run_dir)
     if state is None or not state.run_id:
         return None
     store = state.store(run_dir)
-    return f"mlflow ui --backend-store-uri {shlex.quote(store.uri)}" if store.database is not None else None
+    if store.database is None:
+        return None
+    return f"mlflow ui --backend-store-uri {shlex.quote(store.uri)}", page.address(state.experiment_id)

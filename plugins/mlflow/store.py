@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
+from trainer.errors import InkwellError
 from trainer.runs.provenance import without_password
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
@@ -86,11 +88,17 @@ class Store:
         cannot be opened.
 
         Raises:
+            InkwellError: If MLflow would take the path of the file for another one.
             OSError: If the disk is full or read-only.
             sqlite3.Error: If the file is damaged, locked for long, or may not be written to.
         """
         if self.database is None:
             return
+        if "?" in str(self.database) or unquote(str(self.database)) != str(self.database):
+            raise InkwellError(
+                "cannot keep a SQLite file there: MLflow reads ? and % with two digits in its path as something else; "
+                "name another with MLFLOW_TRACKING_URI, or put the runs elsewhere with --run-dir"
+            )
         if not self.database.exists():
             _make(self.database, self.artifacts)
         with closing(sqlite3.connect(self.database, timeout=BUSY_SECONDS, isolation_level=None)) as connection:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from plugins.mlflow.destination import Destination
 from plugins.mlflow.mirror import Mirror, is_current, lacks_model
 from plugins.mlflow.state import State, mirror_lock
 from plugins.mlflow.store import Store
@@ -53,13 +54,18 @@ def _lacks(run_dir: Path, state: State, ended: str, models: bool) -> bool:
 
 
 def bring_up_to_date(
-    run_dir: Path, uri: str | None = None, models: bool = True, alive: Callable[[], None] = lambda: None
+    run_dir: Path,
+    uri: str | None = None,
+    experiment: str | None = None,
+    models: bool = True,
+    alive: Callable[[], None] = lambda: None,
 ) -> bool:
     """Send whatever MLflow is missing of a run that is over; return whether there was anything.
 
     Args:
         run_dir: The run directory.
         uri: A tracking URI; default: where the run is mirrored.
+        experiment: Name of an experiment that the run is logged to instead of where it was to be logged.
         models: Whether its model is logged too; not while anything is trained in this process.
         alive: Called after each piece of work.
 
@@ -75,6 +81,8 @@ def bring_up_to_date(
     try:
         with mirror_lock(run_dir).acquire(timeout=0):
             state = State.read(run_dir) or State()
+            if experiment is not None:
+                state = state.to(Destination(experiment))
             store = Store.at(uri, run_dir.absolute().parent) if uri else state.store(run_dir)
             mirror = Mirror(run_dir.absolute(), store, state, alive)
             if not _lacks(run_dir, mirror.state, ended, models):
