@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.checkpoint import LAYOUT
+from trainer.runs.process import this_process
+
 if TYPE_CHECKING:
     from mlflow.client import MlflowClient
 
@@ -34,10 +37,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run MLflow's server on a SQLite file in `folder`, and end it."""
+def serving(folder: Path, port: int, uri: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """Run MLflow's server on a store, by default a SQLite file in `folder`, and end it."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    stores = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/artifacts"]
+    uri = uri or f"sqlite:///{folder}/server.db"
+    stores = ["--backend-store-uri", uri, "--artifacts-destination", f"{folder}/artifacts"]
     env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen([*command, *stores], env=env, stdout=log, stderr=log, start_new_session=True)
@@ -144,6 +148,26 @@ def pass_on(one: socket.socket, other: socket.socket) -> None:
         other.shutdown(socket.SHUT_WR)
 
 
+def begin(root: Path, name: str, **changes: Any) -> Path:
+    """Make a run directory whose process is gone."""
+    run_dir = root / name
+    (run_dir / "report").mkdir(parents=True)
+    (run_dir / "report" / "curves.png").write_bytes(b"a picture")
+    (run_dir / "config.toml").write_text('[data]\nname = "mnist"\n[training]\nseed = 7\n')
+    (run_dir / "history.jsonl").touch()
+    data = {"name": "mnist", "digest": "ab" * 32, "train": 100, "input_shape": [28, 28, 1], "class_names": ["0"]}
+    facts = {
+        "layout": LAYOUT,
+        "id": f"{root}/{name}",
+        "started": "2026-01-01T00:00:00+0000",
+        "command": "fit.py --epochs 2",
+        "data": data,
+    }
+    ending = {"status": "done", "stop_reason": "", "ended": 1767225700.5}
+    (run_dir / "run.json").write_text(json.dumps({**facts, **this_process(), **ending, **changes}))
+    return run_dir
+
+
 def client_of(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
     from mlflow.client import MlflowClient
@@ -161,11 +185,12 @@ def expected(run_dir: Path) -> list[tuple[str, int, float, int]]:
     lines = lines_of(run_dir)
     for line in lines:
         for name in line.keys() - {"kind", "step", "time"} - ({"epoch"} if line["kind"] == "batch" else set()):
-            found.append((name, line["step"], float(line[name]), int(line["time"] * 1000)))
+            grouped = f"time/{name}" if name in CLOCK else name
+            found.append((grouped, line["step"], float(line[name]), int(line["time"] * 1000)))
     if (run_dir / "result.json").exists():
         result = json.loads((run_dir / "result.json").read_text())
         last = int(lines[-1]["time"] * 1000)
-        found += [(f"test_{name}", result["steps"], result["test"][name], last) for name in ("accuracy", "loss")]
+        found += [(f"test/{name}", result["steps"], result["test"][name], last) for name in ("accuracy", "loss")]
     return found
 
 
@@ -178,7 +203,13 @@ def mirrored(uri: str, run_dir: Path) -> dict[str, Any]:
     histories = [metric for name in run.data.metrics for metric in client.get_metric_history(run.info.run_id, name)]
     rows = sorted((metric.key, metric.step, metric.value, metric.timestamp) for metric in histories)
     return {
-        **{"id": run.info.run_id, "status": run.info.status, "end": run.info.end_time, "params": run.data.params},
+        **{
+            "id": run.info.run_id,
+            "experiment": run.info.experiment_id,
+            "status": run.info.status,
+            "end": run.info.end_time,
+            "params": run.data.params,
+        },
         **{"tags": run.data.tags, "points": rows, "artifacts": sorted(artifacts(client, run.info.run_id))},
         "datasets": [(found.dataset.name, found.dataset.digest) for found in run.inputs.dataset_inputs],
     }
@@ -198,7 +229,7 @@ def assert_complete(found: dict[str, Any], run_dir: Path, status: str = "FINISHE
     steps = [row[:2] for row in found["points"] if not row[0].startswith("system/")]
     assert len(steps) == len(set(steps))
     assert set(expected(run_dir)) <= set(found["points"])
-    names = {name for name, *_ in expected(run_dir) if not name.startswith("test_")}
+    names = {name for name, *_ in expected(run_dir) if not name.startswith("test/")}
     of_history = [row for row in found["points"] if row[0] in names]
     assert len(of_history) == len([row for row in expected(run_dir) if row[0] in names])
     assert found["status"] == status
@@ -206,7 +237,7 @@ def assert_complete(found: dict[str, Any], run_dir: Path, status: str = "FINISHE
     config = tomllib.loads((run_dir / "config.toml").read_text())
     assert found["params"]["training.seed"] == str(config["training"]["seed"])
     assert found["params"]["data.name"] == config["data"]["name"]
-    tags = {"run_dir": str(run_dir), "data_digest": facts["data"]["digest"], "mlflow.source.name": facts["command"]}
+    tags = {"run_dir": str(run_dir), "data_digest": facts["data"]["digest"], "command": facts["command"]}
     assert (tags | {"stop_reason": facts["stop_reason"]}).items() <= found["tags"].items()
     assert found["datasets"] == [(facts["data"]["name"], facts["data"]["digest"][:36])]
     files = [path for path in run_dir.rglob("*") if path.name in ("config.toml", "history.jsonl", "result.json")]

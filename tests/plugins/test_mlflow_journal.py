@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from plugins.mlflow import fields, journal
+from plugins.mlflow.destination import Destination
 from plugins.mlflow.journal import Journal, Mark
 from plugins.mlflow.mirror import is_current, reason
 from plugins.mlflow.points import Earlier, Point, allowed, of_line, ranges
-from plugins.mlflow.state import Settings, State, ui_command
+from plugins.mlflow.state import Settings, State, in_the_browser
 from plugins.mlflow.store import Store
 from plugins.mlflow.sync import Busy, behind, bring_up_to_date
 from trainer.checkpoint import LAYOUT
@@ -107,7 +108,7 @@ def test_a_mark_of_another_history_is_not_believed(tmp_path):
 
 def test_numbers_of_a_line_become_points():
     line = {"kind": "epoch", "epoch": 2, "step": 64, "time": 1700000000.1234, "f1@50%": 0.5, "loss": None, "ok": True}
-    epoch, named, nan = of_line(line)
+    named, nan, epoch = of_line(line)
     assert (epoch, named) == (Point("epoch", 2.0, 64, 1700000000123), Point("f1_50_", 0.5, 64, 1700000000123))
     assert (nan.name, math.isnan(nan.value)) == ("loss", True)
     batch = {"kind": "batch", "epoch": 2, "step": 50, "time": 1.0, "batch_loss": 0.25}
@@ -120,10 +121,11 @@ def earlier(after: int, **known: list[tuple[int, float]]) -> Earlier:
 
 
 def test_a_step_computed_again_is_sent_only_where_its_value_is_another():
-    found = earlier(10, loss=[(5, 9.0), (10, 0.5), (20, 0.4), (30, 0.3)], seconds=[(20, 1.5)], acc=[(20, math.nan)])
+    known = {"loss": [(5, 9.0), (10, 0.5), (20, 0.4), (30, 0.3)], "time/seconds": [(20, 1.5)], "acc": [(20, math.nan)]}
+    found = earlier(10, **known)
     again = [
         *(Point("loss", 0.5, 10, 1), Point("loss", 0.4, 20, 2), Point("loss", 0.31, 30, 3), Point("loss", 0.2, 40, 4)),
-        *(Point("seconds", 1.7, 20, 2), Point("seconds", 1.7, 30, 3), Point("acc", math.nan, 20, 2)),
+        *(Point("time/seconds", 1.7, 20, 2), Point("time/seconds", 1.7, 30, 3), Point("acc", math.nan, 20, 2)),
     ]
     assert found.missing(again) == [again[2], again[3], again[5]]
     assert found.superseded == {30}
@@ -163,11 +165,14 @@ def test_a_password_is_shown_nowhere():
 def test_configuration_becomes_parameters():
     uri = "http://me:secret@host"
     text = f'long = "{"x" * 7000}"\n[plugins.mlflow]\ntracking_uri = "{uri}"\n[a]\nb = [1, 2]\n"odd key!" = true\n'
-    assert fields.params(tomllib.loads(text)) == {
+    data = {"train": 55000, "validation": 5000, "digest": "ab"}
+    assert fields.params(tomllib.loads(text), data) == {
         "long": "x" * 6000,
         "plugins.mlflow.tracking_uri": "http://me:***@host",
         "a.b": "[1, 2]",
         "a.odd key_": "True",
+        "data.train": "55000",
+        "data.validation": "5000",
     }
 
 
@@ -196,7 +201,9 @@ def known(run_dir: Path, **changes: Any) -> Path:
 
 def test_the_state_is_read_back_and_a_damaged_one_is_none(tmp_path):
     mark = Mark(10, 5, "ab", 3, 1.5)
-    state = State(Settings("mine", register="digits"), "http://h", "1", "2", mark, files={"a": (1, 2)}, model=True)
+    state = State(
+        Settings(Destination("mine"), register="digits"), "http://h", "1", "2", mark, files={"a": (1, 2)}, model=True
+    )
     state.write(tmp_path)
     assert State.read(tmp_path) == state
     (tmp_path / "mlflow.json").write_text('{"history": 3}')
@@ -225,21 +232,24 @@ def test_a_password_that_is_not_written_down_comes_from_the_environment(tmp_path
 
 
 def test_another_store_has_nothing_of_a_run(tmp_path):
-    state = State(Settings("mine"), "http://one", "1", "2", complete="done")
+    state = State(Settings(Destination("mine")), "http://one", "1", "2", complete="done")
     assert state.at(Store.at("http://one", tmp_path)) is state
-    assert state.at(Store.at("http://two", tmp_path)) == State(Settings("mine"), "http://two")
+    assert state.at(Store.at("http://two", tmp_path)) == State(Settings(Destination("mine")), "http://two")
 
 
 def test_the_command_that_shows_a_run_is_quoted(tmp_path):
     run_dir = tmp_path / "a b" / "run"
     run_dir.mkdir(parents=True)
-    assert ui_command(run_dir) is None
+    assert in_the_browser(run_dir) is None
     State().write(run_dir)
-    assert ui_command(run_dir) is None  # it is in no store yet
-    State(run_id="1").write(run_dir)
-    assert ui_command(run_dir) == f"mlflow ui --backend-store-uri 'sqlite:///{tmp_path}/a b/mlflow.db'"
+    assert in_the_browser(run_dir) is None  # it is in no store yet
+    State(run_id="1", experiment_id="3").write(run_dir)
+    assert in_the_browser(run_dir) == (
+        f"mlflow ui --backend-store-uri 'sqlite:///{tmp_path}/a b/mlflow.db'",
+        "http://127.0.0.1:5000/#/experiments/3/runs?viewStateShareKey=inkwell&workflowType=machine_learning",
+    )
     State(run_id="1", tracking_uri="http://server:5000").write(run_dir)
-    assert ui_command(run_dir) is None
+    assert in_the_browser(run_dir) is None
 
 
 def test_runs_that_are_over_are_found_and_living_ones_left_alone(tmp_path):
