@@ -69,7 +69,7 @@ def fit(folder: Path, tiny: Path, name: str, *flags: str) -> int:
 
 def resume(folder: Path, name: str) -> int:
     """Go on with a run, without what ended it."""
-    flags = ("--resume", f"runs/{name}", "--resume-anyway", "--no-plugin", "fate")
+    flags = ("--resume", f"runs/{name}", "--resume-anyway", "--import", "fate", "--no-plugin", "fate")
     done = run_script(folder, "fit.py", *flags)
     assert "warning: mlflow" not in done.stderr, done.stderr
     return done.returncode
