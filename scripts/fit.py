@@ -182,12 +182,13 @@ def is_done(run: RunFiles, config: Config) -> bool:
 
 def print_result(result: Mapping[str, Any], run_dir: Path, config: Config, notices: Sequence[str] = ()) -> None:
     """Print the table of the result, the run directory, how to look at it, and what is to be noticed."""
-    from plugins.mlflow.state import ui_command
+    from plugins.mlflow.state import in_the_browser
     from trainer.console.tables import result_table
 
     lines = [result_table(result), f"run directory   {printable(run_dir)}"]
-    if command := ui_command(run_dir, config.plugins.get("mlflow", {}).get("tracking_uri")):
-        lines.append(f"in the browser  {printable(command)}")
+    if shown := in_the_browser(run_dir, config.plugins.get("mlflow", {}).get("tracking_uri")):
+        command, address = shown
+        lines += [f"in the browser  {printable(command)}", f"then open       {printable(address)}"]
     show("\n".join([*lines, *(f"notice          {printable(notice)}" for notice in notices)]), kept=True)
 
 

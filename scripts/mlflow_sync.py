@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 try:
     from plugins.mlflow.mirror import reason
-    from plugins.mlflow.state import model_name
+    from plugins.mlflow.names import registered_name
     from plugins.mlflow.store import Store
     from plugins.mlflow.sync import Busy, Elsewhere, asked, behind, bring_up_to_date, check_own, unregistered
     from trainer.console.cli import Parser, run_script
@@ -23,6 +23,7 @@ except ImportError:
     raise
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterator
 
 
@@ -36,6 +37,8 @@ def parser() -> Parser:
     p.add_argument(
         "--uri", metavar="URI", help="tracking URI (default: MLFLOW_TRACKING_URI, else the store beside the runs)"
     )
+    experiment = "experiment to log to, anew if a run was logged elsewhere (default: that of each run)"
+    p.add_argument("--experiment", metavar="NAME", default="", help=experiment)
     p.add_argument("--register", metavar="NAME", default="", help="register the model as a new version of this name")
     modules = "module that registers parts of models; may be repeated"
     p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
@@ -69,10 +72,12 @@ def found(root: Path, uri: str | None) -> Iterator[Path]:
             yield run_dir
 
 
-def sync(run_dir: Path, store: Store, register: str, imports: list[str]) -> bool:
+def sync(run_dir: Path, store: Store, args: Namespace) -> bool:
     """Bring a run up to date and say so; return whether that went well."""
+    imports = getattr(args, "import")
     try:
-        sent = bring_up_to_date(run_dir, store, asked(run_dir, register), imports=imports)
+        asked_for = asked(run_dir, args.register)
+        sent = bring_up_to_date(run_dir, store, asked_for, imports=imports, experiment=args.experiment)
     except Busy as error:
         say(f"{program()}: {error}")
         return True
@@ -81,7 +86,7 @@ def sync(run_dir: Path, store: Store, register: str, imports: list[str]) -> bool
         return False
     show(printable(f"{run_dir}: {'sent' if sent else 'nothing to send'}"))
     name = unregistered(run_dir)
-    if name and not register:
+    if name and not args.register:
         flag = f"--register {shlex.quote(name)}"
         say(f"{program()}: {run_dir}: its model is not registered; to do that, add {flag}")
     return True
@@ -90,12 +95,11 @@ def sync(run_dir: Path, store: Store, register: str, imports: list[str]) -> bool
 def main() -> int:
     """Bring the runs that the command line names up to date; return the exit status."""
     args = parser().parse()
-    imports = getattr(args, "import")
-    import_named(imports)
+    import_named(getattr(args, "import"))
     if args.register and not args.run:
         raise UsageError("--register needs the run whose model it is about; name it")
     try:
-        model_name(args.register)
+        registered_name(args.register)
     except ValueError as error:
         raise UsageError(f"--register: {error}") from None
     for run_dir in args.run:
@@ -104,7 +108,7 @@ def main() -> int:
     if not stores:
         store = Store.own(args.uri, args.runs).shown
         show(printable(f"MLflow has every run under {args.runs} that is over and was to be mirrored in {store}"))
-    failed = [run_dir for run_dir, store in stores.items() if not sync(run_dir, store, args.register, imports)]
+    failed = [run_dir for run_dir, store in stores.items() if not sync(run_dir, store, args)]
     return 1 if failed else 0
 
 

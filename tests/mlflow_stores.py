@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import requests
 
+from trainer.checkpoint import LAYOUT
+from trainer.runs.process import this_process
+
 if TYPE_CHECKING:
     from mlflow.client import MlflowClient
 
@@ -36,16 +39,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, port: int, artifacts: str = "") -> Iterator[subprocess.Popen[bytes]]:
-    """Run MLflow's server on a SQLite file in `folder`, and end it.
+def serving(folder: Path, port: int, artifacts: str = "", uri: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """Run MLflow's server, and end it.
 
     Args:
-        folder: The folder.
+        folder: Where its log lies and, by default, what it keeps.
         port: Where it listens.
         artifacts: Address that clients are told to send files to; by default the server takes them itself.
+        uri: What it serves; by default a SQLite file in `folder`.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    stores = ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
+    stores = ["--backend-store-uri", uri or f"sqlite:///{folder}/server.db"]
     stores += (
         ["--no-serve-artifacts", "--default-artifact-root", artifacts]
         if artifacts
@@ -219,6 +223,26 @@ class Porter(BaseHTTPRequestHandler):
         pass
 
 
+def begin(root: Path, name: str, **changes: Any) -> Path:
+    """Make a run directory whose process is gone."""
+    run_dir = root / name
+    (run_dir / "report").mkdir(parents=True)
+    (run_dir / "report" / "curves.png").write_bytes(b"a picture")
+    (run_dir / "config.toml").write_text('[data]\nname = "mnist"\n[training]\nseed = 7\n')
+    (run_dir / "history.jsonl").touch()
+    data = {"name": "mnist", "digest": "ab" * 32, "train": 100, "input_shape": [28, 28, 1], "class_names": ["0"]}
+    facts = {
+        "layout": LAYOUT,
+        "id": f"{root}/{name}",
+        "started": "2026-01-01T00:00:00+0000",
+        "command": "fit.py --epochs 2",
+        "data": data,
+    }
+    ending = {"status": "done", "stop_reason": "", "ended": 1767225700.5}
+    (run_dir / "run.json").write_text(json.dumps({**facts, **this_process(), **ending, **changes}))
+    return run_dir
+
+
 def client_of(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
     from mlflow.client import MlflowClient
@@ -236,11 +260,12 @@ def expected(run_dir: Path) -> list[tuple[str, int, float, int]]:
     lines = lines_of(run_dir)
     for line in lines:
         for name in line.keys() - {"kind", "step", "time"} - ({"epoch"} if line["kind"] == "batch" else set()):
-            found.append((name, line["step"], float(line[name]), int(line["time"] * 1000)))
+            grouped = f"time/{name}" if name in CLOCK else name
+            found.append((grouped, line["step"], float(line[name]), int(line["time"] * 1000)))
     if (run_dir / "result.json").exists():
         result = json.loads((run_dir / "result.json").read_text())
         last = int(lines[-1]["time"] * 1000)
-        found += [(f"test_{name}", result["steps"], result["test"][name], last) for name in ("accuracy", "loss")]
+        found += [(f"test/{name}", result["steps"], result["test"][name], last) for name in ("accuracy", "loss")]
     return found
 
 
@@ -253,7 +278,8 @@ def mirrored(uri: str, run_dir: Path, files: bool = True) -> dict[str, Any]:
     histories = [metric for name in run.data.metrics for metric in client.get_metric_history(run.info.run_id, name)]
     rows = sorted((metric.key, metric.step, metric.value, metric.timestamp) for metric in histories)
     return {
-        **{"id": run.info.run_id, "status": run.info.status, "end": run.info.end_time, "params": run.data.params},
+        **{"id": run.info.run_id, "experiment": run.info.experiment_id},
+        **{"status": run.info.status, "end": run.info.end_time, "params": run.data.params},
         **{"tags": run.data.tags, "points": rows},
         "artifacts": sorted(artifacts(client, run.info.run_id)) if files else None,
         "datasets": [(found.dataset.name, found.dataset.digest) for found in run.inputs.dataset_inputs],
@@ -274,7 +300,7 @@ def assert_complete(found: dict[str, Any], run_dir: Path, status: str = "FINISHE
     steps = [row[:2] for row in found["points"] if not row[0].startswith("system/")]
     assert len(steps) == len(set(steps))
     assert set(expected(run_dir)) <= set(found["points"])
-    names = {name for name, *_ in expected(run_dir) if not name.startswith("test_")}
+    names = {name for name, *_ in expected(run_dir) if not name.startswith("test/")}
     of_history = [row for row in found["points"] if row[0] in names]
     assert len(of_history) == len([row for row in expected(run_dir) if row[0] in names])
     assert found["status"] == status
@@ -282,7 +308,7 @@ def assert_complete(found: dict[str, Any], run_dir: Path, status: str = "FINISHE
     config = tomllib.loads((run_dir / "config.toml").read_text())
     assert found["params"]["training.seed"] == str(config["training"]["seed"])
     assert found["params"]["data.name"] == config["data"]["name"]
-    tags = {"run_dir": str(run_dir), "data_digest": facts["data"]["digest"], "mlflow.source.name": facts["command"]}
+    tags = {"run_dir": str(run_dir), "data_digest": facts["data"]["digest"], "command": facts["command"]}
     assert (tags | {"stop_reason": facts["stop_reason"]}).items() <= found["tags"].items()
     assert found["datasets"] == [(facts["data"]["name"], facts["data"]["digest"][:36])]
     files = [path for path in run_dir.rglob("*") if path.name in ("config.toml", "history.jsonl", "result.json")]

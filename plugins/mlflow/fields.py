@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -15,15 +16,26 @@ from trainer.runs.provenance import without_password
 
 STATUS = {"running": "RUNNING", "done": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 IDENTITY = "inkwell.id"
-# Beginnings of names; the seed and the model's arguments are parameters, images per second has its own curve.
-RESULT_NUMBERS = ("best_", "data_", "epochs", "params_count", "steps", "test_", "time_", "train_s", "wall_s")
+SIZES = ("train", "validation", "test")
 PARAM, TAG, DIGEST = 6000, 8000, 36
 """The longest texts that MLflow takes."""
 
 
-def params(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return a configuration as parameters (`optimizer.learning_rate`), cut to the length allowed."""
-    return {allowed(key): without_password(_text(value))[:PARAM] for key, value in flatten(config).items()}
+def params(config: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, str]:
+    """Return a configuration as parameters (`optimizer.learning_rate`), cut to the length allowed, and sizes of data.
+
+    Args:
+        config: The configuration, nested.
+        data: Description of the data in `run.json`; its counts of images become `data.train` and so on.
+    """
+    values = flatten(config) | {f"data.{part}": data[part] for part in SIZES if is_number(data.get(part))}
+    return {allowed(key): without_password(_text(value))[:PARAM] for key, value in values.items()}
+
+
+def result_params(result: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return what is known at the end of a run and is no measurement: the number of the model's weights."""
+    counts = (result or {}).get("params") or {}
+    return {"model.parameters": str(counts["count"])} if "count" in counts else {}
 
 
 def _text(value: Any) -> str:
@@ -39,10 +51,11 @@ def tags(run_dir: Path, run: RunRecord) -> dict[str, str]:
     """
     known = {
         IDENTITY: run.id,
-        "mlflow.source.name": run.command,
+        "mlflow.source.name": source(run.command),
         "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": run.git_commit,
         "mlflow.user": run.user,
+        "command": run.command,
         "host": run.host,
         "run_dir": str(run_dir),
         "data": run.data.get("name"),
@@ -52,11 +65,33 @@ def tags(run_dir: Path, run: RunRecord) -> dict[str, str]:
     return {key: without_password(str(value))[:TAG] for key, value in known.items() if value}
 
 
+def source(command: str) -> str:
+    """Return the program of a command line as people call it: `scripts/fit.py`, `inkwell fit`, `mine.py`."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quotation mark is missing
+        words = command.split()
+    if not words or words[0] == "inkwell":
+        return " ".join(words[:2])
+    program = Path(words[0])
+    return "/".join(program.parts[-2:]) if program.parent.name == "scripts" else program.name
+
+
+def architecture(config: Mapping[str, Any]) -> str:
+    """Return the name of the model in a configuration; empty for a run without one."""
+    return str((config.get("model") or {}).get("name") or "")
+
+
+def title(name: str, model: str) -> str:
+    """Return a run's name with that of its model in it, by which runs are told apart where many lie together."""
+    return name if name.startswith(model) else f"{model}-{name}"
+
+
 def dataset(data: Mapping[str, Any]) -> dict[str, str] | None:
     """Return the fields of an MLflow dataset, made of counts and our own digest, which covers all images."""
     if not data.get("digest") or not data.get("name"):
         return None
-    counts = {key: data[key] for key in ("train", "validation", "test") if is_number(data.get(key))}
+    counts = {key: data[key] for key in SIZES if is_number(data.get(key))}
     return {
         "name": str(data["name"])[:500],
         "digest": str(data["digest"])[:DIGEST],
@@ -74,16 +109,25 @@ def _tensors(shape: Any) -> dict[str, str]:
 
 
 def result_points(result: Mapping[str, Any] | None, seconds: float) -> list[Point]:
-    """Return the numbers of a result (`test_accuracy`, `best_epoch`) at the last step; none without a result.
+    """Return the numbers of a result at the last step, in groups (`test/accuracy`, `best/epoch`, `time/steps`).
+
+    `test/trained_on` is the number of test images that the run was trained on.
 
     Args:
-        result: The content of `result.json`; None if there is none.
+        result: The content of `result.json`; None if there is none, and then no points.
         seconds: Their time, Unix seconds.
     """
     if result is None:
         return []
-    flat = {key: value for key, value in flatten(result, "_").items() if key.startswith(RESULT_NUMBERS)}
-    return points({key: value for key, value in flat.items() if value is not None}, result.get("steps", 0), seconds, "")
+    test = result.get("test") or {}
+    groups = {
+        "test": {**test, "trained_on": (test.get("overlap") or {}).get("trained_on")},
+        "best": result.get("best") or {},
+        "time": {key: result.get(key) for key in ("train_seconds", "wall_seconds")} | (result.get("time") or {}),
+    }
+    values = {f"{group}/{key}": value for group, found in groups.items() for key, value in found.items()}
+    known = {key: value for key, value in values.items() if value is not None}
+    return points(known, result.get("steps") or 0, seconds, "")
 
 
 def started(run: RunRecord) -> int:

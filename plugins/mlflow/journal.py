@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ class Journal:
             ValueError: If it is not a file.
         """
         self.rewound = False
-        if not self.path.is_file():
+        if not os.path.lexists(self.path):
             return []
         with open_inside(self.path.parent, self.path.name) as file:
             while not _stands(file, self.mark):

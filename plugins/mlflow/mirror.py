@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from plugins.mlflow import fields
+from plugins.mlflow import fields, note, page
 from plugins.mlflow.artifacts import artifacts, copied, stamp_of, too_large
 from plugins.mlflow.journal import Journal
 from plugins.mlflow.points import Earlier, Point, of_line, points, ranges
@@ -49,7 +49,7 @@ def missing(run_dir: Path, state: State, settings: Settings, ended: str | None) 
         settings: What is to be sent.
         ended: How the run ended, as in `run.json`; None while it is running, when there are parameters and numbers.
     """
-    lacks = {"parameters": not state.described, "numbers": True}
+    lacks = {"parameters": state.described != (ended or "running"), "numbers": True}
     if ended is not None:
         lacks |= {
             "numbers": state.numbers != (ended, *stamp_of(run_dir / HISTORY)),
@@ -132,11 +132,10 @@ class Mirror:
             return self._remote
         import_client(self.store)
         self.alive()
-        record = RunFiles(self.run_dir).run
-        wanted = replace(self.state, settings=self.settings)
-        remote = RemoteRun.open(self.store, wanted, self.run_dir, record, self.alive)
+        files, wanted = RunFiles(self.run_dir), replace(self.state, settings=self.settings)
+        remote = RemoteRun.open(self.store, wanted, self.run_dir, files.run, _title(files), self.alive)
         if remote.run_id != self.state.run_id:
-            self.state = State(self.state.settings, self.state.tracking_uri, remote.run_id)
+            self.state = State(self.state.settings, self.state.tracking_uri, remote.run_id, remote.experiment_id)
             self.history, self.system = Journal(self.history.path), Journal(self.system.path)
             self._remember()
         if not remote.fresh:
@@ -149,7 +148,7 @@ class Mirror:
     def _channels(self, remote: RemoteRun, ended: str | None) -> dict[str, Callable[[], None]]:
         """Return what sends each channel, by the names of `missing`."""
         channels: dict[str, Callable[[], None]] = {
-            "parameters": lambda: self._send_parameters(remote),
+            "parameters": lambda: self._send_parameters(remote, ended),
             "numbers": lambda: self._send_numbers(remote, ended),
         }
         if ended is not None:
@@ -160,11 +159,17 @@ class Mirror:
             }
         return channels
 
-    def _send_parameters(self, remote: RemoteRun) -> None:
+    def _send_parameters(self, remote: RemoteRun, ended: str | None) -> None:
+        """Send what holds for the whole run and, once it ended, what its result adds; describe it in words."""
         files = RunFiles(self.run_dir)
-        tags, dataset = fields.tags(self.run_dir, files.run), fields.dataset(files.run.data)
-        remote.describe(fields.params(files.config), tags, dataset)
-        self.state = replace(self.state, described=True)
+        if not self.state.described:
+            remote.describe(fields.params(files.config, files.run.data), fields.tags(self.run_dir, files.run))
+            if (dataset := fields.dataset(files.run.data)) is not None:
+                remote.use(dataset)
+        if ended is not None and (counts := fields.result_params(files.result)):
+            remote.describe(counts, {})
+        remote.note(note.note(files, ended, page.report_address(remote.experiment_id, remote.run_id)))
+        self.state = replace(self.state, described=ended or "running")
 
     def _send_numbers(self, remote: RemoteRun, ended: str | None) -> None:
         """Send the lines that were added and, of a run that ended, its result."""
@@ -238,6 +243,13 @@ class Mirror:
         self.state = replace(self.state, history=self.history.mark, system=self.system.mark)
         with contextlib.suppress(OSError):
             self.state.write(self.run_dir)
+
+
+def _title(files: RunFiles) -> str:
+    """Return the name of a run in MLflow; a damaged configuration is for the channel that sends it to tell."""
+    with contextlib.suppress(InkwellError):
+        return fields.title(files.name, fields.architecture(files.config))
+    return files.name
 
 
 def reason(error: BaseException) -> str:

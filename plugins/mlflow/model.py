@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plugins.mlflow.fields import title
+from plugins.mlflow.names import logged_name
 from plugins.mlflow.remote import import_client
 from trainer.errors import InkwellError, UsageError, unknown
 from trainer.files import read_json, scratch
@@ -56,7 +58,8 @@ def log_model(
         folder = place / MODEL
         folder.mkdir()
         origin = _export(run_dir, folder, imports)
-        source, model_id = _send(store, client, experiment_id, run_id, folder, origin)
+        name = logged_name(title(run_dir.name, origin["model"]["name"]))
+        source, model_id = _send(store, client, experiment_id, run_id, folder, origin, name)
     if register:
         _register(client, register, source, run_id, model_id, origin)
 
@@ -81,13 +84,19 @@ def _export(run_dir: Path, folder: Path, imports: Sequence[str]) -> dict[str, An
 
 
 def _send(
-    store: Store, client: MlflowClient, experiment_id: str, run_id: str, folder: Path, origin: dict[str, Any]
+    store: Store,
+    client: MlflowClient,
+    experiment_id: str,
+    run_id: str,
+    folder: Path,
+    origin: dict[str, Any],
+    name: str,
 ) -> tuple[str, str | None]:
     """Send an exported model; return where it is, and its id if the server knows logged models."""
     from mlflow.exceptions import MlflowException
 
     try:
-        model = _logged(client, run_id, origin) or _log(store, client, experiment_id, run_id, folder, origin)
+        model = _logged(client, run_id, origin) or _log(store, client, experiment_id, run_id, folder, origin, name)
     except MlflowException as error:
         if error.get_http_status_code() != 404:
             raise
@@ -111,14 +120,20 @@ def _logged(client: MlflowClient, run_id: str, origin: dict[str, Any]) -> Logged
 
 
 def _log(
-    store: Store, client: MlflowClient, experiment_id: str, run_id: str, folder: Path, origin: dict[str, Any]
+    store: Store,
+    client: MlflowClient,
+    experiment_id: str,
+    run_id: str,
+    folder: Path,
+    origin: dict[str, Any],
+    name: str,
 ) -> LoggedModel:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.models import Model
 
     params = {"model": origin["model"]["name"], "data": origin["data"]["name"], "epoch": str(origin["epoch"])}
     tags = {DIGEST: origin[DIGEST], "checkpoint": origin["checkpoint"]}
-    model = client.create_logged_model(experiment_id, MODEL, run_id, tags, params)
+    model = client.create_logged_model(experiment_id, name, run_id, tags, params)
     description = Model.load(str(folder))
     description.run_id, description.model_id = run_id, model.model_id
     description.save(str(folder / "MLmodel"))

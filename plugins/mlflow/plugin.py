@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from plugins.mlflow.state import Settings, State, model_name, sync_command
+from plugins.mlflow.destination import destination
+from plugins.mlflow.names import registered_name
+from plugins.mlflow.state import Settings, State, sync_command
 from plugins.mlflow.store import Store
 from plugins.mlflow.system import Sampler
 from plugins.mlflow.worker import Worker
@@ -27,7 +30,8 @@ class Mlflow(Plugin):
     for files, the numbers arrive, and how the run ended. A run without a directory is not mirrored.
 
     Args:
-        experiment: Name of the MLflow experiment.
+        experiment: Name of the MLflow experiment, made if it does not exist; default: the experiment or the very run
+            that the environment names, as Azure ML, Databricks and `mlflow run` do, otherwise `inkwell`.
         tracking_uri: Address of the store; default: `MLFLOW_TRACKING_URI` of the environment, otherwise a SQLite
             file in the run root, the folder that holds the run directories.
         parent: Name of a run under which this one is nested, as one of a sweep or of several seeds; created if it does
@@ -49,7 +53,7 @@ class Mlflow(Plugin):
 
     def __init__(
         self,
-        experiment: str = "inkwell",
+        experiment: str | None = None,
         tracking_uri: str | None = None,
         parent: str = "",
         system_metrics: bool = False,
@@ -58,10 +62,11 @@ class Mlflow(Plugin):
         exit_seconds: float = 10.0,
     ) -> None:
         try:
-            model_name(register or "")
+            registered_name(register or "")
         except ValueError as error:
             raise UsageError(f"plugin mlflow: {error}") from None
-        self.settings = Settings(experiment, parent, log_model, register or "")
+        self.experiment = experiment
+        self.settings = Settings(parent=parent, log_model=log_model, register=register or "")
         self.tracking_uri = tracking_uri
         self.system_metrics = system_metrics
         self.exit_seconds = exit_seconds
@@ -74,7 +79,8 @@ class Mlflow(Plugin):
         if run.directory is None:
             return
         store = Store.own(self.tracking_uri, run.directory.parent)
-        state = State.of(run.directory, store).with_settings(self.settings)
+        settings = replace(self.settings, destination=destination(self.experiment))
+        state = State.of(run.directory, store).with_settings(settings)
         with suppress(OSError):  # a full disk; then the mirror cannot be completed later, which the run survives
             state.write(run.directory)
         sampler = Sampler(run.directory) if self.system_metrics else None

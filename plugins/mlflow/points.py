@@ -11,10 +11,12 @@ import math
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 CLOCK = ("seconds", "images_per_second")
-"""Readings of the clock, which differ when the same is done again; the first ones stand."""
+"""Names in the history that are readings of the clock."""
+TIME = "time/"
+"""The group of such readings. They differ when the same is done again; the first ones stand."""
 
 
 class Point(NamedTuple):
@@ -54,7 +56,7 @@ class Earlier:
         if point.name not in self._points:
             self._points[point.name] = self._of(point.name)
         values = self._points[point.name].get(point.step, [])
-        if any(same(value, point.value) for value in values) or (values and point.name in CLOCK):
+        if any(same(value, point.value) for value in values) or (values and point.name.startswith(TIME)):
             return True
         if values:
             self.superseded.add(point.step)
@@ -87,12 +89,15 @@ def ranges(steps: Iterable[int]) -> str:
 def of_line(line: Mapping[str, Any]) -> list[Point]:
     """Return the numbers of a line of `history.jsonl`; null is a number that was not finite.
 
-    Lines of single batches repeat the epoch's number, which is sent with the epoch alone.
+    Lines of single batches repeat the epoch's number, which is sent with the epoch alone, and last: MLflow shows curves
+    in the order in which they came.
     """
     kind = line.get("kind")
-    batch = kind == "batch"
-    named = {k: v for k, v in line.items() if k not in ("kind", "step", "time") and not (batch and k == "epoch")}
-    return points(named, line["step"], line["time"], "") if kind != "recovery" else []
+    named = {k: v for k, v in line.items() if k not in ("kind", "step", "time", "epoch")}
+    grouped = {f"{TIME}{k}" if k in CLOCK else k: v for k, v in named.items()}
+    if kind != "batch" and "epoch" in line:
+        grouped["epoch"] = line["epoch"]
+    return points(grouped, line["step"], line["time"], "") if kind != "recovery" else []
 
 
 def points(values: Mapping[str, Any], step: int, seconds: float, prefix: str) -> list[Point]:
@@ -101,7 +106,7 @@ def points(values: Mapping[str, Any], step: int, seconds: float, prefix: str) ->
     return [Point(allowed(f"{prefix}{k}"), float(v), step, int(seconds * 1000)) for k, v in numbers.items()]
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """Return whether `value` can be a metric; not a number (NaN) can."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 

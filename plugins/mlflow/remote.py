@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plugins.mlflow import fields
+from plugins.mlflow import destination, fields
 from plugins.mlflow.points import Point, batches
-from plugins.mlflow.state import State
+from plugins.mlflow.state import Settings, State
 from plugins.mlflow.store import Store
 from trainer.runs.files import RunRecord
 
@@ -28,6 +29,7 @@ CLIENT_SETTINGS = {  # where the user has none: give up within seconds, keep off
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 PARENT = "inkwell.parent"
+NOTE, NOTED = "mlflow.note.content", "inkwell.note"
 
 
 def import_client(store: Store) -> None:
@@ -58,46 +60,76 @@ class RemoteRun:
         self.experiment_id: str = run.info.experiment_id
         self.artifacts: str = run.info.artifact_uri
         self._params: Mapping[str, str] = run.data.params
+        self._tags: Mapping[str, str] = run.data.tags
 
     @classmethod
-    def open(cls, store: Store, state: State, run_dir: Path, record: RunRecord, alive: Callable[[], None]) -> RemoteRun:
+    def open(
+        cls, store: Store, state: State, run_dir: Path, record: RunRecord, name: str, alive: Callable[[], None]
+    ) -> RemoteRun:
         """Return the MLflow run of a run directory; it is made if there is none, as is the experiment.
+
+        The run that the environment named is taken if no other run directory was logged to it; the run of this one
+        becomes its child otherwise.
 
         Args:
             store: Where MLflow keeps things.
             state: What is known of the MLflow run.
             run_dir: The run directory.
             record: Its `run.json`.
+            name: Name of a run that is made.
             alive: Called while another process opens the store.
+
+        Raises:
+            InkwellError: If the experiment or run that was named is deleted, unknown or contradicts another name.
+            Exception: Whatever MLflow, its store or its server raise.
         """
         from mlflow.client import MlflowClient
 
         with store.alone(run_dir.parent, alive):
             store.prepare()
             client = MlflowClient(tracking_uri=store.uri)
-            experiment = _experiment(client, state.settings.experiment, store.artifacts)
-            parent = _parent(client, experiment, state.settings.parent) if state.settings.parent else ""
+            given = destination.given_run(client, store, state.settings.destination)
+            found = given and destination.take(client, given, record.id)
+            found = found or _of_this(client, state.run_id, record.id)
+            if found is None:
+                experiment, parent = _place(client, store, state.settings, given)
+                found = _by_tag(client, experiment, fields.IDENTITY, record.id)
         alive()
-        known = _by_id(client, state.run_id)
-        if known is not None and known.data.tags.get(fields.IDENTITY) != record.id:
-            known = None  # the directory names a run of somebody else's
-        found = known or _by_tag(client, experiment, fields.IDENTITY, record.id)
         if found is not None:
             return cls(client, found, fresh=False)
         tags = fields.tags(run_dir, record) | ({"mlflow.parentRunId": parent} if parent else {})
-        made = client.create_run(experiment, fields.started(record), tags, run_dir.name)
+        made = client.create_run(experiment, fields.started(record), tags, name)
         return cls(client, made, fresh=True)
 
-    def describe(self, params: Mapping[str, str], tags: Mapping[str, str], dataset: Mapping[str, str] | None) -> None:
-        """Send what holds for the whole run; a parameter that changed since becomes a tag too."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+    def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Send what holds for the whole run; a parameter that has another value already becomes a tag too.
 
-        changed = {f"resumed.{k}"[:250]: v for k, v in params.items() if self._params.get(k, v) != v}
+        Of a run that others made, what MLflow itself keeps in tags (name, source, user) stays as they set it.
+        """
+        from mlflow.entities import Param, RunTag
+
+        given = destination.GIVEN in self._tags
+        kind = "inkwell" if given else "resumed"
+        changed = {f"{kind}.{k}"[:250]: v for k, v in params.items() if self._params.get(k, v) != v}
         new = [Param(key, value) for key, value in params.items() if key not in self._params]
-        self.client.log_batch(self.run_id, params=new, tags=[RunTag(k, v) for k, v in {**tags, **changed}.items()])
-        if dataset is not None:
-            context = [InputTag("mlflow.data.context", "training")]
-            self.client.log_inputs(self.run_id, [DatasetInput(Dataset(**dataset), context)])
+        kept = {k: v for k, v in tags.items() if not (given and k.startswith("mlflow.") and k in self._tags)}
+        self.client.log_batch(self.run_id, params=new, tags=[RunTag(k, v) for k, v in {**kept, **changed}.items()])
+        self._params = {**params, **self._params}
+
+    def note(self, text: str) -> None:
+        """Set the description, unless somebody has written another one than this function."""
+        from mlflow.entities import RunTag
+
+        written, text = self.client.get_run(self.run_id).data.tags, text[: fields.TAG]
+        if _digest(written.get(NOTE, "")) == written.get(NOTED, _digest("")):
+            self.client.log_batch(self.run_id, tags=[RunTag(NOTE, text), RunTag(NOTED, _digest(text))])
+
+    def use(self, dataset: Mapping[str, str]) -> None:
+        """Send what the run is trained on."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        context = [InputTag("mlflow.data.context", "training")]
+        self.client.log_inputs(self.run_id, [DatasetInput(Dataset(**dataset), context)])
 
     def send(self, points: Sequence[Point]) -> None:
         """Send points; one that is there already, with the same time, stays one."""
@@ -128,21 +160,17 @@ class RemoteRun:
         self.client.set_terminated(self.run_id, status, int(seconds * 1000))
 
 
-def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
-    """Return the id of an experiment; it is made if it does not exist."""
-    from mlflow.exceptions import MlflowException
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        try:
-            made: str = client.create_experiment(name, artifacts)
-            return made
-        except MlflowException:  # another machine may have been quicker
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
-    experiment: str = found.experiment_id
-    return experiment
+
+def _place(client: MlflowClient, store: Store, settings: Settings, given: Run | None) -> tuple[str, str]:
+    """Return the experiment of a run that is to be made, and the run under which it is nested; empty for none."""
+    if given is not None:
+        experiment, parent = given.info.experiment_id, given.info.run_id
+    else:
+        experiment, parent = destination.experiment_of(client, store, settings.destination), ""
+    return experiment, _parent(client, experiment, settings.parent) if settings.parent else parent
 
 
 def _parent(client: MlflowClient, experiment: str, name: str) -> str:
@@ -155,8 +183,8 @@ def _parent(client: MlflowClient, experiment: str, name: str) -> str:
     return run_id
 
 
-def _by_id(client: MlflowClient, run_id: str) -> Run | None:
-    """Return a run; None if there is none of that id, or it was deleted."""
+def _of_this(client: MlflowClient, run_id: str, identity: str) -> Run | None:
+    """Return the run of an id; None if there is none, it was deleted, or it is that of another run directory."""
     from mlflow.exceptions import MlflowException
 
     if not run_id:
@@ -167,7 +195,8 @@ def _by_id(client: MlflowClient, run_id: str) -> Run | None:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return None
-    return run if run.info.lifecycle_stage == "active" else None
+    own = run.data.tags.get(fields.IDENTITY) == identity
+    return run if own and run.info.lifecycle_stage == "active" else None
 
 
 def _by_tag(client: MlflowClient, experiment: str, tag: str, value: str) -> Run | None:

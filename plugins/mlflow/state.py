@@ -12,49 +12,20 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
 
 from filelock import FileLock
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from plugins.mlflow import page
+from plugins.mlflow.destination import Destination
 from plugins.mlflow.journal import Mark
+from plugins.mlflow.names import MlflowId, ModelName, Text
 from plugins.mlflow.store import Store
 from trainer.errors import InkwellError
 from trainer.files import read_json, to_json, write_atomic
 from trainer.text import command
 
 STATE, LOCK = "mlflow.json", ".mlflow.lock"
-LONGEST_NAME = 250
-
-
-def _printable(text: str) -> str:
-    """Return a text that a terminal can show as it is.
-
-    Raises:
-        ValueError: If it has control characters, or such as turn the direction of writing.
-    """
-    if not text.isprintable():
-        raise ValueError("not printable")
-    return text
-
-
-def model_name(name: str) -> str:
-    """Return a name that a registered model can have; it becomes a part of addresses, paths and queries.
-
-    Raises:
-        ValueError: If it cannot be one.
-    """
-    if not name.isprintable() or len(name) > LONGEST_NAME or set(name) & set("/:'\"") or name.strip(". ") != name:
-        raise ValueError(
-            f"a registered model cannot be named {name!r}: use up to {LONGEST_NAME} characters other than / : ' and "
-            '", with no dot or blank at either end'
-        )
-    return name
-
-
-Text = Annotated[str, Field(max_length=2000), AfterValidator(_printable)]
-ModelName = Annotated[str, AfterValidator(model_name)]
-MlflowId = Annotated[str, Field(max_length=256, pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]*)?$")]
 
 
 @dataclass(frozen=True)
@@ -62,13 +33,13 @@ class Settings:
     """What the user asked for.
 
     Attributes:
-        experiment: Name of the MLflow experiment.
+        destination: The experiment, and the MLflow run if the environment named one.
         parent: Name of the run under which this one is nested; empty for none.
         log_model: Whether the trained model is logged.
         register: Name of the registered model that it becomes a version of; empty for none.
     """
 
-    experiment: Text = "inkwell"
+    destination: Destination = field(default_factory=Destination)
     parent: Text = ""
     log_model: bool = True
     register: ModelName = ""
@@ -82,7 +53,8 @@ class State:
         settings: What the user asked for.
         tracking_uri: The store, without a password; empty for the one of the run root.
         run_id: The MLflow run; empty before it exists.
-        described: Whether parameters, tags and dataset were sent.
+        experiment_id: Its experiment.
+        described: Status of the run when parameters, tags, dataset and description were sent; empty before that.
         history: Up to where `history.jsonl` was sent.
         system: Up to where `system.jsonl` was sent.
         superseded: Steps of which MLflow has points that the run took back.
@@ -96,7 +68,8 @@ class State:
     settings: Settings = field(default_factory=Settings)
     tracking_uri: Text = ""
     run_id: MlflowId = ""
-    described: bool = False
+    experiment_id: MlflowId = ""
+    described: Text = ""
     history: Mark = field(default_factory=Mark)
     system: Mark = field(default_factory=Mark)
     superseded: tuple[int, ...] = ()
@@ -134,9 +107,15 @@ class State:
         """Return True if this is about a run of the run root `root` in `store`."""
         return Store.at(self.tracking_uri, root).is_same(store)
 
+    def to(self, destination: Destination) -> State:
+        """Return the state for `destination`: this one if it is the same, else one of which nothing was sent."""
+        if self.settings.destination == destination:
+            return self
+        return State(replace(self.settings, destination=destination), self.tracking_uri)
+
     def with_settings(self, settings: Settings) -> State:
         """Return the state of a run that is started or resumed; what was to be sent at its end is sent again."""
-        anew = State(settings, self.tracking_uri, self.run_id)
+        anew = State(settings, self.tracking_uri, self.run_id, self.experiment_id)
         return replace(anew, history=self.history, system=self.system, superseded=self.superseded, files=self.files)
 
 
@@ -158,14 +137,18 @@ def sync_command(run_dir: Path, store: Store, register: str) -> str:
     return f"{command('mlflow_sync')} {shlex.join(words)}"
 
 
-def ui_command(run_dir: Path, uri: str | None) -> str | None:
-    """Return the command that shows a run in MLflow's pages; None if it is in no store of this machine.
+def in_the_browser(run_dir: Path, uri: str | None) -> tuple[str, str] | None:
+    """Return the command that shows a run in MLflow's pages, and the address to open then.
 
     Args:
         run_dir: The run directory.
         uri: The tracking URI that the user named, if any; that of `mlflow.json` is not shown to anybody.
+
+    Returns:
+        None if the run is in no store of this machine.
     """
     store = Store.own(uri, run_dir.absolute().parent)
-    if store.database is None or not State.of(run_dir, store).run_id:
+    state = State.of(run_dir, store)
+    if store.database is None or not state.run_id:
         return None
-    return f"mlflow ui --backend-store-uri {shlex.quote(store.uri)}"
+    return f"mlflow ui --backend-store-uri {shlex.quote(store.uri)}", page.address(state.experiment_id)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from trainer.errors import InkwellError
 from trainer.runs.inside import leads_inside
 from trainer.runs.provenance import without_password
-from trainer.text import in_line
+from trainer.text import in_line, printable
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
 BUSY_SECONDS = 5.0
@@ -120,11 +120,17 @@ class Store:
         cannot be opened.
 
         Raises:
+            InkwellError: If MLflow would take the path of the file for another one.
             OSError: If the disk is full or read-only.
             sqlite3.Error: If the file is damaged, locked for long, or may not be written to.
         """
         if self.database is None:
             return
+        if "?" in str(self.database) or unquote(str(self.database)) != str(self.database):
+            raise InkwellError(
+                f"cannot keep a SQLite file at {printable(self.database)}: MLflow reads ? and % with two digits in a "
+                "path as something else; name another with MLFLOW_TRACKING_URI, or put the runs elsewhere: --run-dir"
+            )
         if not self.database.exists():
             _make(self.database, self.artifacts)
         with closing(sqlite3.connect(self.database, timeout=BUSY_SECONDS, isolation_level=None)) as connection:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from plugins.mlflow.destination import Destination, confirmed, destination
 from plugins.mlflow.mirror import CHANNELS, Mirror, missing
 from plugins.mlflow.state import Settings, State, mirror_lock
 from plugins.mlflow.store import Store
@@ -55,7 +56,7 @@ def behind(root: Path, passed: Callable[[str], None] = lambda line: None) -> Ite
 def to_help(root: Path, store: Store, settings: Settings, wanted: Collection[str]) -> Iterator[Path]:
     """Yield the runs under `root` of which a run in `store` can send something that is missing there.
 
-    They must be in the same store, and there already or of the same experiment and parent: a directory, which may be
+    They must be in the same store, and there already or of the same destination and parent: a directory, which may be
     somebody else's, decides neither where anything is sent nor what is made there.
 
     Args:
@@ -67,7 +68,7 @@ def to_help(root: Path, store: Store, settings: Settings, wanted: Collection[str
 
     def lacks(run_dir: Path, state: State, ended: str) -> bool:
         theirs = state.settings
-        known = bool(state.run_id) or (theirs.experiment, theirs.parent) == (settings.experiment, settings.parent)
+        known = bool(state.run_id) or (theirs.destination, theirs.parent) == (settings.destination, settings.parent)
         return known and state.is_at(store, root) and bool({*wanted} & {*missing(run_dir, state, settings, ended)})
 
     return _over(root, lacks)
@@ -116,8 +117,15 @@ def check_own(run_dir: Path, store: Store) -> None:
 
 
 def asked(run_dir: Path, register: str) -> Settings:
-    """Return how a run was to be mirrored; under which name its model is registered is for the user to say."""
-    return replace((State.read(run_dir) or State()).settings, register=register)
+    """Return how a run was to be mirrored, but for what its directory may not decide.
+
+    That is the name under which its model is registered, which the user gives, and ids of an experiment or a run,
+    which the environment must name, too. Of a run that was not to be mirrored, the environment decides all.
+    """
+    state = State.read(run_dir)
+    settings = Settings() if state is None else state.settings
+    where = destination(None) if state is None else confirmed(settings.destination)
+    return replace(settings, destination=where, register=register)
 
 
 def unregistered(run_dir: Path) -> str:
@@ -133,6 +141,7 @@ def bring_up_to_date(
     wanted: Collection[str] = CHANNELS,
     alive: Callable[[], None] = lambda: None,
     imports: Sequence[str] = (),
+    experiment: str = "",
 ) -> bool:
     """Send whatever a store is missing of a run that is over; return whether there was anything.
 
@@ -143,6 +152,8 @@ def bring_up_to_date(
         wanted: The channels that are sent.
         alive: Called after each piece of work.
         imports: Modules that register parts of its model; see `trainer.runs.trained.load_trained`.
+        experiment: Name of an experiment that the run is logged to, anew if it was logged elsewhere; empty for
+            that of `settings`.
 
     Raises:
         Busy: If the run is running, or another process mirrors it.
@@ -157,6 +168,9 @@ def bring_up_to_date(
     try:
         with mirror_lock(run_dir).acquire(timeout=0):
             state = State.of(run_dir, store)
+            if experiment:
+                settings = replace(settings, destination=Destination(experiment))
+                state = state.to(settings.destination)
             if not {*wanted} & {*missing(run_dir, state, settings, ended)}:
                 return False
             Mirror(run_dir, store, state, settings, alive, imports).update(ended, wanted)

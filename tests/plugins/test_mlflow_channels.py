@@ -12,6 +12,7 @@ import pytest
 from conftest import Done, run_script
 from mlflow_stores import QUIET, Gate, assert_complete, client_of, expected, free_port, mirrored, serving
 
+from plugins.mlflow.destination import Destination
 from plugins.mlflow.mirror import Incomplete, Mirror, missing
 from plugins.mlflow.state import Settings, State
 from plugins.mlflow.store import Store
@@ -128,12 +129,16 @@ def send(run_dir: Path, store: Store, settings: Settings) -> None:
 
 @pytest.mark.parametrize(
     ("refused", "channel"),
-    [("training.seed", "parameters"), ("test_accuracy", "numbers"), ("runs/update", "status")],
+    [
+        *(("training.seed", "parameters"), ("mlflow.note.content", "parameters")),
+        *(("test/accuracy", "numbers"), ("runs/update", "status")),
+    ],
 )
 def test_a_channel_that_is_refused_stops_no_other_and_is_sent_alone_later(server, tmp_path, refused, channel):
     gate = server.gate
-    settings = Settings(f"gated {channel}", log_model=False)
-    client_of(server.uri).create_experiment(settings.experiment, tmp_path.as_uri())
+    experiment = f"gated {tmp_path.name}"
+    settings = Settings(Destination(experiment), log_model=False)
+    client_of(server.uri).create_experiment(experiment, tmp_path.as_uri())
     run_dir = begin(tmp_path, channel)
     store = Store.at(gate.uri, tmp_path)
     gate.refused = {refused: 400}
@@ -142,7 +147,8 @@ def test_a_channel_that_is_refused_stops_no_other_and_is_sent_alone_later(server
     assert channels_missing(run_dir, log_model=False) == [channel]
     found = mirrored(server.uri, run_dir)
     assert (found["status"] == "FINISHED") == (channel != "status")
-    assert ("training.seed" in found["params"]) == (channel != "parameters")
+    assert ("training.seed" in found["params"]) == (refused != "training.seed")
+    assert ("mlflow.note.content" in found["tags"]) == (channel != "parameters")
     assert (set(expected(run_dir)) <= set(found["points"])) == (channel != "numbers")
     assert len(found["artifacts"]) == 3
 

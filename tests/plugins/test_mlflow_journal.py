@@ -17,11 +17,12 @@ import pytest
 
 from plugins.mlflow import fields, journal
 from plugins.mlflow.artifacts import LARGEST, artifacts, copied, too_large
+from plugins.mlflow.destination import Destination
 from plugins.mlflow.journal import Journal, Mark
 from plugins.mlflow.mirror import Incomplete, missing, reason
 from plugins.mlflow.plugin import Mlflow
 from plugins.mlflow.points import Earlier, Point, allowed, of_line, ranges
-from plugins.mlflow.state import Settings, State, sync_command, ui_command
+from plugins.mlflow.state import Settings, State, in_the_browser, sync_command
 from plugins.mlflow.store import Store
 from plugins.mlflow.sync import (
     Busy,
@@ -122,7 +123,7 @@ def test_a_mark_of_another_history_is_not_believed(tmp_path):
 
 def test_numbers_of_a_line_become_points():
     line = {"kind": "epoch", "epoch": 2, "step": 64, "time": 1700000000.1234, "f1@50%": 0.5, "loss": None, "ok": True}
-    epoch, named, nan = of_line(line)
+    named, nan, epoch = of_line(line)
     assert (epoch, named) == (Point("epoch", 2.0, 64, 1700000000123), Point("f1_50_", 0.5, 64, 1700000000123))
     assert (nan.name, math.isnan(nan.value)) == ("loss", True)
     batch = {"kind": "batch", "epoch": 2, "step": 50, "time": 1.0, "batch_loss": 0.25}
@@ -135,10 +136,11 @@ def earlier(after: int, **known: list[tuple[int, float]]) -> Earlier:
 
 
 def test_a_step_computed_again_is_sent_only_where_its_value_is_another():
-    found = earlier(10, loss=[(5, 9.0), (10, 0.5), (20, 0.4), (30, 0.3)], seconds=[(20, 1.5)], acc=[(20, math.nan)])
+    known = {"loss": [(5, 9.0), (10, 0.5), (20, 0.4), (30, 0.3)], "time/seconds": [(20, 1.5)], "acc": [(20, math.nan)]}
+    found = earlier(10, **known)
     again = [
         *(Point("loss", 0.5, 10, 1), Point("loss", 0.4, 20, 2), Point("loss", 0.31, 30, 3), Point("loss", 0.2, 40, 4)),
-        *(Point("seconds", 1.7, 20, 2), Point("seconds", 1.7, 30, 3), Point("acc", math.nan, 20, 2)),
+        *(Point("time/seconds", 1.7, 20, 2), Point("time/seconds", 1.7, 30, 3), Point("acc", math.nan, 20, 2)),
     ]
     assert found.missing(again) == [again[2], again[3], again[5]]
     assert found.superseded == {30}
@@ -178,11 +180,14 @@ def test_a_password_is_shown_nowhere():
 def test_configuration_becomes_parameters():
     uri = "http://me:secret@host"
     text = f'long = "{"x" * 7000}"\n[plugins.mlflow]\ntracking_uri = "{uri}"\n[a]\nb = [1, 2]\n"odd key!" = true\n'
-    assert fields.params(tomllib.loads(text)) == {
+    data = {"train": 55000, "validation": 5000, "digest": "ab"}
+    assert fields.params(tomllib.loads(text), data) == {
         "long": "x" * 6000,
         "plugins.mlflow.tracking_uri": "http://me:***@host",
         "a.b": "[1, 2]",
         "a.odd key_": "True",
+        "data.train": "55000",
+        "data.validation": "5000",
     }
 
 
@@ -211,13 +216,15 @@ def known(run_dir: Path, **changes: Any) -> Path:
 
 def test_the_state_is_read_back_and_a_damaged_one_is_none(tmp_path):
     mark = Mark(10, 5, "ab", 3, 1.5)
-    state = State(Settings("mine", register="digits"), "http://h", "1", True, mark, files={"a": (1, 2)}, model=True)
+    settings = Settings(Destination("mine", "3", "ab"), register="digits")
+    state = State(settings, "http://h", "1", "2", "done", mark, files={"a": (1, 2)}, model=True)
     state.write(tmp_path)
     assert State.read(tmp_path) == state
     for damaged in (
         *({"history": 3}, {"history": {"offset": -1}}, {"history": {"offset": 2**40, "length": 2**39}}),
         *({"run_id": "../../other"}, {"tracking_uri": "http://h/\x1b[2J"}, {"tracking_uri": "http://h\u202e"}),
-        *({"settings": {"experiment": "a\nb"}}, {"settings": {"register": "\0"}}, {"tracking_uri": "h" * 2001}),
+        *({"settings": {"destination": {"experiment": "a\nb"}}}, {"settings": {"register": "\0"}}),
+        *({"tracking_uri": "h" * 2001}, {"experiment_id": "../1"}),
     ):
         (tmp_path / "mlflow.json").write_text(json.dumps(damaged))
         assert State.read(tmp_path) is None, damaged
@@ -256,25 +263,28 @@ def test_names_of_one_store_are_told_from_those_of_another(tmp_path):
 
 
 def test_another_store_has_nothing_of_a_run(tmp_path):
-    state = State(Settings("mine"), "http://one", "1", numbers=("done", 1, 1), ended="done")
+    settings = Settings(Destination("mine"))
+    state = State(settings, "http://one", "1", "2", numbers=("done", 1, 1), ended="done")
     state.write(tmp_path)
     assert State.of(tmp_path, Store.at("http://one", tmp_path)) == state
-    assert State.of(tmp_path, Store.at("http://two", tmp_path)) == State(Settings("mine"), "http://two")
-    assert State.of(tmp_path, Store.at(None, tmp_path)) == State(Settings("mine"))
+    assert State.of(tmp_path, Store.at("http://two", tmp_path)) == State(settings, "http://two")
+    assert State.of(tmp_path, Store.at(None, tmp_path)) == State(settings)
 
 
 def test_the_command_that_shows_a_run_is_quoted_and_of_the_users_store(tmp_path):
     run_dir = tmp_path / "a b" / "run"
     run_dir.mkdir(parents=True)
-    assert ui_command(run_dir, None) is None
+    address = "http://127.0.0.1:5000/#/experiments/3/runs?viewStateShareKey=inkwell&workflowType=machine_learning"
+    assert in_the_browser(run_dir, None) is None
     State().write(run_dir)
-    assert ui_command(run_dir, None) is None  # it is in no store yet
-    State(run_id="1").write(run_dir)
-    assert ui_command(run_dir, None) == f"mlflow ui --backend-store-uri 'sqlite:///{tmp_path}/a b/mlflow.db'"
+    assert in_the_browser(run_dir, None) is None  # it is in no store yet
+    State(run_id="1", experiment_id="3").write(run_dir)
+    shown = (f"mlflow ui --backend-store-uri 'sqlite:///{tmp_path}/a b/mlflow.db'", address)
+    assert in_the_browser(run_dir, None) == shown
     for uri in ("http://server:5000", f"sqlite:///{tmp_path}/other.db"):
-        State(run_id="1", tracking_uri=uri).write(run_dir)
-        assert ui_command(run_dir, None) is None
-    assert ui_command(run_dir, uri) == f"mlflow ui --backend-store-uri {uri}"
+        State(run_id="1", experiment_id="3", tracking_uri=uri).write(run_dir)
+        assert in_the_browser(run_dir, None) is None
+    assert in_the_browser(run_dir, uri) == (f"mlflow ui --backend-store-uri {uri}", address)
 
 
 def test_the_command_that_sends_the_rest_says_what_a_directory_may_not_decide(tmp_path, monkeypatch):
@@ -295,7 +305,8 @@ def stamp(path: Path) -> tuple[int, int]:
 def whole(run_dir: Path, ended: str) -> State:
     """Return the state of a run of which MLflow has everything."""
     files = {path.relative_to(run_dir).as_posix(): stamp(path) for path in artifacts(run_dir)}
-    return State(run_id="1", described=True, numbers=(ended, *stamp(run_dir / HISTORY)), ended=ended, files=files)
+    numbers = (ended, *stamp(run_dir / HISTORY))
+    return State(run_id="1", described=ended, numbers=numbers, ended=ended, files=files)
 
 
 def test_runs_that_are_over_are_found_and_living_ones_left_alone(tmp_path):
@@ -320,8 +331,10 @@ def test_runs_that_are_over_are_found_and_living_ones_left_alone(tmp_path):
 def test_a_run_helps_those_alone_that_are_in_its_own_store(tmp_path):
     for name, state in {
         "mine": State(),
-        "known": State(Settings("another", "sweep", register="digits"), run_id="1"),
-        "new-experiment": State(Settings("another")),
+        "known": State(Settings(Destination("another"), "sweep", register="digits"), run_id="1"),
+        "new-experiment": State(Settings(Destination("another"))),
+        "new-id": State(Settings(Destination("inkwell", "3"))),
+        "new-run": State(Settings(Destination("inkwell", run_id="ab"))),
         "new-parent": State(Settings(parent="sweep")),
         "server": State(tracking_uri="http://evil", run_id="1"),
         "file": State(tracking_uri=f"sqlite:///{tmp_path}/other.db"),
@@ -363,9 +376,9 @@ def test_what_is_missing_is_told_by_channel(tmp_path):
     assert missing(run_dir, State(), Settings(), None) == ["parameters", "numbers"]
     assert missing(run_dir, State(), Settings(), "failed") == every
     state = whole(run_dir, "done")
-    assert missing(run_dir, state, Settings(), None) == ["numbers"]
+    assert missing(run_dir, replace(state, described="running"), Settings(), None) == ["numbers"]
     assert missing(run_dir, state, Settings(), "done") == []
-    assert missing(run_dir, state, Settings(), "failed") == ["numbers", "status"]
+    assert missing(run_dir, state, Settings(), "failed") == ["parameters", "numbers", "status"]
     (run_dir / "report").mkdir()
     (run_dir / "report" / "late.png").touch()
     assert missing(run_dir, state, Settings(), "done") == ["files"]
@@ -386,6 +399,25 @@ def test_a_model_is_missing_until_it_is_logged_and_registered_as_the_user_says(t
     replace(logged, settings=Settings(register="digits")).write(run_dir)
     assert asked(run_dir, "") == Settings()
     assert unregistered(run_dir) == "digits"
+
+
+def test_an_id_that_only_a_directory_names_is_not_followed(tmp_path, monkeypatch):
+    for name in ("NAME", "ID"):
+        monkeypatch.delenv(f"MLFLOW_EXPERIMENT_{name}", raising=False)
+    monkeypatch.setenv("MLFLOW_RUN_ID", "ab")
+    for claimed, followed in {
+        Destination("mine", "3", "cd"): Destination("mine"),
+        Destination("", "3", "cd"): Destination("inkwell"),
+        Destination("", "", "ab"): Destination("", "", "ab"),
+        Destination("mine"): Destination("mine"),
+    }.items():
+        State(Settings(claimed)).write(tmp_path)
+        assert asked(tmp_path, "").destination == followed
+    (tmp_path / "mlflow.json").unlink()
+    assert asked(tmp_path, "").destination == Destination("", "", "ab")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "3")
+    State(Settings(Destination("", "3", "ab"))).write(tmp_path)
+    assert asked(tmp_path, "").destination == Destination("", "3", "ab")
 
 
 def test_reasons_are_told_once_with_all_that_they_stop():

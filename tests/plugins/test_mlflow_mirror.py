@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow_stores import assert_complete, client_of, mirrored
+from mlflow_stores import assert_complete, begin, client_of, mirrored
 
 from plugins.mlflow.mirror import Mirror
 from plugins.mlflow.plugin import Mlflow
 from plugins.mlflow.state import Settings, State, mirror_lock
 from plugins.mlflow.store import Store
 from plugins.mlflow.sync import Busy, bring_up_to_date
-from trainer.checkpoint import LAYOUT
 from trainer.run import Run
-from trainer.runs.process import this_process
 
 pytestmark = pytest.mark.slow
 Lines = list[dict[str, Any]]
@@ -39,26 +37,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def uri(root: Path) -> str:
     return f"sqlite:///{root}/mlflow.db"
-
-
-def begin(root: Path, name: str, **changes: Any) -> Path:
-    """Make a run directory whose process is gone."""
-    run_dir = root / name
-    (run_dir / "report").mkdir(parents=True)
-    (run_dir / "report" / "curves.png").write_bytes(b"a picture")
-    (run_dir / "config.toml").write_text('[data]\nname = "mnist"\n[training]\nseed = 7\n')
-    (run_dir / "history.jsonl").touch()
-    data = {"name": "mnist", "digest": "ab" * 32, "train": 100, "input_shape": [28, 28, 1], "class_names": ["0"]}
-    facts = {
-        "layout": LAYOUT,
-        "id": f"{root}/{name}",
-        "started": "2026-01-01T00:00:00+0000",
-        "command": "fit.py --epochs 2",
-        "data": data,
-    }
-    ending = {"status": "done", "stop_reason": "", "ended": 1767225700.5}
-    (run_dir / "run.json").write_text(json.dumps({**facts, **this_process(), **ending, **changes}))
-    return run_dir
 
 
 def line(step: int, time: float = 0.0, kind: str = "batch", **numbers: float | None) -> dict[str, Any]:
@@ -148,7 +126,7 @@ def test_a_run_that_repeats_itself_has_every_point_once(root, uri):
     found = mirrored(uri, run_dir)
     assert values(found, "batch_loss") == [*((step, 1 / step) for step in range(1, 6)), (6, 0.1)]
     assert values(found, "loss") == [(5, 0.5)]
-    assert values(found, "seconds") == [(5, 1.5)]
+    assert values(found, "time/seconds") == [(5, 1.5)]
     assert "superseded_steps" not in found["tags"]
     assert found["status"] == "FINISHED"
 
@@ -156,12 +134,13 @@ def test_a_run_that_repeats_itself_has_every_point_once(root, uri):
 def test_a_setting_that_changed_on_resuming_is_a_tag(root, uri):
     run_dir = begin(root, "changed")
     mirror(run_dir).update("interrupted")
-    (run_dir / "config.toml").write_text('[data]\nname = "mnist"\n[training]\nseed = 7\nepochs = 20\n[a]\nb = 1\n')
+    config = '[data]\nname = "mnist"\n[training]\nseed = 7\nlog_every_steps = 32\nepochs = '
+    (run_dir / "config.toml").write_text(f"{config}20\n")
     mirror(run_dir).update("interrupted")
-    (run_dir / "config.toml").write_text('[data]\nname = "mnist"\n[training]\nseed = 7\nepochs = 30\n[a]\nb = 1\n')
+    (run_dir / "config.toml").write_text(f"{config}30\n")
     mirror(run_dir).update("done")
     found = mirrored(uri, run_dir)
-    assert (found["params"]["training.epochs"], found["params"]["a.b"]) == ("20", "1")
+    assert (found["params"]["training.epochs"], found["params"]["training.log_every_steps"]) == ("20", "32")
     assert found["tags"]["resumed.training.epochs"] == "30"
 
 

@@ -24,8 +24,9 @@ from plugins.mlflow import fields
 from plugins.mlflow.artifacts import artifacts
 from plugins.mlflow.journal import Journal
 from plugins.mlflow.mirror import missing
+from plugins.mlflow.note import note
 from plugins.mlflow.points import of_line
-from plugins.mlflow.state import State, ui_command
+from plugins.mlflow.state import State, in_the_browser
 from plugins.mlflow.sync import behind
 from plugins.report.card import write_card
 from plugins.report.contents import gather
@@ -286,9 +287,11 @@ def checkpoint(run: Path) -> None:
 def mirror(run: Path) -> None:
     assert run.parent / "sound" in list(behind(run.parent))
     state = State.read(run)
-    ui_command(run, None)
+    in_the_browser(run, None)
     files = RunFiles(run)
-    fields.params(files.config)
+    fields.params(files.config, files.run.data)
+    fields.result_params(files.result)
+    note(files, "done", "#/there")
     fields.tags(run, files.run)
     fields.dataset(files.run.data)
     fields.result_points(files.result, 1.0)

@@ -41,9 +41,10 @@ def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the rows about a set of labelled images; numbers that a task does not give are left out."""
     names = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "ece": "ECE"}
     rows = [(label, _percent(numbers[name])) for name, label in names.items() if name in numbers]
-    if "calibrated_ece" in numbers:
+    if "ece" in numbers and "calibrated_ece" in numbers:
         rows[-1] = "ECE", f"{_percent(numbers['ece'])}, calibrated {_percent(numbers['calibrated_ece'])}"
-    return [*rows, ("loss", f"{numbers['loss']:.4f}")] if "loss" in numbers else rows
+    loss = numbers.get("loss")
+    return [*rows, ("loss", "-" if loss is None else f"{loss:.4f}")] if "loss" in numbers else rows
 
 
 def overlap_rows(found: Mapping[str, Any], seldom: bool = False) -> list[tuple[str, str]]:

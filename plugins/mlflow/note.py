@@ -1,0 +1,77 @@
+"""The description of a run on its page in MLflow: headline, data, and where the report lies; Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from plugins.mlflow.fields import architecture
+from plugins.mlflow.points import is_number
+from trainer.console.tables import overlap_rows, score_rows
+from trainer.runs.files import RunFiles
+from trainer.text import count, printable
+
+LONGEST = 500
+"""Characters of one value."""
+
+
+def note(files: RunFiles, ended: str | None, report: str) -> str:
+    """Return the description of a run as it stands.
+
+    Args:
+        files: The run directory.
+        ended: How the run ended (`"done"`); None while it is running.
+        report: Address of its report in MLflow; it is linked if the run directory has one.
+
+    Raises:
+        InkwellError: If configuration or result are damaged.
+    """
+    data, test = files.run.data, _result(files).get("test") or {}
+    rows = [("model", _model(files)), ("data", _data(data)), ("stopped", plain(files.run.stop_reason))]
+    rows += [("trained", _trained(_result(files))), *((f"test {name}", value) for name, value in score_rows(test))]
+    shown = (files.report / "index.html").is_file()
+    if shown:
+        rows.append(("report", f"{plain(files.report.absolute())} on {plain(files.run.host)}"))
+    headline = f"**{_headline(test, data, ended)}**" + (f", see the [report]({report})" if shown else "")
+    doubts = [f"Test images: {sentence}" for _, sentence in overlap_rows(test, seldom=True)]
+    notices = [f"\n{plain(notice)}" for notice in [*doubts, *(data.get("notices") or ())]]
+    table = [f"| {name} | {text} |" for name, text in rows if text]
+    return "\n".join([headline, *notices, "", "| | |", "|---|---|", *table])
+
+
+def plain(value: Any) -> str:
+    """Return a value that may hold anything as text of one line that means nothing in Markdown or HTML."""
+    line = printable(" ".join(str(value).split())[:LONGEST])
+    return re.sub(r"([\\`*_{}\[\]()#+!|~<>&])", r"\\\1", line)
+
+
+def _result(files: RunFiles) -> Mapping[str, Any]:
+    return files.result or {}
+
+
+def _headline(test: Mapping[str, Any], data: Mapping[str, Any], ended: str | None) -> str:
+    if is_number(test.get("accuracy")):
+        images = data.get("test")
+        of = f" of {images:,} test images" if is_number(images) else ""
+        return f"{100 * test['accuracy']:.2f} %{of} read right"
+    return "In training" if ended is None else ended.capitalize()
+
+
+def _model(files: RunFiles) -> str:
+    result = _result(files)
+    name = architecture(files.config) or result.get("model") or ""
+    weights = (result.get("params") or {}).get("count")
+    return plain(name) + (f", {weights:,} parameters" if is_number(weights) else "")
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    uses = {"train": "to train", "validation": "to validate", "test": "to test"}
+    parts = [f"{data[part]:,} {use}" for part, use in uses.items() if is_number(data.get(part))]
+    return f"{plain(data['name'])}: {', '.join(parts)}" if data.get("name") else ""
+
+
+def _trained(result: Mapping[str, Any]) -> str:
+    parts = [count(result[f"{thing}s"], thing) for thing in ("epoch", "step") if is_number(result.get(f"{thing}s"))]
+    seconds = result.get("train_seconds")
+    return ", ".join([*parts, *([f"{seconds:.1f} s"] if is_number(seconds) else [])])
