@@ -49,7 +49,7 @@ class Progress(Plugin):
         lively = console.is_interactive and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
         bars = self.mode == "rich" or (self.mode == "auto" and lively)
         if run.plan:
-            console.print(printable(table(run.plan)), style="dim", soft_wrap=True)
+            console.print(table(run.plan), style="dim", soft_wrap=True)
         self._display = _Bars(console, run) if bars else _Lines(console)
 
     def on_step_end(self, run: Run) -> None:

@@ -110,3 +110,9 @@ def test_time_left_grows_with_what_is_to_do():
     assert time_left(Run(steps=100)) == "-:--"
     assert time_left(Run(step=10, steps=100, seconds=10.0)) == "1:30"
     assert time_left(Run(step=10, steps=10_000, seconds=10.0)) == "2:46:30"
+
+
+def test_the_plan_is_a_line_per_row_and_names_in_it_are_harmless(capsys):
+    progress = Progress("plain")
+    progress.on_fit_start(Run(plan=[("model", "lenet"), ("data", "[red]x\x1b[2J\ny")]))
+    assert capsys.readouterr().err.splitlines() == ["model  lenet", "data   [red]x\\x1b[2J\\ny"]
