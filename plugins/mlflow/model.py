@@ -13,6 +13,7 @@ from plugins.mlflow.names import logged_name
 from plugins.mlflow.remote import import_client
 from trainer.errors import InkwellError, UsageError, unknown
 from trainer.files import read_json, scratch
+from trainer.startup import without_chatter
 from trainer.text import first_line
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def log_model(
 
 def _export(run_dir: Path, folder: Path, imports: Sequence[str]) -> dict[str, Any]:
     """Write the model as MLflow takes it, compared with its source in this process; return where it comes from."""
-    from trainer.export import mlflow_model, saved_model
+    with without_chatter():
+        from trainer.export import mlflow_model, saved_model
     from trainer.export.exporting import write
     from trainer.export.format import SPEC
     from trainer.export.images import digits
