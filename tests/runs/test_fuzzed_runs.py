@@ -147,7 +147,10 @@ VALUES: list[Any] = [
 
 
 def forged(file: Path, content: bytes, chance: random.Random) -> str:
-    return FORGED[file.suffix](file, content, chance)
+    try:
+        return FORGED[file.suffix](file, content, chance)
+    except (ValueError, RecursionError):  # another mutation has damaged it before
+        return flipped(file, content, chance)
 
 
 def forged_json(file: Path, content: bytes, chance: random.Random) -> str:
