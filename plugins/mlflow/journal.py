@@ -14,7 +14,7 @@ from pydantic import Field
 from trainer.errors import InkwellError
 from trainer.runs.history import parse_lines
 from trainer.runs.inside import open_inside
-from trainer.text import in_bytes
+from trainer.text import first_line, in_bytes
 
 LINES = 500
 MARKS = 1000
@@ -67,19 +67,20 @@ class Journal:
         """Return the next lines, at most `LINES`, the same again until `done` is called; a torn last line waits.
 
         Raises:
-            InkwellError: If a line is damaged, or of more than 16 MiB.
-            OSError: If the file cannot be read, or is a link.
-            ValueError: If it is not a file.
+            InkwellError: If the file cannot be read, is a link or no file, or a line is damaged or of more than 16 MiB.
         """
         self.rewound = False
         if not os.path.lexists(self.path):
             return []
-        with open_inside(self.path.parent, self.path.name) as file:
-            while not _stands(file, self.mark):
-                self._marks.pop()
-                self.rewound = True
-            file.seek(self.mark.offset)
-            lines = self._next_lines(file)
+        try:
+            with open_inside(self.path.parent, self.path.name) as file:
+                while not _stands(file, self.mark):
+                    self._marks.pop()
+                    self.rewound = True
+                file.seek(self.mark.offset)
+                lines = self._next_lines(file)
+        except (OSError, ValueError) as error:
+            raise InkwellError(f"{self.path} cannot be read: {first_line(error)}") from error
         values = parse_lines(lines, self.path)
         if lines:
             self._next = _after(self.mark, lines, values[-1])

@@ -212,6 +212,20 @@ def test_a_wrong_name_costs_one_line_and_the_run_can_be_sent_elsewhere(there, ur
     assert not sync(run_dir, uri)
 
 
+def test_a_run_is_sent_to_another_experiment_by_the_command_that_is_named(tmp_path):
+    run_dir, uri = begin(tmp_path, "run"), f"sqlite:///{tmp_path}/mlflow.db"
+    store = Store.at(None, tmp_path)
+    Mirror(run_dir, store, State(Settings(log_model=False))).update("done")
+    before = mirrored(uri, run_dir)
+    for said in ("sent", "nothing to send"):
+        done = run_script(tmp_path, "mlflow_sync.py", "run", "--experiment", "two")
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"run: {said}\n", "")
+    client = client_of(uri)
+    (moved,) = client.search_runs([client.get_experiment_by_name("two").experiment_id])
+    assert moved.info.run_id != before["id"]
+    assert (moved.info.status, moved.data.params) == ("FINISHED", before["params"])
+
+
 def test_a_deleted_experiment_is_told_with_the_command_that_restores_it(there, uri, tmp_path):
     there.client.delete_experiment(there.one)
     run_dir = begin(tmp_path, "run")

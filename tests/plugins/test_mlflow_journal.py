@@ -470,11 +470,11 @@ def test_lines_are_not_read_through_a_link_or_from_a_pipe(tmp_path, name):
     (tmp_path / "run").mkdir()
     path = tmp_path / "run" / name
     path.symlink_to(tmp_path / "secret")
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(InkwellError, match=r"cannot be read: .*symbolic links"):
         Journal(path).read()
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(ValueError, match="is not a file"):
+    with pytest.raises(InkwellError, match=r"cannot be read: .* is not a file"):
         Journal(path).read()
 
 

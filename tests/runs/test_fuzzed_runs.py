@@ -149,7 +149,7 @@ VALUES: list[Any] = [
 def forged(file: Path, content: bytes, chance: random.Random) -> str:
     try:
         return FORGED[file.suffix](file, content, chance)
-    except (ValueError, RecursionError):  # it was damaged before
+    except (ValueError, RecursionError):  # another mutation has damaged it before
         return flipped(file, content, chance)
 
 
