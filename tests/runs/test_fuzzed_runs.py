@@ -359,7 +359,7 @@ def problems_of(good: Path, folder: Path, seed: int) -> list[str]:
     [
         pytest.param(0, id="some"),
         *(
-            pytest.param(first, id=str(first), marks=pytest.mark.slow)
+            pytest.param(first, id=str(first), marks=pytest.mark.slow if first == QUICK else pytest.mark.soak)
             for first in range(QUICK, ALL + QUICK, MUTATIONS_AT_ONCE)
         ),
     ],
