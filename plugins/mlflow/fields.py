@@ -13,6 +13,7 @@ from plugins.mlflow.points import Point, allowed, is_number, points
 from trainer.files import flatten
 from trainer.runs.files import RunRecord
 from trainer.runs.provenance import without_password
+from trainer.runs.schema import STARTED
 
 STATUS = {"running": "RUNNING", "done": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 IDENTITY = "inkwell.id"
@@ -131,5 +132,5 @@ def result_points(result: Mapping[str, Any] | None, seconds: float) -> list[Poin
 
 
 def started(run: RunRecord) -> int:
-    """Return when a run began, Unix milliseconds."""
-    return int(datetime.strptime(run.started, "%Y-%m-%dT%H:%M:%S%z").timestamp() * 1000)
+    """Return when a run began, Unix milliseconds; 0, which is now to MLflow, if that is unknown."""
+    return int(datetime.strptime(run.started, STARTED).timestamp() * 1000) if run.started else 0
