@@ -73,6 +73,7 @@ def left(folder: Path) -> list[str]:
     return sorted(path.name.partition("-")[2].partition("-")[2] for path in folder.rglob(".tmp-*"))
 
 
+@pytest.mark.slow
 def test_what_killed_processes_left_half_written_goes_when_the_run_is_resumed(tmp_path, tiny):
     killed = fit(tmp_path, tiny, "--run-dir", "run", "--plugin", "killer:when=writing")
     assert killed.returncode == -signal.SIGKILL
@@ -116,6 +117,7 @@ def test_an_export_that_was_killed_goes_with_the_next_one_of_its_name(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"exported", f".tmp-{gone.pid}-other"}
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_its_first_checkpoint_says_how_to_start_anew(tmp_path, tiny):
     assert fit(tmp_path, tiny, "--run-dir", "run", "--plugin", "killer:when=first").returncode == -signal.SIGKILL
     assert RunFiles(tmp_path / "run").status() == "no checkpoint"

@@ -34,6 +34,7 @@ BEFORE = Numerics(
 @pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity") or startup.usable_cores() == 1, reason="cores cannot be taken away here"
 )
+@pytest.mark.slow
 def test_a_run_that_continues_on_fewer_cores_says_so_and_one_on_the_same_says_nothing(tiny, tmp_path):
     (tmp_path / "narrow.py").write_text(NARROW)
 

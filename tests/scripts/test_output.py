@@ -127,10 +127,10 @@ def stopped_reader() -> Iterator[Mapping[str, int]]:
 
 READERS = [
     (head, "plain"),
-    (head, "rich"),
+    pytest.param(head, "rich", marks=pytest.mark.slow),
     pytest.param(full_disk, "rich", marks=has_full_device),
-    (closed_terminal, "rich"),
-    (stopped_reader, "rich"),
+    pytest.param(closed_terminal, "rich", marks=pytest.mark.slow),
+    pytest.param(stopped_reader, "rich", marks=pytest.mark.slow),
 ]
 
 

@@ -32,6 +32,8 @@ LONGEST = 512
 """Bytes of the lock file that are read: who holds it, for people."""
 READERS_SECONDS = 5.0
 """How long to wait for readers, each of which holds a shared lock between two system calls."""
+SIGNING_SECONDS = 1.0
+"""How long to wait for the name of who has just taken the lock."""
 WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 """What file systems that have no locks answer, such as some network disks."""
 SAFELY = sum(getattr(os, flag, 0) for flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
@@ -135,15 +137,26 @@ def still_running(path: Path) -> UsageError:
 
 
 def _holder(path: Path) -> tuple[str, str]:
-    """Return process id and host of who took the lock last; both empty if that cannot be read."""
+    """Return process id and host of who took the lock last; both empty if that cannot be read.
+
+    Who has just made the file and locked it signs a moment later, which is waited for.
+    """
+    deadline = time.monotonic() + SIGNING_SECONDS
+    while not (signed := _signature(path)) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    pid, _, host = signed.partition(" ")
+    return pid, host
+
+
+def _signature(path: Path) -> str:
+    """Return what stands in the lock file; empty if that cannot be read."""
     with suppress(OSError):
         descriptor = os.open(path / LOCK, os.O_RDONLY | SAFELY)
         try:
-            pid, _, host = os.read(descriptor, LONGEST).decode(errors="replace").strip().partition(" ")
-            return pid, host
+            return os.read(descriptor, LONGEST).decode(errors="replace").strip()
         finally:
             os.close(descriptor)
-    return "", ""
+    return ""
 
 
 def _sign(descriptor: int) -> None:
