@@ -73,6 +73,7 @@ def test_the_program_prints_what_the_readme_says(folder):
     assert shape(run([sys.executable, "first_steps.py"], folder)) == shape(output_after(PROGRAMS[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command.split()[-4:]))
 def test_the_command_prints_what_the_readme_says(folder, command):
     python, *arguments = shlex.split(command)

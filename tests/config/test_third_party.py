@@ -116,6 +116,7 @@ def test_what_another_package_offers_is_listed_beside_ours(site):
         assert len(lines) > 1
 
 
+@pytest.mark.slow
 def test_plugin_model_and_data_of_another_package_train_by_name_beside_a_broken_package(site):
     healthy(site)
     broken(site)

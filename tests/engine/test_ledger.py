@@ -72,6 +72,7 @@ class Slow(Plugin):
         time.sleep(3)
 
 
+@pytest.mark.slow
 def test_a_slow_plugin_is_named(keras):
     from trainer.trainer import Trainer
 

@@ -38,6 +38,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_the_extras_of_keras_are(program):
     code = "import sys\n" + "\n".join(line[8:] for line in program.splitlines())

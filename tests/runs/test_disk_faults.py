@@ -185,11 +185,13 @@ def test_a_run_directory_on_a_read_only_disk_is_refused(tmp_path: Path, namespac
 # A disk that is full or fills up
 
 
+@pytest.mark.slow
 def test_no_disk_fault_ends_in_a_traceback(scenes):
     for scene in scenes.values():
         assert "Traceback" not in scene.done.stderr
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_the_start_is_an_error_and_nothing_is_left(scenes):
     scene = scenes["full at the start"]
     assert (scene.done.returncode, scene.done.stdout) == (1, "")
@@ -197,6 +199,7 @@ def test_a_disk_that_is_full_at_the_start_is_an_error_and_nothing_is_left(scenes
     assert list(scene.left.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_disk_too_small_for_the_checkpoints_is_told_before_step_0(scenes):
     scene = scenes["too small"]
     assert (scene.done.returncode, scene.done.stdout) == (1, "")
@@ -207,6 +210,7 @@ def test_a_disk_too_small_for_the_checkpoints_is_told_before_step_0(scenes):
     assert list(scene.left.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["stays full", "freed in time"])
 def test_a_disk_that_fills_up_costs_one_warning_for_each_kind_of_file(scenes, name):
     warned = scenes[name].said("warning: ")
@@ -215,6 +219,7 @@ def test_a_disk_that_fills_up_costs_one_warning_for_each_kind_of_file(scenes, na
     assert len({line.split()[1] for line in warned}) == len(warned)
 
 
+@pytest.mark.slow
 def test_a_run_on_a_disk_that_stays_full_fails_without_a_result(scenes):
     scene = scenes["stays full"]
     assert (scene.done.returncode, scene.done.stdout) == (1, "")
@@ -225,6 +230,7 @@ def test_a_run_on_a_disk_that_stays_full_fails_without_a_result(scenes):
     assert not (scene.run / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_what_was_written_before_the_disk_was_full_is_whole(scenes):
     scene = scenes["stays full"]
     lines = scene.history
@@ -239,6 +245,7 @@ def test_what_was_written_before_the_disk_was_full_is_whole(scenes):
     assert not list(scene.run.rglob(".tmp-*"))
 
 
+@pytest.mark.slow
 def test_a_run_whose_disk_is_freed_in_time_is_done_and_complete(scenes):
     scene = scenes["freed in time"]
     assert scene.done.returncode == 0, scene.done.stderr

@@ -70,6 +70,7 @@ def call(name: str, monkeypatch, *arguments: str | Path) -> int:
     return import_module(f"scripts.{name}").main()
 
 
+@pytest.mark.slow
 def test_a_run_from_python_is_evaluated_read_with_and_exported(keras, tmp_path, monkeypatch, capsys):
     images = make_images(40, seed=2)
     run = fit(keras, small_net(keras), tmp_path / "run")

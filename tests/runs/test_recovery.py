@@ -130,6 +130,7 @@ def test_a_batch_before_the_first_epoch_ends_can_be_skipped_and_the_last(keras, 
     assert (run.status, run.step, run.skipped) == ("done", 28, [2, 28])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [None, 0.01], ids=["schedule", "number"])
 def test_the_learning_rate_stays_lower_also_after_a_resume(keras, tmp_path, rate):
     fit(
@@ -149,6 +150,7 @@ def test_the_learning_rate_stays_lower_also_after_a_resume(keras, tmp_path, rate
         assert have["learning_rate"] == pytest.approx(full["learning_rate"] / 4, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "hook"), [(14, "on_epoch_end"), (15, "on_step_end"), (18, "on_step_end"), (21, "on_validation_start")]
 )

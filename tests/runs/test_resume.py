@@ -96,12 +96,17 @@ def uninterrupted(keras, tmp_path_factory):
     ("step", "hook"),
     [
         (3, "on_step_end"),
-        (7, "on_step_end"),
         (7, "on_validation_start"),
-        (14, "on_validation_end"),
         (14, "on_epoch_end"),
-        (28, "on_validation_start"),
-        (28, "on_epoch_end"),
+        *(
+            pytest.param(step, hook, marks=pytest.mark.slow)
+            for step, hook in (
+                (7, "on_step_end"),
+                (14, "on_validation_end"),
+                (28, "on_validation_start"),
+                (28, "on_epoch_end"),
+            )
+        ),
     ],
 )
 def test_a_run_that_was_stopped_anywhere_ends_as_if_it_had_not_been(keras, uninterrupted, tmp_path, step, hook):
