@@ -18,7 +18,9 @@ from .images import Images
 from .options import Options
 
 FIT = str(ROOT / "scripts" / "fit.py")
-IMPORTED = ("--import", "scripts.benchmarks.first_step", "--plugin", "first_step")
+NAMED = ("--import", "scripts.benchmarks.first_step")
+"""Flags that allow a run to have the plugin `first_step`."""
+IMPORTED = (*NAMED, "--plugin", "first_step")
 
 
 def timed(command: Sequence[str], folder: Path, changes: Mapping[str, str] | None = None, status: int = 0) -> float:

@@ -16,7 +16,7 @@ from trainer.tasks.task import logged_names
 
 from . import STOP_AT
 from .images import Images, prepare
-from .launch import FIT, flags, timed, to_first_step
+from .launch import FIT, NAMED, flags, timed, to_first_step
 from .options import Options, tell
 from .report import Report, cells, spread
 
@@ -99,7 +99,9 @@ def age(run_dir: Path, step: int) -> int:
 
 def _history(epochs: int, steps: int) -> list[dict[str, object]]:
     numbers = dict.fromkeys(logged_names(Classification(), validation=True), 0.123456789)
-    return [{"kind": "epoch", "epoch": e, "step": e * steps, **numbers} for e in range(1, epochs + 1)]
+    return [
+        {"kind": "epoch", "epoch": e, "step": e * steps, "time": 1.8e9 + e, **numbers} for e in range(1, epochs + 1)
+    ]
 
 
 def resumed(original: Path, copy: Path, step: int) -> float:
@@ -109,7 +111,7 @@ def resumed(original: Path, copy: Path, step: int) -> float:
         InkwellError: If it does not go on where it was.
     """
     shutil.copytree(original, copy)
-    seconds, facts = to_first_step(["--resume", "run"], copy)
+    seconds, facts = to_first_step(["--resume", "run", *NAMED], copy)
     shutil.rmtree(copy)
     if facts["step"] != step + 1:
         raise InkwellError(f"the run did not go on after step {step:,}: its next step was {facts['step']:,}")

@@ -32,7 +32,7 @@ def cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = unseen(value, lambda each: each if each in LAYOUT else shown(each))
-    return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
+    return f"'{text}" if text.startswith(FORMULA) and len(text) > 1 and not _is_number(text) else text
 
 
 def _is_number(text: str) -> bool:
