@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run_command
 
-from trainer.plugin import HOOKS
-
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
@@ -39,6 +37,10 @@ def output_after(block: str) -> str:
 
 PROGRAMS = [text for kind, text in BLOCKS if kind == "python"]
 COMMANDS = [text for kind, text in BLOCKS if kind == "sh"][1:]
+LABEL = 14
+"""Characters of a line's label in the table of a result."""
+LONGEST = 150
+"""Lines of the README."""
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +59,20 @@ def test_the_first_block_is_two_commands():
     assert [line.split()[:4] for line in text.splitlines()] == [["python", "-m", "pip", "install"]] * 2
 
 
-def test_the_first_command_prints_what_the_readme_says(tmp_path):
+def test_the_readme_is_read_in_a_few_minutes():
+    assert len(README.splitlines()) <= LONGEST
+
+
+def test_the_first_command_prints_the_lines_that_the_readme_shows(tmp_path):
     """Without a network and without MNIST: what the package index is asked for is not part of the test."""
     (tmp_path / "scripts").symlink_to(ROOT / "scripts")
     install, _, train = BLOCKS[0][1].splitlines()[0].partition(" && ")
     python, *arguments = shlex.split(train)
     assert (install, python) == ("python -m pip install -e .", "python")
     nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    shown = [shape(line) for line in BLOCKS[1][1].splitlines()]
-    for line in shape(run([sys.executable, *arguments], tmp_path, **nowhere)).splitlines():
-        assert line in shown
+    printed = [line[:LABEL] for line in run([sys.executable, *arguments], tmp_path, **nowhere).splitlines()]
+    shown = [line[:LABEL] for line in BLOCKS[1][1].splitlines()]
+    assert [label for label in printed if label in shown] == shown
 
 
 def test_the_program_prints_what_the_readme_says(folder):
@@ -74,12 +80,12 @@ def test_the_program_prints_what_the_readme_says(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command.split()[-4:]))
-def test_the_command_prints_what_the_readme_says(folder, command):
+def test_the_commands_run(folder, command):
     python, *arguments = shlex.split(command)
     assert python == "python"
-    printed = run([sys.executable, *arguments], folder)
-    assert shape(printed) == shape(output_after(command))
+    assert "test accuracy" in run([sys.executable, *arguments], folder)
 
 
 def test_plugin_and_model_are_under_15_lines():
@@ -87,22 +93,19 @@ def test_plugin_and_model_are_under_15_lines():
         assert len([line for line in program.splitlines() if line.strip()]) <= 15
 
 
-def test_the_table_of_hooks_is_complete():
-    assert tuple(re.findall(r"^\| `(on_\w+)` \|", README, re.MULTILINE)) == HOOKS
-
-
-def test_the_table_of_models_is_complete():
-    from trainer.registry import models as registry
-
-    listed = re.findall(r"^\| `(\w+)` \|.*\| ([\d,]+) \|$", README, re.MULTILINE)
-    assert [name for name, _ in listed] == [e.name for e in registry.entries() if not e.distribution]
-    for name, parameters in listed:
-        assert parameters in next(e.help for e in registry.entries() if e.name == name)
+def test_the_accuracies_are_those_that_were_measured():
+    results = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `--recipe (\w+)` \| ([\d.]+) % \(.*?(\d+).*?\) \| .* \| ([\d,]+) \|$", README, re.MULTILINE)
+    assert len(rows) == 5
+    for recipe, accuracy, seeds, parameters in rows:
+        means, *_ = re.findall(rf"^\| `{recipe}` \| .*", results, re.MULTILINE)
+        cells = [cell.strip() for cell in means.split("|")]
+        assert (cells[3], cells[5]) == (parameters, seeds)
+        assert abs(float(cells[6]) - float(accuracy)) <= 0.0051
 
 
 def test_every_flag_that_the_readme_shows_exists():
-    of_mlflow = {"--backend-store-uri", "--env-manager", "--model-uri"}
-    shown = set(re.findall(r"--[a-z][a-z-]+", README)) - of_mlflow
+    shown = set(re.findall(r"--[a-z][a-z-]+", README))
     scripts = sorted((ROOT / "scripts").glob("*.py"))
     help_texts = [run([sys.executable, str(script), "--help"], Path(os.sep)) for script in scripts]
     assert shown <= set(re.findall(r"--[a-z][a-z-]+", "".join(help_texts)))

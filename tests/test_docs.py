@@ -1,0 +1,88 @@
+"""Do the pages of docs/ build, and do their programs and commands run?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, run_command
+
+from trainer.plugin import HOOKS
+from trainer.registry import models
+
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    """Return the blocks of one kind: `python` is run, `sh` is run after it, `console` is only shown."""
+    return [text for found, text in BLOCK.findall(page.read_text(encoding="utf-8")) if found == kind]
+
+
+def commands(page: Path) -> list[list[str]]:
+    lines = "".join(blocks(page, "sh") + blocks(page, "console")).splitlines()
+    return [shlex.split(line) for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.stem)
+def test_the_programs_of_a_page_run(page: Path, tmp_path: Path):
+    """One after the other in one namespace, as readers type them; a block that begins with a name is that file too."""
+    programs = blocks(page, "python")
+    for program in programs:
+        if name := re.match(r"# (\w+\.py)\n", program):
+            (tmp_path / name[1]).write_text(program, encoding="utf-8")
+    (tmp_path / "page.py").write_text("\n".join(programs), encoding="utf-8")
+    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+    done = run_command([sys.executable, "page.py"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    for command in (shlex.split(line) for text in blocks(page, "sh") for line in text.splitlines()):
+        assert command[0] == "python"
+        done = run_command([sys.executable, *command[1:]], tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_script_and_flag_that_a_page_shows_exists(page: Path):
+    for command in commands(page):
+        if command[0] != "python" or not command[1].startswith("scripts/"):
+            continue
+        flags = {word.partition("=")[0] for word in command if word.startswith("--")}
+        assert flags <= flags_of(command[1]), command
+
+
+@cache
+def flags_of(script: str) -> set[str]:
+    """Return the flags of a script; one that hands them on to `fit.py` has those too."""
+    said = run_command([sys.executable, str(ROOT / script), "--help"], ROOT).stdout
+    found = set(re.findall(r"--[a-z][a-z0-9-]+", said))
+    return found | flags_of("scripts/fit.py") if "those of fit.py" in said else found
+
+
+@pytest.mark.slow
+def test_the_pages_build_without_a_warning_and_every_link_between_them_leads_somewhere(tmp_path: Path):
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", str(DOCS), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    for page in PAGES:
+        assert (tmp_path / f"{page.stem}.html").is_file()
+
+
+def test_the_table_of_hooks_is_complete():
+    page = (DOCS / "plugins.md").read_text(encoding="utf-8")
+    assert tuple(re.findall(r"^\| `(on_\w+)` \|", page, re.MULTILINE)) == HOOKS
+
+
+def test_the_table_of_models_is_complete():
+    page = (DOCS / "models.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \|.*\| ([\d,]+) \|$", page, re.MULTILINE)
+    entries = {entry.name: entry.help for entry in models.entries() if not entry.distribution}
+    assert [name for name, _ in listed] == list(entries)
+    for name, parameters in listed:
+        assert parameters in entries[name]
