@@ -80,7 +80,7 @@ class _Rejection:
 
 @dataclass(frozen=True)
 class _Spec:
-    """What is read of the `spec.json` of an export."""
+    """The fields of an export's `spec.json` that are read."""
 
     format: str
     class_names: ClassNames

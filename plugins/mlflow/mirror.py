@@ -21,7 +21,7 @@ from trainer.runs.files import HISTORY, RESULT, RunFiles
 from trainer.runs.provenance import without_password
 
 CHANNELS = ("parameters", "numbers", "status", "files", "model")
-"""What is sent of a run, in this order."""
+"""The parts of a run that are sent, in this order."""
 REASON = 160
 """Characters of the longest reason."""
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from plugins.mlflow.fields import title
 from plugins.mlflow.names import logged_name
@@ -30,6 +30,14 @@ MODEL = "model"
 DIGEST = "weights_sha256"
 VERSIONS = "mlflow.modelVersions"
 CHALLENGER, CHAMPION = "challenger", "champion"
+
+
+class _Export(NamedTuple):
+    """A model as MLflow takes it: its folder, where it comes from, and its name there."""
+
+    folder: Path
+    origin: dict[str, Any]
+    name: str
 
 
 def log_model(
@@ -60,7 +68,7 @@ def log_model(
         folder.mkdir()
         origin = _export(run_dir, folder, imports)
         name = logged_name(title(run_dir.name, origin["model"]["name"]))
-        source, model_id = _send(store, client, experiment_id, run_id, folder, origin, name)
+        source, model_id = _send(store, client, experiment_id, run_id, _Export(folder, origin, name))
     if register:
         _register(client, register, source, run_id, model_id, origin)
 
@@ -86,19 +94,14 @@ def _export(run_dir: Path, folder: Path, imports: Sequence[str]) -> dict[str, An
 
 
 def _send(
-    store: Store,
-    client: MlflowClient,
-    experiment_id: str,
-    run_id: str,
-    folder: Path,
-    origin: dict[str, Any],
-    name: str,
+    store: Store, client: MlflowClient, experiment_id: str, run_id: str, export: _Export
 ) -> tuple[str, str | None]:
     """Send an exported model; return where it is, and its id if the server knows logged models."""
     from mlflow.exceptions import MlflowException
 
+    folder, origin, _ = export
     try:
-        model = _logged(client, run_id, origin) or _log(store, client, experiment_id, run_id, folder, origin, name)
+        model = _logged(client, run_id, origin) or _log(store, client, experiment_id, run_id, export)
     except MlflowException as error:
         if error.get_http_status_code() != 404:
             raise
@@ -121,18 +124,11 @@ def _logged(client: MlflowClient, run_id: str, origin: dict[str, Any]) -> Logged
     return None
 
 
-def _log(
-    store: Store,
-    client: MlflowClient,
-    experiment_id: str,
-    run_id: str,
-    folder: Path,
-    origin: dict[str, Any],
-    name: str,
-) -> LoggedModel:
+def _log(store: Store, client: MlflowClient, experiment_id: str, run_id: str, export: _Export) -> LoggedModel:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.models import Model
 
+    folder, origin, name = export
     params = {"model": origin["model"]["name"], "data": origin["data"]["name"], "epoch": str(origin["epoch"])}
     tags = {DIGEST: origin[DIGEST], "checkpoint": origin["checkpoint"]}
     model = client.create_logged_model(experiment_id, name, run_id, tags, params)

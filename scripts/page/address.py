@@ -17,7 +17,7 @@ from trainer.text import in_line
 from .network import interfaces, is_local, own_addresses
 
 LOCAL = ("localhost", "127.0.0.1")
-"""What the page is called by a browser on this machine, and at the near end of a forwarded port."""
+"""Names under which a browser on this machine, or at the near end of a forwarded port, asks for the page."""
 
 NOT_OURS = (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT)
 

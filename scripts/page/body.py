@@ -40,7 +40,7 @@ async def body_of(request: Request, client: str, budget: Budget) -> AsyncIterato
 
 
 class _Body:
-    """What has arrived of a body.
+    """The part of a body that has arrived.
 
     One that is refused is received to its end and dropped: a refusal sent before would be lost with the connection.
     """

@@ -1,4 +1,4 @@
-"""What the page lets in: requests of its own tabs under its own names, from the network only with its token."""
+"""Guards the page: requests come from its own tabs, under its own names, and from the network only with its token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .address import in_url
 
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(:\d+)?")
-"""What a request calls the page: a name or an address, and a port."""
+"""The name or address, and the port, under which a request asks for the page."""
 
 HEADERS = {
     "cache-control": "no-cache",

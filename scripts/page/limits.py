@@ -1,4 +1,4 @@
-"""What the page takes: time, connections, memory, pictures to keep.
+"""Limits of the page: time, connections, memory, pictures to keep.
 
 The memory of the server is bounded by `BODIES`, and 0.4 MB for each of `CONNECTIONS`, beside the interpreter.
 """
@@ -42,7 +42,7 @@ LOADING_SECONDS = 600.0
 """How long the model may take to load."""
 
 LOADING_TRIES = 3
-"""How often in a row the reader may be lost while it loads the model."""
+"""Attempts to load the model before the page gives up."""
 
 INBOX_FILES = 10_000
 """Files in the inbox."""

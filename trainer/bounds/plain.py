@@ -6,6 +6,7 @@ import json
 import math
 import re
 import tomllib
+from collections.abc import Callable
 from typing import Any
 
 from trainer.text import in_bytes
@@ -37,14 +38,7 @@ def parse_json(content: str | bytes) -> Any:
     opening = (b"[", b"{") if isinstance(content, bytes) else ("[", "{")
     if sum(map(content.count, opening)) > MAX_TABLES:  # type: ignore[arg-type]
         raise ValueError(f"it has more than {MAX_TABLES:,} tables and lists")
-    try:
-        value = json.loads(content)
-    except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
-    except ValueError as error:
-        raise _in_plain_words(error) from None
-    _check(value)
-    return value
+    return _parsed(json.loads, content, finite=True)
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -58,13 +52,18 @@ def parse_toml(text: str) -> dict[str, Any]:
     bare = _TEXTS.sub("_", text)
     if any(run.count(".") >= MAX_NAMES for run in _KEYS.findall(bare)):
         raise ValueError(f"a dotted key has more than {MAX_NAMES} names")
+    return _parsed(tomllib.loads, text, finite=False)
+
+
+def _parsed(parse: Callable[[Any], Any], content: str | bytes, finite: bool) -> Any:
+    """Return what a parser makes of content, once it was looked at; see `_check`."""
     try:
-        value = tomllib.loads(text)
+        value = parse(content)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     except ValueError as error:
         raise _in_plain_words(error) from None
-    _check(value, finite=False)
+    _check(value, finite)
     return value
 
 
@@ -85,7 +84,7 @@ def _in_plain_words(error: ValueError) -> ValueError:
     return ValueError(_TOO_LONG) if "integer string conversion" in str(error) else error
 
 
-def _check(value: Any, finite: bool = True) -> None:
+def _check(value: Any, finite: bool) -> None:
     """Look at all levels of plain values, without recursion.
 
     Args:

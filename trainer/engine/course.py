@@ -67,7 +67,7 @@ class Course:
 
     @property
     def seen(self) -> Callable[[], Seen] | None:
-        """Finds out which images the run sees, in a tenth of a second for 60,000 digits; None where data are streamed.
+        """Function that hashes the images that the run sees; None where data are streamed.
 
         A stream of validation images counts as none.
         """

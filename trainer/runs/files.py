@@ -20,7 +20,7 @@ from trainer.errors import InkwellError, UsageError
 from trainer.files import read_json
 from trainer.result import Result
 from trainer.runs.history import parse_lines, whole_lines
-from trainer.runs.inside import check_inside
+from trainer.runs.inside import check_inside, leads_inside
 from trainer.runs.lock import LOCK, is_held
 from trainer.runs.process import this_host
 from trainer.runs.schema import Data, Moment, Name, Outcome, Seconds, Text, Whole, conform, lacking
@@ -283,11 +283,7 @@ class RunFiles:
         Raises:
             InkwellError: If it leads out of the run directory.
         """
-        try:
-            leads_out = not path.resolve().is_relative_to(self.path.resolve())
-        except (OSError, RuntimeError) as error:  # links in a circle
-            raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
-        if leads_out:
+        if not leads_inside(path, self.path):
             raise InkwellError(f"{path} leads out of the run directory; remove that link")
         return path
 
