@@ -15,7 +15,8 @@ from trainer.run import Run
 class EarlyStopping(Plugin):
     """Stop when a monitored number has not improved `patience` times in a row.
 
-    A number whose name begins with `val_` is read after every validation, any other after every epoch.
+    A number whose name begins with `val_` is read after every validation, any other after every epoch. Patience ends
+    no run before its `min_steps`.
 
     Args:
         monitor: Name of a logged number.
@@ -65,7 +66,7 @@ class EarlyStopping(Plugin):
             not math.isfinite(value) or not self.best.reached(value, self.divergence)
         ):
             run.stop(f"{self.monitor} {value:.4g} is worse than {self.divergence:g}")
-        elif self.waited >= self.patience:
+        elif self.waited >= self.patience and run.step >= run.min_steps:
             unit = "validation" if self.monitor.startswith("val_") else "epoch"
             times = f"{self.waited} {unit}{'s' if self.waited > 1 else ''}"
             run.stop(f"{self.monitor} has not improved on {self.best.value:.4g} for {times}")

@@ -176,7 +176,7 @@ def run_to_resume(args: Namespace, config: Config) -> Path:
 def is_done(run: RunFiles, config: Config) -> bool:
     """Return whether a run has a result, and no more is asked of it."""
     before, now = resolve([run.config]).training, config.training
-    more = (now.epochs, now.steps, now.max_time) != (before.epochs, before.steps, before.max_time)
+    more = any(getattr(now, key) != getattr(before, key) for key in ("epochs", "steps", "min_steps", "max_time"))
     return run.has_result and not more
 
 

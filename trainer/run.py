@@ -123,6 +123,7 @@ class Run(Counters):
         training_data: The training images as they are, before any augmentation; None where data are streamed.
         epochs: Planned number of epochs.
         steps: Planned number of optimizer steps over the whole run.
+        min_steps: Optimizer steps that the run takes at least, unless it fails or is interrupted; 0 if not given.
         steps_per_epoch: Optimizer steps per epoch, the short last batch included.
         validation_step: Batches done in the validation in progress.
         validation_steps: Batches per validation; 0 without validation data.
@@ -156,6 +157,7 @@ class Run(Counters):
     training_data: ImageSet | None = field(default=None, repr=False)
     epochs: int = 1
     steps: int = 0
+    min_steps: int = 0
     steps_per_epoch: int = 0
     validation_step: int = 0
     validation_steps: int = 0

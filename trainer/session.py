@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from trainer import startup
 from trainer.config.build import build_model
 from trainer.config.optimizers import build_optimizer, check_optimizer
-from trainer.config.schema import Config
+from trainer.config.schema import Config, TrainingConfig
 from trainer.data import load
 from trainer.data.augmentation.strength import strength
 from trainer.data.sources.find import check_source
@@ -57,6 +57,7 @@ def check(config: Config, said: Config, root: Path, origin: str = "") -> Parts:
     models.find(config.model.name)
     check_optimizer(config.optimizer.name)
     strength(config.data.augmentation, config.data.augmentation_args)
+    durations_of(config.training)
     for name in (config.data.name, config.data.test):
         if name is not None:
             check_source(name, Path(config.data.folder))
@@ -82,17 +83,22 @@ class Session:
         Args:
             stop_when: A file whose appearance ends the run; it decides nothing that is computed, and is not configured.
         """
-        training = self.config.training
-        steps = training.validate_every_steps
-        durations = Durations(
-            epochs=None if training.steps is not None else training.epochs,
-            steps=training.steps,
-            max_time=training.max_time,
-            stop_when=stop_when,
-            validate_every=Every(steps=steps) if steps is not None else Every(epochs=1),
-            log_every=training.log_every_steps,
-        )
+        durations = durations_of(self.config.training, stop_when)
         return {"batch_size": self.config.data.batch_size, "durations": durations}
+
+
+def durations_of(training: TrainingConfig, stop_when: Path | None = None) -> Durations:
+    """Return how long a configuration trains, and how often it validates."""
+    every = training.validate_every_steps
+    return Durations(
+        epochs=None if training.steps is not None else training.epochs,
+        steps=training.steps,
+        min_steps=training.min_steps,
+        max_time=training.max_time,
+        stop_when=stop_when,
+        validate_every=Every(steps=every) if every is not None else None,
+        log_every=training.log_every_steps,
+    )
 
 
 def start(config: Config, ledger: Ledger) -> None:
@@ -127,7 +133,7 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
         logger.warning("%s", notice)
     with ledger("build"):
         model = build_model(config, data.input_shape, data.num_classes)
-        steps = training.steps or training.epochs * -(-len(data.train) // config.data.batch_size)
+        steps = durations_of(training).total(-(-len(data.train) // config.data.batch_size))
         trainer = Trainer(
             model,
             task=parts.task,

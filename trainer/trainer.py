@@ -138,7 +138,7 @@ class Trainer:
             validation_data: What to choose the best weights by; as `x`, or a pair `(x, y)`.
             test_data: What is evaluated once, at the end, unless the run failed or was interrupted; as
                 `validation_data`.
-            epochs: Passes over the training data; default: 10.
+            epochs: Passes over the training data; default: 10, and at least 800 steps.
             batch_size: Training batch size of arrays and image sets; default: 128.
             callbacks: Plugins of this run alone, besides those of the trainer.
             durations: Steps, time limits and cadences, for more than `epochs` can say.
@@ -251,8 +251,9 @@ class Trainer:
             optimizer=optimizer,
             data=course.known,
             training_data=train.data if isinstance(train, TrainingArray) else None,
-            epochs=-(-course.steps // train.steps_per_epoch),
+            epochs=course.epochs,
             steps=course.steps,
+            min_steps=course.durations.least,
             steps_per_epoch=train.steps_per_epoch,
             validation_steps=course.validation.steps if course.validation is not None else 0,
         )

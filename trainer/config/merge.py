@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from trainer.bounds.plain import MAX_TOML, parse_toml
 from trainer.bounds.regular import read_bounded
-from trainer.config.schema import EITHER, Config
+from trainer.config.schema import EITHER, UNLESS_CHOSEN, Config
 from trainer.config.spec import parse_value
 from trainer.errors import UsageError, did_you_mean, explain
 from trainer.text import in_line
@@ -58,7 +58,7 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
     merged: dict[str, Any] = {}
     for layer in layers:
         for section, keys in EITHER.items():
-            _choose(merged.get(section), layer.get(section), section, keys, prefix)
+            _choose(merged.setdefault(section, {}), layer.get(section), section, keys, prefix)
         _merge(merged, layer)
     if (key := _not_utf8(merged)) is not None:
         raise UsageError(f"{prefix}{in_line(key)} is not UTF-8, so that no file can keep it; rename what it names")
@@ -103,6 +103,7 @@ def _choose(before: Any, layer: Any, section: str, keys: tuple[str, str], prefix
     if named and isinstance(before, dict):
         for key in keys:
             before.pop(key, None)
+        before.update(dict.fromkeys(UNLESS_CHOSEN.get(section, ())))
 
 
 def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
@@ -146,7 +147,7 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         if not equals or not path:
             raise UsageError(f"--set {assignment}: write key=value, such as --set training.epochs=3")
         *parents, key = path.strip().split(".")
-        if len(parents) == 1 and key in EITHER.get(parents[0], ()):
+        if len(parents) == 1 and key in (*EITHER.get(parents[0], ()), *UNLESS_CHOSEN.get(parents[0], ())):
             choices.setdefault(parents[0], {})[key] = parse_value(text)
         else:
             _table(tree, parents, assignment)[key] = parse_value(text)

@@ -23,6 +23,9 @@ SPEC = "NAME[:key=value,…]"
 EITHER = {"training": ("epochs", "steps")}
 """Keys by section of which one replaces the other: that of the later layer counts, and it alone is saved."""
 
+UNLESS_CHOSEN = {"training": ("min_steps",)}
+"""Keys by section whose default no longer applies once a layer chooses one of `EITHER`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
@@ -116,6 +119,8 @@ class TrainingConfig:
     Attributes:
         epochs: Passes over the training images.
         steps: Optimizer steps, instead of epochs.
+        min_steps: Optimizer steps to take at least, in as many epochs as that needs; early stopping waits for them. The
+            default holds only while neither epochs nor steps are chosen, so that few images are learned well too.
         max_time: Time limit for training. It ends at the first span of steps that is over it; in seconds, or a text
             such as "10m".
         validate_every_steps: Validate every n steps instead of after every epoch.
@@ -130,6 +135,7 @@ class TrainingConfig:
 
     epochs: Annotated[Count, Flag("--epochs")] = 10
     steps: Annotated[Count | None, Flag("--steps")] = None
+    min_steps: Count | None = 800
     max_time: Annotated[Seconds | None, Flag("--max-time", "10m")] = None
     validate_every_steps: Count | None = None
     log_every_steps: Count = 50

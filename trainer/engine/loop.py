@@ -15,7 +15,6 @@ import tensorflow as tf
 from trainer import checkpoint
 from trainer.engine.clock import Due, Moment
 from trainer.engine.course import Course
-from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
 from trainer.engine.learning_rate import LearningRate
 from trainer.engine.ledger import Ledger
@@ -32,15 +31,15 @@ class Looks:
     """Who wants to look when, from now on.
 
     Args:
-        durations: When to validate.
+        validate_every: When to validate.
         plugins: Those of the run.
     """
 
-    def __init__(self, durations: Durations, plugins: Sequence[Plugin]) -> None:
+    def __init__(self, validate_every: Every, plugins: Sequence[Plugin]) -> None:
         now = time.perf_counter()
-        self.validation = Due(durations.validate_every, now)
+        self.validation = Due(validate_every, now)
         self.listeners = [(p, Due(p.every, now)) for p in plugins if overrides(p, "on_step_end")]
-        self.cadences = [durations.validate_every, *(due.every for _, due in self.listeners)]
+        self.cadences = [validate_every, *(due.every for _, due in self.listeners)]
         self.pace = Pace()
 
     def at(self, moment: Moment) -> list[Plugin]:
@@ -91,12 +90,12 @@ class Loop:
 
     def train(self) -> None:
         """Train until the plan, a plugin or the outside ends it; `start` was called with the run's step."""
-        run, looks = self.run, Looks(self.course.durations, self.hooks.plugins)
+        run, looks = self.run, Looks(self.course.validate_every, self.hooks.plugins)
         self._save()  # what plugins asked for in on_fit_start
         while self._continues():
             if run.inbox.rewinding is not None:
                 self._rewind()
-                looks = Looks(self.course.durations, self.hooks.plugins)
+                looks = Looks(self.course.validate_every, self.hooks.plugins)
             elif not run.unfinished and self._is_over():  # the last epoch had no validation
                 self._validate()
                 self._settle()

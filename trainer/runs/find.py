@@ -112,7 +112,7 @@ def _changed(path: Path) -> float:
 
 
 FREE = (
-    *("training.epochs", "training.steps", "training.max_time", "optimizer.schedule_steps"),
+    *("training.epochs", "training.steps", "training.min_steps", "training.max_time", "optimizer.schedule_steps"),
     *("data.folder", "imports"),
 )
 """Keys of the configuration that may change when a run is resumed: how long, from where, and what is imported."""

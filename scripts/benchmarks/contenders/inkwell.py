@@ -58,7 +58,7 @@ def configuration(job: Job, augmentation: str = "none", epochs: int = ENDLESS, *
         model=ModelConfig(name=job.model, args=job.args),
         data=DataConfig(batch_size=job.batch_size, augmentation=augmentation, **(data or {"name": job.images})),  # type: ignore[arg-type]
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, schedule="constant"),
-        training=TrainingConfig(epochs=epochs, kernels=job.extra.get("kernels", "auto")),
+        training=TrainingConfig(epochs=epochs, min_steps=None, kernels=job.extra.get("kernels", "auto")),
         imports=tuple(job.imports),
     )
     config.plugins["early_stopping"]["patience"] = ENDLESS
