@@ -14,6 +14,7 @@ from plugins.mlflow.points import Point, batches
 from plugins.mlflow.state import Settings, State
 from plugins.mlflow.store import Store
 from trainer.runs.files import RunRecord
+from trainer.startup import collector_paused
 
 if TYPE_CHECKING:
     from mlflow.client import MlflowClient
@@ -36,10 +37,11 @@ def import_client(store: Store) -> None:
     """Import what MLflow needs for `store`, which takes seconds, and have its retries be silent."""
     for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
-    import mlflow.client
+    with collector_paused():
+        import mlflow.client
 
-    if store.database is not None:
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+        if store.database is not None:
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     retries = logging.getLogger("urllib3.connectionpool")
     if retries.level == logging.NOTSET:  # it would print a line for each retry
         retries.setLevel(logging.ERROR)

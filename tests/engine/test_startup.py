@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -13,14 +14,14 @@ import pytest
 from conftest import SILENT, make_images, run_script
 from PIL import Image
 
-from trainer import checkpoint
+from trainer import checkpoint, startup
 
 PROGRAMS = {
     "left out, and there when it is asked for later": """
         from trainer import startup
         startup.start(0)
-        assert not {"matplotlib", "pandas", "sklearn"} & set(sys.modules), "they were imported"
-        import pandas, keras
+        assert not set(startup.EXTRAS) & set(sys.modules), "they were imported"
+        import pandas, scipy, keras
         assert keras.layers.Dense(2)(keras.ops.ones((1, 3))).shape == (1, 2)
         """,
     "left whole if the program imported it before": """
@@ -36,6 +37,20 @@ PROGRAMS = {
             assert reader.submit(__import__, "pandas").result().DataFrame
         """,
 }
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_of_a_program_is_as_it_was_after_the_imports(enabled):
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(ImportError), startup.collector_paused():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+        gc.unfreeze()
 
 
 @pytest.mark.slow
