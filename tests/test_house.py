@@ -30,6 +30,7 @@ FLOORS = [
     ["trainer/engine"],
     ["trainer/console"],
     ["trainer/evaluator"],
+    ["trainer/lifecycle"],
     ["trainer/trainer"],
     ["trainer/session", "trainer/examine"],
     ["trainer/export"],

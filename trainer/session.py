@@ -1,4 +1,4 @@
-"""From a configuration to a trainer and its data; the scripts' way in."""
+"""Build a trainer and its data from a configuration, as the scripts do."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a configuration names, built without data.
+    """The parts of a configuration that can be built without data.
 
     Attributes:
-        plugins: In their order.
-        task: What is learnt.
+        plugins: Plugins, in running order.
+        task: The task to learn.
     """
 
     plugins: list[Plugin]
@@ -42,16 +42,16 @@ class Parts:
 
 
 def check(config: Config, said: Config, root: Path, origin: str = "") -> Parts:
-    """Resolve every name and argument that needs no data; unknown names are told before TensorFlow is imported.
+    """Resolve every name and argument that needs no data, to report wrong ones before TensorFlow is imported.
 
     Args:
         config: The configuration.
-        said: What the user says of it himself; see `trainer.runs.trust`.
+        said: The part of it that comes from the user directly; see `trainer.runs.trust`.
         root: The folder of the runs.
         origin: The file that the rest comes from, for messages.
 
     Raises:
-        UsageError: If anything is unknown or does not fit together, or the file decides what it may not.
+        UsageError: If a name is unknown, parts do not fit together, or the file decides what only the user may.
     """
     follow(config, said, root, origin)
     models.find(config.model.name)
@@ -78,10 +78,11 @@ class Session:
     trainer: Trainer
 
     def arguments(self, stop_when: Path | None = None) -> FitArguments:
-        """Return what `Trainer.fit`, `resume` and `plan` are given besides the data.
+        """Return the arguments of `Trainer.fit`, `resume` and `plan` besides the data.
 
         Args:
-            stop_when: A file whose appearance ends the run; it decides nothing that is computed, and is not configured.
+            stop_when: A file whose appearance ends the run. It affects no result, and so is no part of the
+                configuration.
         """
         durations = durations_of(self.config.training, stop_when)
         return {"batch_size": self.config.data.batch_size, "durations": durations}
@@ -102,7 +103,7 @@ def durations_of(training: TrainingConfig, stop_when: Path | None = None) -> Dur
 
 
 def start(config: Config, ledger: Ledger) -> None:
-    """Start TensorFlow and check the arguments of model and optimizer; a second call costs next to nothing.
+    """Start TensorFlow and check the arguments of model and optimizer; a second call is cheap.
 
     Raises:
         UsageError: If an argument is wrong.
@@ -115,14 +116,14 @@ def start(config: Config, ledger: Ledger) -> None:
 
 
 def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Session:
-    """Start TensorFlow, load the data, build model and trainer.
+    """Start TensorFlow, load the data, and build model and trainer.
 
     Raises:
-        UsageError: If an argument of model or optimizer is wrong; told before data are read.
+        UsageError: If an argument of model or optimizer is wrong.
         DataError: If the data cannot be read.
     """
     training = config.training
-    with ThreadPoolExecutor(1) as reader:  # much of importing and of reading is waiting
+    with ThreadPoolExecutor(1) as reader:  # importing and reading both spend much time waiting
         reading = reader.submit(load, config.data.name, config.data.folder, training.seed, config.data.test)
         start(config, ledger)
         with ledger("imports"):

@@ -1,4 +1,4 @@
-"""Starts TensorFlow and Keras: settings that must come before the import, and a terminal free of their chatter."""
+"""Start TensorFlow and Keras with settings that must precede the import, and keep their chatter off the terminal."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SETTINGS = {
     # Off by default on CPUs without AVX-512, where it more than halves the time of a LeNet step.
     "TF_ENABLE_ONEDNN_OPTS": "1",
 }
-"""Environment variables that are set unless the user did."""
+"""Environment variables, set unless the user has set them."""
 
 EPSILON = 1e-7
-"""What Keras adds to denominators, by default."""
+"""Default small number that Keras adds to denominators."""
 
 EXTRAS = ("IPython", "matplotlib", "pandas", "scipy", "sklearn")
 """Packages that TensorFlow and Keras import if they are installed, and that training does not need."""
@@ -62,23 +62,23 @@ def _keras_home() -> Path:
 
 
 def _can_be_read(settings: Path) -> bool:
-    """Return whether Keras can be imported with a `keras.json`; what it says is another matter (`keras_defaults`)."""
+    """Return True if Keras can be imported with a `keras.json`, whatever values it holds (see `keras_defaults`)."""
     try:
-        said = json.loads(settings.expanduser().read_bytes()) if os.path.exists(settings) else {}  # noqa: PTH110
-    except ValueError:  # no JSON: Keras passes it over
+        found = json.loads(settings.expanduser().read_bytes()) if os.path.exists(settings) else {}  # noqa: PTH110
+    except ValueError:  # not JSON: Keras ignores it
         return True
     except (OSError, RuntimeError):
         return False
     return (
-        isinstance(said, dict)
-        and said.get("floatx", "float32") in ("float16", "float32", "float64")
-        and said.get("image_data_format", "channels_last") in ("channels_last", "channels_first")
-        and isinstance(said.get("epsilon", EPSILON), float)
+        isinstance(found, dict)
+        and found.get("floatx", "float32") in ("float16", "float32", "float64")
+        and found.get("image_data_format", "channels_last") in ("channels_last", "channels_first")
+        and isinstance(found.get("epsilon", EPSILON), float)
     )
 
 
 def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> None:
-    """Import TensorFlow and Keras and set what holds for the process: seeds, determinism, dtype policy.
+    """Import TensorFlow and Keras and set seeds, determinism and dtype policy for the whole process.
 
     Both are imported without their extras (`EXTRAS`); a program that wants `keras.wrappers`, `keras.visualization` or
     data frames in Keras imports Keras first.
@@ -89,8 +89,8 @@ def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> Non
         dtype: Keras dtype policy.
 
     Raises:
-        UsageError: If Keras was loaded or is configured with another backend.
-        InkwellError: If there is no folder for temporary files, which TensorFlow asks for when it is imported.
+        UsageError: If Keras is loaded or configured with another backend.
+        InkwellError: If there is no folder for temporary files, which importing TensorFlow requires.
     """
     configure()
     check_temporary_folder()
@@ -98,7 +98,7 @@ def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> Non
         import keras
         import tensorflow as tf
 
-        tf.config.list_logical_devices()  # the first look at the devices is what talks about missing GPUs
+        tf.config.list_logical_devices()  # the first query is what logs lines about missing GPUs
     keras.utils.set_random_seed(seed)
     _set_keras("float32", EPSILON, "channels_last", dtype)
     if deterministic:
@@ -107,10 +107,10 @@ def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> Non
 
 @contextmanager
 def keras_defaults() -> Iterator[None]:
-    """Have Keras compute meanwhile as it comes, not as the user's `keras.json` or program has set it.
+    """Restore Keras's own defaults for the duration, whatever the user's `keras.json` or program has set.
 
-    That is float32, channels last and an epsilon of 1e-7. A dtype policy of the user's own, such as `mixed_float16`,
-    stays; the one that only follows from Keras's default type, `floatx`, does not.
+    These are float32, channels last and an epsilon of 1e-7. A dtype policy chosen by the user, such as
+    `mixed_float16`, is kept; one that merely follows from `floatx` is not.
     """
     import keras
 
@@ -134,10 +134,10 @@ def _set_keras(floatx: str, epsilon: float, image_data_format: str, dtype_policy
 
 
 def check_temporary_folder() -> None:
-    """Refuse to start where nothing temporary can be written.
+    """Refuse to start if there is nowhere to write temporary files.
 
     Raises:
-        InkwellError: If there is no folder for it.
+        InkwellError: If no folder for temporary files can be used.
     """
     try:
         tempfile.gettempdir()
@@ -145,12 +145,12 @@ def check_temporary_folder() -> None:
         tried = "TMPDIR, /tmp, /var/tmp and the current folder" if os.name == "posix" else "TMPDIR, TEMP and TMP"
         raise InkwellError(
             f"cannot start TensorFlow: there is no folder for temporary files (tried: {tried}); "
-            "set TMPDIR to a folder that can be written to and has room"
+            "set TMPDIR to a writable folder with free space"
         ) from error
 
 
 def clock_is_allowed() -> bool:
-    """Return whether TensorFlow may read a clock inside a function: under op determinism it refuses to."""
+    """Return True if TensorFlow may read a clock inside a function, which op determinism forbids."""
     import tensorflow as tf
 
     try:
@@ -162,12 +162,12 @@ def clock_is_allowed() -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What decides how fast TensorFlow is here, and the last bits of what it computes.
+    """Settings that determine TensorFlow's speed on this machine, and the last bits of its results.
 
     Attributes:
-        onednn: `on`, `off`, or `default`, which is TensorFlow's own choice.
-        inter_op_threads: Threads that run operations beside one another; 0 is TensorFlow's own choice.
-        intra_op_threads: Threads that share an operation; 0 is one for each core.
+        onednn: `on`, `off`, or `default`, which leaves the choice to TensorFlow.
+        inter_op_threads: Threads that run independent operations in parallel; 0 leaves the number to TensorFlow.
+        intra_op_threads: Threads that share one operation; 0 means one per core.
         cores: Cores that this process may use.
     """
 
@@ -178,7 +178,7 @@ class Environment:
 
 
 def environment() -> Environment:
-    """Return what decides how fast TensorFlow is here."""
+    """Return the settings in effect."""
     tensorflow = sys.modules.get("tensorflow")
     chosen = tensorflow.config.threading if tensorflow is not None else None
     return Environment(
@@ -191,12 +191,12 @@ def environment() -> Environment:
 
 @cache  # TensorFlow makes its threads once
 def usable_cores() -> int:
-    """Return how many cores this process may use, as TensorFlow counts them: not those of a container's quota."""
+    """Return how many cores this process may use, counted like TensorFlow, which ignores a container's quota."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _threads(kind: str) -> int:
-    """Return the number of threads that the environment chooses; TensorFlow takes what is no number for 0."""
+    """Return the number of threads set in the environment; like TensorFlow, read anything but a number as 0."""
     text = os.environ.get(f"TF_NUM_{kind}OP_THREADS", "")
     return int(text) if text.isdecimal() and len(text) < 6 else 0
 
@@ -219,13 +219,13 @@ def collector_paused() -> Iterator[None]:
 
 @contextmanager
 def without(packages: tuple[str, ...]) -> Iterator[None]:
-    """Have packages that are not imported yet seem not to be installed meanwhile, to this thread alone."""
+    """Hide packages that are not imported yet, as if not installed, from this thread for the duration."""
     thread = threading.get_ident()
 
     class Refuse(MetaPathFinder):
         def find_spec(self, name: str, path: object = None, target: object = None) -> None:
             if name in packages and threading.get_ident() == thread:
-                raise ModuleNotFoundError(f"{name} is left out", name=name)
+                raise ModuleNotFoundError(f"{name} is hidden", name=name)
 
     refuse = Refuse()
     sys.meta_path.insert(0, refuse)
@@ -235,8 +235,8 @@ def without(packages: tuple[str, ...]) -> Iterator[None]:
         sys.meta_path.remove(refuse)
 
 
-def _place_aside() -> BinaryIO:
-    """Return an open file in memory where the system has such (Linux), else in the temporary folder."""
+def _buffer_file() -> BinaryIO:
+    """Return an open file: in memory on Linux, elsewhere in the temporary folder."""
     if sys.platform == "linux":
         return os.fdopen(os.memfd_create("stderr"), "w+b")
     return tempfile.TemporaryFile()
@@ -244,18 +244,18 @@ def _place_aside() -> BinaryIO:
 
 @contextmanager
 def without_chatter() -> Iterator[None]:
-    """Hold back what C++ code writes to stderr meanwhile, and pass on all but the log lines known to mean nothing.
+    """Hold back whatever C++ code writes to stderr, and pass on all but the log lines known to be noise.
 
-    TensorFlow logs before it reads its own log level, so that no setting silences it. That stderr is full, closed or
-    has lost its reader changes nothing.
+    TensorFlow logs before it reads its own log level, so no setting silences it. A full or closed stderr, or one
+    without a reader, changes nothing.
     """
     try:
-        kept, place = os.dup(2), _place_aside()
-    except OSError:  # stderr is closed, and nothing will be seen anyway; or there is no place for what is held back
+        kept, buffer = os.dup(2), _buffer_file()
+    except OSError:  # stderr is closed, or there is nowhere to keep the lines
         yield
         return
     _flush_stderr()
-    with place as held:
+    with buffer as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
@@ -271,5 +271,5 @@ def without_chatter() -> Iterator[None]:
 
 
 def _flush_stderr() -> None:
-    with suppress(OSError, ValueError, AttributeError):  # its reader has gone, it is closed, there is none
+    with suppress(OSError, ValueError, AttributeError):  # closed, missing, or without a reader
         sys.stderr.flush()

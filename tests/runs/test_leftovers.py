@@ -144,7 +144,7 @@ def test_without_a_folder_for_temporary_files_one_line_says_what_to_do(tmp_path,
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("fit.py: error: cannot start TensorFlow: there is no folder for temporary files (tried: ")
-    assert line.endswith("; set TMPDIR to a folder that can be written to and has room")
+    assert line.endswith("; set TMPDIR to a writable folder with free space")
 
 
 SCRATCH = "import trainer.files; trainer.files.scratch().__enter__()"
@@ -155,7 +155,7 @@ def test_a_temporary_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path
     done = subprocess.run(command, preexec_fn=NO_FILES, capture_output=True, text=True, timeout=300)
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"trainer.errors.{InkwellError.__name__}: cannot make a temporary folder: No usable ")
-    assert last.endswith("; set TMPDIR to a folder that can be written to and has room")
+    assert last.endswith("; set TMPDIR to a writable folder with free space")
 
 
 def test_a_temporary_folder_that_is_nowhere_is_in_nobodys_way(tmp_path, tiny):
