@@ -176,7 +176,8 @@ def test_an_observer_that_raises_everywhere_changes_nothing_and_is_mentioned_onc
     for ours, theirs in zip(watched.model.variables, alone.model.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert [record.getMessage() for record in caplog.records] == [
-        "plugin 'watcher' failed in on_fit_start: ZeroDivisionError: on purpose; it is set aside and training continues"
+        "plugin 'watcher' failed in on_fit_start: ZeroDivisionError: on purpose; "
+        "the plugin is disabled and training continues"
     ]
     assert without(events, "recorder") == ["watcher.on_fit_start 0/0", "watcher.on_fit_end 2/8"]
 

@@ -204,7 +204,8 @@ def test_a_disk_too_small_for_the_checkpoints_is_told_before_step_0(scenes):
     scene = scenes["too small"]
     assert (scene.done.returncode, scene.done.stdout) == (1, "")
     assert re.search(
-        r"error: checkpoints need \d+\.\d kB \(\d+\.\d kB each, at most 4 at a time\), .*disk has \d+\.\d kB free$",
+        r"error: cannot train: checkpoints need \d+\.\d kB \(\d+\.\d kB each, at most 4 at a time\), "
+        r"but .*disk has only \d+\.\d kB free; free some space or choose another folder$",
         scene.done.stderr.strip(),
     )
     assert list(scene.left.iterdir()) == []
