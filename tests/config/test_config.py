@@ -409,7 +409,7 @@ def test_the_model_is_registered_by_the_plugin_that_logs_it(configure):
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("data.augmentation_args.rotaton=3", "augmentation has no 'rotaton'; did you mean 'rotation'"),
+        ("data.augmentation_args.rotaton=3", "augmentation has no argument 'rotaton'; did you mean 'rotation'"),
         ("data.augmentation_args.degraded=2", "augmentation: degraded = 2.0: must be less than or equal to 1"),
     ],
 )

@@ -138,8 +138,8 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         "200.0 MB of images do not fit in half of",
     ),
     "negative.npz": (lambda: npz(npy("(-1, -28, 28)")), "declares the shape -1x-28x28"),
-    "digits.npz": (lambda: npz(npy(f"({'9' * 5000},)")), "not a readable .npz file"),
-    "nested.npz": (lambda: npz(npy("(" * 4000 + ")" * 4000)), "not a readable .npz file"),
+    "digits.npz": (lambda: npz(npy(f"({'9' * 5000},)")), "as .npz:"),
+    "nested.npz": (lambda: npz(npy("(" * 4000 + ")" * 4000)), "as .npz:"),
     "header.npz": (
         lambda: npz(npy("(1,)", version=2, length=2**31) + bytes(10_000_000), zipfile.ZIP_DEFLATED),
         "the header of an array has 2.1 GB, more than 10.0 kB",
@@ -152,7 +152,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "bzip2.npz": (lambda: npz(npy("(9,)", content=bytes(9)), zipfile.ZIP_BZIP2), "compressed in another way"),
     "train-images-idx3-ubyte": (
         lambda: bytes((0, 0, 8, 3)) + struct.pack(">3I", 100_000, 28, 28),
-        "truncated: its header declares 78400000 bytes, it has 0",
+        "truncated: its header declares 78400000 bytes, but it contains 0",
     ),
     "t10k-images-idx3-ubyte.gz": (
         lambda: gzip.compress(bytes((0, 0, 8, 3)) + struct.pack(">3I", 2**18, 28, 28) + bytes(2**18 * 784), 1),
@@ -293,7 +293,7 @@ def test_a_folder_of_too_many_names_is_refused(tmp_path, monkeypatch, count, suf
         (tmp_path / name).mkdir()
         for k in range(count):
             (tmp_path / name / f"{k}.{suffix}").touch()
-    with pytest.raises(DataError, match=r"holds more than 10 names; give a part of it"):
+    with pytest.raises(DataError, match=r"contains more than 10 names; use a part of it"):
         load_source(str(tmp_path), tmp_path / "data")
 
 
