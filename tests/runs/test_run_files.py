@@ -107,7 +107,7 @@ def test_a_folder_of_a_run_that_was_killed_at_once_says_what_to_do(tmp_path):
         ('{"step": 1, "time": 7, "kind": "epoch", "loss": "low"}', "a line has the loss 'low', which is no number"),
         ('{"step": 1, "time": 7, "loss": NaN}', "a number is not finite"),
         ('{"step": 1, "time": 7, "loss": 1e999}', "a number is not finite"),
-        ('{"step": 1, "time": 7, "loss": ' + "9" * 30 + "}", "a whole number has more than 64 bits"),
+        ('{"step": 1, "time": 7, "loss": ' + "9" * 30 + "}", "an integer has more than 64 bits"),
         ('{"step": 1, "time": 7, "a": ' + "[" * 99 + "]" * 99 + "}", "it is nested more than 64 levels deep"),
         ('{"step": 1, "time": 7, "\\ud800": 1}', "surrogates not allowed"),
     ],
