@@ -160,7 +160,7 @@ def test_wrong_arguments_of_a_pipeline_are_told(keras):
     ("images", "labels", "message"),
     [
         (np.zeros((2, 4, 4, 1), np.float64), np.zeros(2, np.int32), "images must be uint8"),
-        (np.zeros((0, 4, 4, 1), np.uint8), np.zeros(0, np.int32), "no empty axis"),
+        (np.zeros((0, 4, 4, 1), np.uint8), np.zeros(0, np.int32), "without an empty axis"),
         (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, np.int64), "labels must be int32"),
         (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(3, np.int32), "2 images but 3 labels"),
     ],

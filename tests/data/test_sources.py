@@ -225,7 +225,7 @@ def test_idx_files_of_the_test_split_alone_are_refused(tmp_path: Path) -> None:
     ("cut", "reason"),
     [
         (0, "it begins with nothing"),
-        (3, "it begins with 00 00 08,"),
+        (3, "it begins with 00 00 08 instead of"),
         (10, "its header is truncated"),
         (16, "truncated: its header declares 31360 bytes, but it contains 0"),
         (5000, "truncated: its header declares 31360 bytes, but it contains 4984"),
@@ -323,7 +323,7 @@ def test_labels_that_begin_at_one_are_refused(tmp_path: Path) -> None:
 
 
 def test_one_class_alone_is_refused(tmp_path: Path) -> None:
-    refuse(with_labels(tmp_path, "train", some_labels(TRAIN, classes=1)), "one class only")
+    refuse(with_labels(tmp_path, "train", some_labels(TRAIN, classes=1)), "only one class")
 
 
 def test_a_named_class_without_a_training_image_is_refused(tmp_path: Path) -> None:
@@ -651,7 +651,7 @@ def test_a_class_folder_whose_only_image_is_truncated_is_refused(tmp_path: Path)
 
 def test_a_folder_without_class_folders_is_refused(tmp_path: Path) -> None:
     Image.new("L", (5, 5)).save(tmp_path / "a.png")
-    refuse(tmp_path, "neither IDX files nor class folders", "one sub-folder a class")
+    refuse(tmp_path, "neither IDX files nor class folders", "into its own subfolder")
 
 
 def test_hidden_files_are_passed_over_and_other_things_are_told(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_what_is_no_plugin_is_told_in_one_line(keras):
     theirs = keras.callbacks.EarlyStopping()
     with pytest.raises(UsageError, match=r"^EarlyStopping of keras\.\S+ is not a plugin; plugins are instances of sub"):
         Trainer(net(keras), plugins=[]).fit(*arrays(), callbacks=[theirs])
-    with pytest.raises(UsageError, match=r"^Counter is a class; give an instance of it: Counter\(\)$"):
+    with pytest.raises(UsageError, match=r"^Counter is a class; pass an instance: Counter\(\)$"):
         Trainer(net(keras), plugins=[Counter])
 
 

@@ -64,7 +64,7 @@ def test_a_dry_run_of_a_resume_says_from_where_and_touches_nothing(script: Scrip
     done = script("fit.py", *flags, "--epochs", "4", "--resume", "run", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "resumed        from step 6 in epoch 1\n" in done.stdout
-    assert "it is set aside and the one before it is used" in done.stderr
+    assert "it is set aside and the previous one is used" in done.stderr
     assert fingerprint(tmp_path) == before
     wrong = script("fit.py", *flags, "--epochs", "4", "--lr", "0.1", "--resume", "run", "--dry-run")
     assert wrong.returncode == 2

@@ -156,7 +156,7 @@ def test_only_uint8_is_taken_for_0_to_255(keras):
     for dtype in (np.int64, np.uint16, np.int32, bool):
         with pytest.raises(UsageError, match=r"^images must be uint8 .* or floats .*, not .*; convert them: x\.astype"):
             evaluator.predict(images.astype(dtype))
-    with pytest.raises(UsageError, match="there is no input"):
+    with pytest.raises(UsageError, match="there are no inputs"):
         evaluator.predict(images[:0])
 
 

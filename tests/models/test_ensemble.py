@@ -51,7 +51,7 @@ def test_runs_become_one_run_whose_probabilities_are_their_mean(script: Script, 
     again = script("ensemble.py", "a", "b", "--run-dir", "both")
     assert (again.returncode, again.stderr) == (
         2,
-        "ensemble.py: error: run directory both exists; choose another with --run-dir\n",
+        "ensemble.py: error: cannot create run directory both: it already exists; choose another with --run-dir\n",
     )
 
 

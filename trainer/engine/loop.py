@@ -92,7 +92,7 @@ class Loop:
     def train(self) -> None:
         """Train until the plan is complete or a plugin, signal or file stops it; call `start(run.step)` first."""
         run, looks = self.run, Looks(self.course.durations, self.hooks.plugins)
-        self._save()  # what plugins asked for in on_fit_start
+        self._save()  # requested by plugins in on_fit_start
         while self._continues():
             if run.inbox.rewinding is not None:
                 self._rewind()

@@ -86,7 +86,7 @@ def _parse(stream: gzip.GzipFile | BinaryIO, axes: int, path: Path, most: int) -
     if size == 0:
         raise ValueError(f"its header declares an empty array, {shape}")
     refuse_if_too_large(size, str(path))
-    data = stream.read(min(size, most))  # read() allocates as much memory as it is asked for
+    data = stream.read(min(size, most))  # read() allocates the requested size
     if len(data) < size:
         raise ValueError(f"truncated: its header declares {size} bytes, but it contains {len(data)}")
     if stream.read(1):  # also makes gzip verify its checksum

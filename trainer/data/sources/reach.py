@@ -31,7 +31,7 @@ def _ask(url: str, seconds: float) -> str:
 
     try:
         status = requests.head(url, timeout=seconds, allow_redirects=False).status_code
-    except (OSError, ValueError) as error:  # what requests raises, and urllib3 for an odd address
+    except (OSError, ValueError) as error:  # raised by requests, and by urllib3 for invalid addresses
         cause = getattr(error.args[0], "reason", error) if error.args else error
         return str(cause).rpartition("): ")[2] or type(error).__name__
     # Any other answer, even 404, shows that the host is up; these mean a proxy or a host in trouble.
