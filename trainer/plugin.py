@@ -119,7 +119,7 @@ class Plugin:
         """Called before the first batch of a validation, with the weights that are about to be validated."""
 
     def on_validation_step(self, run: Run) -> None:
-        """Called about twice a second during a validation; see `run.validation_step`."""
+        """Called about twice per second during a validation; see `run.validation_step`."""
 
     def on_validation_end(self, run: Run) -> None:
         """Called after a validation, with the weights that were validated; `run.logs` holds its `val_` values."""

@@ -50,7 +50,7 @@ class Served:
         """Return the exportable form of a trained model.
 
         Raises:
-            UsageError: If it does not return one logit per class, so that it has no probabilities.
+            UsageError: If it does not return one logit per class, and so has no probabilities.
         """
         names = tuple(trained.data["class_names"])
         if trained.model.output_shape != (None, len(names)):

@@ -99,11 +99,11 @@ def claim(path: Path) -> RunLock:
     lock = RunLock(path)
     if not files.has_result and not any(Checkpoints(path / CHECKPOINTS).newest()):
         lock.release()
-        raise CheckpointError(f"cannot resume run {path}: it ended before its first checkpoint; {anew(path)}")
+        raise CheckpointError(f"cannot resume run {path}: it ended before its first checkpoint; {restart_advice(path)}")
     return lock
 
 
-def anew(path: Path) -> str:
+def restart_advice(path: Path) -> str:
     """Return advice on starting a run again that cannot be resumed."""
     if not (path / CONFIG).is_file() or not (path / CONFIG).stat().st_size:
         return "start it again in another run directory"

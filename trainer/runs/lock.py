@@ -127,7 +127,7 @@ def is_held(path: Path) -> bool | None:
 
 
 def still_running(path: Path) -> UsageError:
-    """Return the error for a run directory whose lock is held, which names the owner."""
+    """Return an error that names the owner of a locked run directory."""
     pid, host = _holder(path)
     here = this_process()
     if (pid, host) == (str(here["pid"]), here["host"]):

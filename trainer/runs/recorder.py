@@ -13,7 +13,7 @@ from trainer.checkpoint import Checkpoint, Checkpoints, Snapshot, step_of
 from trainer.data.seen import Seen
 from trainer.errors import CheckpointError, LayoutError, TrainingFailed
 from trainer.run import Notebook, Run
-from trainer.runs.directory import RunDirectory, anew, claim
+from trainer.runs.directory import RunDirectory, claim, restart_advice
 from trainer.runs.files import CHECKPOINTS, RESULT
 from trainer.runs.lock import RunLock
 from trainer.runs.manifest import Manifest, Saved, read_saved
@@ -121,7 +121,9 @@ class Recorder:
             raise CheckpointError("cannot resume a run without a run directory")
         found = self._intact(Checkpoints(self.path / CHECKPOINTS).newest())
         if found is None:
-            raise CheckpointError(f"cannot resume run {self.path}: it has no intact checkpoint; {anew(self.path)}")
+            raise CheckpointError(
+                f"cannot resume run {self.path}: it has no intact checkpoint; {restart_advice(self.path)}"
+            )
         return found
 
     def good(self, before: int) -> Saved:

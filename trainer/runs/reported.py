@@ -76,7 +76,7 @@ def picture(files: RunFiles, name: str) -> bytes:
     """Return a picture of the report; empty if there is none.
 
     Raises:
-        InkwellError: If it cannot be read, or leads out of the run directory.
+        InkwellError: If it cannot be read, or is a link that leads out of the run directory.
     """
     path = files.inside(files.report / name)
     if not path.is_file():

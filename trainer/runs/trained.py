@@ -124,7 +124,7 @@ class Trained:
             return Chosen(f"{data.name}, {part} images", getattr(data, part), data.notices, tested)
         if part != "test":
             raise UsageError(
-                f"cannot use the {part} split of {name}: only data that the model was trained on have one; use test"
+                f"cannot use the {part} split of {name}: the model was not trained on these data; use the test split"
             )
         images = as_known(source, self.data["input_shape"], self.data["class_names"])
         what = f"{source.name}, {'test' if source.test else 'all'} images"

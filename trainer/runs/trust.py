@@ -29,12 +29,12 @@ def without_say(written: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "plugins": {name: {} for name in written["plugins"]}} if "plugins" in written else kept
 
 
-def follow(config: Config, said: Config, root: Path, whose: str) -> None:
+def follow(config: Config, given: Config, root: Path, whose: str) -> None:
     """Import the modules of a configuration; refuse modules and addresses that only a file names.
 
     Args:
         config: The configuration.
-        said: The part of the configuration that the user gave; see `without_say`.
+        given: The part of the configuration that the user gave; see `without_say`.
         root: The folder of the runs, in which any store is allowed.
         whose: Name of the file in messages.
 
@@ -42,9 +42,9 @@ def follow(config: Config, said: Config, root: Path, whose: str) -> None:
         UsageError: If only the file names a module or an address, or a module cannot be imported; the message ends with
             the flags to add.
     """
-    import_named([module for module in config.imports if module in said.imports], config.imports, whose)
+    import_named([module for module in config.imports if module in given.imports], config.imports, whose)
     for name, key, address in addresses(config):
-        if address != said.plugins.get(name, {}).get(key) and not _is_below(root, address):
+        if address != given.plugins.get(name, {}).get(key) and not _is_below(root, address):
             shown = without_password(address)
             raise UsageError(
                 f"{whose} makes plugin {name!r} contact {shown}; if you trust it, add {flag(name, key, shown)}"

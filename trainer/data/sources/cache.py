@@ -107,20 +107,20 @@ class Cache:
 
     def _make(self, undecoded: Undecoded) -> None:
         """Decode into a temporary folder, and rename it."""
-        aside = self._aside(self.place)
+        draft = self._draft(self.place)
         status = StatusLine(f"decoding {self.name} to {self.place}", sum(undecoded.numbers.values()))
         try:
             with self._disk(undecoded):
                 self._make_room(undecoded.size)
-                aside.mkdir()
-            sums = {split: self._write(aside, undecoded, split, status) for split in undecoded.numbers}
+                draft.mkdir()
+            sums = {split: self._write(draft, undecoded, split, status) for split in undecoded.numbers}
             kept = to_json({"splits": sums, "notices": undecoded.finish()})
             with self._disk(undecoded):
-                write_synced(aside / MANIFEST, kept.encode())
-                aside.rename(self.place)
+                write_synced(draft / MANIFEST, kept.encode())
+                draft.rename(self.place)
                 sync_folder(self.folder)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(draft, ignore_errors=True)
 
     def _make_room(self, size: int) -> None:
         """Remove damaged and abandoned files, and check that `size` bytes are free.
@@ -128,16 +128,16 @@ class Cache:
         Raises:
             OSError: If they are not.
         """
-        for left in (self.place, self._aside(self.place)):
+        for left in (self.place, self._draft(self.place)):
             shutil.rmtree(left, ignore_errors=True)
         if size > (free := shutil.disk_usage(self.folder).free):
             raise OSError(errno.ENOSPC, f"only {in_bytes(free)} free")
 
-    def _write(self, aside: Path, undecoded: Undecoded, split: str, status: StatusLine) -> tuple[int, int]:
+    def _write(self, draft: Path, undecoded: Undecoded, split: str, status: StatusLine) -> tuple[int, int]:
         """Write the images and labels of a split; return their checksums."""
         parts = []
         with self._disk(undecoded):
-            file = ArrayFile(self._file(aside, split, "images"), undecoded.shape)
+            file = ArrayFile(self._file(draft, split, "images"), undecoded.shape)
         with file:
             for images, labels in undecoded.blocks(split):
                 with self._disk(undecoded):
@@ -148,7 +148,7 @@ class Cache:
                 file.complete()
         labels = np.concatenate(parts)
         with self._disk(undecoded):
-            np.save(self._file(aside, split, "labels"), labels)
+            np.save(self._file(draft, split, "labels"), labels)
         return file.checksum, checksum(labels)
 
     @contextmanager
@@ -171,9 +171,9 @@ class Cache:
 
     def _sweep(self) -> None:
         """Remove what killed processes left of other sets; caches being written are locked and kept."""
-        for aside in set(self.folder.glob("*.part")) - {self._aside(self.place)}:
-            with suppress(Timeout, OSError), self._lock(aside.with_suffix("")).acquire(timeout=0):
-                shutil.rmtree(aside, ignore_errors=True)
+        for draft in set(self.folder.glob("*.part")) - {self._draft(self.place)}:
+            with suppress(Timeout, OSError), self._lock(draft.with_suffix("")).acquire(timeout=0):
+                shutil.rmtree(draft, ignore_errors=True)
 
     @contextmanager
     def _disk(self, undecoded: Undecoded) -> Iterator[None]:
@@ -187,7 +187,7 @@ class Cache:
             ) from error
 
     @staticmethod
-    def _aside(place: Path) -> Path:
+    def _draft(place: Path) -> Path:
         return place.with_name(f"{place.name}.part")
 
     @staticmethod

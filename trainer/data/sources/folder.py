@@ -183,7 +183,7 @@ def _common_size(train: _Split, headers: dict[Path, Header]) -> tuple[int, int]:
     """Return the most common height and width of the training images."""
     if not headers:
         first, reason = next(iter(train.skipped.items()))
-        raise DataError(f"{train.root}: no image can be read; the first, {first}: {reason}")
+        raise DataError(f"{train.root}: no image can be read; the first is {first}: {reason}")
     sizes = Counter((header.height, header.width) for header in headers.values())
     return sizes.most_common(1)[0][0]
 

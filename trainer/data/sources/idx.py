@@ -66,7 +66,7 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
             return _parse(stream, axes, path, length * MOST_SHRUNK if path.suffix == ".gz" else length)
     except EOFError as error:  # raised by gzip
-        raise DataError(f"cannot read {path}: truncated; download the file again") from error
+        raise DataError(f"cannot read {path}: it is truncated; download the file again") from error
     except (OSError, ValueError, zlib.error) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error
         raise DataError(f"cannot read {path}: {reason}; download the file again") from error
