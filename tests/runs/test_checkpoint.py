@@ -185,7 +185,7 @@ def one_more(model: list[Variable]) -> None:
         (other_dtype, "does not fit the model: it has c1/bias float32[6] instead of c1/bias float16[6]"),
         (other_name, "does not fit the model: it has c1/bias float32[6] instead of c2/bias float32[6]"),
         (other_order, "does not fit the model: it has c1/kernel float32[5, 5, 1, 6] instead of c1/bias float32[6]"),
-        (one_more, "has 3 variables instead of 4"),
+        (one_more, "does not fit the model: it has 3 variables instead of 4"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_assigned(saved, change, said):
@@ -202,7 +202,7 @@ def test_another_architecture_is_refused(keras, tmp_path):
     path = write(Checkpoints(tmp_path / "c"), NAME, network(keras).variables, {}, ["last"])
     wider = network(keras, width=5)
     before = [np.asarray(v).copy() for v in wider.variables]
-    with pytest.raises(CheckpointError, match=r"conv2d/kernel float32\[3, 3, 1, 4\], the model needs conv2d/kernel "):
+    with pytest.raises(CheckpointError, match=r"conv2d/kernel float32\[3, 3, 1, 4\] instead of conv2d/kernel "):
         checkpoint.restore(checkpoint.read(path), wider.variables)
     for variable, value in zip(wider.variables, before, strict=True):
         np.testing.assert_array_equal(np.asarray(variable), value)
@@ -282,7 +282,7 @@ def test_arrays_that_are_not_what_the_manifest_says_are_refused(saved):
     np.savez(buffer, **{"0000": np.zeros(3), "0001": np.zeros(6, np.float32), "0002": np.zeros((), np.int64)})
     (saved / STATE).write_bytes(buffer.getvalue())
     reseal(saved)
-    assert refusal(saved) == f"checkpoint {saved}: {STATE} does not match {MANIFEST}"
+    assert refusal(saved) == f"checkpoint {saved} is damaged: {STATE} does not match {MANIFEST}"
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"layout": 2}', '{"layout": 3, "variables": []}', "\udcff"])

@@ -378,7 +378,7 @@ def test_a_manifest_that_claims_narrow_numbers_is_refused(saved, dtype):
     others = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 6), other))), *arrays()[1:]])
     assert f"{STATE} does not match {MANIFEST}" in refusal(reseal(saved, {STATE: others}))
     fits = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 6), unsigned))), *arrays()[1:]])
-    assert f"it has c1/kernel {dtype}[5, 5, 1, 6], the model needs" in refusal(reseal(saved, {STATE: fits}))
+    assert f"it has c1/kernel {dtype}[5, 5, 1, 6] instead of" in refusal(reseal(saved, {STATE: fits}))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])

@@ -144,7 +144,7 @@ def test_without_a_folder_for_temporary_files_one_line_says_what_to_do(tmp_path,
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("fit.py: error: cannot start TensorFlow: there is no folder for temporary files (tried: ")
-    assert line.endswith("; set TMPDIR to a writable folder with enough space")
+    assert line.endswith("; set TMPDIR to a folder that can be written to and has room")
 
 
 SCRATCH = "import trainer.files; trainer.files.scratch().__enter__()"

@@ -170,7 +170,7 @@ def test_other_data_are_refused_unless_asked_for(keras, tmp_path):
 def test_a_run_that_is_alive_is_left_alone(keras, tmp_path):
     fit(keras, tmp_path / "run", Killer(3, "on_step_end"))
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    with RunLock(tmp_path / "run"), pytest.raises(UsageError, match="is still running in this process; wait for its"):
+    with RunLock(tmp_path / "run"), pytest.raises(UsageError, match="is still running in this process; wait until"):
         fit(keras, tmp_path / "run", resumed=True)
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 

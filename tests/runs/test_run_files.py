@@ -153,7 +153,7 @@ def test_a_value_that_no_run_writes_is_damage(tmp_path, name, key, value, said):
 
 @pytest.mark.parametrize("path", ["nothing", "x" * 5000, "a\0b"], ids=lambda path: repr(path[:9]))
 def test_what_is_no_run_directory_is_wrong_usage(path):
-    with pytest.raises(UsageError, match=r"is not a run directory: it has no run\.json") as caught:
+    with pytest.raises(UsageError, match=r"is not a run directory: run\.json is missing") as caught:
         RunFiles(Path(path))
     assert len(str(caught.value)) < 200
 
@@ -191,7 +191,7 @@ def test_a_damaged_file_is_named(tmp_path, name, content):
     (run / name).write_bytes(content + b"\n")
     with pytest.raises(InkwellError) as caught:
         read_all(run)
-    assert str(caught.value).startswith(f"{run / name} ")
+    assert str(run / name) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -276,5 +276,5 @@ def test_a_checkpoint_of_another_layout_is_not_set_aside_as_damaged(tmp_path):
     assert saved.is_dir()
     assert find_checkpoint(run) == saved
     (saved / MANIFEST).unlink()
-    with pytest.raises(CheckpointError, match=r"it has no manifest\.json"):
+    with pytest.raises(CheckpointError, match=r"manifest\.json is missing"):
         find_checkpoint(run)

@@ -144,7 +144,7 @@ def test_nothing_to_show_is_one_line(folder, tmp_path):
         (runs(tmp_path, "elsewhere"), 2, "cannot read elsewhere: No such file or directory"),
         (runs(folder, "--sort", "tst_accuracy"), 2, "did you mean 'test_accuracy'?"),
         (runs(folder, "--filter", "training.sed=1"), 2, "did you mean 'training.seed'?"),
-        (runs(folder, "--filter", "model"), 2, "write KEY=VALUE"),
+        (runs(folder, "--filter", "model"), 2, "expected KEY=VALUE"),
         (runs(folder, "--filter", "model>lenet"), 2, "> needs a number, not 'lenet'"),
         (runs(folder, "--compare", "good", "bad"), 2, "bad is not a run directory"),
         (runs(folder, "--limit", "0"), 2, "must be at least 1"),

@@ -247,7 +247,7 @@ def test_what_is_recorded_is_imported_if_it_is_loaded_or_offered_by_an_installed
     try:
         import_named([], ["kit.nets"], "run")
         assert "kit.nets" in sys.modules
-        with pytest.raises(UsageError, match=r"^run asks to import kit\.other, .*add --import kit\.other$"):
+        with pytest.raises(UsageError, match=r"^run needs to import kit\.other, .*add --import kit\.other$"):
             import_named([], ["kit.nets", "kit.other"], "run")
     finally:
         registry._points.cache_clear()
