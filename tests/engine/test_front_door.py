@@ -161,8 +161,8 @@ def test_a_result_is_typed_and_has_its_json_behind_it(keras):
         ((np.zeros((4, 12, 12)),), r"^cannot train on ndarray: give images and labels, .*; give the labels too"),
         (("data",), r"^cannot train on str: "),
         ((np.zeros((4, 12)), np.zeros(4, int)), r"^images must be \[N, H, W\] or \[N, H, W, C\]: "),
-        ((np.full((4, 12, 12), 2.0), np.zeros(4, int)), r"^float images must be from 0 to 1; these are from 2 to 2$"),
-        ((np.full((4, 12, 12), np.nan), np.zeros(4, int)), r"^float images must be from 0 to 1; these are from nan"),
+        ((np.full((4, 12, 12), 2.0), np.zeros(4, int)), r"^float images must be from 0 to 1; these range from 2 to 2$"),
+        ((np.full((4, 12, 12), np.nan), np.zeros(4, int)), r"^float images must be from 0 to 1; these range from nan"),
         (
             (np.zeros((4, 12, 12), np.int64), np.zeros(4, int)),
             r"^images must be uint8 .* or floats .*int64; ",

@@ -249,7 +249,7 @@ def weights(model) -> Sequence[bytes]:
         (
             {"width": 5},
             r"checkpoint \S+ does not fit the model: "
-            r"it has dense/kernel float32\[144, 4\], the model needs dense/kernel float32\[144, 5\]",
+            r"it has dense/kernel float32\[144, 4\] instead of dense/kernel float32\[144, 5\]",
         ),
         (
             {"seed": 1},

@@ -345,7 +345,7 @@ def test_what_a_plugin_class_may_not_be():
             def on_epoch_end(self) -> None:
                 pass
 
-    with pytest.raises(TypeError, match="monitors and logs are tuples of names"):
+    with pytest.raises(TypeError, match="monitors and logs must be tuples of names"):
 
         class Text(Plugin):
             monitors = "val_loss"

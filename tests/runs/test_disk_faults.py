@@ -226,7 +226,7 @@ def test_a_run_on_a_disk_that_stays_full_fails_without_a_result(scenes):
     assert (scene.done.returncode, scene.done.stdout) == (1, "")
     last = f"epoch={EPOCHS:04d}-step={2 * EPOCHS:07d}"
     assert scene.done.stderr.splitlines()[-1].startswith(
-        f"fit.py: error: the last checkpoint ({last}) could not be written to "
+        f"fit.py: error: cannot write the last checkpoint ({last}) to "
     )
     assert not (scene.run / "result.json").exists()
 
