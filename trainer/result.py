@@ -1,4 +1,4 @@
-"""What came out of a run: typed objects with the JSON of `result.json` behind them."""
+"""The result of a run: typed objects on top of the JSON of `result.json`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 class Record(Mapping[str, Any]):
-    """Values as JSON has them, read by key or, the usual ones, by attribute.
+    """JSON values, accessible by key and, for the common ones, by attribute.
 
     Args:
-        values: The content, which is copied; none by default.
+        values: The content, which is copied; default: empty.
     """
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
@@ -29,12 +29,12 @@ class Record(Mapping[str, Any]):
         return f"{type(self).__name__}({self._values!r})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content as plain nested values, as JSON can hold them."""
+        """Return the content as plain nested values, ready for JSON."""
         return {key: value.to_dict() if isinstance(value, Record) else value for key, value in self._values.items()}
 
 
 class Scores(Record):
-    """The numbers of an evaluation; the attributes are None where the task does not report them."""
+    """The numbers of an evaluation; attributes that the task does not report are None."""
 
     @property
     def loss(self) -> float | None:
@@ -43,7 +43,7 @@ class Scores(Record):
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the images whose class is read right, from 0 to 1."""
+        """Share of correctly classified images, from 0 to 1."""
         return self.get("accuracy")
 
     @property
@@ -68,26 +68,26 @@ class Scores(Record):
 
 
 class Best(Record):
-    """The weights that were tested; besides the attributes, every number logged with them by its own key."""
+    """The tested weights; besides the attributes, all numbers logged with them are accessible by key."""
 
     @property
     def epoch(self) -> int:
-        """1-based number of their epoch."""
+        """1-based number of the epoch of these weights."""
         return int(self["epoch"])
 
     @property
     def step(self) -> int:
-        """Optimizer steps done when they were kept."""
+        """Number of optimizer steps completed when the weights were saved."""
         return int(self["step"])
 
     @property
     def checkpoint(self) -> str | None:
-        """Name of their checkpoint; None if they are those of the last step, or nothing was written."""
+        """Name of the checkpoint; None if the weights are those of the last step, or nothing was written."""
         return self.get("checkpoint")
 
 
 class Result(Record):
-    """What came out of a run; empty until its test data were evaluated.
+    """The result of a run; empty until its test data have been evaluated.
 
     `run.result.test.accuracy` and `run.result["test"]["accuracy"]` are the same number.
     """
@@ -99,22 +99,22 @@ class Result(Record):
 
     @property
     def parameters(self) -> int:
-        """Number of the model's weights."""
+        """Number of parameters of the model."""
         return int(self["params"]["count"])
 
     @property
     def epochs(self) -> int:
-        """Epochs begun."""
+        """Number of epochs begun."""
         return int(self["epochs"])
 
     @property
     def steps(self) -> int:
-        """Optimizer steps done."""
+        """Number of completed optimizer steps."""
         return int(self["steps"])
 
     @property
     def best(self) -> Best:
-        """The weights that were tested."""
+        """The tested weights."""
         return Best(self["best"])
 
     @property
@@ -124,7 +124,7 @@ class Result(Record):
 
     @property
     def temperature(self) -> float | None:
-        """What logits are divided by for calibrated probabilities; None if it was not fitted."""
+        """Divisor of the logits for calibrated probabilities; None if it was not fitted."""
         return self["temperature"]
 
     @property
@@ -134,10 +134,10 @@ class Result(Record):
 
     @property
     def stop_reason(self) -> str:
-        """Why training ended before its plan; empty if it did not."""
+        """Reason why training ended early; empty if it did not."""
         return str(self["stop_reason"])
 
     @property
     def versions(self) -> dict[str, str]:
-        """Versions of Python and of the packages that decide what a run computes."""
+        """Versions of Python and of the packages that determine the results of a run."""
         return dict(self["versions"])

@@ -145,7 +145,7 @@ def check_temporary_folder() -> None:
         tried = "TMPDIR, /tmp, /var/tmp and the current folder" if os.name == "posix" else "TMPDIR, TEMP and TMP"
         raise InkwellError(
             f"cannot start TensorFlow: there is no folder for temporary files (tried: {tried}); "
-            "set TMPDIR to a writable folder with free space"
+            "set TMPDIR to a writable folder with enough space"
         ) from error
 
 

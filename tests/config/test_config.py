@@ -133,7 +133,7 @@ def test_steps_in_a_file_can_be_unset_by_set(configure):
 
 
 def test_epochs_and_steps_in_one_breath_are_refused(configure, tmp_path):
-    said = "training.epochs and training.steps are both given, and one replaces the other; leave one out"
+    said = "training.epochs and training.steps exclude each other; remove one of them"
     assert refusal(lambda: configure("--epochs", "3", "--steps", "7")) == said
     sets = ("--set", "training.epochs=3", "--set", "training.steps=7")
     assert refusal(lambda: configure(*sets)) == f"--set: {said}"
@@ -234,8 +234,8 @@ def test_a_file_is_named_when_something_is_wrong_with_it(configure, tmp_path):
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
-        ("training.epochs", "--set training.epochs: write key=value, such as --set training.epochs=3"),
-        ("=3", "--set =3: write key=value, such as --set training.epochs=3"),
+        ("training.epochs", "--set training.epochs: expected key=value, such as --set training.epochs=3"),
+        ("=3", "--set =3: expected key=value, such as --set training.epochs=3"),
         ("trainin.epochs=3", "--set trainin.epochs=3: unknown key 'trainin'; did you mean 'training'?"),
         ("training.epochs.x=3", "--set training.epochs.x=3: training.epochs is a value and has no keys"),
     ],
@@ -409,7 +409,7 @@ def test_the_model_is_registered_by_the_plugin_that_logs_it(configure):
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("data.augmentation_args.rotaton=3", "augmentation has no 'rotaton'; did you mean 'rotation'"),
+        ("data.augmentation_args.rotaton=3", "augmentation has no argument 'rotaton'; did you mean 'rotation'"),
         ("data.augmentation_args.degraded=2", "augmentation: degraded = 2.0: must be less than or equal to 1"),
     ],
 )

@@ -151,14 +151,14 @@ def test_a_broken_package_is_listed_and_stops_nobody_from_listing(site):
 def test_using_a_broken_package_is_one_line_that_names_it(site):
     broken(site)
     assert refusal(site, "--data", "mnist5k", "--plugin", "snap") == (
-        "plugin 'snap' of package broken_kit 1.2 cannot be loaded: ImportError: libfoo.so is missing"
+        "cannot load plugin 'snap' of package broken_kit 1.2: ImportError: libfoo.so is missing"
     )
 
 
 def test_an_entry_point_that_leads_nowhere_is_one_line_that_names_its_package(site):
     install(site, "moved_kit", {"here": ""}, {"inkwell.plugins": {"lost": "moved_kit.here:Lost"}})
     assert refusal(site, "--data", "mnist5k", "--plugin", "lost") == (
-        "plugin 'lost' of package moved_kit 1.2 cannot be loaded: "
+        "cannot load plugin 'lost' of package moved_kit 1.2: "
         "AttributeError: module 'moved_kit.here' has no attribute 'Lost'"
     )
 
@@ -188,4 +188,4 @@ def test_a_half_removed_package_stops_nobody(site):
     shutil.rmtree(site / "stripes_kit")
     assert any(line.startswith("trace ") for line in listed(site, "plugins"))
     said = refusal(site, "--data", "mnist5k", "--plugin", "trace")
-    assert said.startswith("plugin 'trace' of package stripes_kit cannot be loaded: ModuleNotFoundError: ")
+    assert said.startswith("cannot load plugin 'trace' of package stripes_kit: ModuleNotFoundError: ")

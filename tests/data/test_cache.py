@@ -125,7 +125,9 @@ def test_a_second_run_reads_the_cache_and_decodes_nothing(
     for data, when in ((first, "new"), (second, "from an earlier run")):
         skipped, kept = data.notices
         assert "1 of 121 images skipped: class 1/cut.png" in skipped
-        assert kept == (f"{pictures}: 17.4 kB of decoded images are too many for memory and read from {place} ({when})")
+        assert kept == (
+            f"{pictures}: 17.4 kB of decoded images do not fit in memory and are read from {place} ({when})"
+        )
 
 
 def test_a_changed_file_is_decoded_again(pictures: Path, tmp_path: Path, no_memory: None) -> None:
@@ -166,7 +168,7 @@ def test_a_damaged_cache_is_made_anew(damage, pictures: Path, tmp_path: Path, no
     damage(place)
     again = load(str(pictures), tmp_path / "data")
     assert again.digest == first.digest
-    assert "made anew, as it was damaged" in again.notices[-1]
+    assert "rebuilt, because it was damaged" in again.notices[-1]
     assert "from an earlier run" in load(str(pictures), tmp_path / "data").notices[-1]
 
 
@@ -224,8 +226,8 @@ def test_a_disk_that_fills_up_is_told_in_one_line_and_nothing_is_left(
     with files_no_longer_than(10_000), pytest.raises(DataError) as caught:
         load(str(pictures), tmp_path / "data")
     assert str(caught.value) == (
-        f"{pictures}: decoded, it needs 17.4 kB in {tmp_path / 'data' / 'cache'}: File too large; make room there, "
-        "or name another data folder (--data-dir)"
+        f"cannot decode {pictures} to {tmp_path / 'data' / 'cache'}, which needs 17.4 kB: File too large; "
+        "free some space there, or choose another data folder (--data-dir)"
     )
     assert places(tmp_path) == []
     assert cached(load(str(pictures), tmp_path / "data"))
@@ -236,7 +238,7 @@ def test_a_disk_without_room_is_told_before_anything_is_decoded(
 ) -> None:
     monkeypatch.setattr("trainer.data.sources.folder.read_image", None)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=9_000))
-    with pytest.raises(DataError, match=r"needs 17\.4 kB in .*cache: only 9\.0 kB are free; make room there"):
+    with pytest.raises(DataError, match=r"cache, which needs 17\.4 kB: only 9\.0 kB free; free some space there"):
         load(str(pictures), tmp_path / "data")
     assert places(tmp_path) == []
 

@@ -93,9 +93,12 @@ def test_another_configuration_is_refused_with_the_difference(workshop, argument
     [
         (
             ("--model", "mlp"),
-            r"checkpoint run/\S+ does not fit: it has \S+/kernel float32\[5, 5, 1, \d+\], .* needs \S+/kernel .*",
+            r"checkpoint run/\S+ does not fit the model: it has \S+/kernel float32\[5, 5, 1, \d+\] instead of .*",
         ),
-        (("--optimizer", "sgd"), r"checkpoint run/\S+ does not fit: it has adam/\S+ \S+, the model needs sgd/\S+ \S+"),
+        (
+            ("--optimizer", "sgd"),
+            r"checkpoint run/\S+ does not fit the model: it has adam/\S+ \S+ instead of sgd/\S+ \S+",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -114,8 +117,8 @@ def test_data_that_changed_under_the_same_name_are_refused_with_both_digests(fol
     replace_data(folder)
     said = refusal(folder, "--epochs", "3", status=1)
     digests = re.fullmatch(
-        r"the run was trained on other data: data.npz (\w{12})…, now data.npz (\w{12})…; "
-        "--resume-anyway resumes it with these",
+        r"cannot resume: the run was trained on data.npz \((\w{12})…\), not on data.npz \((\w{12})…\); "
+        "add --resume-anyway to continue with the new data",
         said,
     )
     assert digests
@@ -137,7 +140,7 @@ def test_a_run_goes_on_with_changed_data_if_it_is_told_to(folder):
 def test_changed_data_of_another_size_are_refused_even_if_it_is_told_to(folder):
     replace_data(folder, count=400)
     said = refusal(folder, "--epochs", "3", "--resume-anyway", status=1)
-    assert said.startswith("the checkpoint's epochs have 2 steps, those of this run 3; ")
+    assert said.startswith("cannot resume: the checkpoint has 2 steps per epoch, this run has 3; ")
 
 
 class Watching(Plugin):
@@ -238,17 +241,23 @@ def weights(model) -> Sequence[bytes]:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"optimizer": "SGD"}, r"checkpoint \S+ does not fit: it has adam/\S+ \S+, the model needs sgd/\S+ \S+"),
-        ({"optimizer": "AdamW"}, r"checkpoint \S+ does not fit: it has adam/\S+ \S+, the model needs adam_w/\S+ \S+"),
+        ({"optimizer": "SGD"}, r"checkpoint \S+ does not fit the model: it has adam/\S+ \S+ instead of sgd/\S+ \S+"),
+        (
+            {"optimizer": "AdamW"},
+            r"checkpoint \S+ does not fit the model: it has adam/\S+ \S+ instead of adam_w/\S+ \S+",
+        ),
         (
             {"width": 5},
-            r"checkpoint \S+ does not fit: "
-            r"it has dense/kernel float32\[144, 4\], the model needs dense/kernel float32\[144, 5\]",
+            r"checkpoint \S+ does not fit the model: "
+            r"it has dense/kernel float32\[144, 4\] instead of dense/kernel float32\[144, 5\]",
         ),
-        ({"seed": 1}, "the run was started with seed 0, now it is 1; --resume-anyway resumes it with this"),
+        (
+            {"seed": 1},
+            "cannot resume: the run was started with seed 0, not 1; add --resume-anyway to continue with the new seed",
+        ),
         (
             {"data": {"name": "new", "digest": "4567"}},
-            "the run was trained on other data: data without a name of no known content, now new 4567…; .*",
+            r"cannot resume: the run was trained on unnamed data \(unknown digest\), not on new \(4567…\); .*",
         ),
     ],
     ids=repr,

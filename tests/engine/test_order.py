@@ -176,7 +176,8 @@ def test_an_observer_that_raises_everywhere_changes_nothing_and_is_mentioned_onc
     for ours, theirs in zip(watched.model.variables, alone.model.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert [record.getMessage() for record in caplog.records] == [
-        "plugin 'watcher' failed in on_fit_start: ZeroDivisionError: on purpose; it is set aside and training continues"
+        "plugin 'watcher' failed in on_fit_start: ZeroDivisionError: on purpose; "
+        "the plugin is disabled and training continues"
     ]
     assert without(events, "recorder") == ["watcher.on_fit_start 0/0", "watcher.on_fit_end 2/8"]
 
@@ -344,7 +345,7 @@ def test_what_a_plugin_class_may_not_be():
             def on_epoch_end(self) -> None:
                 pass
 
-    with pytest.raises(TypeError, match="monitors and logs are tuples of names"):
+    with pytest.raises(TypeError, match="monitors and logs must be tuples of names"):
 
         class Text(Plugin):
             monitors = "val_loss"

@@ -69,7 +69,7 @@ def test_clipping_means_the_same_whether_the_loss_is_scaled_or_not(keras):
 
 def test_accumulated_gradients_are_refused_in_one_line_before_anything_is_written(keras, tmp_path):
     optimizer = keras.optimizers.Adam(1e-3, gradient_accumulation_steps=4)
-    with pytest.raises(UsageError, match=r"^cannot train with gradient_accumulation_steps=4: .*; leave it out and use"):
+    with pytest.raises(UsageError, match=r"^cannot train with gradient_accumulation_steps=4: .*; remove it and use"):
         train(keras, optimizer, Checkpoint(), run_dir=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
@@ -156,7 +156,7 @@ def test_only_uint8_is_taken_for_0_to_255(keras):
     for dtype in (np.int64, np.uint16, np.int32, bool):
         with pytest.raises(UsageError, match=r"^images must be uint8 .* or floats .*, not .*; convert them: x\.astype"):
             evaluator.predict(images.astype(dtype))
-    with pytest.raises(UsageError, match="there is no input"):
+    with pytest.raises(UsageError, match="there are no inputs"):
         evaluator.predict(images[:0])
 
 

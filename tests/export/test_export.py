@@ -109,7 +109,9 @@ def test_an_export_that_is_another_model_is_found_out_and_deleted(original, tmp_
         saved_model.write(dataclasses.replace(served, model=other), folder)
 
     monkeypatch.setattr(saved_model, "FORMAT", Format(forget, saved_model.read))
-    with pytest.raises(InkwellError, match=r"not the model and is deleted: 1,000 images .* another class for \d+"):
+    with pytest.raises(
+        InkwellError, match=r"differs from the model and was deleted: 1,000 images .* \d+ classes differ"
+    ):
         export(original, "savedmodel", tmp_path / "out")
     assert files(tmp_path) == []
 
@@ -124,7 +126,7 @@ def test_an_export_that_cannot_be_read_is_deleted(original, tmp_path, monkeypatc
         data.write_bytes(data.read_bytes()[:1000])
 
     monkeypatch.setattr(saved_model, "FORMAT", Format(cut, saved_model.read))
-    with pytest.raises(InkwellError, match="cannot be used in a fresh process: "):
+    with pytest.raises(InkwellError, match="cannot use the export in a fresh process: "):
         export(original, "savedmodel", tmp_path / "out")
     assert files(tmp_path) == []
 
@@ -136,7 +138,7 @@ def test_layers_that_only_inkwell_has_are_no_keras_file(tmp_path):
     done = run_script(tmp_path, "export.py", "--format", "keras", "out", "--run", run)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
-    assert "cannot be used in a fresh process" in done.stderr
+    assert "cannot use the export in a fresh process" in done.stderr
     assert files(tmp_path) == ["lenet5"]
     assert export(Original.of(load_trained(run)), "savedmodel", tmp_path / "out").holds
 
@@ -153,7 +155,7 @@ def test_wrong_usage_is_told_before_tensorflow_is_imported(tmp_path):
     for arguments, text in (
         (["--format", "mlflow", "there"], "there exists"),
         (["--format", "mlflw", "new"], "did you mean 'mlflow'?"),
-        (["--format", "mlflow", "new"], "no finished run under runs"),
+        (["--format", "mlflow", "new"], "no finished run in runs"),
         (["--format", "mlflow", "new", "--run", "there"], "there is neither a run directory nor a checkpoint"),
         (["new"], "--format"),
     ):
@@ -167,7 +169,7 @@ def test_wrong_usage_is_told_before_tensorflow_is_imported(tmp_path):
 def test_a_model_whose_outputs_are_no_logits_of_classes_is_refused(keras):
     facts = {"class_names": ["a", "b"], "input_shape": [12, 12, 1]}
     trained = Trained(small_net(keras), Config(), facts, Path("runs/odd"))
-    with pytest.raises(UsageError, match="does not choose among 2 classes"):
+    with pytest.raises(UsageError, match="are not logits of 2 classes"):
         Served.of(trained, np.zeros((1, 12, 12, 1), np.uint8))
 
 
@@ -208,6 +210,6 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(exporting, "formats", SimpleNamespace(resolve=lambda name: Format(full, lambda folder: None)))
-    with pytest.raises(InkwellError, match=r"cannot be written: .*No space left"):
+    with pytest.raises(InkwellError, match=r"cannot write .*No space left"):
         export(SimpleNamespace(served=None), "any", tmp_path / "out")
     assert files(tmp_path) == []

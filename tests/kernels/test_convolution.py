@@ -312,12 +312,12 @@ def model_of(keras, layer, shape=(12, 12, 2)):
     [
         (("Conv2D", 4, 3, {"strides": 2}), "layer 'it' (Conv2D) has strides of (2, 2)"),
         (("Conv2D", 4, 3, {"dilation_rate": 2}), "layer 'it' (Conv2D) has a dilation rate of (2, 2)"),
-        (("Conv2D", 4, (3, 5), {}), "layer 'it' (Conv2D) has a kernel of (3, 5), not a square one"),
+        (("Conv2D", 4, (3, 5), {}), "layer 'it' (Conv2D) has a non-square kernel of (3, 5)"),
         (("Conv2D", 4, 3, {"activation": "gelu"}), "layer 'it' (Conv2D) has an activation that is neither relu nor"),
         (("Conv2D", 4, 3, {"groups": 2}), "layer 'it' (Conv2D) has 2 groups"),
         (("Conv2D", 4, 3, {"dtype": "mixed_bfloat16"}), "layer 'it' (Conv2D) computes in bfloat16, not in float32"),
-        (("Conv2D", 4, 3, {"activity_regularizer": "l2"}), "layer 'it' (Conv2D) has a regulariser of its activity"),
-        (("DepthwiseConv2D", 3, {}), "layer 'it' (DepthwiseConv2D) is of a kind that it does not know"),
+        (("Conv2D", 4, 3, {"activity_regularizer": "l2"}), "layer 'it' (Conv2D) has an activity regulariser"),
+        (("DepthwiseConv2D", 3, {}), "layer 'it' (DepthwiseConv2D) is of an unsupported type"),
     ],
     ids=lambda value: f"{value[0]}-{value[-1]}" if isinstance(value, tuple) else "",
 )
@@ -327,8 +327,8 @@ def test_a_layer_in_the_way_is_named(keras, layer, said):
     name, *arguments, more = layer
     with pytest.raises(UsageError) as caught:
         substitution(model_of(keras, getattr(keras.layers, name)(*arguments, **more, name="it")))
-    assert str(caught.value).startswith(f"kernels 'blocks' are not made for this model: {said}")
-    assert str(caught.value).endswith("; kernels 'keras' train it")
+    assert str(caught.value).startswith(f"cannot use kernels 'blocks' for this model: {said}")
+    assert str(caught.value).endswith("; kernels 'keras' can train it")
     assert "\n" not in str(caught.value)
 
 
@@ -340,10 +340,10 @@ def test_models_of_other_forms_are_refused(keras):
     inner = keras.Model(images, layers.Conv2D(1, 3)(images), name="inner")
     cases = [
         (keras.Model(images, conv(conv(images))), "layer 'conv' (Conv2D) is called more than once"),
-        (keras.Model(outer, inner(outer)), "layer 'inner' (Functional) is a model in the model"),
-        (keras.Model(images, images + 1.0), "(Add) is of a kind that it does not know"),
+        (keras.Model(outer, inner(outer)), "layer 'inner' (Functional) is a nested model"),
+        (keras.Model(images, images + 1.0), "(Add) is of an unsupported type"),
         (keras.Model(images, layers.Flatten()(images)), "it has no convolution"),
-        (keras.Sequential([outer, layers.Conv2D(1, 3)]), "it is not a functional one"),
+        (keras.Sequential([outer, layers.Conv2D(1, 3)]), "it is not a functional model"),
     ]
     for model, said in cases:
         with pytest.raises(UsageError) as caught:
@@ -358,7 +358,9 @@ def test_a_task_of_ones_own_is_refused_before_anything_is_written(keras, tmp_pat
         def forward(self, *args, **kwargs):
             return super().forward(*args, **kwargs)
 
-    with pytest.raises(UsageError, match=r"^kernels 'blocks' are made for classification, not for the task Own$"):
+    with pytest.raises(
+        UsageError, match=r"^cannot use kernels 'blocks': they support plain classification, not the task Own"
+    ):
         fit(keras, small(keras), blocks(), task=Own(), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -410,7 +412,7 @@ def test_fit_refuses_a_misspelt_name_of_kernels_and_a_model_without_convolutions
     assert "training.kernels = 'blokcs': no such choice; did you mean 'blocks'?" in misspelt.stderr
     dense = script("fit.py", "--data", tiny, *FLAGS, "--model", "mlp", "--kernels", "blocks", "--run-dir", "run")
     assert dense.returncode == 2
-    said = "kernels 'blocks' are not made for this model: it has no convolution; kernels 'keras' train it"
+    said = "cannot use kernels 'blocks' for this model: it has no convolution; kernels 'keras' can train it"
     assert dense.stderr.splitlines()[-1] == f"fit.py: error: {said}"
     assert not (tmp_path / "run").exists()
 
@@ -419,7 +421,7 @@ def test_fit_refuses_a_misspelt_name_of_kernels_and_a_model_without_convolutions
 def test_fit_warns_of_a_model_that_gets_slower(script: Script, tiny: Path):
     done = script("fit.py", "--data", tiny, *FLAGS, "--model", "simple_cnn", "--kernels", "blocks", "--run-dir", "run")
     assert done.returncode == 0, done.stderr
-    assert "layer 'conv2' is so wide that kernels 'blocks' make training slower" in done.stderr
+    assert "layer 'conv2' is so wide that kernels 'blocks' slow training down" in done.stderr
 
 
 @pytest.mark.slow

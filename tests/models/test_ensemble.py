@@ -39,8 +39,8 @@ def test_runs_become_one_run_whose_probabilities_are_their_mean(script: Script, 
     evaluated = script("evaluate.py", "both")
     assert f"{100 * result['test']['accuracy']:.2f} %" in evaluated.stdout
     assert result["best"]["val_accuracy"] is not None
-    assert "none of the 40 was trained on" in evaluated.stdout
-    assert "all 180 were trained on" in script("evaluate.py", "both", "--split", "train").stdout
+    assert "none of the 40 images was used for training" in evaluated.stdout
+    assert "all 180 images were used for training" in script("evaluate.py", "both", "--split", "train").stdout
 
     train(script, tiny, "c", "--model", "mlp:units=[8]", "--seed", "1")
     assert script("ensemble.py", "a", "c", "--run-dir", "seeds").returncode == 0
@@ -51,7 +51,7 @@ def test_runs_become_one_run_whose_probabilities_are_their_mean(script: Script, 
     again = script("ensemble.py", "a", "b", "--run-dir", "both")
     assert (again.returncode, again.stderr) == (
         2,
-        "ensemble.py: error: run directory both exists; choose another with --run-dir\n",
+        "ensemble.py: error: cannot create run directory both: it already exists; choose another with --run-dir\n",
     )
 
 
@@ -87,7 +87,10 @@ def test_a_student_learns_from_its_teacher(script: Script, tiny: Path, tmp_path:
     assert state[0] != state[1]
     wrong = script("fit.py", "--data", "mnist5k", "--run-dir", "x", *SILENT, *arguments)
     assert wrong.returncode == 2
-    assert wrong.stderr.endswith("error: teacher teacher makes (4,) of (12, 12, 1), the model (10,) of (28, 28, 1)\n")
+    assert wrong.stderr.endswith(
+        "error: cannot learn from teacher: the teacher maps (12, 12, 1) to (4,), the model (28, 28, 1) to (10,); "
+        "both must be the same\n"
+    )
     missing = script("fit.py", "--data", tiny, "--task", "distillation:teacher=nobody", "--run-dir", "x", *SILENT)
     assert (missing.returncode, "nobody is neither a run directory nor a checkpoint" in missing.stderr) == (2, True)
 

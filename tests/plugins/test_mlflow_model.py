@@ -262,7 +262,7 @@ ONE = np.zeros((1, 28, 28, 1), int)
 def test_a_wrong_type_or_shape_gets_one_line(served, images, found):
     answer = served.classify(images)
     assert answer.status_code == 400
-    expected = "uint8 [N, 28, 28, 1], in JSON whole numbers from 0 to 255"
+    expected = "uint8 [N, 28, 28, 1], in JSON integers from 0 to 255"
     assert answer.json()["message"] == f"the images must be {expected}; these are {found}"
     assert len(answer.text) < 300
 

@@ -91,7 +91,7 @@ def test_the_description_says_the_result_first_and_links_the_report(folder, uri)
 @pytest.mark.slow
 def test_images_that_were_trained_on_and_tested_are_counted_and_told(tmp_path):
     store = Store.at(None, tmp_path)
-    sentence = "30 of 40 were trained on; on the other 10: 90.00 % (59.58 to 98.21)"
+    sentence = "30 of 40 images were used for training; accuracy on the other 10: 90.00 % (59.58 to 98.21)"
     interval = {"value": 0.9, "low": 0.6, "high": 0.98, "right": 9, "images": 10}
     for name, trained_on in (("clean", 0), ("seen", 30)):
         overlap = {"images": 40, "trained_on": trained_on, "validated_on": 0, "others": interval, "sentence": sentence}

@@ -238,4 +238,4 @@ def test_a_report_without_the_data_says_what_is_missing(trained, tmp_path):
 def test_a_folder_that_is_no_run_is_wrong_usage(tmp_path):
     done = run_script(tmp_path, "report.py", "nothing")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "report.py: error: nothing is not a run directory: it has no run.json\n"
+    assert done.stderr == "report.py: error: nothing is not a run directory: run.json is missing\n"

@@ -61,7 +61,7 @@ def refusal(path: Path) -> str:
     with pytest.raises(CheckpointError) as caught:
         checkpoint.restore(checkpoint.read(path), variables())
     said = str(caught.value)
-    assert said.startswith(f"checkpoint {path}")
+    assert f"checkpoint {path}" in said
     assert "\n" not in said
     return said
 
@@ -297,7 +297,7 @@ STATES: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("make", STATES.values(), ids=STATES)
 def test_a_forged_state_is_refused(saved, make):
     before = sorted(saved.parent.parent.rglob("*"))
-    assert f"{STATE} cannot be read: " in refusal(reseal(saved, {STATE: make()}))
+    assert f"{STATE}: " in refusal(reseal(saved, {STATE: make()}))
     assert sorted(saved.parent.parent.rglob("*")) == before
 
 
@@ -359,9 +359,9 @@ def test_a_manifest_that_claims_absurd_shapes_is_refused(saved):
     claimed = json.loads((saved / MANIFEST).read_text())["variables"]
     claimed[0]["shape"] = [10**12]
     forged = {MANIFEST: manifest(saved, variables=claimed)}
-    assert f"{STATE} does not hold what {MANIFEST} says" in refusal(reseal(saved, forged))
+    assert f"{STATE} does not match {MANIFEST}" in refusal(reseal(saved, forged))
     forged[STATE] = with_first(claim("<f4", (10**12,)))
-    assert f"{STATE} cannot be read" in refusal(reseal(saved, forged))
+    assert f"{STATE}: " in refusal(reseal(saved, forged))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
@@ -369,16 +369,16 @@ def test_a_manifest_that_claims_narrow_numbers_is_refused(saved, dtype):
     claimed = json.loads((saved / MANIFEST).read_text())["variables"]
     claimed[0]["dtype"] = dtype
     said = refusal(reseal(saved, {MANIFEST: manifest(saved, variables=claimed)}))
-    assert f"{STATE} does not hold what {MANIFEST} says" in said  # the array is of another size
+    assert f"{STATE} does not match {MANIFEST}" in said  # the array is of another size
     wider = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 6), "u4"))), *arrays()[1:]])
-    assert f"{STATE} does not hold what {MANIFEST} says" in refusal(reseal(saved, {STATE: wider}))
+    assert f"{STATE} does not match {MANIFEST}" in refusal(reseal(saved, {STATE: wider}))
     unsigned, other = ("u2", "f2") if dtype == "bfloat16" else ("u1", "i1")
     few = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 5), unsigned))), *arrays()[1:]])
-    assert f"{STATE} does not hold what {MANIFEST} says" in refusal(reseal(saved, {STATE: few}))
+    assert f"{STATE} does not match {MANIFEST}" in refusal(reseal(saved, {STATE: few}))
     others = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 6), other))), *arrays()[1:]])
-    assert f"{STATE} does not hold what {MANIFEST} says" in refusal(reseal(saved, {STATE: others}))
+    assert f"{STATE} does not match {MANIFEST}" in refusal(reseal(saved, {STATE: others}))
     fits = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 6), unsigned))), *arrays()[1:]])
-    assert f"it has c1/kernel {dtype}[5, 5, 1, 6], the model needs" in refusal(reseal(saved, {STATE: fits}))
+    assert f"it has c1/kernel {dtype}[5, 5, 1, 6] instead of" in refusal(reseal(saved, {STATE: fits}))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
@@ -386,7 +386,7 @@ def test_a_manifest_that_claims_one_narrow_number_is_refused(saved, dtype):
     claimed = json.loads((saved / MANIFEST).read_text())["variables"]
     claimed[2]["dtype"] = dtype  # a scalar of eight bytes, which cannot be seen as scalars of one or two
     said = refusal(reseal(saved, {MANIFEST: manifest(saved, variables=claimed)}))
-    assert f"{STATE} does not hold what {MANIFEST} says" in said
+    assert f"{STATE} does not match {MANIFEST}" in said
 
 
 @pytest.mark.parametrize("dtype", ["__name__", "finfo", "void16", "O", "f4,O", ["bfloat16"], {"a": 1}, None], ids=repr)
@@ -394,7 +394,7 @@ def test_a_manifest_that_names_no_type_of_numbers_is_refused(saved, dtype):
     claimed = json.loads((saved / MANIFEST).read_text())["variables"]
     claimed[0]["dtype"] = dtype
     said = refusal(reseal(saved, {MANIFEST: manifest(saved, variables=claimed)}))
-    assert f"{STATE} does not hold what {MANIFEST} says" in said
+    assert f"{STATE} does not match {MANIFEST}" in said
 
 
 @pytest.mark.parametrize("name", ["c1\nkernel", "c" * 10**6, 7, [], {"a": "\ud800"}], ids=lambda name: repr(name)[:20])
@@ -438,7 +438,7 @@ def test_a_pickle_is_never_executed(saved, tmp_path, place):
         "instead of an array": lambda: with_first(pickle.dumps(Trap(sprung))),
         "instead of all": lambda: pickle.dumps(Trap(sprung)),
     }[place]()
-    assert f"{STATE} cannot be read: " in refusal(reseal(saved, {STATE: forged}))
+    assert f"{STATE}: " in refusal(reseal(saved, {STATE: forged}))
     assert not sprung.exists()
     pickle.loads(pickle.dumps(Trap(sprung)))
     assert sprung.exists(), "the trap works where nothing guards"
@@ -448,13 +448,13 @@ def test_a_pickle_is_never_executed(saved, tmp_path, place):
 def test_what_is_no_file_is_not_read(saved, part):
     (saved / part).unlink()
     os.mkfifo(saved / part)
-    assert "cannot be read" in within_a_gigabyte([saved])[0]  # a pipe would be waited for
+    assert "cannot read" in within_a_gigabyte([saved])[0]  # a pipe would be waited for
     (saved / part).unlink()
     (saved / part).symlink_to("/dev/zero")
-    assert "cannot be read" in within_a_gigabyte([saved])[0]
+    assert "cannot read" in within_a_gigabyte([saved])[0]
     (saved / part).unlink()
     (saved / part).mkdir()
-    assert "cannot be read" in refusal(saved)
+    assert "cannot read" in refusal(saved)
 
 
 # Forged facts: the files are sound, but what the manifest says of the run is not what a run writes
@@ -577,7 +577,7 @@ def test_a_number_that_was_not_finite_is_so_again():
 
 @pytest.mark.parametrize("value", [{}, [], None, 7, {"seen": 1, "layout": LAYOUT}], ids=repr)
 def test_a_manifest_of_something_else_is_refused(value):
-    assert "does not hold what a run writes" in damage(lambda: Manifest.parse(value, "checkpoint x"))
+    assert "checkpoint x is invalid" in damage(lambda: Manifest.parse(value, "checkpoint x"))
 
 
 class Picky(Remembers):
@@ -592,7 +592,7 @@ def test_a_plugin_that_cannot_take_back_its_state_is_named_and_the_others_stay_a
     run, both = planned(), [Remembers(), Picky("second")]
     with pytest.raises(CheckpointError) as caught:
         manifests.take_up(run, parsed(), both, done=False)
-    assert str(caught.value) == ("plugin 'second' cannot take back what the checkpoint says of it: ValueError: no such")
+    assert str(caught.value) == ("plugin 'second' cannot restore its state from the checkpoint: ValueError: no such")
     assert run == planned()
     assert both[0].seen == 3
 
@@ -606,7 +606,7 @@ def test_no_plugin_makes_anything_but_a_checkpoint_error_of_a_forged_state(name,
     assert run.step == 7 or (run, plugin.state()) == (planned(), fresh)
     if fresh and not isinstance(state, dict):
         assert damage(lambda: manifests.take_up(run, parsed(plugins={name: state}), [plugin], done=False)) == (
-            f"plugin {name!r} cannot take back what the checkpoint says of it"
+            f"plugin {name!r} cannot restore its state from the checkpoint"
         )
 
 
@@ -669,7 +669,7 @@ for path in sys.argv[1:]:
         checkpoint.read(Path(path))
         print("read")
     except CheckpointError as error:
-        print(str(error).removeprefix(f"checkpoint {path}: "))
+        print(error)
 print(int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 
@@ -688,7 +688,7 @@ def test_bombs_are_refused_before_they_take_memory(tmp_path):
     paths = [reseal(write(tmp_path / name), {STATE: STATES[name]()}) for name in bombs]
     *said, peak = within_a_gigabyte(paths)
     assert len(said) == len(bombs)
-    assert all(line.startswith(f"{STATE} cannot be read: ") for line in said)
+    assert all(f"{STATE}: " in line for line in said)
     assert int(peak) < 200
 
 
@@ -698,5 +698,5 @@ def test_a_file_that_is_too_long_is_not_read(saved, part):
         file.truncate(2**40)
     *said, peak = within_a_gigabyte([saved])
     assert len(said) == 1
-    assert "cannot be read" in said[0]
+    assert "cannot read" in said[0]
     assert int(peak) < 200

@@ -35,7 +35,7 @@ def test_files_below_the_folder_are_read_also_if_the_folder_is_reached_by_a_link
 def test_a_name_that_leads_out_or_to_no_file_is_refused(root, name):
     with pytest.raises((OSError, ValueError)):
         open_inside(root, name)
-    with pytest.raises(ValueError, match="is not the path of a file below"):
+    with pytest.raises(ValueError, match="is not the path of a file in"):
         open_inside(root, (root / "own").absolute())
 
 
@@ -77,7 +77,7 @@ def test_a_folder_is_refused_for_its_first_link_out_of_it_or_pipe(root):
             (place / "link").unlink()
             assert str(caught.value) == (
                 f"cannot read {root}: {(place / 'link').relative_to(root)} is a link that leads out of it; "
-                "replace it with a copy of what you want there, or delete it"
+                "replace it with a copy of its target, or delete it"
             )
         os.mkfifo(place / "pipe")
         with pytest.raises(InkwellError, match="pipe is neither a file nor a folder; "):

@@ -124,7 +124,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_says_how_to_start_ane
     table = run_script(tmp_path, "runs.py", ".", "--format", "jsonl")
     assert json.loads(table.stdout)["status"] == "no checkpoint"
     resumed = fit(tmp_path, tiny, "--resume", "run", "--no-plugin", "killer", "--resume-anyway")
-    said = "fit.py: error: cannot resume run run: it ended before its first checkpoint; start it anew: "
+    said = "fit.py: error: cannot resume run run: it ended before its first checkpoint; start it again: "
     assert (resumed.returncode, resumed.stderr.partition(said)[0]) == (1, "")
     (line,) = resumed.stderr.splitlines()
     _, script, *arguments = shlex.split(line.removeprefix(said))
@@ -144,7 +144,7 @@ def test_without_a_folder_for_temporary_files_one_line_says_what_to_do(tmp_path,
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("fit.py: error: cannot start TensorFlow: there is no folder for temporary files (tried: ")
-    assert line.endswith("; set TMPDIR to a writable folder with free space")
+    assert line.endswith("; set TMPDIR to a writable folder with enough space")
 
 
 SCRATCH = "import trainer.files; trainer.files.scratch().__enter__()"
@@ -154,8 +154,8 @@ def test_a_temporary_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path
     command = [sys.executable, "-c", SCRATCH]
     done = subprocess.run(command, preexec_fn=NO_FILES, capture_output=True, text=True, timeout=300)
     last = done.stderr.splitlines()[-1]
-    assert last.startswith(f"trainer.errors.{InkwellError.__name__}: cannot make a temporary folder: No usable ")
-    assert last.endswith("; set TMPDIR to a writable folder with free space")
+    assert last.startswith(f"trainer.errors.{InkwellError.__name__}: cannot create a temporary folder: No usable ")
+    assert last.endswith("; set TMPDIR to a writable folder with enough space")
 
 
 def test_a_temporary_folder_that_is_nowhere_is_in_nobodys_way(tmp_path, tiny):

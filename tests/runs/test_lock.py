@@ -85,7 +85,7 @@ def test_the_other_is_told_who_holds_it_and_what_to_do(tmp_path):
     finally:
         end(process)
     who = f"as process {process.pid} on {this_host()}"
-    assert str(caught.value) == f"run {tmp_path} is still running {who}; wait for its end, or stop it first"
+    assert str(caught.value) == f"run {tmp_path} is still running {who}; wait until it ends, or stop it first"
 
 
 def test_two_threads_exclude_each_other_too(tmp_path):
@@ -104,7 +104,7 @@ def test_two_threads_exclude_each_other_too(tmp_path):
     for thread in threads:
         thread.join(timeout=300)
     assert len(owners) == 1
-    assert said == [f"run {tmp_path} is still running in this process; wait for its end"] * 7
+    assert said == [f"run {tmp_path} is still running in this process; wait until it ends"] * 7
     owners[0].release()
     owners[0].release()
     with RunLock(tmp_path):

@@ -110,7 +110,7 @@ def test_it_has_the_weights_that_were_tested(keras, tmp_path, use_ema):
 
 def test_where_its_data_are_is_asked_for(keras, tmp_path):
     fit(keras, small_net(keras), tmp_path / "run")
-    with pytest.raises(DataError, match="does not say where its data come from; name data with --data"):
+    with pytest.raises(DataError, match="does not name its data; choose data with --data"):
         load_trained(tmp_path / "run").images(None, None, "test")
 
 
@@ -128,7 +128,7 @@ def test_classes_of_ones_own_need_the_module_that_registers_them(keras, tmp_path
     with pytest.raises(CheckpointError) as caught:
         load_trained(tmp_path / "run")
     said = str(caught.value)
-    assert said.startswith(f"{tmp_path / 'run' / 'model.json'} is refused: config.json: 'nets>Scale' is a registered")
+    assert said.startswith(f"cannot load {tmp_path / 'run' / 'model.json'}: config.json: 'nets>Scale' is a registered")
     assert said.endswith("name its module with --import")
     assert "\n" not in said
     arguments = (tmp_path / "run", "--data", tmp_path / "other.npz", "--out", tmp_path / "out", "--import", "nets")
@@ -139,14 +139,14 @@ def test_classes_of_ones_own_need_the_module_that_registers_them(keras, tmp_path
 def test_another_module_is_not_trusted_with_them(keras, tmp_path, nets):
     (tmp_path / "others.py").write_text("")
     fit(keras, own_net(keras, nets), tmp_path / "run")
-    with pytest.raises(CheckpointError, match="'nets>Scale' is a registered class of somebody else"):
+    with pytest.raises(CheckpointError, match="'nets>Scale' is a registered class of unknown origin"):
         load_trained(tmp_path / "run", imports=["others"])
 
 
 def test_the_code_of_a_lambda_is_never_run(keras, tmp_path, nets):
     fit(keras, own_net(keras, nets, anonymous=True), tmp_path / "run")
     for imports in ([], ["nets"]):
-        with pytest.raises(CheckpointError, match=r"model\.json is refused: config\.json: .*--import$"):
+        with pytest.raises(CheckpointError, match=r"model\.json: config\.json: .*--import$"):
             load_trained(tmp_path / "run", imports)
 
 

@@ -102,7 +102,7 @@ def test_a_batch_of_nan_pixels_is_skipped_and_the_run_finishes(keras, tmp_path, 
         "the gradients are not finite at step 17",
     )
     assert (
-        "the gradients are not finite at step 17: back to step 14, to continue without step 17, at 0.5 times"
+        "the gradients are not finite at step 17: back to step 14, continuing without step 17, at 0.5 times"
         in caplog.text
     )
     lines = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
@@ -230,7 +230,7 @@ def test_a_spike_is_gone_back_before(keras, tmp_path, caplog):
     assert first in (121, 122)  # the poisoned weights show in the loss of step 122
     assert line["skip"] == list(range(first, last + 1))
     assert last - first >= 5  # it took a few losses to be sure
-    assert f"back to step 120, to continue without steps {first} to {last}" in caplog.text
+    assert f"back to step 120, continuing without steps {first} to {last}" in caplog.text
 
 
 def test_one_loss_that_no_batch_can_have_is_enough(keras, tmp_path, caplog):

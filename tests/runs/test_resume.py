@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(keras, uni
     content[len(content) // 2] ^= 1
     (last / "state.npz").write_bytes(content)
     trainer, run = fit(keras, tmp_path / "run", resumed=True)
-    assert "it is set aside and the one before it is used" in caplog.text
+    assert "it is set aside and the previous one is used" in caplog.text
     assert last.with_name(f"damaged-{last.name}").is_dir()
     assert state(trainer) == uninterrupted[0]
     assert timeless(run.history) == timeless(uninterrupted[1].history)
@@ -152,14 +152,16 @@ def test_without_a_sound_checkpoint_nothing_is_resumed(keras, tmp_path):
     fit(keras, tmp_path / "run", Killer(3, "on_step_end"))
     for path in (tmp_path / "run" / "checkpoints").glob("*/manifest.json"):
         path.write_text("{}")
-    with pytest.raises(CheckpointError, match="has no sound checkpoint to resume from"):
+    with pytest.raises(CheckpointError, match="it has no intact checkpoint"):
         fit(keras, tmp_path / "run", resumed=True)
 
 
 def test_other_data_are_refused_unless_asked_for(keras, tmp_path):
     fit(keras, tmp_path / "run", Killer(3, "on_step_end"))
     other = {"name": "other", "digest": "4567"}
-    with pytest.raises(CheckpointError, match=r"trained on other data: made 0123…, now other 4567…; --resume-anyway"):
+    with pytest.raises(
+        CheckpointError, match=r"trained on made \(0123…\), not on other \(4567…\); add --resume-anyway"
+    ):
         fit(keras, tmp_path / "run", resumed=True, data=other)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
     assert fit(keras, tmp_path / "run", resumed=True, data=other, anyway=True)[1].status == "done"
@@ -168,7 +170,7 @@ def test_other_data_are_refused_unless_asked_for(keras, tmp_path):
 def test_a_run_that_is_alive_is_left_alone(keras, tmp_path):
     fit(keras, tmp_path / "run", Killer(3, "on_step_end"))
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    with RunLock(tmp_path / "run"), pytest.raises(UsageError, match="is still running in this process; wait for its"):
+    with RunLock(tmp_path / "run"), pytest.raises(UsageError, match="is still running in this process; wait until"):
         fit(keras, tmp_path / "run", resumed=True)
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
@@ -185,7 +187,7 @@ def test_the_run_directory_is_let_go_of_however_a_run_ends(keras, tmp_path):
     with pytest.raises(Exception, match="ZeroDivisionError"):
         fit(keras, tmp_path / "run", Breaker(), epochs=2)
     assert is_held(tmp_path / "run") is False
-    with pytest.raises(CheckpointError, match="trained on other data"):
+    with pytest.raises(CheckpointError, match="the run was trained on made"):
         fit(keras, tmp_path / "run", resumed=True, data={"name": "other", "digest": "4567"})
     assert is_held(tmp_path / "run") is False
 

@@ -133,7 +133,7 @@ def test_what_is_damaged_or_no_run_is_passed_over_with_a_line(tmp_path):
     complaints = done.stderr.splitlines()
     assert len(complaints) == 4
     for name in ("broken", "torn", "odd", "notes"):
-        assert [line for line in complaints if f"runs/{name}" in line and line.startswith("runs.py: passed over: ")]
+        assert [line for line in complaints if f"runs/{name}" in line and line.startswith("runs.py: skipped: ")]
 
 
 def test_nothing_to_show_is_one_line(folder, tmp_path):
@@ -141,10 +141,10 @@ def test_nothing_to_show_is_one_line(folder, tmp_path):
     for done, status, text in (
         (runs(tmp_path), 0, "no runs in runs"),
         (runs(folder, "--filter", "model=none"), 0, "no runs like that in runs"),
-        (runs(tmp_path, "elsewhere"), 2, "elsewhere cannot be read: No such file or directory"),
+        (runs(tmp_path, "elsewhere"), 2, "cannot read elsewhere: No such file or directory"),
         (runs(folder, "--sort", "tst_accuracy"), 2, "did you mean 'test_accuracy'?"),
         (runs(folder, "--filter", "training.sed=1"), 2, "did you mean 'training.seed'?"),
-        (runs(folder, "--filter", "model"), 2, "write KEY=VALUE"),
+        (runs(folder, "--filter", "model"), 2, "expected KEY=VALUE"),
         (runs(folder, "--filter", "model>lenet"), 2, "> needs a number, not 'lenet'"),
         (runs(folder, "--compare", "good", "bad"), 2, "bad is not a run directory"),
         (runs(folder, "--limit", "0"), 2, "must be at least 1"),

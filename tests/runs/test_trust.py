@@ -247,7 +247,7 @@ def test_what_is_recorded_is_imported_if_it_is_loaded_or_offered_by_an_installed
     try:
         import_named([], ["kit.nets"], "run")
         assert "kit.nets" in sys.modules
-        with pytest.raises(UsageError, match=r"^run asks to import kit\.other, .*add --import kit\.other$"):
+        with pytest.raises(UsageError, match=r"^run needs to import kit\.other, .*add --import kit\.other$"):
             import_named([], ["kit.nets", "kit.other"], "run")
     finally:
         registry._points.cache_clear()
@@ -286,7 +286,7 @@ def test_an_address_that_only_a_file_names_is_refused_with_what_to_add(here, uri
     done = mirrored(here, uri)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert (
-        done.stderr == f"fit.py: error: theirs.toml has plugin 'mlflow' speak to {uri}; if you trust it, add {flag}\n"
+        done.stderr == f"fit.py: error: theirs.toml makes plugin 'mlflow' contact {uri}; if you trust it, add {flag}\n"
     )
     said = mirrored(here, uri, *flag.split())
     assert (said.returncode, said.stderr) == (0, "")

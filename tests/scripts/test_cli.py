@@ -209,10 +209,10 @@ WRONG = {
     ("--lr", "-1"): "optimizer.learning_rate = -1.0: must be greater than 0",
     ("--max-time", "soon"): "training.max_time = 'soon': 'soon' is not a duration such as 90s, 10m or 1h30m",
     ("--config", "none.toml"): "cannot read none.toml: No such file or directory",
-    ("--set", "training.epochs"): "--set training.epochs: write key=value, such as --set training.epochs=3",
+    ("--set", "training.epochs"): "--set training.epochs: expected key=value, such as --set training.epochs=3",
     ("--data", "images/mnist"): "--data images/mnist: no such file or folder",
     ("--test-data", "fashon_mnist"): "unknown data source 'fashon_mnist'; did you mean 'fashion_mnist'? ",
-    ("--run-dir", "x" * 300): f"run directory {'x' * 300} cannot be made: File name too long; choose another with ",
+    ("--run-dir", "x" * 300): f"cannot create run directory {'x' * 300}: File name too long; choose another with ",
     ("lenet",): "unknown argument 'lenet' (see --help)",
 }
 """What else a user gets wrong."""
@@ -333,7 +333,7 @@ def test_the_command_does_what_the_script_does_and_speaks_of_itself_as_it_was_ca
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("inkwell fit: error: unknown model 'lenett'; did you mean 'lenet'? (known: ")
     nothing = inkwell(folder, "evaluate")
-    said = "inkwell evaluate: error: no finished run under runs; train one with inkwell fit, or name one\n"
+    said = "inkwell evaluate: error: no finished run in runs; train one with inkwell fit, or give the path of a run\n"
     assert (nothing.returncode, nothing.stderr) == (2, said)
 
 
@@ -445,10 +445,10 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
     ("arguments", "said"),
     [
         (("evaluate.py", "runs/none"), "runs/none is neither a run directory nor a checkpoint"),
-        (("evaluate.py",), "no finished run under runs; train one with python scripts/fit.py, or name one"),
+        (("evaluate.py",), "no finished run in runs; train one with python scripts/fit.py, or give the path of a run"),
         (
             ("evaluate.py", "--runs", "others"),
-            "no finished run under others; train one with python scripts/fit.py, or name one",
+            "no finished run in others; train one with python scripts/fit.py, or give the path of a run",
         ),
         (
             ("evaluate.py", "--split", "tset"),
@@ -456,7 +456,10 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
         ),
         (("evaluate.py", "--data", "minst"), "unknown data source 'minst'; did you mean 'mnist'? (known: "),
         (("evaluate.py", "--rnus", "x"), "unknown argument '--rnus'; did you mean '--runs'? (see --help)"),
-        (("predict.py", "digit.png"), "no finished run under runs; train one with python scripts/fit.py, or name one"),
+        (
+            ("predict.py", "digit.png"),
+            "no finished run in runs; train one with python scripts/fit.py, or give the path of a run",
+        ),
         (("predict.py", "digit.png", "--run", "x"), "x is neither a run directory nor a checkpoint"),
         (("predict.py",), "the following arguments are required: FILE (see --help)"),
     ],

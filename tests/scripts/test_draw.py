@@ -103,7 +103,7 @@ def hand_over(page: Any, event: str, content: bytes, name: str = "photo.jpg") ->
 def test_wrong_usage_is_one_line(script, tmp_path):
     for flags, message in {
         ("--port", "70000"): "argument --port: must be from 0 to 65535, not 70000 (see --help)",
-        ("--runs", "none"): "no finished run under none; train one with python scripts/fit.py, or name one",
+        ("--runs", "none"): "no finished run in none; train one with python scripts/fit.py, or give the path of a run",
         ("--run", "nothing"): "nothing is no folder",
         ("--run", "a", "--recognizer", "b"): "argument --recognizer: not allowed with argument --run (see --help)",
     }.items():

@@ -96,7 +96,7 @@ def test_a_few_images_of_some_classes_are_matched_by_name_and_bad_ones_listed(fo
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "some" / "7" / "0.png")
     status, _, errors = evaluate(folder, "own", "--data", str(tmp_path / "some"))
     assert status == 1
-    assert "has the class '7', which is none of those learnt: 0, 1, 2, 3" in errors
+    assert "its class '7' was not learned (known: 0, 1, 2, 3)" in errors
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_two_runs_are_compared_on_the_same_images(folder, compared):
     gained = found["accuracy"]["right"] - said(folder / "other")["accuracy"]["right"]
     assert comparison["newly_right"] - comparison["newly_wrong"] == gained
     assert comparison["images"] == 40
-    assert "against two" in output or "both get the same" in output
+    assert "compared with two" in output or "both models are right on the same" in output
     reverse = evaluate(folder, "two", "--data", "own.npz", "--compare", "own", "--out", "other")
     assert reverse[0] == 0
     assert said(folder / "other")["comparison"]["newly_wrong"] == comparison["newly_right"]
@@ -143,10 +143,13 @@ def test_images_that_one_of_two_was_trained_on_are_compared_apart(folder, tmp_pa
     status, output, errors = evaluate(folder, "own", "--compare", "two", *data)
     assert status == 0, errors
     told = dict(line.split("  ", 1) for line in output.splitlines() if line.startswith(("overlap", "on new images")))
-    assert told["overlap"].strip() == "none of the 230 was trained on"
+    assert told["overlap"].strip() == "none of the 230 images was used for training"
     assert "on new images" in told
     status, output, _ = evaluate(folder, "two", *data)
-    assert "180 of 230 were trained on; on the other 50, 20 of which chose the weights: " in output
+    assert (
+        "180 of 230 images were used for training; accuracy on the other 50, 20 of which were used for validation: "
+        in output
+    )
     found = said(tmp_path / "out")["overlap"]
     assert (found["trained_on"], found["validated_on"], found["others"]["images"]) == (180, 20, 50)
 
@@ -174,7 +177,7 @@ def test_a_checkpoint_outside_of_a_run_needs_a_folder_to_write_to(folder, tmp_pa
     shutil.copytree(saved, tmp_path / "alone")
     status, output, errors = evaluate(folder, str(tmp_path / "alone"), "--data", "own.npz")
     assert (status, output) == (2, "")
-    assert "lies in no run directory; name a folder for tables and pictures with --out" in errors
+    assert "is not in a run directory; choose a folder for tables and pictures with --out" in errors
     assert evaluate(folder, str(tmp_path / "alone"), "--data", "own.npz", "--out", str(tmp_path / "o"))[0] == 0
     assert said(tmp_path / "o")["accuracy"]["images"] == 40
 

@@ -214,7 +214,7 @@ def test_a_closed_standard_input_is_told(folder):
     ("arguments", "said"),
     [
         (["--set", f"training.epochs={'9' * 5000}"], "a number has more than 100 digits"),
-        (["--set", f"training.epochs={'9' * 90}"], "a whole number has more than 64 bits"),
+        (["--set", f"training.epochs={'9' * 90}"], "an integer has more than 64 bits"),
         (["--set", f"training.epochs={'[' * 5000}"], "nested more than 64 levels"),
         (["--epochs", "9" * 5000], "argument --epochs: invalid int value"),
         (["--max-time", "9" * 5000], "training.max_time = "),

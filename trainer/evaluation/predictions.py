@@ -1,4 +1,4 @@
-"""What a model made of labelled images."""
+"""The predictions of a model for labelled images."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Predictions:
     Attributes:
         logits: float32 `[N, K]`.
         labels: int `[N]`, 0-based.
-        images: uint8 `[N, H, W, C]`; None where data were streamed.
-        temperature: What logits are divided by for calibrated probabilities; None if nobody fitted it.
+        images: uint8 `[N, H, W, C]`; None if the data were streamed.
+        temperature: Divisor of the logits for calibrated probabilities; None if it was not fitted.
     """
 
     logits: np.ndarray
@@ -32,20 +32,20 @@ class Predictions:
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        """The class read in each image, int `[N]`."""
+        """The predicted class of each image, int `[N]`."""
         return self.logits.argmax(axis=1)
 
     @cached_property
     def right(self) -> np.ndarray:
-        """Whether that is its label, bool `[N]`."""
+        """True for each image whose predicted class is its label, bool `[N]`."""
         return self.predicted == self.labels
 
     def probabilities(self, calibrated: bool = True) -> np.ndarray:
-        """Return probabilities, float64 `[N, K]`, of the logits divided by the temperature, or as they are."""
+        """Return probabilities, float64 `[N, K]`, from logits divided by the temperature, or from the raw logits."""
         scale = self.temperature if calibrated and self.temperature else 1.0
         return np.exp(log_softmax(self.logits / scale))
 
     def errors(self) -> np.ndarray:
-        """Return the images that are read wrong, int `[M]`, the most confident first."""
+        """Return the indices of misclassified images, int `[M]`, the most confident first."""
         wrong = np.flatnonzero(~self.right)
         return wrong[np.argsort(-self.probabilities()[wrong].max(axis=1), kind="stable")]

@@ -1,4 +1,4 @@
-"""What an export is made of and compared with: a trained model, and what it says of real images."""
+"""The original of an export: a trained model, and its probabilities for real images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trainer.runs.trained import Trained
 
 SHOWN, COMPARED = 200, 1000
-"""Real images that a format may learn from, and others on which its exports are compared."""
+"""Number of real images for calibrating a format, and of others for comparing its exports."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Original:
     """A trained model with real images, and its probabilities for them.
 
     Attributes:
-        served: The model as formats get it, with images of which they may learn.
-        data: What the images are.
-        images: Others, uint8 `[N, H, W, C]`.
-        probabilities: What the trainer says of them: calibrated, float64 `[N, K]`.
+        served: The model as passed to formats, with example images.
+        data: Description of the images.
+        images: Images for the comparison, different from the examples, uint8 `[N, H, W, C]`.
+        probabilities: The trainer's calibrated probabilities for them, float64 `[N, K]`.
     """
 
     served: Served
@@ -36,17 +36,17 @@ class Original:
 
     @classmethod
     def of(cls, trained: Trained) -> Original:
-        """Return a trained model with images of its own data, or MNIST's where these are gone.
+        """Return a trained model with images of its own data, or of MNIST if these are missing.
 
         Raises:
-            UsageError: If the model gives no probabilities.
+            UsageError: If the model has no probabilities.
         """
         data, images = real_images(trained, SHOWN + COMPARED)
         return cls.on(trained, data, images[:SHOWN], images[SHOWN:])
 
     @classmethod
     def on(cls, trained: Trained, data: str, shown: np.ndarray, images: np.ndarray) -> Original:
-        """Return a trained model with images that are given; see `of`."""
+        """Return a trained model with the given images; see `of`."""
         from trainer.evaluator import Evaluator
 
         served = Served.of(trained, shown)

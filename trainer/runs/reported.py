@@ -1,4 +1,4 @@
-"""The reading side of the folder `report` of a run: what `plugins.report` wrote there."""
+"""Reading of a run's `report` folder, which `plugins.report` writes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from trainer.text import first_line
 
 EVALUATION, ROBUSTNESS = "evaluation.json", "robustness.csv"
 MAX_TABLE, MAX_PICTURE = 4 * 2**20, 32 * 2**20
-"""Limits of a table and of a picture in bytes."""
+"""Size limits of a table and of a picture in bytes."""
 
 
 def evaluation(files: RunFiles) -> dict[str, Any]:
-    """Return what was found out about the test images; empty if nothing was.
+    """Return the evaluation of the test images; empty if there is none.
 
     Raises:
         InkwellError: If it is damaged.
@@ -30,7 +30,7 @@ def evaluation(files: RunFiles) -> dict[str, Any]:
 
 
 def other_evaluations(files: RunFiles) -> list[dict[str, Any]]:
-    """Return what was found out about other images, or with other weights, in the order of their folders.
+    """Return the evaluations of other images or with other weights, ordered by folder.
 
     Raises:
         InkwellError: If one is damaged.
@@ -45,7 +45,7 @@ def _evaluation(path: Path) -> dict[str, Any]:
 
 
 def corruptions(files: RunFiles) -> list[dict[str, Any]]:
-    """Return the rows on how well worse images are read; none if that was not measured.
+    """Return the rows of the evaluation on corrupted images; empty if there is none.
 
     Raises:
         InkwellError: If they are damaged.
@@ -68,15 +68,15 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         text = read_bounded(path, MAX_TABLE).decode()
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, ValueError, csv.Error) as error:
-        raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
+        raise InkwellError(f"cannot read {path}: {first_line(error)}") from error
     return [{name: _value(field) for name, field in row.items() if name is not None} for row in rows]
 
 
 def picture(files: RunFiles, name: str) -> bytes:
-    """Return a picture of the report, PNG; empty if there is none.
+    """Return a picture of the report; empty if there is none.
 
     Raises:
-        InkwellError: If it cannot be read, or leads out of the run directory.
+        InkwellError: If it cannot be read, or is a link that leads out of the run directory.
     """
     path = files.inside(files.report / name)
     if not path.is_file():
@@ -84,7 +84,7 @@ def picture(files: RunFiles, name: str) -> bytes:
     try:
         return read_bounded(path, MAX_PICTURE)
     except (OSError, ValueError) as error:
-        raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
+        raise InkwellError(f"cannot read {path}: {first_line(error)}") from error
 
 
 def _value(text: Any) -> Any:
