@@ -70,7 +70,11 @@ def test_shifted_views_count_like_the_image_itself(keras):
 
 @pytest.mark.parametrize(
     ("members", "message"),
-    [([], "needs members"), ([{"nam": "lenet"}], "a member is a name"), ([{"name": "lenett"}], "did you mean 'lenet'")],
+    [
+        ([], "needs at least one member"),
+        ([{"nam": "lenet"}], "a member must be a name"),
+        ([{"name": "lenett"}], "did you mean 'lenet'"),
+    ],
 )
 def test_members_that_are_none_are_told(keras, members, message):
     with pytest.raises(UsageError, match=message):
@@ -161,4 +165,4 @@ def test_members_learn_side_by_side_in_one_run(script: Script, tiny: Path, tmp_p
 
     alone = script("fit.py", "--data", tiny, "--model", "mlp:units=[8]", "--task", "members", "--run-dir", "x", *SILENT)
     assert alone.returncode == 2
-    assert alone.stderr.endswith("error: task 'members' needs the model 'ensemble'; 'mlp' has no members\n")
+    assert alone.stderr.endswith("error: task 'members' needs the model 'ensemble', but 'mlp' has no members\n")

@@ -74,7 +74,7 @@ def test_a_capsule_is_shorter_than_one_and_keeps_its_direction(keras):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("lenet5", {"num_classes": 11}, "the 1998 network knows 10 bitmaps, not 11 classes; use lenet"),
+        ("lenet5", {"num_classes": 11}, "lenet5 has bitmaps for 10 classes, not 11; use lenet"),
         ("lenet", {"dropout": 2.0}, "model 'lenet': "),
         (
             "lenet",

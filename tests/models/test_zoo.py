@@ -148,9 +148,7 @@ def test_the_smallest_images_promised_are_taken_and_smaller_ones_refused(name, k
     logits = np.asarray(registry.build(name, (side, side, 1), 10)(random_images(1, side)))
     assert np.isfinite(logits).all()
     if side > 1:
-        message = (
-            f"model '{name}': images of {side - 1} x {side} pixels are too small, it needs at least {side} x {side}"
-        )
+        message = f"model '{name}': images of {side - 1} x {side} pixels are too small; use at least {side} x {side}"
         with pytest.raises(UsageError, match=message):
             registry.build(name, (side - 1, side, 1), 10)
 

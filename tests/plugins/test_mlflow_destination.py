@@ -187,11 +187,14 @@ def test_a_run_in_a_given_run_helps_others_without_giving_it_to_them(there, uri,
 
 
 WRONG = {
-    "unknown experiment": ({"EXPERIMENT_ID": "777777"}, "experiment 777777 (MLFLOW_EXPERIMENT_ID): there is none"),
-    "no id": ({"EXPERIMENT_ID": "../x y"}, "there is none of this id"),
+    "unknown experiment": (
+        {"EXPERIMENT_ID": "777777"},
+        "experiment 777777 (MLFLOW_EXPERIMENT_ID): no experiment has this id",
+    ),
+    "no id": ({"EXPERIMENT_ID": "../x y"}, "no experiment has this id"),
     "two experiments": ({"EXPERIMENT_ID": "two", "EXPERIMENT_NAME": "name"}, "MLFLOW_EXPERIMENT_NAME says"),
-    "unknown run": ({"RUN_ID": "0" * 32}, f"run {'0' * 32} (MLFLOW_RUN_ID): there is none of this id"),
-    "no run": ({"RUN_ID": "no/run?"}, "there is none of this id"),
+    "unknown run": ({"RUN_ID": "0" * 32}, f"run {'0' * 32} (MLFLOW_RUN_ID): no run has this id"),
+    "no run": ({"RUN_ID": "no/run?"}, "no run has this id"),
     "deleted run": ({"RUN_ID": "deleted"}, "it was deleted; restore it with MLFLOW_TRACKING_URI="),
     "run elsewhere": ({"RUN_ID": "run", "EXPERIMENT_ID": "two"}, "name only one of them"),
 }
@@ -293,7 +296,7 @@ def test_a_run_root_of_any_name_has_its_store_and_nothing_lies_elsewhere(tmp_pat
 
 @pytest.mark.parametrize("name", ["a%20b", "a?mode=memory"])
 def test_a_store_is_not_made_where_mlflow_would_look_elsewhere_for_it(tmp_path, name):
-    with pytest.raises(InkwellError, match=r"^cannot keep a SQLite file at "):
+    with pytest.raises(InkwellError, match=r"^cannot create a SQLite file at "):
         Store.at(None, tmp_path / name).prepare()
     assert list(tmp_path.iterdir()) == []
 
@@ -305,7 +308,7 @@ def test_a_run_root_that_mlflow_takes_for_another_costs_one_line_and_makes_no_fi
     done = run_script(tmp_path, "fit.py", *flags)
     assert done.returncode == 0, done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("warning:")]
-    assert f"cannot keep a SQLite file at {tmp_path}/a?b/mlflow.db: MLflow reads" in said
+    assert f"cannot create a SQLite file at {tmp_path}/a?b/mlflow.db: MLflow interprets" in said
     assert "MLFLOW_TRACKING_URI" in said
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert {path.partition("/")[0] for path in files_of(tmp_path / name)} == {"run", "mlflow.db.lock"}

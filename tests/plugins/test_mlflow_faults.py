@@ -190,7 +190,7 @@ def test_a_server_that_is_killed_and_comes_back_has_everything_when_the_run_ends
                 assert fit.returncode == 0
                 assert [line for line in said.splitlines() if line.startswith("warning:")] == [
                     f"warning: mlflow: {uri}: cannot send numbers: [Errno 111] Connection refused; "
-                    "training continues, and what is missing is sent when that works again"
+                    "training continues, and what is missing is sent when MLflow is back"
                 ]
                 assert "mlflow_sync" not in said
                 assert_complete(mirrored(uri, tmp_path / "run"), tmp_path / "run")

@@ -166,7 +166,7 @@ def test_no_command_asks_anything_of_their_server(folder, theirs, command):
 def test_a_sync_of_theirs_is_refused_in_one_line_until_the_user_names_their_server(folder, theirs):
     own = f"sqlite:///{folder}/runs/mlflow.db"
     refusal = (
-        f"cannot send runs/theirs: its mlflow.json names another store than yours, {theirs.uri}; "
+        f"cannot send runs/theirs: its mlflow.json names a different store than yours, {theirs.uri}; "
         f"add --uri {theirs.uri} if you trust that one, or --uri {own} to send the run to yours\n"
     )
     assert run(folder, "mlflow_sync.py", "runs/theirs").stderr == f"mlflow_sync.py: error: {refusal}"

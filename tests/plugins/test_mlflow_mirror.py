@@ -184,7 +184,7 @@ def test_a_run_root_that_was_moved_keeps_its_artifacts_and_takes_new_runs(tmp_pa
 
 def test_a_run_that_another_process_mirrors_is_refused(root):
     run_dir = begin(root, "held")
-    with mirror_lock(run_dir), pytest.raises(Busy, match="is being mirrored by another process"):
+    with mirror_lock(run_dir), pytest.raises(Busy, match="another process is mirroring it"):
         sync(run_dir)
 
 

@@ -82,7 +82,9 @@ def test_the_description_says_the_result_first_and_links_the_report(folder, uri)
     text = found["tags"]["mlflow.note.content"]
     accuracy = next(value for name, _, value, _ in found["points"] if name == "test/accuracy")
     link = f"#/experiments/1/runs/{found['id']}/artifacts/report/index.html?workflowType=machine_learning"
-    assert text.startswith(f"**{100 * accuracy:.2f} % of 40 test images read right**, see the [report]({link})\n")
+    assert text.startswith(
+        f"**{100 * accuracy:.2f} % of 40 test images classified correctly**, see the [report]({link})\n"
+    )
     assert "report/index.html" in dict(found["artifacts"])
     assert found["tags"]["mlflow.source.name"] == "scripts/fit.py"
     assert found["tags"]["command"].endswith(f"--run-dir runs/first {' '.join(FLAGS)}")

@@ -68,10 +68,10 @@ def test_what_cannot_be_measured_is_told_before_anything_is_written(keras: Modul
 
     data = make_images(40)
     trainer = Trainer(small_net(keras), plugins=[NormStatistics()], run_dir=tmp_path / "run")
-    with pytest.raises(UsageError, match=r"^norm_statistics measures before every validation; give validation data"):
+    with pytest.raises(UsageError, match=r"^norm_statistics runs before every validation; give validation data"):
         trainer.fit(data)
     stream = tf.data.Dataset.from_tensor_slices((data.images.astype("float32") / 255, data.labels)).batch(8)
-    with pytest.raises(UsageError, match=r"^norm_statistics cannot measure images of a stream; give an ImageSet"):
+    with pytest.raises(UsageError, match=r"^norm_statistics cannot measure a stream of images; give an ImageSet"):
         trainer.fit(TrainingStream(stream), validation_data=data)
     assert list(tmp_path.iterdir()) == []
 
@@ -80,6 +80,6 @@ def test_a_model_without_batch_normalisation_is_told_in_a_line(script: Script, t
     done = script("fit.py", "--data", tiny, "--plugin", "norm_statistics:images=50", "--run-dir", "x", *SILENT)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
         2,
-        "fit.py: error: 'lenet' has no batch normalisation to measure; leave out norm_statistics",
+        "fit.py: error: 'lenet' has no batch normalisation; remove the plugin norm_statistics",
     )
     assert not (tmp_path / "x").exists()

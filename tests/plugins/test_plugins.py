@@ -226,7 +226,7 @@ def test_nan_guard_sees_weights_that_are_lost_behind_a_loss_that_is_not():
     model = SimpleNamespace(weights=[np.zeros(3), np.array([1.0, np.nan])])
     run = Run(step=7, epoch=2, logs={"loss": 0.3}, model=model)
     NanGuard().on_epoch_end(run)
-    assert (run.failed, run.stop_reason.split(";")[0]) == (True, "a weight is no longer finite at step 7 (epoch 2)")
+    assert (run.failed, run.stop_reason.split(";")[0]) == (True, "a weight is NaN or infinite at step 7 (epoch 2)")
 
 
 def test_nan_guard_leaves_a_sound_run_alone():

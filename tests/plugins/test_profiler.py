@@ -70,8 +70,8 @@ def test_what_cannot_be_traced_is_told(keras, tmp_path, said):
     fit(keras, None, steps=25)
     fit(keras, tmp_path / "run", steps=20)
     assert [message for message in said.messages if message.startswith("profiler")] == [
-        "profiler: nothing is traced, since the run has no directory; give run_dir",
-        "profiler: nothing was traced, since fewer than 21 steps were made",
+        "profiler: cannot trace a run without a directory; give run_dir",
+        "profiler: no trace was recorded, since the run had fewer than 21 steps",
     ]
     assert not (tmp_path / "run" / "profile").exists()
 

@@ -283,5 +283,5 @@ def test_a_rewind_takes_back_what_other_plugins_remember(keras, tmp_path):
 
 
 def test_without_a_run_directory_there_is_nothing_to_go_back_to(keras):
-    with pytest.raises(UsageError, match="recovery goes back to checkpoints, which need a run directory"):
+    with pytest.raises(UsageError, match="recovery needs a run directory for its checkpoints"):
         fit(keras, None, Recovery())

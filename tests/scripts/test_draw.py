@@ -115,7 +115,7 @@ def test_a_port_that_is_taken_is_named(tmp_path, script):
     with serving(tmp_path, "--run", tmp_path) as server:
         done = script("draw.py", "--run", tmp_path, "--port", str(server.port))
     assert done.returncode == 1
-    assert f"cannot use port {server.port}: Address already in use; --port 0 takes a free one" in done.stderr
+    assert f"cannot use port {server.port}: Address already in use; use --port 0 for a free one" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -149,14 +149,14 @@ def test_what_is_drawn_before_the_model_is_there_is_read_when_it_is(run, browser
         page.goto(server.address)
         draw(page, SEVEN)
         assert page.inner_text("#state") == "Loading the model"
-        assert page.inner_text("#detail") == "The model is loading; this will be read as soon as it is there."
+        assert page.inner_text("#detail") == "The model is loading; this will be read as soon as it is ready."
         page.wait_for_selector('#state[data-state="ready"]', timeout=60_000)
         assert answer(page) == "7"
         readers = psutil.Process(server.process.pid).children()
         assert server.stop() == 0
         assert not psutil.wait_procs(readers, timeout=300)[1]
         draw(page, ROUND["1"])
-        page.get_by_text("draw.py does not answer; is it still running?", exact=True).wait_for()
+        page.get_by_text("draw.py does not respond; is it still running?", exact=True).wait_for()
         page.close()
 
 

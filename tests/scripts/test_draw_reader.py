@@ -102,11 +102,11 @@ def test_who_waits_too_long_or_in_too_long_a_queue_is_told_when_to_come_again(tm
 
     *late, refused = asyncio.run(three())
     assert isinstance(refused, Unavailable)
-    assert (str(refused), refused.retry) == ("too many pictures wait to be read; try again in 2 seconds", 2)
+    assert (str(refused), refused.retry) == ("too many pictures are waiting; try again in 2 seconds", 2)
     for error in late:
         assert isinstance(error, Unavailable)
         assert error.retry == 10
-        assert str(error).startswith("the picture's turn did not come within")
+        assert str(error).startswith("the picture was not read within")
 
 
 DIES_AT_FIRST = """
@@ -135,7 +135,7 @@ def test_a_reader_that_is_killed_while_it_loads_is_started_twice_again(tmp_path,
         3: f"cannot load {tmp_path}: {killed}, 3 times in a row",
     }
     assert why == says[deaths]
-    assert log == [*[f"draw.py: {killed} and is started again"] * 2, f"draw.py: {why}"]
+    assert log == [*[f"draw.py: {killed}; restarting it"] * 2, f"draw.py: {why}"]
 
 
 def test_who_waits_for_the_model_is_told_that_it_cannot_be_loaded(tmp_path):
@@ -169,7 +169,7 @@ def test_a_reader_that_is_killed_harms_nobody(server):
         worker.kill()
         answers = [each.result(timeout=300) for each in waiting]
     assert [status for status, _ in answers] == [200] * 20
-    assert "draw.py: the reader ended with status -9 and is started again" in server.log.read_text()
+    assert "draw.py: the reader ended with status -9; restarting it" in server.log.read_text()
 
 
 @pytest.mark.slow
@@ -200,8 +200,8 @@ if "scripts.page.worker" in sys.orig_argv:
 @pytest.mark.parametrize(
     ("width", "loss"),
     [
-        (281, ["the reader ended with status -11 and is started again"] * 2),
-        (282, ["the reader took longer than 3 seconds for a picture and is started again"]),
+        (281, ["the reader ended with status -11; restarting it"] * 2),
+        (282, ["the reader took longer than 3 seconds for a picture; restarting it"]),
     ],
     ids=["crash", "hang"],
 )
