@@ -64,7 +64,7 @@ def test_resume_measures_a_young_and_an_old_run(script: Script, tmp_path):
 def test_save_measures_pauses_and_what_a_run_loses(script: Script, tmp_path):
     table, found = measured(script, tmp_path / "save.json", "save")
     pause, cost = found["rows"]
-    assert "pause of training" in table
+    assert "pause in training" in table
     assert_positive(pause["ms"])
     assert len(pause["ms"]["values"]) == found["saves"] > 0
     assert math.isfinite(cost["ms"]["median"])
@@ -87,8 +87,8 @@ def test_tracking_measures_epochs_with_and_without_the_mirror(script: Script, tm
         (["sped"], "unknown benchmark 'sped'; did you mean 'speed'? (known: speed, overhead,"),
         (["--only", "inkwel", "--data", "mnist5k"], "unknown contender 'inkwel'; did you mean 'inkwell'?"),
         (["--rounds", "0"], "argument --rounds: must be at least 1, not 0"),
-        (["save", "--png", "speed.png"], "--png is for the benchmark 'speed', which is not asked for"),
-        (["--json", "nowhere/speed.json"], "nowhere/speed.json cannot be written"),
+        (["save", "--png", "speed.png"], "--png needs the benchmark 'speed'; add it, or remove the flag"),
+        (["--json", "nowhere/speed.json"], "cannot write nowhere/speed.json: "),
         (["--round", "1"], "unknown argument '--round'; did you mean '--rounds'?"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

@@ -275,9 +275,8 @@ def test_a_script_without_inkwell_says_what_to_run(tmp_path, name):
     command = [sys.executable, "-I", "-S", str(ROOT / "scripts" / name)]  # without site-packages
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (1, "")
-    assert (
-        done.stderr == f"{name}: Inkwell is not installed (no trainer); run in its folder: python -m pip install -e .\n"
-    )
+    install = "run this in its folder: python -m pip install -e ."
+    assert done.stderr == f"{name}: Inkwell is not installed (package trainer is missing); {install}\n"
 
 
 @pytest.mark.parametrize(
@@ -299,8 +298,8 @@ def test_another_package_in_the_place_of_ours_is_one_line_that_names_its_file(tm
     assert (done.returncode != 0, done.stdout, done.stderr.count("\n")) == (True, "", 1)
     said = done.stderr.removeprefix(f"{arguments[0]}: ").removeprefix("error: ")
     assert said == (
-        f"{file} was found in the place of Inkwell's package {package!r}; rename or uninstall it, "
-        "or take its folder off the path\n"
+        f"{file} is imported instead of Inkwell's package {package!r}; rename or uninstall it, "
+        "or remove its folder from the path\n"
     )
 
 

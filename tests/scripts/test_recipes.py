@@ -88,10 +88,10 @@ def test_a_missed_goal_is_said_and_wrong_records_are_told(tmp_path: Path):
     rows = [{"corruption": name, "accuracy": share, "trained_for": like} for name, share, like in rows]
     strong = [{**kept, "recipe": "strong", "corruptions": rows}]
     written = scoreboard.page(scoreboard.Records({"strong": strong}, []), [])
-    assert "mean of seed 0: **93.00 %** (93.0 wanted)" in written
-    assert "nothing like spatter, and something like all others" in written
+    assert "mean of seed 0: **93.00 %** (goal: 93.0)" in written
+    assert "something similar to each of them, except spatter" in written
     rows[0]["accuracy"] = 0.89
-    assert "(93.0 wanted: **missed**)" in scoreboard.page(scoreboard.Records({"strong": strong}, []), [])
+    assert "(goal: 93.0, **missed**)" in scoreboard.page(scoreboard.Records({"strong": strong}, []), [])
     zoo = scoreboard.Records({}, [{**kept, "recipe": "zoo"}])
     written = scoreboard.page(zoo, ["tiny9k", "lenet"])
     assert "| `tiny9k` | 9,866 | 9.0 | 99.00 | 99.49 |" in written
