@@ -19,8 +19,8 @@ def reason(error: BaseException | None) -> str | None:
         found = spec.origin or next(iter(spec.submodule_search_locations or ()), "nowhere")
         if ROOT / package not in (Path(found).resolve().parent, Path(found).resolve()):
             return (
-                f"{found} is imported instead of Inkwell's package {package!r}; rename or uninstall it, "
-                "or remove its folder from the path"
+                f"{found} was found in the place of Inkwell's package {package!r}; rename or uninstall it, "
+                "or take its folder off the path"
             )
     if isinstance(error, ModuleNotFoundError):
         return f"Inkwell is not installed (package {error.name} is missing); {install}"

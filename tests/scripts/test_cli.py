@@ -298,8 +298,8 @@ def test_another_package_in_the_place_of_ours_is_one_line_that_names_its_file(tm
     assert (done.returncode != 0, done.stdout, done.stderr.count("\n")) == (True, "", 1)
     said = done.stderr.removeprefix(f"{arguments[0]}: ").removeprefix("error: ")
     assert said == (
-        f"{file} is imported instead of Inkwell's package {package!r}; rename or uninstall it, "
-        "or remove its folder from the path\n"
+        f"{file} was found in the place of Inkwell's package {package!r}; rename or uninstall it, "
+        "or take its folder off the path\n"
     )
 
 
