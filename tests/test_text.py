@@ -1,4 +1,4 @@
-"""Are numbers, errors and commands said as a person would say them?"""
+"""Are numbers, errors and commands expressed naturally?"""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ Configure = Callable[..., Config]
 
 @pytest.fixture
 def configure(tmp_path: Path) -> Configure:
-    """Returns the configuration that `fit.py` makes of a file's text and flags."""
+    """Return the configuration that `fit.py` makes of a file's text and flags."""
 
     def configuration(*arguments: str, file: str | None = None) -> Config:
         if file is not None:
@@ -37,7 +37,7 @@ def configure(tmp_path: Path) -> Configure:
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """Return what is said about a configuration that must be refused."""
+    """Return the error message for a configuration that must be refused."""
     with pytest.raises(UsageError) as caught:
         call()
     return str(caught.value)

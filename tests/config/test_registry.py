@@ -1,4 +1,4 @@
-"""Are names found, and is whatever is wrong with them or their arguments said?"""
+"""Are names found, and are errors in them or in their arguments reported?"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def build(
 
 
 def refusal(registry: Registry, name: str, *args, **kwargs) -> str:
-    """Return what is said about a call that must be refused."""
+    """Return the error message for a call that must be refused."""
     with pytest.raises(UsageError) as caught:
         registry.build(name, *args, **kwargs)
     return str(caught.value)

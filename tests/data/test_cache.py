@@ -1,4 +1,4 @@
-"""Does a set larger than memory give what it would give from memory, at constant memory, whatever befalls its cache?"""
+"""Does a set larger than memory give the same data as from memory, at constant memory, whatever befalls its cache?"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_MEMORY = "from trainer.data import load; from trainer.data.sources import mem
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """A folder of 4 class folders with 120 PNGs of 12 x 12 x 1, and one file that is cut off."""
+    """A folder of 4 class folders with 120 PNGs of 12 x 12 x 1, and one truncated file."""
     data = make_images(120)
     for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
         folder = tmp_path / "pictures" / f"class {label}"
@@ -42,13 +42,13 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing fit in memory."""
+    """Make nothing fit in memory."""
     monkeypatch.setattr(memory, "available", lambda: 0)
 
 
 @pytest.fixture
 def both(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Data, Data]:
-    """The same folder, from memory and from the cache."""
+    """The same folder, read from memory and from the cache."""
     held = load(str(pictures), tmp_path / "data")
     monkeypatch.setattr(memory, "available", lambda: 0)
     return held, load(str(pictures), tmp_path / "data")
@@ -338,7 +338,7 @@ print(data.train.images.nbytes / 1e6, anonymous() - before)
     assert process.returncode == 0, err
     size, grown = map(float, out.split())
     assert size > 300
-    # Batches made ahead take up to about 100 MB, whatever the size of the set; in memory it would be all of it.
+    # Prefetched batches take up to about 100 MB, whatever the size of the set; in memory it would be the whole set.
     assert grown < size / 2, f"{grown:.0f} MB more for {size:.0f} MB of images"
 
 

@@ -1,4 +1,4 @@
-"""Are splits and batches what was promised?"""
+"""Are splits and batches as documented?"""
 
 from __future__ import annotations
 

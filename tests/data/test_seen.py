@@ -1,4 +1,4 @@
-"""Does a run know the images again that it was trained on, and no others?"""
+"""Does a run recognize the images that it was trained on, and no others?"""
 
 from __future__ import annotations
 

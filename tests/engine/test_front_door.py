@@ -1,4 +1,4 @@
-"""Does a stranger get from Python, in ten lines, what the terminal gives?"""
+"""Does a newcomer get from Python, in ten lines, what the terminal gives?"""
 
 from __future__ import annotations
 

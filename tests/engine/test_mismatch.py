@@ -1,4 +1,4 @@
-"""Is a run that is resumed with something else refused, with the difference shown and nothing lost?"""
+"""Is resuming a run with something different refused, with the difference shown and nothing lost?"""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fit(folder: Path, *arguments: str) -> Done:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
-    """A folder with data and `run`, a run of two epochs on them."""
+    """A folder with data and `run`, a run of two epochs on it."""
     folder = tmp_path_factory.mktemp("mismatch")
     for name in ("data.npz", "other.npz"):
         shutil.copy(tiny, folder / name)
@@ -54,7 +54,7 @@ def folder(workshop: Path, tmp_path: Path) -> Path:
 
 
 def refusal(folder: Path, *arguments: str, status: int) -> str:
-    """Resume with other arguments; return why it is refused, in one line, after making sure that nothing changed."""
+    """Resume with other arguments; return the one-line refusal, after checking that nothing changed."""
     before = bytes_of(folder)
     done = fit(folder, "--resume", "run", *arguments)
     assert (done.returncode, done.stdout) == (status, "")
@@ -104,7 +104,7 @@ def test_what_cannot_go_on_is_refused_even_if_it_is_told_to(workshop, arguments,
 
 
 def replace_data(folder: Path, count: int = 200) -> None:
-    """Put other images into the data file, under the same name."""
+    """Replace the images in the data file, keeping its name."""
     train, test = make_images(count, seed=2), make_images(40, seed=3)
     parts = {"x_train": train.images, "y_train": train.labels, "x_test": test.images, "y_test": test.labels}
     np.savez(folder / "data.npz", **parts)
@@ -148,7 +148,7 @@ class Watching(Plugin):
 
 
 class Steering(Plugin):
-    """May do anything."""
+    """May influence training."""
 
     name = "steering"
 

@@ -1,4 +1,4 @@
-"""In which order do plugins hear what, however a run ends?"""
+"""In what order are hooks called, however a run ends?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEPS = 4  # per epoch
 
 
 class Recorder(Plugin):
-    """Writes down every hook with epoch and step, and raises where it is told to."""
+    """Records every hook with epoch and step, and raises in a given one."""
 
     every = Every(steps=1)
 
@@ -120,7 +120,7 @@ def test_validation_every_few_steps_leaves_the_training_numbers_as_they_are(kera
 
 
 class Stopper(Plugin):
-    """Asks to stop at a step, twice."""
+    """Requests a stop at a step, twice."""
 
     every = Every(steps=1)
 
@@ -189,7 +189,7 @@ def test_a_plugins_traceback_is_kept_where_its_author_finds_it(keras, tmp_path):
 
 
 class At(Plugin):
-    """Calls something of the run in a hook, at a step."""
+    """Calls methods of the run in a hook, at a step."""
 
     every = Every(steps=1)
 
@@ -267,7 +267,7 @@ def test_nothing_to_train_is_told(keras, arguments):
 
 
 class Forgetful(Recorder):
-    """Cannot say what it remembers."""
+    """Cannot return its state."""
 
     def state(self):
         return {"value": object()}

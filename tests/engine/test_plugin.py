@@ -88,7 +88,7 @@ def test_plugins_in_a_circle_are_named():
 
 
 class Halves(Plugin):
-    """Logs half the loss of the validation."""
+    """Logs half of the validation loss."""
 
     logs = ("val_half",)
 
@@ -97,7 +97,7 @@ class Halves(Plugin):
 
 
 class Reader(Plugin):
-    """Keeps what another plugin logs."""
+    """Records what another plugin logs."""
 
     monitors = ("val_half",)
 

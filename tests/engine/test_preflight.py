@@ -1,4 +1,4 @@
-"""What is told before step 0, and does the telling change nothing?"""
+"""Are problems reported before step 0, without the check changing anything?"""
 
 from __future__ import annotations
 

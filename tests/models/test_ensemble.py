@@ -1,4 +1,4 @@
-"""Are the probabilities of an ensemble the mean of its members', and does a student learn from its teacher?"""
+"""Are an ensemble's probabilities the mean of its members', and does a student learn from its teacher?"""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_runs_become_one_run_whose_probabilities_are_their_mean(script: Script, 
     train(script, tiny, "c", "--model", "mlp:units=[8]", "--seed", "1")
     assert script("ensemble.py", "a", "c", "--run-dir", "seeds").returncode == 0
     result = json.loads((tmp_path / "seeds" / "result.json").read_text())
-    # what validates one of them has trained the other
+    # the validation images of one are training images of the other
     assert (result["best"]["val_accuracy"], result["temperature"]) == (None, None)
     assert "calibrated_ece" not in result["test"]
     again = script("ensemble.py", "a", "b", "--run-dir", "both")

@@ -1,4 +1,4 @@
-"""Are single architectures what their sources say? What holds for all of them is in tests/models/test_zoo.py."""
+"""Do the architectures match their sources? What holds for all of them is tested in tests/models/test_zoo.py."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_1998_network_sees_only_what_its_table_connects(keras):
 @pytest.mark.parametrize(
     ("name", "hyper", "parameters", "mmacs"),
     [
-        ("se_net", {"width": 128}, 1_188_748, 666),  # the source's own width: "~1.19 M, 666 MMAC"
+        ("se_net", {"width": 128}, 1_188_748, 666),  # the width in the source: "~1.19 M, 666 MMAC"
         ("resnet20", {"depth": 56}, 855_290, 96),  # He et al. 2015, table 6: 0.85 M
         ("m5", {"width": 0.25}, 90_060, 8.7),
         ("lenet", {"dropout": 0.5}, 61_706, 0.42),
@@ -52,7 +52,7 @@ def test_a_layer_is_counted_as_often_as_it_is_used_and_products_by_their_inner_a
     layers = keras.layers
     images = keras.Input((6, 6, 2))
     shared = layers.Conv2D(2, 3, padding="same")
-    x = shared(shared(images))  # 2 x (36 places x 9 x 2 inputs x 2 outputs)
+    x = shared(shared(images))  # 2 x (36 positions x 9 x 2 inputs x 2 outputs)
     x = layers.DepthwiseConv2D(3, padding="same")(x)  # 36 x 9 x 2
     x = layers.Reshape((36, 2))(x)
     x = layers.Dot(axes=2)([x, x])  # 36 x 36 x 2

@@ -1,4 +1,4 @@
-"""Is a run logged where the user or the environment says, and does a wrong word cost one line? Real stores."""
+"""Is a run logged where the user or the environment says, and does a mistake cost one line? Real stores."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def there(uri: str, tmp_path: Path) -> SimpleNamespace:
-    """What others made in the store for this test: two experiments, a run in the first one, and a deleted run."""
+    """Existing content of the store: two experiments, a run in the first one, and a deleted run."""
     store, client = Store.at(uri, tmp_path), client_of(uri)
     store.prepare()
     one, two = (client.create_experiment(f"{tmp_path.name}-{number}", store.artifacts) for number in (1, 2))
@@ -147,7 +147,7 @@ def add(run_dir: Path, line: dict[str, Any]) -> None:
 
 
 def test_ids_that_only_a_directory_names_get_nothing(there, uri, tmp_path):
-    """Theirs names an experiment and two runs of the user's, one of them as the one that it was logged to."""
+    """Their directory names one of the user's experiments and two of the user's runs, one as its own MLflow run."""
     other = there.client.create_run(there.two).info.run_id
     theirs = begin(tmp_path, "theirs")
     store = Store.at(uri, tmp_path)
@@ -164,7 +164,7 @@ def test_ids_that_only_a_directory_names_get_nothing(there, uri, tmp_path):
 
 
 def test_a_run_in_a_given_run_helps_others_without_giving_it_to_them(there, uri, tmp_path):
-    """One is of the same job, one had begun, and one of somebody else names the run as its own."""
+    """One run is of the same job, one was mirrored before, and somebody else's claims the given run as its own."""
     store, wanted = Store.at(uri, tmp_path), Destination("", "", there.run)
     mine, same, begun, theirs = (begin(tmp_path, name) for name in ("mine", "same", "begun", "theirs"))
     mirror(begun, uri, there.name).update("done")

@@ -1,4 +1,4 @@
-"""Is what MLflow gets read, remembered and named rightly? Without MLflow."""
+"""Is everything for MLflow read, remembered and named correctly? Without MLflow."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write(path: Path, *steps: int, time: float = 0.0) -> None:
 
 
 def steps(reader: Journal) -> list[int]:
-    """Read everything that is new, and deal with it."""
+    """Read everything new, and mark it as processed."""
     found: list[int] = []
     while lines := reader.read():
         found += [line["step"] for line in lines]
@@ -106,7 +106,7 @@ def test_a_history_that_was_cut_back_is_read_again_from_before_that_place(tmp_pa
         steps(reader)
     lines = reader.path.read_bytes().splitlines(keepends=True)
     reader.path.write_bytes(b"".join(lines[:20]))
-    write(reader.path, *range(20, 45), time=0.5)  # the same steps at other times, and more of them
+    write(reader.path, *range(20, 45), time=0.5)  # the same steps and more, with other timestamps
     first = reader.read()[0]["step"]
     assert reader.rewound
     assert first == 20 if marks > 40 else 0 <= first <= 20
@@ -199,11 +199,11 @@ def test_the_digest_of_a_dataset_is_ours_and_fits():
     assert fields.dataset({"name": "stream"}) is None
 
 
-# Where a run is mirrored
+# The place of a mirror
 
 
 def known(run_dir: Path, **changes: Any) -> Path:
-    """Make a run directory whose process is gone."""
+    """Create a run directory whose process is gone."""
     run_dir.mkdir(parents=True)
     identity = {"layout": LAYOUT, "id": "1", "started": "2026-01-01T00:00:00+0000"}
     values = {**identity, "status": "running", **this_process(), "data": {}}
@@ -277,7 +277,7 @@ def test_the_command_that_shows_a_run_is_quoted_and_of_the_users_store(tmp_path)
     address = "http://127.0.0.1:5000/#/experiments/3/runs?viewStateShareKey=inkwell&workflowType=machine_learning"
     assert in_the_browser(run_dir, None) is None
     State().write(run_dir)
-    assert in_the_browser(run_dir, None) is None  # it is in no store yet
+    assert in_the_browser(run_dir, None) is None  # not yet in a store
     State(run_id="1", experiment_id="3").write(run_dir)
     shown = (f"mlflow ui --backend-store-uri 'sqlite:///{tmp_path}/a b/mlflow.db'", address)
     assert in_the_browser(run_dir, None) == shown
@@ -303,7 +303,7 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 def whole(run_dir: Path, ended: str) -> State:
-    """Return the state of a run of which MLflow has everything."""
+    """Return the state of a run that MLflow has completely."""
     files = {path.relative_to(run_dir).as_posix(): stamp(path) for path in artifacts(run_dir)}
     numbers = (ended, *stamp(run_dir / HISTORY))
     return State(run_id="1", described=ended, numbers=numbers, ended=ended, files=files)
@@ -345,7 +345,7 @@ def test_a_run_helps_those_alone_that_are_in_its_own_store(tmp_path):
     evil = Store.at("http://evil/", tmp_path)
     assert [path.name for path in to_help(tmp_path, evil, Settings(), every)] == ["server"]
     whole(tmp_path / "mine", "failed").write(tmp_path / "mine")
-    (tmp_path / "mine" / "config.toml").write_text("[data]\n")  # files alone are missing
+    (tmp_path / "mine" / "config.toml").write_text("[data]\n")  # only files are missing
     assert [path.name for path in to_help(tmp_path, own, Settings(), ("numbers", "status"))] == ["known"]
 
 
@@ -492,10 +492,10 @@ def test_a_store_in_a_run_root_cannot_send_files_elsewhere(tmp_path):
     for address in ("http://evil/x", "s3://evil", outside, f"{own.artifacts}/../../x", f"{own.artifacts}x", ""):
         with pytest.raises(InkwellError, match="to send them there anyway, name the store: --uri sqlite:///"):
             own.check_artifacts(address)
-    Store.at(own.uri, tmp_path).check_artifacts("s3://mine")  # the user named it
+    Store.at(own.uri, tmp_path).check_artifacts("s3://mine")  # the user named this store
 
 
-# Where a run comes from
+# The origin of a run
 
 
 def git(folder: Path, *arguments: str) -> str:

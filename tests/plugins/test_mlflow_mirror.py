@@ -1,4 +1,4 @@
-"""Does MLflow have what a run directory says, once, also of runs that go back, move, or belong together?"""
+"""Does MLflow have everything in a run directory exactly once, even for runs that are rewound, moved or nested?"""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _no_tracking_server_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run root whose store is made by the first test that needs it, at a path that needs quoting."""
+    """A run root, at a path that needs quoting, whose store is created by the first test that needs it."""
     return tmp_path_factory.mktemp("run root")
 
 
@@ -79,7 +79,7 @@ def test_ten_thousand_lines_arrive_once_and_again_nothing(root, uri):
     sent.update("done")
     assert not sync(run_dir)
     (run_dir / "mlflow.json").unlink()
-    assert sync(run_dir)  # though it is no longer known what was sent
+    assert sync(run_dir)  # although the record of what was sent is lost
     assert mirrored(uri, run_dir) == found
     assert_complete(found, run_dir)
 

@@ -1,4 +1,4 @@
-"""Does a person find in MLflow's pages what they look for: which run, how good, on what, made by whom?"""
+"""Can users find in MLflow's pages what they look for: which run, how good, on which data, by whom?"""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.mark.soak
 def test_the_address_opens_a_page_of_training_with_the_accuracy_as_a_column(folder, uri, browser):
-    """Asks MLflow's own page, which may change with any release of MLflow."""
+    """Uses MLflow's own page, which may change with any release of MLflow."""
     port = free_port()
     with serving(folder, port, uri):
         opened = browser.new_page(viewport={"width": 1400, "height": 900})

@@ -1,4 +1,4 @@
-"""Does batch normalisation evaluate by the statistics of images as they are, and does training take no notice?"""
+"""Does batch normalisation evaluate with the statistics of unaugmented images, without affecting training?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainer.trainer import Trainer
 
 
 class Watch(Plugin):
-    """Keeps what every epoch ended with."""
+    """Records the logs at the end of every epoch."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -49,7 +49,7 @@ def test_training_goes_on_as_it_would_have(keras: ModuleType) -> None:
 
 @pytest.mark.parametrize("use_ema", [False, True], ids=["weights", "averages of weights"])
 def test_what_is_tested_has_the_statistics_of_its_own_weights(keras: ModuleType, use_ema: bool) -> None:
-    """With averages of the weights, the images are normalised by what the averages make of them."""
+    """With averaged weights, the statistics are those of the averages."""
     train, validation = make_images(200), make_images(60, seed=1)
     keras.utils.set_random_seed(0)
     model = small_net(keras)

@@ -1,4 +1,4 @@
-"""Does the profiler trace what it says, however the run ends, and does it say how to look at it?"""
+"""Does the profiler trace the documented steps, however the run ends, and say how to view the trace?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.errors import PluginError
 
 
 class Breaker(Plugin):
-    """Raises at a step, if it is to."""
+    """Raises at a given step, if any."""
 
     every = Every(steps=1)
 

@@ -1,4 +1,4 @@
-"""Is the report of a run whole, true, self-contained and safe to open?"""
+"""Is the report of a run complete, correct, self-contained and safe to open?"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ VOID = {"img", "meta", "link", "br"}
 
 
 class Page(HTMLParser):
-    """Reads a page: its tags, what it refers to, its text; fails on tags that do not close."""
+    """Parses a page into its tags, references and text; fails on unclosed tags."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -74,13 +74,13 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """What is read, in one line."""
+        """The readable text, in one line."""
         return " ".join(" ".join(self.texts).split())
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a run as its plugin writes it; everything has a name that a page must not believe."""
+    """A run's report as written by its plugin; every name in it is hostile."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "config.toml").write_text(CONFIG)
     known = {
@@ -186,7 +186,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data and a run on them, with its report."""
+    """A folder with data and a run on it, including its report."""
     folder = tmp_path_factory.mktemp("report")
     train, test = make_images(200, side=28), make_images(40, side=28, seed=1)
     np.savez(folder / "own.npz", x_train=train.images, y_train=train.labels, x_test=test.images, y_test=test.labels)

@@ -1,4 +1,4 @@
-"""Can a run that was made from Python, without a configuration, be used like any other?"""
+"""Can a run started from Python, without a configuration, be used like any other?"""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def fit(keras, model, folder: Path, **optimizer):
 
 
 def write_data(path: Path) -> None:
-    """Write the images that `fit` tested on, with others to train on."""
+    """Write the images that `fit` was tested on, with other training images."""
     train, test = make_images(8, seed=5), make_images(40, seed=2)
     np.savez(path, x_train=train.images, y_train=train.labels, x_test=test.images, y_test=test.labels)
 
 
 @pytest.fixture
 def nets(tmp_path, monkeypatch) -> ModuleType:
-    """A user's module with a layer and a function of its own."""
+    """A user's module with its own layer and function."""
     (tmp_path / "nets.py").write_text(NETS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -115,7 +115,7 @@ def test_where_its_data_are_is_asked_for(keras, tmp_path):
 
 
 def own_net(keras, nets, anonymous: bool = False):
-    """Return a model with a layer and a function of its own."""
+    """Return a model with a user-defined layer and function."""
     images = keras.Input((12, 12, 1))
     x = nets.Scale()(keras.layers.Flatten()(images))
     x = keras.layers.Lambda((lambda y: 2 * y) if anonymous else nets.double)(x)

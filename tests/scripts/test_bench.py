@@ -19,7 +19,7 @@ HAVE_TORCH = all(util.find_spec(name) is not None for name in ("torch", "lightni
 
 
 def measured(script: Script, path: Path, *flags: str) -> tuple[str, dict[str, Any]]:
-    """Run a benchmark on next to nothing; return its table and its numbers."""
+    """Run a benchmark with minimal work; return its table and its numbers."""
     done = script("bench.py", *flags, "--quick", "--data", "mnist5k", "--json", path, timeout=600)
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Is a mistake on the command line one line that says what to do, told before anything is started?"""
+"""Is a mistake on the command line one line that says what to do, reported before anything is started?"""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Ban:
 
 sys.meta_path.insert(0, Ban())
 """
-"""A sitecustomize that ends a process that imports what takes long."""
+"""A sitecustomize that ends a process which imports anything slow."""
 
 MODULES = {
     "misspelt": """
@@ -78,7 +78,7 @@ class Classification(Plugin): ...
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the modules above and with data that end a run as soon as they are read."""
+    """A folder with the modules above, and with data that ends a run as soon as it is read."""
     for name, text in MODULES.items():
         (tmp_path / f"{name}.py").write_text(text)
     (tmp_path / "unreadable.npz").write_bytes(b"no archive")
@@ -128,7 +128,7 @@ QUICK = {
     ("--set", "optimizer.learning_rat=1"): "--set: unknown key 'optimizer.learning_rat'; did you mean 'learning_rate'?",
     ("--list", "model"): "argument --list: no such choice 'model'; did you mean 'models'? (choices: models, ",
 }
-"""Common typing errors, and what is said of them before anything heavy is imported."""
+"""Common typing errors, and their messages before anything heavy is imported."""
 
 
 @pytest.mark.parametrize("arguments", QUICK, ids=" ".join)
@@ -215,7 +215,7 @@ WRONG = {
     ("--run-dir", "x" * 300): f"run directory {'x' * 300} cannot be made: File name too long; choose another with ",
     ("lenet",): "unknown argument 'lenet' (see --help)",
 }
-"""What else a user gets wrong."""
+"""Other mistakes of users."""
 
 
 @pytest.mark.parametrize("arguments", WRONG, ids=lambda arguments: " ".join(arguments)[:50])
@@ -307,7 +307,7 @@ def test_another_package_in_the_place_of_ours_is_one_line_that_names_its_file(tm
 
 
 def inkwell(folder: Path, *arguments: str) -> Done:
-    """Run the command `inkwell` as an installer writes it, without TensorFlow."""
+    """Run the command `inkwell` as installed, without TensorFlow."""
     program = folder / "inkwell"
     program.write_text("import sys\nfrom scripts.command import main\nsys.exit(main())\n")
     env = {**os.environ, "PYTHONPATH": str(folder)}
@@ -360,7 +360,7 @@ def test_a_printed_configuration_gives_itself_when_it_is_read(folder):
     assert (again.returncode, again.stdout) == (0, printed.stdout)
 
 
-# A run, and what is done with it
+# A run, and the commands that use it
 
 
 @pytest.fixture(scope="module")

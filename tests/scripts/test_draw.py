@@ -1,4 +1,4 @@
-"""Can a person draw a digit on the page, and see what is read, and why?"""
+"""Can users draw a digit on the page, and see what is read, and why?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEVEN = ROUND["7"]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LeNet that has seen 4,000 real digits."""
+    """A LeNet trained on 4,000 real digits."""
     folder = tmp_path_factory.mktemp("drawing")
     done = run_script(folder, "fit.py", "--data", "mnist5k", "--epochs", "8", "--run-dir", "lenet", *ALONE)
     assert done.returncode == 0, done.stderr
@@ -43,7 +43,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(server: Server, browser: Any) -> Iterator[Any]:
-    """The page in a browser that has never been there; nothing but the server may be asked for anything."""
+    """The page in a fresh browser, which must request nothing from anywhere but the server."""
     yield from visit(server, browser)
 
 
@@ -63,11 +63,11 @@ def visit(server: Server, browser: Any, **device: Any) -> Iterator[Any]:
     yield page
     context.close()
     assert [url for url in asked if not url.startswith(server.address)] == []
-    assert [text for text in said if "422" not in text] == []  # what is refused is an error to the console, too
+    assert [text for text in said if "422" not in text] == []  # the console shows refusals as errors, too
 
 
 def answer(page: Any) -> str:
-    """Return the digit that the page shows, once it has an answer to what is on the paper."""
+    """Return the digit shown by the page, once it has an answer to what is on the paper."""
     page.wait_for_selector('#answer[aria-busy="false"]')
     return str(page.inner_text("#glyph"))
 
@@ -282,7 +282,7 @@ def test_everything_can_be_done_with_the_keyboard_alone(page, server):
     page.get_by_role("dialog").wait_for()
     keys.press("Escape")
     page.get_by_role("dialog").wait_for(state="hidden")
-    assert answer(page) == "1"  # Escape has closed the dialog and left the drawing
+    assert answer(page) == "1"  # Escape closed the dialog and left the drawing
 
 
 @pytest.mark.slow
@@ -297,7 +297,7 @@ def test_a_drawing_is_kept_once_consent_is_given_where_it_was_said(page, server)
     nine.click()
     page.get_by_role("button", name="Keep it").click()
     page.get_by_text("Kept as 9: inbox/9/").wait_for()
-    nine.click()  # the same again, and nothing is asked
+    nine.click()  # the same picture again, without a question
     page.get_by_text("Kept as 9: inbox/9/").wait_for()
     (file,) = inbox.rglob("*.*")
     assert file.parent == inbox / "9"

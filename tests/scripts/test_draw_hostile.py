@@ -29,7 +29,7 @@ from scripts.page.shares import Budget
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The page without a model: what is refused at the door needs none."""
+    """The page without a model, which suffices for requests that are refused at the door."""
     folder = tmp_path_factory.mktemp("shell")
     with serving(folder, "--run", folder) as server:
         yield server
@@ -102,7 +102,7 @@ def test_the_page_itself_is_let_in_by_both_names(shell):
     for name in ("127.0.0.1", "localhost"):
         host = f"{name}:{shell.port}"
         status, answer = shell.request("POST", "/read", stroke(), host=host, origin=f"http://{host}")
-        assert status == 503  # past the guard; there is no model here
+        assert status == 503  # past the guard, without a model
         assert "neither a run directory" in answer["error"] or "loading" in answer["error"]
 
 

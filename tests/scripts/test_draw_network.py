@@ -1,4 +1,4 @@
-"""Can a tablet in the same network use the page, and nobody who has not been given its address?"""
+"""Can a tablet on the same network use the page, and nobody who was not given its address?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from trainer.text import printable
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The page without a model, for everybody in the network."""
+    """The page without a model, for everybody on the network."""
     folder = tmp_path_factory.mktemp("shell")
     with serving(folder, "--run", folder, "--host", "0.0.0.0") as server:
         yield server
@@ -80,7 +80,7 @@ def test_the_network_is_told_to_read_along(shell):
     until(lambda: "loading" in shell.log.read_text(), 300)
     said = shell.log.read_text().splitlines()[0]
     assert said.startswith("draw.py: anyone with an address and its token can use the page; it is not encrypted")
-    assert "\x1b" not in "".join(shell.urls)  # no QR code where there is no terminal
+    assert "\x1b" not in "".join(shell.urls)  # no QR code without a terminal
 
 
 def test_ipv6_of_this_machine_needs_no_token_and_has_a_name_too(tmp_path):
@@ -192,7 +192,7 @@ def test_a_browser_with_the_address_draws_and_keeps_and_one_without_sees_why_not
             page.get_by_text("Kept as 1: inbox/1/").wait_for()
             page.reload()
             page.wait_for_selector('#state[data-state="ready"]')
-            assert [text for text in said if "Opener-Policy" not in text] == []  # which is for encrypted pages
+            assert [text for text in said if "Opener-Policy" not in text] == []  # this header is for encrypted pages
             page.context.clear_cookies()
             page.goto(f"http://{name}/")
             assert NO_TOKEN in page.inner_text("body")

@@ -1,4 +1,4 @@
-"""Is a picture that breaks the reader told so, and does everybody else get an answer?"""
+"""Is a picture that breaks the reader answered with an error, and does everybody else get an answer?"""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_clients_are_served_in_turn_and_the_greediest_loses_its_newest():
     assert queue.put("modest", "m0") == "g4"
     assert queue.put("late", "l0") == "g3"
     assert [queue.put("late", "l1"), queue.put("late", "l2")] == ["g2", "l2"]
-    assert queue.put("modest", "m1") == "m1"  # two each: who comes last waits for a place
+    assert queue.put("modest", "m1") == "m1"  # two each: the last to come waits for a place
     assert len(queue) == 5
     queue.remove("late", "l1")
     queue.remove("late", "l1")
@@ -64,7 +64,7 @@ def test_one_client_gets_half_of_the_memory_and_a_newcomer_finds_some():
     assert not memory.take("a", 1)
     assert memory.take("b", 225)
     assert not memory.take("b", 1)
-    assert memory.take("a", 0)  # a drawing, which counts as nothing
+    assert memory.take("a", 0)  # a drawing, which does not count
     memory.give_back("a", 450)
     assert memory.take("b", 200)
     memory.give_back("b", 425)
@@ -116,7 +116,7 @@ if "scripts.page.worker" in sys.orig_argv and (left := int(deaths.read_text())):
     deaths.write_text(str(left - 1))
     os.kill(os.getpid(), signal.SIGKILL)
 """
-"""Is imported by every Python process at its start: those that read pictures are killed, the first few."""
+"""Imported by every Python process at its start: kills the first few processes that read pictures."""
 
 
 @pytest.mark.parametrize("deaths", [2, 3])
@@ -131,7 +131,7 @@ def test_a_reader_that_is_killed_while_it_loads_is_started_twice_again(tmp_path,
         log = server.log.read_text().splitlines()[1:]
     killed = "the reader ended with status -9"
     says = {
-        2: f"{tmp_path} is neither a run directory nor a checkpoint",  # what the third had to say
+        2: f"{tmp_path} is neither a run directory nor a checkpoint",  # the message of the third process
         3: f"cannot load {tmp_path}: {killed}, 3 times in a row",
     }
     assert why == says[deaths]
@@ -193,7 +193,7 @@ if "scripts.page.worker" in sys.orig_argv:
         return opened
     Image.open = with_a_fault
 """
-"""A decoder that two kinds of pictures bring down, imported by every Python process at its start."""
+"""A decoder that two kinds of pictures crash, imported by every Python process at its start."""
 
 
 @pytest.mark.slow

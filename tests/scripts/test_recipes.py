@@ -40,7 +40,7 @@ def test_a_flag_wins_over_a_recipe_and_a_misspelt_one_gets_a_suggestion(script: 
 
 
 def test_what_is_published_is_what_the_records_say():
-    """RESULTS.md and the first lines of the recipes are made of the committed records, and of nothing else."""
+    """RESULTS.md and the first lines of the recipes are generated from the committed records alone."""
     records = scoreboard.read_records(ROOT / "scripts" / "recipes" / "results")
     names = [entry.name for entry in registry.entries() if not entry.distribution and entry.name != "ensemble"]
     assert (ROOT / "RESULTS.md").read_text() == scoreboard.page(records, names)
@@ -60,7 +60,7 @@ def test_every_record_is_of_the_recipe_as_it_stands(script: Script):
 
 
 def _assert_within(wanted: dict, found: dict) -> None:
-    """Assert that every value of a recipe is that of a resolved configuration."""
+    """Assert that a resolved configuration has every value of a recipe."""
     for key, value in wanted.items():
         if isinstance(value, dict):
             _assert_within(value, found[key])
