@@ -231,7 +231,7 @@ def begin(root: Path, name: str, **changes: Any) -> Path:
     (run_dir / "config.toml").write_text('[data]\nname = "mnist"\n[training]\nseed = 7\n')
     (run_dir / "history.jsonl").touch()
     data = {"name": "mnist", "digest": "ab" * 32, "train": 100, "input_shape": [28, 28, 1], "class_names": ["0"]}
-    facts = {
+    record = {
         "layout": LAYOUT,
         "id": f"{root}/{name}",
         "started": "2026-01-01T00:00:00+0000",
@@ -239,7 +239,7 @@ def begin(root: Path, name: str, **changes: Any) -> Path:
         "data": data,
     }
     ending = {"status": "done", "stop_reason": "", "ended": 1767225700.5}
-    (run_dir / "run.json").write_text(json.dumps({**facts, **this_process(), **ending, **changes}))
+    (run_dir / "run.json").write_text(json.dumps({**record, **this_process(), **ending, **changes}))
     return run_dir
 
 
@@ -296,7 +296,7 @@ def artifacts(client: MlflowClient, run_id: str, folder: str = "") -> Iterator[t
 
 def assert_complete(found: dict[str, Any], run_dir: Path, status: str = "FINISHED") -> None:
     """Assert that every point, parameter, tag and artifact of a run directory has arrived exactly once."""
-    facts = json.loads((run_dir / "run.json").read_text())
+    record = json.loads((run_dir / "run.json").read_text())
     steps = [row[:2] for row in found["points"] if not row[0].startswith("system/")]
     assert len(steps) == len(set(steps))
     assert set(expected(run_dir)) <= set(found["points"])
@@ -304,13 +304,13 @@ def assert_complete(found: dict[str, Any], run_dir: Path, status: str = "FINISHE
     of_history = [row for row in found["points"] if row[0] in names]
     assert len(of_history) == len([row for row in expected(run_dir) if row[0] in names])
     assert found["status"] == status
-    assert abs(found["end"] / 1000 - (facts["ended"] or lines_of(run_dir)[-1]["time"])) < 0.01
+    assert abs(found["end"] / 1000 - (record["ended"] or lines_of(run_dir)[-1]["time"])) < 0.01
     config = tomllib.loads((run_dir / "config.toml").read_text())
     assert found["params"]["training.seed"] == str(config["training"]["seed"])
     assert found["params"]["data.name"] == config["data"]["name"]
-    tags = {"run_dir": str(run_dir), "data_digest": facts["data"]["digest"], "command": facts["command"]}
-    assert (tags | {"stop_reason": facts["stop_reason"]}).items() <= found["tags"].items()
-    assert found["datasets"] == [(facts["data"]["name"], facts["data"]["digest"][:36])]
+    tags = {"run_dir": str(run_dir), "data_digest": record["data"]["digest"], "command": record["command"]}
+    assert (tags | {"stop_reason": record["stop_reason"]}).items() <= found["tags"].items()
+    assert found["datasets"] == [(record["data"]["name"], record["data"]["digest"][:36])]
     files = [path for path in run_dir.rglob("*") if path.name in ("config.toml", "history.jsonl", "result.json")]
     files += [path for path in (run_dir / "report").rglob("*") if path.is_file()]
     assert found["artifacts"] == sorted((str(path.relative_to(run_dir)), path.stat().st_size) for path in files)

@@ -207,7 +207,7 @@ def test_every_package_and_every_file_beside_code_is_in_the_wheel():
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
-def test_the_floors_are_shown_as_they_are():
+def test_the_documented_floors_are_the_real_ones():
     table = ARCHITECTURE.partition("<!-- floors -->")[2].partition("\n\n")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert [re.findall(r"`([^`]+)`", row) for row in rows] == FLOORS

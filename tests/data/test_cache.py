@@ -155,12 +155,12 @@ def forget(place: Path) -> None:
 
 
 def lie(place: Path) -> None:
-    facts = json.loads((place / "cache.json").read_text())
-    (place / "cache.json").write_text(json.dumps({**facts, "splits": {"train": 3}}))
+    record = json.loads((place / "cache.json").read_text())
+    (place / "cache.json").write_text(json.dumps({**record, "splits": {"train": 3}}))
 
 
 @pytest.mark.parametrize("damage", [flip, shorten, empty, forget, lie])
-def test_a_damaged_cache_is_made_anew(damage, pictures: Path, tmp_path: Path, no_memory: None) -> None:
+def test_a_damaged_cache_is_made_again(damage, pictures: Path, tmp_path: Path, no_memory: None) -> None:
     first = load(str(pictures), tmp_path / "data")
     (place,) = places(tmp_path)
     damage(place)
@@ -217,7 +217,7 @@ def test_two_runs_at_once_share_one_cache(pictures: Path, tmp_path: Path) -> Non
     assert len(places(tmp_path)) == 1
 
 
-def test_a_disk_that_fills_up_is_told_in_one_line_and_nothing_is_left(
+def test_a_disk_that_fills_up_is_reported_in_one_line_and_nothing_is_left(
     pictures: Path, tmp_path: Path, no_memory: None
 ) -> None:
     (tmp_path / "data" / "cache").mkdir(parents=True)
@@ -231,7 +231,7 @@ def test_a_disk_that_fills_up_is_told_in_one_line_and_nothing_is_left(
     assert cached(load(str(pictures), tmp_path / "data"))
 
 
-def test_a_disk_without_room_is_told_before_anything_is_decoded(
+def test_a_disk_without_room_is_reported_before_anything_is_decoded(
     pictures: Path, tmp_path: Path, no_memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.data.sources.folder.read_image", None)
@@ -241,7 +241,7 @@ def test_a_disk_without_room_is_told_before_anything_is_decoded(
     assert places(tmp_path) == []
 
 
-def test_a_folder_that_cannot_be_made_is_told(pictures: Path, tmp_path: Path, no_memory: None) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(pictures: Path, tmp_path: Path, no_memory: None) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(DataError, match=r"Not a directory; .*--data-dir"):
         load(str(pictures), tmp_path / "data")

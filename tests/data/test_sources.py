@@ -118,7 +118,7 @@ def test_an_empty_name_is_not_the_working_directory(tmp_path: Path) -> None:
         check_source("", tmp_path)
 
 
-def test_a_file_that_is_no_npz_is_wrong_usage(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_npz_is_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / "digits.csv").write_text("0,0")
     with pytest.raises(UsageError, match=r"digits\.csv: neither a folder nor an \.npz file"):
         check_source(str(tmp_path / "digits.csv"), tmp_path)
@@ -512,7 +512,7 @@ def test_an_npz_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatc
     refuse(path, "do not fit in half of")
 
 
-def test_a_zip_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
+def test_a_zip_member_that_is_not_an_array_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x_train", b"text")
@@ -654,7 +654,7 @@ def test_a_folder_without_class_folders_is_refused(tmp_path: Path) -> None:
     refuse(tmp_path, "neither IDX files nor class folders", "one sub-folder a class")
 
 
-def test_hidden_files_are_passed_over_and_other_things_are_told(tmp_path: Path) -> None:
+def test_hidden_files_are_skipped_and_other_files_are_reported(tmp_path: Path) -> None:
     write_classes(tmp_path, "a", "b", ".hidden", "__MACOSX")
     (tmp_path / "a" / ".DS_Store").write_bytes(b"x")
     (tmp_path / "a" / "._0.png").write_bytes(b"x")
@@ -742,7 +742,7 @@ def refuse_image(path: Path, *fragments: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"%!PS-Adobe", b"II*\0\x08\0\0\0", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_image_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_what_is_not_an_image_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(content)
     refuse_image(tmp_path / "a.png", "not a PNG, JPEG, BMP, GIF or WEBP image")
 

@@ -194,7 +194,7 @@ def test_classes_without_any_image_are_left_out_with_a_notice(
         load_source("mnist", tmp_path / "data")
 
 
-def test_a_download_that_fails_midway_is_told_and_leaves_nothing_prepared(
+def test_a_download_that_fails_midway_is_reported_and_leaves_nothing_prepared(
     served: tuple[Server, Path], tmp_path: Path
 ) -> None:
     path = served[1] / "t10k-labels-idx1-ubyte.gz"

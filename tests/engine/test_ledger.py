@@ -59,7 +59,7 @@ def test_what_has_no_name_is_the_rest(clock: Clock):
         ({}, ""),
     ],
 )
-def test_what_held_training_up_is_said_plainly(seconds, said):
+def test_the_bottleneck_is_stated_plainly(seconds, said):
     assert bottleneck(seconds) == said
 
 
@@ -116,7 +116,7 @@ def test_the_entries_of_a_run_sum_to_its_wall_time(keras):
 
 
 @pytest.mark.slow
-def test_deterministic_operations_forbid_the_clock_and_training_goes_on(script: Script, tiny):
+def test_deterministic_operations_forbid_the_clock_and_training_continues(script: Script, tiny):
     done = script("fit.py", "--data", tiny, "--epochs", "1", "--run-dir", "run", "--deterministic", *SILENT)
     assert done.returncode == 0, done.stderr
 

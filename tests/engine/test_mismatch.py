@@ -99,7 +99,7 @@ def test_another_configuration_is_refused_with_the_difference(workshop, argument
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_cannot_go_on_is_refused_even_if_it_is_told_to(workshop, arguments, said):
+def test_a_run_that_cannot_continue_is_refused_even_when_forced(workshop, arguments, said):
     assert re.fullmatch(said, refusal(workshop, *arguments, "--epochs", "3", "--resume-anyway", status=1))
 
 
@@ -124,7 +124,7 @@ def test_data_that_changed_under_the_same_name_are_refused_with_both_digests(fol
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_changed_data_if_it_is_told_to(folder):
+def test_a_run_continues_with_changed_data_when_forced(folder):
     replace_data(folder)
     history = (folder / "run" / "history.jsonl").read_text()
     done = fit(folder, "--resume", "run", "--epochs", "3", "--resume-anyway")
@@ -134,7 +134,7 @@ def test_a_run_goes_on_with_changed_data_if_it_is_told_to(folder):
     assert json.loads(after.splitlines()[-1])["epoch"] == 3
 
 
-def test_changed_data_of_another_size_are_refused_even_if_it_is_told_to(folder):
+def test_changed_data_of_another_size_is_refused_even_when_forced(folder):
     replace_data(folder, count=400)
     said = refusal(folder, "--epochs", "3", "--resume-anyway", status=1)
     assert said.startswith("the checkpoint's epochs have 2 steps, those of this run 3; ")
@@ -253,7 +253,7 @@ def weights(model) -> Sequence[bytes]:
     ],
     ids=repr,
 )
-def test_a_trainer_refuses_to_go_on_with_what_does_not_fit(keras, tmp_path, changes, said):
+def test_a_trainer_refuses_to_continue_with_what_does_not_fit(keras, tmp_path, changes, said):
     train(keras, tmp_path / "run")
     before = bytes_of(tmp_path)
     with pytest.raises(CheckpointError) as caught:
@@ -263,6 +263,6 @@ def test_a_trainer_refuses_to_go_on_with_what_does_not_fit(keras, tmp_path, chan
     assert train(keras, tmp_path / "run", epochs=2, resumed=True).status == "done"
 
 
-def test_a_trainer_goes_on_with_another_seed_if_it_is_told_to(keras, tmp_path):
+def test_a_trainer_continues_with_another_seed_when_forced(keras, tmp_path):
     train(keras, tmp_path / "run")
     assert train(keras, tmp_path / "run", epochs=2, resumed=True, seed=1, anyway=True).status == "done"

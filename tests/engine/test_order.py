@@ -261,7 +261,7 @@ def test_a_trainer_used_twice_remembers_nothing_of_the_first_run(keras):
 
 
 @pytest.mark.parametrize("arguments", [{"epochs": 0}, {"steps": 0}, {"steps": -1}])
-def test_nothing_to_train_is_told(keras, arguments):
+def test_nothing_to_train_is_reported(keras, arguments):
     with pytest.raises(UsageError, match=r"(epochs|steps) must be greater than 0: "):
         fit(keras, [], **arguments)
 
@@ -314,7 +314,7 @@ def test_steps_and_time_limit_end_a_run(keras):
     assert "val_loss" in limited.history[-1]
 
 
-def test_two_plugins_of_one_name_and_an_unknown_monitor_are_told_before_step_0(keras):
+def test_two_plugins_of_one_name_and_an_unknown_monitor_are_reported_before_step_0(keras):
     with pytest.raises(UsageError, match="plugin 'recorder' is listed twice"):
         fit(keras, [Recorder([]), Recorder([])])
     events: list[str] = []

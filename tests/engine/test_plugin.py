@@ -15,7 +15,7 @@ from trainer.plugin import in_order
 # A class
 
 
-def test_on_step_end_without_a_cadence_is_told_with_what_the_choice_costs():
+def test_on_step_end_without_a_cadence_is_reported_with_what_the_choice_costs():
     with pytest.raises(HookError, match=r"^Praise has on_step_end but no `every`; write every = Every\(steps=100\) to"):
 
         class Praise(Plugin):

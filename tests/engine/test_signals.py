@@ -207,7 +207,7 @@ def test_a_file_that_appears_ends_the_run_as_sigterm_does(tmp_path):
     assert (tmp_path / "notice").exists()  # it belongs to somebody else
 
 
-def test_a_notice_that_is_there_already_is_told_before_anything_happens(tmp_path):
+def test_a_notice_that_is_there_already_is_reported_before_anything_happens(tmp_path):
     (tmp_path / "notice").touch()
     done = fit(tmp_path, "--stop-when", "notice")
     said = "cannot train until notice appears: it exists; delete it, or name another file"
@@ -215,7 +215,7 @@ def test_a_notice_that_is_there_already_is_told_before_anything_happens(tmp_path
     assert not (tmp_path / "run").exists()
 
 
-def test_a_notice_that_can_never_appear_is_told():
+def test_a_notice_that_can_never_appear_is_reported():
     with pytest.raises(UsageError) as caught:
         check_notice(Path("x" * 5000))
     assert str(caught.value).endswith("… appears: File name too long; name another file")

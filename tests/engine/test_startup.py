@@ -83,7 +83,7 @@ for case in sorted(Path(sys.argv[1]).iterdir()):
 """
 
 
-def test_settings_of_keras_that_it_cannot_be_imported_with_are_passed_over_and_no_others(tmp_path):
+def test_settings_of_keras_that_it_cannot_be_imported_with_are_skipped_and_no_others(tmp_path):
     for name, said in SETTINGS.items():
         write_settings(tmp_path / name, said)
     command = [sys.executable, "-c", JUDGE, str(tmp_path)]

@@ -45,7 +45,7 @@ def test_there_are_the_fifteen_of_the_paper():
 
 
 @every_corruption
-def test_an_image_becomes_the_same_whatever_lies_beside_it_and_whenever(name):
+def test_an_image_is_corrupted_the_same_way_in_any_batch_at_any_time(name):
     images, corruption = digits(), NAMED[name]
     worse = corruption(images)
     assert (worse.dtype, worse.shape) == (np.uint8, images.shape)
@@ -163,7 +163,7 @@ def test_strokes_grow_by_whole_pixels_and_turns_are_clockwise():
         (Strength(thickness=0.5), set()),
     ],
 )
-def test_what_augmentation_trains_for_is_told_apart(strength, seen):
+def test_corruptions_covered_by_augmentation_are_distinguished(strength, seen):
     assert {corruption.name for corruption in CORRUPTIONS if corruption.trained_for(strength)} == seen
 
 

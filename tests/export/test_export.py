@@ -148,7 +148,7 @@ def test_where_the_data_of_the_run_are_gone_digits_stand_in(trained, tmp_path):
     assert "mnist5k, not images of" in str(export(Original.of(moved), "savedmodel", tmp_path / "out"))
 
 
-def test_wrong_usage_is_told_before_tensorflow_is_imported(tmp_path):
+def test_wrong_usage_is_reported_before_tensorflow_is_imported(tmp_path):
     (tmp_path / "there").mkdir()
     for arguments, text in (
         (["--format", "mlflow", "there"], "there exists"),
@@ -165,13 +165,13 @@ def test_wrong_usage_is_told_before_tensorflow_is_imported(tmp_path):
 
 
 def test_a_model_whose_outputs_are_no_logits_of_classes_is_refused(keras):
-    facts = {"class_names": ["a", "b"], "input_shape": [12, 12, 1]}
-    trained = Trained(small_net(keras), Config(), facts, Path("runs/odd"))
+    described = {"class_names": ["a", "b"], "input_shape": [12, 12, 1]}
+    trained = Trained(small_net(keras), Config(), described, Path("runs/odd"))
     with pytest.raises(UsageError, match="does not choose among 2 classes"):
         Served.of(trained, np.zeros((1, 12, 12, 1), np.uint8))
 
 
-def test_a_proof_sees_another_class_a_difference_and_what_is_no_number():
+def test_a_proof_detects_another_class_a_difference_and_nan():
     source = np.array([[0.6, 0.4], [0.1, 0.9]])
 
     def proof(found: np.ndarray, tolerance: float, others: float = 0.0) -> Proof:

@@ -191,7 +191,7 @@ def test_penalties_count_once_and_the_norm_is_clipped_over_the_whole_batch(keras
     )
 
 
-def test_labels_are_smoothed_as_they_are_otherwise(keras):
+def test_labels_are_smoothed_as_with_other_kernels(keras):
     from trainer.tasks.classification import Classification
 
     assert_trained_alike(keras, lambda: small(keras), lambda keras: keras.optimizers.SGD(0.1), task=Classification(0.1))
@@ -351,7 +351,7 @@ def test_models_of_other_forms_are_refused(keras):
         assert said in str(caught.value)
 
 
-def test_a_task_of_ones_own_is_refused_before_anything_is_written(keras, tmp_path):
+def test_a_user_defined_task_is_refused_before_anything_is_written(keras, tmp_path):
     from trainer.tasks.classification import Classification
 
     class Own(Classification):

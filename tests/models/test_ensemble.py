@@ -76,7 +76,7 @@ def test_shifted_views_count_like_the_image_itself(keras):
         ([{"name": "lenett"}], "did you mean 'lenet'"),
     ],
 )
-def test_members_that_are_none_are_told(keras, members, message):
+def test_invalid_members_are_reported(keras, members, message):
     with pytest.raises(UsageError, match=message):
         registry.build("ensemble", (28, 28, 1), 10, members=members)
 

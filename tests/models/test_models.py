@@ -87,6 +87,6 @@ def test_a_capsule_is_shorter_than_one_and_keeps_its_direction(keras):
         ("m3", {"width": 0}, "width=0"),
     ],
 )
-def test_wrong_arguments_of_a_builder_are_told(keras, name, arguments, message):
+def test_wrong_arguments_of_a_builder_are_reported(keras, name, arguments, message):
     with pytest.raises(UsageError, match=message):
         registry.build(name, (28, 28, 1), arguments.pop("num_classes", 10), **arguments)

@@ -38,7 +38,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
-    """A recognizer that chooses the nearest class mean of the training images: fast, and right four times out of five."""
+    """A recognizer that chooses the nearest mean of the training images: fast, and correct four times out of five."""
     part = load("mnist5k").train
     images, labels = np.asarray(part.images, np.float64).reshape(-1, 784) / 255, np.asarray(part.labels)
     means = np.stack([images[labels == k].mean(axis=0) for k in range(10)])
@@ -306,17 +306,17 @@ def page(workshop: Path, digits) -> str:
 def test_many_finds_the_numbers_of_a_sheet_and_draws_their_boxes(workshop, page):
     done = run_script(workshop, "predict.py", page, "--many", "--format", "jsonl", "--explain", "boxes")
     assert (done.returncode, done.stderr) == (0, "")
-    facts = json.loads(done.stdout)
-    assert [len(number) for number in facts["numbers"]] == [3, 2]
-    above, below = (line["box"] for line in facts["lines"])
+    printed = json.loads(done.stdout)
+    assert [len(number) for number in printed["numbers"]] == [3, 2]
+    above, below = (line["box"] for line in printed["lines"])
     assert above[3] < below[1]
-    lefts = [digit["box"][0] for digit in facts["lines"][0]["digits"]]
+    lefts = [digit["box"][0] for digit in printed["lines"][0]["digits"]]
     assert lefts == sorted(lefts)
     assert open_picture(workshop / "boxes" / "page.png").shape == open_picture(workshop / page).shape
 
 
 @pytest.mark.slow
-def test_predict_takes_folders_and_standard_input_and_goes_on_after_bad_files(workshop, digits):
+def test_predict_takes_folders_and_standard_input_and_continues_after_bad_files(workshop, digits):
     folder = workshop / "scans"
     folder.mkdir()
     for k, name in enumerate(["b.png", "a.png"]):
@@ -340,7 +340,7 @@ def test_a_refused_picture_is_a_result_and_explained(workshop):
     Image.new("L", (80, 80), 255).save(workshop / "white.png")
     done = run_script(workshop, "predict.py", "white.png", "--format", "jsonl", "--explain", "why")
     assert (done.returncode, done.stderr) == (0, "")
-    facts = json.loads(done.stdout)
-    assert (facts["file"], facts["digit"], facts["reason"]) == ("white.png", None, "blank")
-    assert len(facts["probabilities"]) == 10
+    printed = json.loads(done.stdout)
+    assert (printed["file"], printed["digit"], printed["reason"]) == ("white.png", None, "blank")
+    assert len(printed["probabilities"]) == 10
     assert open_picture(workshop / "why" / "white.png").shape[1] > 500

@@ -229,7 +229,7 @@ def test_a_run_is_sent_to_another_experiment_by_the_command_that_is_named(tmp_pa
     assert (moved.info.status, moved.data.params) == ("FINISHED", before["params"])
 
 
-def test_a_deleted_experiment_is_told_with_the_command_that_restores_it(there, uri, tmp_path):
+def test_a_deleted_experiment_is_reported_with_the_command_that_restores_it(there, uri, tmp_path):
     there.client.delete_experiment(there.one)
     run_dir = begin(tmp_path, "run")
     sent = mirror(run_dir, uri, there.name)

@@ -88,7 +88,7 @@ def test_many_lines_are_read_some_at_a_time(tmp_path):
     assert steps(reader) == list(range(2 * journal.LINES + 1))
 
 
-def test_a_reader_goes_on_where_another_ended(tmp_path):
+def test_a_reader_continues_where_another_ended(tmp_path):
     path = tmp_path / "history.jsonl"
     write(path, 1, 2, 3)
     first = Journal(path)
@@ -152,7 +152,7 @@ def test_infinity_is_what_a_database_makes_of_it():
     assert len(earlier(0, loss=[(1, 1.7976931348623157e308)]).missing([Point("loss", -math.inf, 1, 1)])) == 1
 
 
-def test_steps_are_told_as_ranges():
+def test_steps_are_shown_as_ranges():
     assert ranges([3, 1, 2, 7, 9, 10]) == "1-3, 7, 9-10"
     assert ranges([]) == ""
 
@@ -160,7 +160,7 @@ def test_steps_are_told_as_ranges():
 @pytest.mark.parametrize(
     ("name", "becomes"), [("f1@50%", "f1_50_"), ("a b/c:d", "a b/c:d"), ("/x//y/../z", "x/z"), ("..", "_"), ("é", "é")]
 )
-def test_names_are_such_as_mlflow_takes(name, becomes):
+def test_names_are_valid_for_mlflow(name, becomes):
     from mlflow.utils.validation import _validate_metric_name
 
     assert allowed(name) == becomes
@@ -245,7 +245,7 @@ def test_the_store_is_the_users_never_the_one_that_a_directory_names(tmp_path, m
     assert Store.own("http://other", tmp_path).uri == "http://other"
 
 
-def test_names_of_one_store_are_told_from_those_of_another(tmp_path):
+def test_names_of_one_store_are_distinguished_from_those_of_another(tmp_path):
     (tmp_path / "linked").symlink_to(tmp_path)
     root = Store.at(None, tmp_path)
     same = [
@@ -350,7 +350,7 @@ def test_a_run_helps_those_alone_that_are_in_its_own_store(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a/b", "a:b", "a'b", 'a"b', "..", ".a", "a ", "a\n", "\u202ea", "x" * 251])
-def test_a_name_that_no_registered_model_can_have_is_told_before_anything_is_trained(name):
+def test_a_name_that_no_registered_model_can_have_is_reported_before_anything_is_trained(name):
     with pytest.raises(UsageError, match=r"^plugin mlflow: a registered model cannot be named "):
         Mlflow(register=name)
     assert Mlflow(register="my digits-2.1").settings.register == "my digits-2.1"
@@ -370,7 +370,7 @@ def test_a_run_of_a_store_that_nobody_named_is_refused_and_a_named_one_is_not(tm
     check_own(run_dir, Store.at("http://me:secret@evil:80/a b", tmp_path))
 
 
-def test_what_is_missing_is_told_by_channel(tmp_path):
+def test_what_is_missing_is_reported_by_channel(tmp_path):
     run_dir = known(tmp_path / "run", status="done")
     every = ["parameters", "numbers", "status", "files"]
     assert missing(run_dir, State(), Settings(), None) == ["parameters", "numbers"]
@@ -420,7 +420,7 @@ def test_an_id_that_only_a_directory_names_is_not_followed(tmp_path, monkeypatch
     assert asked(tmp_path, "").destination == Destination("", "3", "ab")
 
 
-def test_reasons_are_told_once_with_all_that_they_stop():
+def test_each_reason_is_given_once_with_everything_it_stops():
     refused = OSError(111, "Connection refused")
     told = Incomplete({"numbers": ValueError("no such thing"), "files": refused, "model": refused})
     assert str(told) == "cannot send numbers: no such thing; cannot send files, model: [Errno 111] Connection refused"
@@ -478,7 +478,7 @@ def test_lines_are_not_read_through_a_link_or_from_a_pipe(tmp_path, name):
         Journal(path).read()
 
 
-def test_a_line_without_end_is_told_before_it_fills_the_memory(tmp_path):
+def test_a_line_without_end_is_reported_before_it_fills_the_memory(tmp_path):
     with (tmp_path / HISTORY).open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(InkwellError, match=r"history.jsonl is damaged: it has a line of more than 16.8 MB"):

@@ -144,7 +144,7 @@ def test_a_setting_that_changed_on_resuming_is_a_tag(root, uri):
     assert found["tags"]["resumed.training.epochs"] == "30"
 
 
-def test_a_run_that_was_deleted_in_mlflow_is_sent_anew(root, uri):
+def test_a_run_that_was_deleted_in_mlflow_is_sent_again(root, uri):
     run_dir = begin(root, "deleted")
     write(run_dir, [line(1, loss=0.5)])
     mirror(run_dir).update("done")

@@ -114,7 +114,7 @@ def test_the_run_has_the_model_once_and_the_version_knows_both(store, registered
     assert {"MLmodel", "conda.yaml", "requirements.txt", "spec.json", "README.md", "input_example.json"} <= files
 
 
-def test_a_version_is_champion_only_when_somebody_says_so(trained, store, registered):
+def test_a_version_becomes_champion_only_on_request(trained, store, registered):
     client = client_of(store.uri)
     log(store, begin(store), trained.run_dir, NAME)
     aliases = client.get_registered_model(NAME).aliases
@@ -282,7 +282,7 @@ def test_a_server_without_logged_models_gets_the_model_as_an_artifact_of_the_run
         (version,) = client.search_model_versions(f"name = '{NAME}'")
         assert version.run_id == run[1]
         assert promote(store, NAME) == (None, "1")
-        direct = Store.at(f"http://127.0.0.1:{behind}", tmp_path)  # the same server, as it is: models are models there
+        direct = Store.at(f"http://127.0.0.1:{behind}", tmp_path)  # the same server, which does have logged models
         log(direct, begin(direct), trained.run_dir, NAME)
         newest = client_of(direct.uri).get_model_version_by_alias(NAME, "challenger")
         assert str(newest.version) == "2"

@@ -109,7 +109,7 @@ def test_images_that_were_trained_on_and_tested_are_counted_and_told(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_description_that_a_person_wrote_stays(tmp_path):
+def test_a_description_that_somebody_edited_is_kept(tmp_path):
     run_dir = begin(tmp_path, "run", status="interrupted")
     store, state = Store.at(None, tmp_path), State(Settings(log_model=False))
     Mirror(run_dir, store, state).update("interrupted")

@@ -31,7 +31,7 @@ class Watch(Plugin):
         self.validated.append(run.logs["val_loss"])
 
 
-def test_training_goes_on_as_it_would_have(keras: ModuleType) -> None:
+def test_training_is_not_affected(keras: ModuleType) -> None:
     train, validation = make_images(200), make_images(60, seed=1)
     seen = {}
     for measured in (False, True):
@@ -63,7 +63,7 @@ def test_what_is_tested_has_the_statistics_of_its_own_weights(keras: ModuleType,
         np.testing.assert_array_equal(layer.moving_variance, variance)
 
 
-def test_what_cannot_be_measured_is_told_before_anything_is_written(keras: ModuleType, tmp_path: Path) -> None:
+def test_what_cannot_be_measured_is_reported_before_anything_is_written(keras: ModuleType, tmp_path: Path) -> None:
     import tensorflow as tf
 
     data = make_images(40)
@@ -76,7 +76,7 @@ def test_what_cannot_be_measured_is_told_before_anything_is_written(keras: Modul
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_without_batch_normalisation_is_told_in_a_line(script: Script, tiny: Path, tmp_path: Path) -> None:
+def test_a_model_without_batch_normalisation_is_reported_in_a_line(script: Script, tiny: Path, tmp_path: Path) -> None:
     done = script("fit.py", "--data", tiny, "--plugin", "norm_statistics:images=50", "--run-dir", "x", *SILENT)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
         2,

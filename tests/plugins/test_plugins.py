@@ -90,7 +90,7 @@ def test_early_stopping_takes_its_arguments_in_the_order_of_its_peers():
     assert (plugin.monitor, plugin.best.min_delta, plugin.patience, plugin.best.sign) == ("val_accuracy", 0.1, 3, -1)
 
 
-def test_a_number_that_is_not_there_in_time_is_told_in_a_line():
+def test_a_number_that_is_not_there_in_time_is_reported_in_a_line():
     with pytest.raises(UsageError, match="val_loss has not been logged yet; the plugin that logs it must do so in"):
         EarlyStopping().on_validation_end(Run())
 

@@ -66,7 +66,7 @@ def test_a_run_that_fails_in_between_keeps_its_trace_and_leaves_the_profiler_fre
     assert len([message for message in said.messages if message.startswith("profile of steps 21 to 31 in ")]) == 2
 
 
-def test_what_cannot_be_traced_is_told(keras, tmp_path, said):
+def test_what_cannot_be_traced_is_reported(keras, tmp_path, said):
     fit(keras, None, steps=25)
     fit(keras, tmp_path / "run", steps=20)
     assert [message for message in said.messages if message.startswith("profiler")] == [

@@ -125,7 +125,7 @@ def test_the_page_says_what_the_run_was(report):
     assert "Not measured" in text
 
 
-def test_names_are_shown_as_they_are_and_never_run(report):
+def test_names_are_shown_verbatim_and_never_executed(report):
     page = (report / "index.html").read_text()
     assert HOSTILE in Page(page).text
     assert "<script>alert" not in page
@@ -154,7 +154,7 @@ def test_the_card_has_a_head_for_machines_and_figures_for_people(report):
         assert said in body
 
 
-def test_robustness_is_told_once_it_was_measured(report, tmp_path):
+def test_robustness_is_reported_once_it_was_measured(report, tmp_path):
     shutil.copytree(report.parent, tmp_path, dirs_exist_ok=True)
     report = tmp_path / "report"
     rows = ["corruption,trained_for,accuracy,low,high", "fog,False,0.25,0.2,0.3", "shear,True,0.95,0.9,0.99"]
@@ -235,7 +235,7 @@ def test_a_report_without_the_data_says_what_is_missing(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_no_run_is_wrong_usage(tmp_path):
+def test_a_folder_that_is_not_a_run_is_wrong_usage(tmp_path):
     done = run_script(tmp_path, "report.py", "nothing")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "report.py: error: nothing is not a run directory: it has no run.json\n"

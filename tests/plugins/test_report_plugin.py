@@ -153,7 +153,7 @@ def test_a_run_that_ended_before_its_test_has_curves(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["curves.csv", "curves.png", "index.html"]
 
 
-def test_a_run_that_went_on_has_no_figures_of_the_weights_before(tmp_path: Path) -> None:
+def test_a_run_that_continued_has_no_figures_of_earlier_weights(tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "robustness.csv").write_text("corruption,accuracy,trained_for\nfog,0.1,False\n")
     Report().on_test_end(ended(tmp_path))

@@ -20,7 +20,7 @@ from trainer.checkpoint import MANIFEST, STATE, SUMS, Checkpoints
 from trainer.errors import CheckpointError
 
 NAME = "epoch=0001-step=0000007"
-FACTS = {"epoch": 1, "step": 7, "plugins": {"early_stopping": {"best": 0.1, "waited": 2}}}
+CONTENT = {"epoch": 1, "step": 7, "plugins": {"early_stopping": {"best": 0.1, "waited": 2}}}
 
 
 def variables(seed: int = 0) -> list[Variable]:
@@ -32,14 +32,14 @@ def variables(seed: int = 0) -> list[Variable]:
     ]
 
 
-def write(store: Checkpoints, name: str, written, facts, roles) -> Path:
-    return store.write(checkpoint.snapshot(name, written, facts), roles)
+def write(store: Checkpoints, name: str, written, manifest, roles) -> Path:
+    return store.write(checkpoint.snapshot(name, written, manifest), roles)
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A checkpoint of `variables()`."""
-    return write(Checkpoints(tmp_path / "checkpoints"), NAME, variables(), FACTS, ["best", "last"])
+    return write(Checkpoints(tmp_path / "checkpoints"), NAME, variables(), CONTENT, ["best", "last"])
 
 
 def refusal(path: Path) -> str:
@@ -60,7 +60,7 @@ def test_what_is_written_is_read_back_bit_for_bit(saved):
     for ours, theirs in zip(found.arrays, variables(), strict=True):
         assert ours.dtype == theirs.dtype
         np.testing.assert_array_equal(ours, theirs.value)
-    assert {key: found.manifest[key] for key in FACTS} == FACTS
+    assert {key: found.manifest[key] for key in CONTENT} == CONTENT
     assert found.path == saved
 
 
@@ -376,7 +376,7 @@ def test_the_next_write_succeeds_after_one_that_failed(saved):
     assert names(saved.parent) == {path.name, saved.name, "best", "last", "previous"}
 
 
-def test_what_a_killed_process_left_behind_is_in_nobodys_way(saved):
+def test_leftovers_of_a_killed_process_do_no_harm(saved):
     leftover = saved.parent / f".tmp-1-{NAME}"
     shutil.copytree(saved, leftover)
     (leftover / STATE).write_bytes(b"half")

@@ -200,7 +200,7 @@ def test_a_disk_that_is_full_at_the_start_is_an_error_and_nothing_is_left(scenes
 
 
 @pytest.mark.slow
-def test_a_disk_too_small_for_the_checkpoints_is_told_before_step_0(scenes):
+def test_a_disk_too_small_for_the_checkpoints_is_reported_before_step_0(scenes):
     scene = scenes["too small"]
     assert (scene.done.returncode, scene.done.stdout) == (1, "")
     assert re.search(
@@ -292,7 +292,7 @@ def test_a_result_that_cannot_be_written_is_an_error_and_leaves_no_result(record
     assert not [path for path in (tmp_path / "run").iterdir() if "result" in path.name]
 
 
-def test_history_that_was_held_back_is_not_forgotten_at_the_end(recorder: Recorder, tmp_path: Path):
+def test_history_that_was_held_back_is_written_at_the_end(recorder: Recorder, tmp_path: Path):
     with files_no_longer_than(0):
         recorder.history("epoch", {"loss": 1.0})
         with pytest.raises(InkwellError, match=r"^the result cannot be written to "):

@@ -420,7 +420,7 @@ NEWER: dict[str, tuple[str, Damage]] = {
 
 
 @pytest.mark.parametrize("command", NEWER)
-def test_damaged_runs_are_passed_over_with_a_line_each(damaged, good, command):
+def test_damaged_runs_are_skipped_with_a_line_each(damaged, good, command):
     file, newer = NEWER[command]
     for name in (*SOUND, *DAMAGE):
         seconds = 10**9 + (2 if name in newer else name in SOUND)

@@ -44,8 +44,8 @@ def variables() -> list[Variable]:
 
 
 def write(folder: Path, step: int = 7) -> Path:
-    facts = {"epoch": 1, "step": step, "plugins": {"early_stopping": {"best": 0.1}}}
-    snapshot = checkpoint.snapshot(f"epoch=0001-step={step:07d}", variables(), facts)
+    fields = {"epoch": 1, "step": step, "plugins": {"early_stopping": {"best": 0.1}}}
+    snapshot = checkpoint.snapshot(f"epoch=0001-step={step:07d}", variables(), fields)
     folder.mkdir(parents=True, exist_ok=True)
     return Checkpoints(folder).write(snapshot, ["last"] if step % 2 else ["best", "last"])
 
@@ -147,7 +147,7 @@ def test_a_damaged_pointer_is_named_where_its_checkpoint_is_wanted(tmp_path, con
     assert find_checkpoint(tmp_path / "run") == path
 
 
-def test_a_pointer_that_is_no_file_is_damaged_too(tmp_path):
+def test_a_pointer_that_is_not_a_file_is_damaged_too(tmp_path):
     path = write(tmp_path / "checkpoints")
     store, pointer = Checkpoints(path.parent), path.parent / "best"
     for make in (
@@ -320,7 +320,7 @@ def manifest(saved: Path, **changes: Any) -> bytes:
     ],
     ids=lambda content: repr(content[:20]),
 )
-def test_a_manifest_that_is_none_is_refused(saved, forged):
+def test_an_invalid_manifest_is_refused(saved, forged):
     path = reseal(saved, {MANIFEST: forged})
     if forged == b"{}":  # a checkpoint of the first version had no number either
         assert "it has layout 1" in message(lambda: checkpoint.read(path))
@@ -445,7 +445,7 @@ def test_a_pickle_is_never_executed(saved, tmp_path, place):
 
 
 @pytest.mark.parametrize("part", [STATE, MANIFEST, SUMS])
-def test_what_is_no_file_is_not_read(saved, part):
+def test_what_is_not_a_file_is_not_read(saved, part):
     (saved / part).unlink()
     os.mkfifo(saved / part)
     assert "cannot be read" in within_a_gigabyte([saved])[0]  # a pipe must not block
@@ -477,7 +477,7 @@ def planned(directory: Path | None = None) -> Run:
     return Run(directory=directory, seed=1, steps=20, steps_per_epoch=10, data={"name": "made", "digest": "0123"})
 
 
-def facts(**changes: Any) -> dict[str, Any]:
+def fields(**changes: Any) -> dict[str, Any]:
     """Return the values in the manifest of a run at step 7, with forged ones; `...` removes a key."""
     run = planned()
     run.epoch, run.step, run.validated, run.seconds, run.logs = 1, 7, 7, 0.5, {"loss": 0.5, "val_loss": 0.25}
@@ -488,7 +488,7 @@ def facts(**changes: Any) -> dict[str, Any]:
 
 def parsed(**changes: Any) -> Manifest:
     """Return the parsed manifest with these values."""
-    return Manifest.parse(facts(**changes), "checkpoint x")
+    return Manifest.parse(fields(**changes), "checkpoint x")
 
 
 NUMBERS = ("x", None, -1, 1.5, True, math.nan, math.inf, 10**30, [], {})
@@ -528,12 +528,12 @@ CASES = [(key, value) for key, values in FORGED.items() for value in (..., *valu
 forgeries = pytest.mark.parametrize(("key", "value"), CASES, ids=[f"{k}={v!r:.30}" for k, v in CASES])
 
 
-def test_every_fact_of_a_manifest_is_forged_here():
-    assert set(FORGED) == set(facts())
+def test_every_field_of_a_manifest_is_forged_here():
+    assert set(FORGED) == set(fields())
 
 
 @forgeries
-def test_forged_facts_are_refused_before_anything_is_changed(key, value):
+def test_forged_fields_are_refused_before_anything_is_changed(key, value):
     run, both = planned(), [Remembers(), Remembers("second")]
 
     def resume() -> None:
@@ -551,7 +551,7 @@ def test_forged_facts_are_refused_before_anything_is_changed(key, value):
     [{"epoch": 0}, {"epoch": 3}, {"step": 10**12}, {"step": 0, "epoch": 2}, {"validated": 8}, {"epoch": 2**53}],
     ids=repr,
 )
-def test_facts_that_contradict_one_another_are_refused(changes):
+def test_fields_that_contradict_one_another_are_refused(changes):
     assert "contradict" in message(lambda: parsed(**changes))
 
 
@@ -560,7 +560,7 @@ def test_an_epoch_is_in_progress_or_has_ended_or_is_about_to_begin(epoch, step):
     manifests.check(planned(), parsed(epoch=epoch, step=step, validated=0), anyway=False)
 
 
-def test_true_facts_are_taken_up():
+def test_genuine_fields_are_restored():
     run, both = planned(), [Remembers(), Remembers("third")]
     manifests.check(run, parsed(), anyway=False)
     manifests.take_up(run, parsed(), both, done=False)
@@ -648,7 +648,7 @@ SHAPE = {"digest": "0", "source_digest": "0", "input_shape": [12, 12, 1], "class
     ids=lambda changes: repr(changes)[:60],
 )
 def test_a_forged_origin_of_a_model_is_refused(saved, changes):
-    sound, forged = (manifest(saved, **facts(**{"config": LENET, "data": SHAPE, **new})) for new in ({}, changes))
+    sound, forged = (manifest(saved, **fields(**{"config": LENET, "data": SHAPE, **new})) for new in ({}, changes))
     assert str(saved) in message(lambda: load_trained(reseal(saved, {MANIFEST: forged})))
     assert "does not fit" not in message(lambda: load_trained(reseal(saved, {MANIFEST: forged})))
     assert "does not fit" in message(lambda: load_trained(reseal(saved, {MANIFEST: sound})))

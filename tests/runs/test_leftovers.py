@@ -118,7 +118,7 @@ def test_an_export_that_was_killed_goes_with_the_next_one_of_its_name(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_before_its_first_checkpoint_says_how_to_start_anew(tmp_path, tiny):
+def test_a_run_that_was_killed_before_its_first_checkpoint_says_how_to_start_again(tmp_path, tiny):
     assert fit(tmp_path, tiny, "--run-dir", "run", "--plugin", "killer:when=first").returncode == -signal.SIGKILL
     assert RunFiles(tmp_path / "run").status() == "no checkpoint"
     table = run_script(tmp_path, "runs.py", ".", "--format", "jsonl")
@@ -150,7 +150,7 @@ def test_without_a_folder_for_temporary_files_one_line_says_what_to_do(tmp_path,
 SCRATCH = "import trainer.files; trainer.files.scratch().__enter__()"
 
 
-def test_a_temporary_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path):
+def test_a_temporary_folder_that_cannot_be_made_is_reported_with_what_to_do(tmp_path):
     command = [sys.executable, "-c", SCRATCH]
     done = subprocess.run(command, preexec_fn=NO_FILES, capture_output=True, text=True, timeout=300)
     last = done.stderr.splitlines()[-1]
@@ -158,7 +158,7 @@ def test_a_temporary_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path
     assert last.endswith("; set TMPDIR to a folder that can be written to and has room")
 
 
-def test_a_temporary_folder_that_is_nowhere_is_in_nobodys_way(tmp_path, tiny):
+def test_a_missing_temporary_folder_does_no_harm(tmp_path, tiny):
     done = run_script(tmp_path, "fit.py", *SILENT, "--data", tiny, "--dry-run", env={"TMPDIR": "/nowhere"})
     assert done.returncode == 0, done.stderr
 

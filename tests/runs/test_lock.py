@@ -77,7 +77,7 @@ def test_a_child_does_not_keep_the_lock_of_a_parent_that_died(tmp_path, kind):
         os.kill(child, signal.SIGKILL)
 
 
-def test_the_other_is_told_who_holds_it_and_what_to_do(tmp_path):
+def test_the_other_learns_who_holds_it_and_what_to_do(tmp_path):
     process, _ = owner(tmp_path)
     try:
         with pytest.raises(UsageError) as caught:

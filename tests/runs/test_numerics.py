@@ -69,7 +69,7 @@ def test_a_run_that_continues_on_fewer_cores_says_so_and_one_on_the_same_says_no
     ],
     ids=repr,
 )
-def test_two_machines_are_told_apart_by_what_counts(changes, said):
+def test_two_machines_are_distinguished_by_what_matters(changes, said):
     assert differences(BEFORE, dataclasses.replace(BEFORE, **changes)) == said
 
 

@@ -122,7 +122,7 @@ def own_net(keras, nets, anonymous: bool = False):
     return keras.Model(images, keras.layers.Dense(4, activation=nets.double)(x))
 
 
-def test_classes_of_ones_own_need_the_module_that_registers_them(keras, tmp_path, nets, monkeypatch, capsys):
+def test_user_defined_classes_need_the_module_that_registers_them(keras, tmp_path, nets, monkeypatch, capsys):
     write_data(tmp_path / "other.npz")
     fit(keras, own_net(keras, nets), tmp_path / "run")
     with pytest.raises(CheckpointError) as caught:

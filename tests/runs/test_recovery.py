@@ -154,7 +154,7 @@ def test_the_learning_rate_stays_lower_also_after_a_resume(keras, tmp_path, rate
 @pytest.mark.parametrize(
     ("step", "hook"), [(14, "on_epoch_end"), (15, "on_step_end"), (18, "on_step_end"), (21, "on_validation_start")]
 )
-def test_a_recovered_run_that_is_stopped_goes_on_as_if_it_had_not_been(keras, recovered, tmp_path, step, hook):
+def test_a_recovered_run_that_is_stopped_resumes_as_if_it_had_not_been(keras, recovered, tmp_path, step, hook):
     bad = {17: math.nan}
     whole, expected = recovered
     _, stopped = fit(keras, tmp_path / "run", Checkpoint(), EarlyStopping(), Recovery(), Killer(step, hook), bad=bad)

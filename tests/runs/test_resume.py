@@ -175,8 +175,8 @@ def test_a_run_that_is_alive_is_left_alone(keras, tmp_path):
 
 def test_the_id_of_the_process_that_died_may_be_taken_by_another(keras, tmp_path):
     fit(keras, tmp_path / "run", Killer(3, "on_step_end"), epochs=1)
-    facts = json.loads((tmp_path / "run" / "run.json").read_text()) | {"status": "running", "pid": os.getppid()}
-    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    record = json.loads((tmp_path / "run" / "run.json").read_text()) | {"status": "running", "pid": os.getppid()}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
     assert fit(keras, tmp_path / "run", epochs=1, resumed=True)[1].status == "done"
     assert is_held(tmp_path / "run") is False
 
@@ -210,7 +210,7 @@ def test_the_run_directory_is_held_from_the_first_plugin_to_the_last(keras, tmp_
     assert asker.held == [True] * 4
 
 
-def test_sigusr1_saves_and_goes_on(keras, tmp_path):
+def test_sigusr1_saves_and_training_continues(keras, tmp_path):
     _, run = fit(keras, tmp_path / "run", Killer(10, "on_step_end", signal.SIGUSR1))
     assert (run.status, run.saved["last"]) == ("done", 28)
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL

@@ -150,7 +150,7 @@ def test_a_value_that_no_run_writes_is_damage(tmp_path, name, key, value, said):
 
 
 @pytest.mark.parametrize("path", ["nothing", "x" * 5000, "a\0b"], ids=lambda path: repr(path[:9]))
-def test_what_is_no_run_directory_is_wrong_usage(path):
+def test_a_path_that_is_not_a_run_directory_is_wrong_usage(path):
     with pytest.raises(UsageError, match=r"is not a run directory: it has no run\.json") as caught:
         RunFiles(Path(path))
     assert len(str(caught.value)) < 200
@@ -242,7 +242,7 @@ def test_every_command_refuses_a_run_of_another_layout_in_one_line(tmp_path, mon
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
 
 
-def test_a_folder_of_runs_shows_the_others_and_says_which_was_passed_over(tmp_path):
+def test_a_folder_of_runs_shows_the_others_and_says_which_was_skipped(tmp_path):
     other(tmp_path, ...)
     write_run(tmp_path / "runs" / "new")
     rows, passed = find_runs(tmp_path / "runs")

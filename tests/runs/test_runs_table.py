@@ -23,14 +23,14 @@ CONFIG = '[model]\nname = "{model}"\n[model.args]\n[data]\nname = "{data}"\n[tra
 
 
 def write_run(
-    root: Path, name: str, status: str, model: str = "lenet", test: float | None = None, seed: int = 0, **facts: Any
+    root: Path, name: str, status: str, model: str = "lenet", test: float | None = None, seed: int = 0, **fields: Any
 ) -> Path:
     """Write the parts of a run directory that matter here; the day it started is its seed."""
     folder = root / name
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text(CONFIG.format(model=model, data="mnist5k", seed=seed))
     known = {"layout": LAYOUT, "started": f"2026-11-{seed + 1:02d}T10:00:00+0000", **this_process(), "status": status}
-    (folder / "run.json").write_text(json.dumps({**known, "stop_reason": "", **facts}))
+    (folder / "run.json").write_text(json.dumps({**known, "stop_reason": "", **fields}))
     line = {"kind": "epoch", "epoch": 1, "step": 32, "time": 1.0, "val_accuracy": 0.5}
     (folder / "history.jsonl").write_text(f'{json.dumps(line)}\n{{"kind": "batch", "st')
     if test is not None:
@@ -122,7 +122,7 @@ def test_the_table_fits_a_terminal(folder, columns):
     assert ("started" in lines[0]) == (columns == 160)
 
 
-def test_what_is_damaged_or_no_run_is_passed_over_with_a_line(tmp_path):
+def test_what_is_damaged_or_no_run_is_skipped_with_a_line(tmp_path):
     write_run(tmp_path / "runs", "good", "done", test=0.9)
     for name, file in (("broken", "run.json"), ("torn", "result.json"), ("odd", "config.toml")):
         (write_run(tmp_path / "runs", name, "done", test=0.9) / file).write_text('{"status": ')

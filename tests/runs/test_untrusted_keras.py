@@ -230,7 +230,7 @@ def test_what_is_not_known_to_be_harmless_is_refused_by_name(plain, forged, chan
     ],
     ids=["empty", "list", "no text", "no config", "deep lists", "deep tables", "long"],
 )
-def test_a_configuration_that_is_none_is_refused(forged, content, said):
+def test_an_invalid_configuration_is_refused(forged, content, said):
     assert said in refusal(forged({CONFIG: content}))
 
 
@@ -364,7 +364,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     assert refusal(path) == "is refused: it has 209,715,201 bytes, more than 209,715,200"
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_what_is_not_a_file_is_refused(tmp_path):
     assert refusal(tmp_path) == "is refused: it is not a file"
     assert refusal(tmp_path / "nothing.keras") == "cannot be read: No such file or directory"
     os.mkfifo(tmp_path / "pipe.keras")

@@ -101,7 +101,7 @@ def test_wrong_usage_is_one_line_and_measures_nothing(script: Script, flags, mes
     assert done.stdout == ""
 
 
-def test_contenders_of_missing_packages_are_left_out_and_it_is_said_how_to_get_them(monkeypatch):
+def test_contenders_of_missing_packages_are_left_out_with_the_command_to_install_them(monkeypatch):
     speed, options = import_module("scripts.benchmarks.speed"), import_module("scripts.benchmarks.options").Options()
     monkeypatch.setattr(speed, "find_spec", lambda name: None)
     chosen, skipped = speed.choose(options)
@@ -113,7 +113,7 @@ def test_contenders_of_missing_packages_are_left_out_and_it_is_said_how_to_get_t
 
 
 @pytest.mark.parametrize(
-    ("facts", "message"),
+    ("setup", "message"),
     [
         ({"params": 11, "losses": [2.0, 1.5]}, "other has 11 parameters, the registered model 10"),
         ({"params": 10, "losses": [2.0, 1.51]}, "other does not train the same network as ours"),
@@ -121,14 +121,14 @@ def test_contenders_of_missing_packages_are_left_out_and_it_is_said_how_to_get_t
         ({"params": 10, "losses": [2.0]}, "other reports 1 losses, ours 2"),
     ],
 )
-def test_another_network_is_no_contender(facts, message):
+def test_another_network_is_no_contender(setup, message):
     from trainer.errors import InkwellError
 
     arena, speed = import_module("scripts.benchmarks.arena"), import_module("scripts.benchmarks.speed")
     ours = arena.Outcome({"params": 10, "losses": [2.0, 1.5]}, [])
     assert speed.check({"ours": ours, "other": ours}, 10) == (10, 0.0)
     with pytest.raises(InkwellError, match=message):
-        speed.check({"ours": ours, "other": arena.Outcome(facts, [])}, 10)
+        speed.check({"ours": ours, "other": arena.Outcome(setup, [])}, 10)
 
 
 def test_a_contender_that_fails_is_named_with_its_last_words(tmp_path):

@@ -132,7 +132,7 @@ QUICK = {
 
 
 @pytest.mark.parametrize("arguments", QUICK, ids=" ".join)
-def test_a_wrong_name_is_told_without_tensorflow_with_the_nearest_right_one(folder, arguments):
+def test_a_wrong_name_is_reported_without_tensorflow_with_the_nearest_right_one(folder, arguments):
     before = files(folder)
     data = () if "--data" in arguments else ("--data", "unreadable.npz")
     assert message(light(folder, "fit.py", *data, *arguments)).startswith(QUICK[arguments])
@@ -467,7 +467,7 @@ def test_nothing_to_evaluate_or_predict_with_is_one_line(folder, arguments, said
     assert files(folder) == before
 
 
-def test_a_reader_that_leaves_early_is_no_error_to_look_at(folder):
+def test_a_reader_that_leaves_early_causes_no_error_message(folder):
     command = f"{sys.executable} {ROOT / 'scripts' / 'fit.py'} --list plugins | true"
     done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.stderr == ""

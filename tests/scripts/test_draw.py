@@ -119,7 +119,7 @@ def test_a_port_that_is_taken_is_named(tmp_path, script):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_model_that_cannot_be_loaded_is_told_on_the_page_and_the_terminal(tmp_path):
+def test_a_model_that_cannot_be_loaded_is_reported_on_the_page_and_the_terminal(tmp_path):
     with serving(tmp_path, "--run", tmp_path) as server:
         until(lambda: server.state() == "failed", 300)
         why = server.request("GET", "/status")[1]["error"]
@@ -183,7 +183,7 @@ def test_nineteen_of_twenty_digits_drawn_by_two_hands_are_read(page):
 
 
 @pytest.mark.slow
-def test_the_answer_has_ten_bars_and_two_pictures_and_is_said_once_the_pen_is_lifted(page):
+def test_the_answer_has_ten_bars_and_two_pictures_and_is_announced_once_the_pen_is_lifted(page):
     assert page.inner_text("#spoken") == ""
     draw(page, SEVEN)
     assert answer(page) == "7"
@@ -222,7 +222,7 @@ def test_a_photo_is_read_whether_dropped_pasted_or_opened(page):
 
 
 @pytest.mark.slow
-def test_a_broken_picture_is_told_in_words_and_what_was_before_comes_back(page):
+def test_a_broken_picture_is_reported_in_words_and_what_was_before_comes_back(page):
     draw(page, SEVEN)
     hand_over(page, "drop", photo()[:3000])
     page.locator("#detail", has_text="image file is truncated").wait_for()
@@ -286,7 +286,7 @@ def test_everything_can_be_done_with_the_keyboard_alone(page, server):
 
 
 @pytest.mark.slow
-def test_a_drawing_is_kept_once_consent_is_given_where_it_was_said(page, server):
+def test_a_drawing_is_kept_once_consent_is_given_in_the_announced_place(page, server):
     inbox = server.log.parent / "inbox"
     draw(page, SEVEN)
     nine = page.get_by_role("button", name="9", exact=True)

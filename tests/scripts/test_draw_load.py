@@ -316,7 +316,7 @@ def peak(process: psutil.Process) -> int:
 
 @linux
 @pytest.mark.soak
-def test_a_hundred_people_are_answered_rightly_in_bounded_memory_while_five_hundred_do_their_worst(tiny, tmp_path):
+def test_a_hundred_users_are_answered_correctly_in_bounded_memory_while_five_hundred_attack(tiny, tmp_path):
     done = run_script(tmp_path, "fit.py", "--data", tiny, "--epochs", "1", "--run-dir", "run", *SILENT)
     assert done.returncode == 0, done.stderr
 

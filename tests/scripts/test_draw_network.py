@@ -76,7 +76,7 @@ def test_it_answers_at_every_address_of_the_machine_under_that_address_and_as_lo
         assert shell.ask("GET", "/status", to=each, host="192.0.2.77", cookie=cookie(shell))[0] == 403
 
 
-def test_the_network_is_told_to_read_along(shell):
+def test_a_warning_says_that_the_network_can_read_along(shell):
     until(lambda: "loading" in shell.log.read_text(), 300)
     said = shell.log.read_text().splitlines()[0]
     assert said.startswith("draw.py: anyone with an address and its token can use the page; it is not encrypted")

@@ -205,7 +205,7 @@ if "scripts.page.worker" in sys.orig_argv:
     ],
     ids=["crash", "hang"],
 )
-def test_a_picture_that_breaks_the_reader_is_told_so_and_all_others_are_read(run, tmp_path, monkeypatch, width, loss):
+def test_a_picture_that_breaks_the_reader_is_an_error_and_all_others_are_read(run, tmp_path, monkeypatch, width, loss):
     monkeypatch.setattr(limits, "READING_SECONDS", 3.0)
     (tmp_path / "sitecustomize.py").write_text(HAS_A_FAULT)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

@@ -65,7 +65,7 @@ def run(folder: Path, name: str, *arguments: str | Path, **options) -> Done:
     return done
 
 
-def test_tables_show_names_as_they_are_made(folder):
+def test_tables_show_escaped_names_as_soon_as_they_are_ready(folder):
     said = run(folder, "runs.py").stdout
     assert printable(RUN) in said
     said = run(folder, "predict.py", "pictures").stdout.splitlines()
@@ -187,7 +187,7 @@ def test_what_a_run_has_to_keep_must_be_utf8(folder, arguments, said):
 # Special files, and endless files
 
 
-def test_what_is_no_picture_is_told_in_a_line_each_and_nothing_is_waited_for(folder):
+def test_what_is_not_a_picture_is_reported_in_a_line_each_and_nothing_blocks(folder):
     odd = folder / "odd"
     odd.mkdir()
     os.mkfifo(odd / "pipe.png")
@@ -203,7 +203,7 @@ def test_what_is_no_picture_is_told_in_a_line_each_and_nothing_is_waited_for(fol
 
 
 @pytest.mark.slow
-def test_a_closed_standard_input_is_told(folder):
+def test_a_closed_standard_input_is_reported(folder):
     command = f'exec "{sys.executable}" "{ROOT / "scripts" / "predict.py"}" - <&-'
     done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr

@@ -223,7 +223,7 @@ def test_what_a_terminal_cannot_show_is_escaped():
 
 
 @pytest.mark.parametrize("place", [pytest.param("/dev/full", marks=has_full_device), "&-"])
-def test_the_interpreter_has_nothing_to_complain_of_at_its_end(place):
+def test_the_interpreter_ends_without_a_complaint(place):
     # Without the guard it complains, and exits with status 120.
     done = in_shell(f">{place}", 'print("x")', PYTHONUNBUFFERED="")
     assert (done.returncode, done.stderr) == (0, "")

@@ -68,7 +68,7 @@ def _assert_within(wanted: dict, found: dict) -> None:
             assert found[key] == value
 
 
-def test_a_missed_goal_is_said_and_wrong_records_are_told(tmp_path: Path):
+def test_a_missed_goal_is_marked_and_damaged_records_are_reported(tmp_path: Path):
     kept = {
         **{"recipe": "tiny", "seed": 0, "model": "tiny9k", "parameters": 9_866, "epochs": 1, "train_seconds": 9.0},
         **{"val_accuracy": 0.99, "test_accuracy": 0.9949, "test_ece": 0.1, "test_nll": 0.1, "date": "", "machine": ""},

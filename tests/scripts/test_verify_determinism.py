@@ -45,7 +45,7 @@ def test_two_trainings_with_dropout_and_augmentation_are_equal(script: Script, t
     assert {path.name for path in tmp_path.iterdir()} <= {"data"}  # the runs are deleted, prepared data may stay
 
 
-def test_trainings_that_differ_are_said_to_differ(verify, monkeypatch, capsys):
+def test_trainings_that_differ_are_reported_as_different(verify, monkeypatch, capsys):
     digests = iter("ab")
     monkeypatch.setattr(verify, "train", lambda config, run_dir: next(digests))
     monkeypatch.setattr("sys.argv", ["verify_determinism.py", "--model", "mlp"])
