@@ -188,7 +188,7 @@ def test_every_package_and_every_file_beside_code_is_in_the_wheel():
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = tool["packages"]["find"]["include"]
     for folder in {path.parent for path in FILES}:
-        assert (folder / "__init__.py").is_file(), f"{folder} is no package, so that the wheel does not have it"
+        assert (folder / "__init__.py").is_file(), f"{folder} is not a package, so the wheel does not contain it"
         name = folder.relative_to(ROOT).as_posix().replace("/", ".")
         assert any(fnmatch.fnmatch(name, pattern) for pattern in found), f"{name} is not in the wheel"
     packed = {

@@ -47,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class State:
-    """Where a run is mirrored, and how much of it.
+    """The mirror of a run: its place, and how much was sent.
 
     Attributes:
         settings: The user's choices.

@@ -117,7 +117,7 @@ def check_own(run_dir: Path, store: Store) -> None:
 
 
 def asked(run_dir: Path, register: str) -> Settings:
-    """Return how a run was to be mirrored, except for what its directory may not decide.
+    """Return the settings of a run's mirror, except for what its directory may not decide.
 
     The user decides the name under which its model is registered, and the environment the ids of experiments and runs.
     For a run that was not mirrored, the environment decides everything.

@@ -274,7 +274,7 @@ def test_mlflow_run_gets_the_run_that_it_made(tmp_path, tiny):
     assert not (tmp_path / "runs" / "mlflow.db").exists()
 
 
-# Where the store lies
+# The location of the store
 
 
 def files_of(folder: Path) -> set[str]:

@@ -20,7 +20,7 @@ FINE = 56
 PAPER = 0.08
 """Cost of a pixel of paper relative to ink: of two paths through the same ink, the shorter one wins."""
 
-DEAREST = 0.5
+LONGEST = 0.5
 """Maximum length of ink that a seam crosses, in digit heights."""
 
 LOWEST = 0.45
@@ -88,7 +88,7 @@ def _ways(ink: np.ndarray, unit: float) -> Iterator[np.ndarray]:
     down, _ = above.find_costs([(0, column) for column in columns])
     up, _ = below.find_costs([(len(cost) - 1, column) for column in columns])
     through = np.where(skeletonize(mask), down + up, np.inf)
-    while through.min() < DEAREST * unit:
+    while through.min() < LONGEST * unit:
         pixel = np.unravel_index(through.argmin(), through.shape)
         way = np.zeros(mask.shape, bool)
         way[tuple(np.array(above.traceback(pixel) + below.traceback(pixel)).T)] = True
