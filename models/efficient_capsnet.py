@@ -70,7 +70,7 @@ class RoutedCapsules(layers.Layer):
     """Class capsules computed from part capsules, `[N, parts, D]` to `[N, capsules, size]`, by self-attention.
 
     Every part predicts every class. A prediction is weighted by its agreement with the other parts' predictions for
-    that class, normalized across classes by softmax, plus a trainable prior.
+    that class, normalised across classes by softmax, plus a trainable prior.
 
     Args:
         capsules: Number of capsules, one per class.
