@@ -1,4 +1,4 @@
-"""What a recognizer says of a picture."""
+"""The reading of a picture by a recognizer."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 Box = tuple[int, int, int, int]
-"""Left, top, right and bottom in pixels of the picture; right and bottom lie outside."""
+"""Left, top, right and bottom in pixels of the picture; right and bottom are exclusive."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read in one picture.
+    """The reading of one picture.
 
     Attributes:
-        label: Name of the class that was read; None if the picture is refused.
-        probability: Of the most probable class, in [0, 1], whether refused or not.
-        probabilities: Those of all classes, float64 `[K]`, calibrated, in the order of the model's classes.
-        reason: Why it is refused, in plain words; None if it is not.
-        seen: What the model saw, uint8 `[H, W, C]`.
+        label: Name of the class; None if the picture is refused.
+        probability: Probability of the most probable class, in [0, 1], refused or not.
+        probabilities: Calibrated probabilities of all classes, float64 `[K]`, in the order of the model's classes.
+        reason: Why it is refused, in plain words; None if it is accepted.
+        seen: The image that the model saw, uint8 `[H, W, C]`.
     """
 
     label: str | None
@@ -34,8 +34,8 @@ class Digit:
     """A digit among others.
 
     Attributes:
-        reading: What was read; never refused.
-        box: Where it lies.
+        reading: The reading of the digit, which is never refused.
+        box: Its position in the picture.
     """
 
     reading: Reading
@@ -44,21 +44,21 @@ class Digit:
 
 @dataclass(frozen=True)
 class Line:
-    """Digits that stand side by side.
+    """Digits side by side.
 
     Attributes:
-        digits: From left to right.
+        digits: The digits from left to right.
     """
 
     digits: tuple[Digit, ...]
 
     @property
     def text(self) -> str:
-        """The number that the digits make."""
+        """The number that the digits form."""
         return "".join(str(digit.reading.label) for digit in self.digits)
 
     @property
     def box(self) -> Box:
-        """Where the line lies."""
+        """The position of the line in the picture."""
         left, top, right, bottom = zip(*(digit.box for digit in self.digits), strict=True)
         return min(left), min(top), max(right), max(bottom)

@@ -46,7 +46,7 @@ DATA = """
 
 
 def install(site: Path, package: str, modules: dict[str, str], points: dict[str, dict[str, str]]) -> None:
-    """Put a package into `site` as an installer leaves it: modules, and a .dist-info with metadata and entry points."""
+    """Put a package into `site` as an installer does: modules, and a .dist-info with metadata and entry points."""
     (site / package).mkdir(parents=True)
     for name, text in {"__init__": "", **modules}.items():
         (site / package / f"{name}.py").write_text(textwrap.dedent(text))
@@ -68,7 +68,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def fit(site: Path, *arguments: str | Path) -> Done:
-    """Run `fit.py` where the packages of `site` are installed."""
+    """Run `fit.py` with the packages of `site` installed."""
     return run_script(site.parent, "fit.py", *arguments, env={"PYTHONPATH": str(site)})
 
 
@@ -79,7 +79,7 @@ def listed(site: Path, kind: str) -> list[str]:
 
 
 def refusal(site: Path, *arguments: str | Path) -> str:
-    """Return the one line of a run that must not start."""
+    """Return the one-line error of a run that must not start."""
     done = fit(site, *arguments, "--run-dir", "refused")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert not (site.parent / "refused").exists()

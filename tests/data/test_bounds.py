@@ -1,4 +1,4 @@
-"""Are forged files refused before they take memory or time, each with one line that says which limit they break?"""
+"""Are forged files refused before they take memory or time, each with one line that names the limit they exceed?"""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ for name in sys.argv[1:]:
         except DataError as error:
             print(f"{path.name}: {error}")
 """
-"""Reads hostile files where 256 MiB are left, and a minute for each."""
+"""Reads hostile files with 256 MiB of memory left and a minute for each."""
 
 
 def npy(shape: str, descr: str = "'|u1'", content: bytes = b"", version: int = 1, length: int | None = None) -> bytes:
@@ -76,7 +76,7 @@ def npz(content: bytes, compression: int = zipfile.ZIP_STORED, members: int = 1)
 
 
 def lying_npz() -> bytes:
-    """An archive whose table of contents says that a member has 784 GB."""
+    """Return an archive whose directory declares a member of 784 GB."""
     content = bytearray(npz(npy("(1000000000, 28, 28)")))
     at = content.rindex(b"PK\x01\x02")
     struct.pack_into("<II", content, at + 20, 2**32 - 2, 2**32 - 2)
@@ -84,7 +84,7 @@ def lying_npz() -> bytes:
 
 
 def png(*chunks: tuple[bytes, bytes]) -> bytes:
-    """Return a gray PNG of 2 x 2 with more chunks before its pixels."""
+    """Return a gray PNG of 2 x 2 pixels with additional chunks before its pixels."""
     header, rows = struct.pack(">IIBBBBB", 2, 2, 8, 0, 0, 0, 0), zlib.compress(b"\0\7\7" * 2)
     whole = [(b"IHDR", header), *chunks, (b"IDAT", rows), (b"IEND", b"")]
     parts = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in whole]
@@ -92,7 +92,7 @@ def png(*chunks: tuple[bytes, bytes]) -> bytes:
 
 
 def exif(entries: int, size: int) -> bytes:
-    """Return an EXIF block whose entries all stand for the same bytes, many times as many as there are."""
+    """Return an EXIF block whose entries all refer to the same bytes, many times over."""
     base = 8 + 2 + 12 * entries + 4
     table = b"".join(struct.pack("<HHII", tag, 7, size, base) for tag in range(1000, 1000 + entries))
     return b"II*\0" + struct.pack("<IH", 8, entries) + table + bytes(4 + size)
@@ -105,7 +105,7 @@ def encoded(form: str, image: Image.Image | None = None, **options) -> bytes:
 
 
 def many_scans() -> bytes:
-    """Return a progressive JPEG of 9 million pixels that is gone through more often than it needs."""
+    """Return a progressive JPEG of 9 million pixels with more scans than it needs."""
     jpeg = encoded("JPEG", Image.effect_noise((64, 64), 50).resize((3000, 3000)), progressive=True, quality=10)
     starts = [*(found.start() for found in re.finditer(b"\xff\xda", jpeg)), len(jpeg) - 2]
     shortest = min((jpeg[a:b] for a, b in pairwise(starts)), key=len)

@@ -1,4 +1,4 @@
-"""Are splits and batches what was promised?"""
+"""Are splits and batches as documented?"""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_source_with_its_own_test_images_keeps_them():
     assert rows(split(source(test=test), 0).test) == rows(test)
 
 
-def test_too_few_images_to_split_are_told():
+def test_too_few_images_to_split_are_reported():
     with pytest.raises(DataError, match="cannot set aside 5000 of 90 images"):
         split(source(validation=5000), 0)
     with pytest.raises(DataError, match="cannot set aside 1 of the 1 images of class 0"):
@@ -143,7 +143,7 @@ def test_each_change_stays_within_its_documented_range(keras):
     assert np.abs(turned).max() < 1e-4  # the centre stays where it is
 
 
-def test_wrong_arguments_of_a_pipeline_are_told(keras):
+def test_wrong_arguments_of_a_pipeline_are_reported(keras):
     from trainer.data.pipeline import TrainingArray, TrainingStream
 
     with pytest.raises(UsageError, match="batch size must be at least 1: 0"):

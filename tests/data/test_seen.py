@@ -1,4 +1,4 @@
-"""Does a run know the images again that it was trained on, and no others?"""
+"""Does a run recognize the images that it was trained on, and no others?"""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_what_is_written_down_is_read_again_and_joined():
 
 
 @pytest.mark.parametrize("content", [b"x", b"x" * 9, b"\0" * 8 + b"\2"])
-def test_a_damaged_record_is_told(content):
+def test_a_damaged_record_is_reported(content):
     with pytest.raises(ValueError, match=r"buffer|split"):
         Seen.from_bytes(content)
 
@@ -114,7 +114,7 @@ def test_a_run_says_how_much_of_its_own_test_data_it_was_trained_on(keras, tmp_p
     assert seen.marks(test)[0].sum() == 15
 
 
-def test_without_a_directory_it_is_said_too_and_a_stream_is_unknown(keras):
+def test_without_a_directory_it_is_reported_too_and_a_stream_is_unknown(keras):
     import tensorflow as tf
 
     from trainer import Trainer
@@ -142,7 +142,7 @@ def test_a_run_that_is_resumed_with_other_data_has_seen_both(keras, tmp_path: Pa
     assert [seen.marks(images)[0].all() for images in (one, other, test)] == [True, True, False]
 
 
-def test_a_record_that_cannot_be_read_is_told_in_one_line(keras, tmp_path: Path):
+def test_a_record_that_cannot_be_read_is_reported_in_one_line(keras, tmp_path: Path):
     from trainer import Trainer
 
     Trainer(net(keras), plugins=[], run_dir=tmp_path / "run").fit(make_images(40), epochs=1)

@@ -1,4 +1,4 @@
-"""Are good data read as they are, and bad data refused with one line that says what, where and what to do?"""
+"""Is good data read unchanged, and bad data refused with one line that says what is wrong, where, and what to do?"""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def write_idx(folder: Path, spelling: str = "{}-{}-idx{}-ubyte", pack: Callable[[bytes], bytes] = bytes) -> Path:
-    """Write a small data set in the form of MNIST: 40 and 20 images of 28x28."""
+    """Write a small data set in MNIST's format: 40 and 20 images of 28 x 28."""
     folder.mkdir(parents=True, exist_ok=True)
     for split, number in (("train", TRAIN), ("t10k", TEST)):
         for kind, array in (("images", some_images(number)), ("labels", some_labels(number))):
@@ -62,7 +62,7 @@ def write_npz(path: Path, **arrays: np.ndarray) -> Path:
 
 
 def write_classes(root: Path, *names: str, number: int = 3, mode: str = "L", size: tuple[int, int] = (7, 5)) -> Path:
-    """Write `number` images of `size` (width, height) a class; pixel values differ by class and image."""
+    """Write `number` images of `size` (width, height) per class; pixel values differ by class and image."""
     for k, name in enumerate(names):
         (root / name).mkdir(parents=True, exist_ok=True)
         for i in range(number):
@@ -71,7 +71,7 @@ def write_classes(root: Path, *names: str, number: int = 3, mode: str = "L", siz
 
 
 def png(width: int, height: int, bits: int, colour: int, data: bytes, *extra: tuple[bytes, bytes]) -> bytes:
-    """Return a PNG from its parts; `data` is not compressed yet."""
+    """Return a PNG assembled from its parts; `data` is uncompressed."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -82,7 +82,7 @@ def png(width: int, height: int, bits: int, colour: int, data: bytes, *extra: tu
 
 
 def refuse(path: Path | str, *fragments: str, error: type[InkwellError] = DataError) -> str:
-    """Assert that loading is refused in one line that holds the fragments; return the line."""
+    """Assert that loading is refused in one line that contains the fragments; return the line."""
     with pytest.raises(error) as caught:
         load_source(str(path), Path("no-data-folder"))
     message = str(caught.value)
@@ -118,7 +118,7 @@ def test_an_empty_name_is_not_the_working_directory(tmp_path: Path) -> None:
         check_source("", tmp_path)
 
 
-def test_a_file_that_is_no_npz_is_wrong_usage(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_npz_is_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / "digits.csv").write_text("0,0")
     with pytest.raises(UsageError, match=r"digits\.csv: neither a folder nor an \.npz file"):
         check_source(str(tmp_path / "digits.csv"), tmp_path)
@@ -251,7 +251,7 @@ def test_a_corrupt_gzip_file_is_refused(at: int, tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[at] ^= 0xFF
     path.write_bytes(content)
-    if at == 5:  # the time stamp, which nothing depends on
+    if at == 5:  # the timestamp, which does not matter
         assert load_source(str(tmp_path), tmp_path)
     else:
         refuse(tmp_path, str(path), "download the file again")
@@ -345,7 +345,7 @@ def test_training_and_test_images_of_different_size_are_refused(tmp_path: Path) 
     refuse(path, "training images are 28x28x1 but test images 28x27x1")
 
 
-# The sources with names
+# Named sources
 
 
 def test_mnist_is_taken_from_idx_files_in_the_folder_or_its_sub_folder(tmp_path: Path) -> None:
@@ -512,7 +512,7 @@ def test_an_npz_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatc
     refuse(path, "do not fit in half of")
 
 
-def test_a_zip_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
+def test_a_zip_member_that_is_not_an_array_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x_train", b"text")
@@ -654,7 +654,7 @@ def test_a_folder_without_class_folders_is_refused(tmp_path: Path) -> None:
     refuse(tmp_path, "neither IDX files nor class folders", "into its own subfolder")
 
 
-def test_hidden_files_are_passed_over_and_other_things_are_told(tmp_path: Path) -> None:
+def test_hidden_files_are_skipped_and_other_files_are_reported(tmp_path: Path) -> None:
     write_classes(tmp_path, "a", "b", ".hidden", "__MACOSX")
     (tmp_path / "a" / ".DS_Store").write_bytes(b"x")
     (tmp_path / "a" / "._0.png").write_bytes(b"x")
@@ -675,7 +675,7 @@ def test_hidden_files_are_passed_over_and_other_things_are_told(tmp_path: Path) 
     )
 
 
-# One image
+# Single images
 
 
 def test_transparent_ground_becomes_white_and_not_black(tmp_path: Path) -> None:
@@ -717,7 +717,7 @@ def test_the_exif_orientation_is_followed(suffix: str, tmp_path: Path) -> None:
     image = Image.new("L", (40, 24), 0)
     image.paste(255, (0, 0, 20, 24))  # the left half is white
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise: left becomes top
+    exif[0x0112] = 6  # rotate clockwise: left becomes top
     image.save(tmp_path / f"a.{suffix}", exif=exif)
     pixels = read_image(tmp_path / f"a.{suffix}", 1)
     header = read_header(tmp_path / f"a.{suffix}")
@@ -742,7 +742,7 @@ def refuse_image(path: Path, *fragments: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"%!PS-Adobe", b"II*\0\x08\0\0\0", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_image_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_what_is_not_an_image_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(content)
     refuse_image(tmp_path / "a.png", "not a PNG, JPEG, BMP, GIF or WEBP image")
 
@@ -803,7 +803,7 @@ def test_refused_images_leave_no_warning_filter_behind(tmp_path: Path) -> None:
     assert warnings.filters == before
 
 
-# The form that all of them deliver
+# The common form of all sources
 
 
 def test_an_image_set_refuses_other_channels_than_1_and_3() -> None:

@@ -1,4 +1,4 @@
-"""Does a stranger get from Python, in ten lines, what the terminal gives?"""
+"""Does a newcomer get from Python, in ten lines, what the terminal gives?"""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_defaults_are_those_of_the_terminal(keras, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_validation_data_early_stopping_and_best_are_off_which_is_said(keras, caplog, tmp_path):
+def test_without_validation_data_early_stopping_and_best_are_off_with_a_notice(keras, caplog, tmp_path):
     from trainer import Trainer
 
     with caplog.at_level(logging.INFO, "trainer"):
@@ -134,7 +134,7 @@ def test_callbacks_are_plugins_of_one_run_besides_the_trainers_own(keras):
     assert [plugin.name for plugin in trainer.loop.hooks.plugins] == ["counter"]
 
 
-def test_what_is_no_plugin_is_told_in_one_line(keras):
+def test_what_is_not_a_plugin_is_reported_in_one_line(keras):
     from trainer import Trainer
 
     theirs = keras.callbacks.EarlyStopping()

@@ -1,4 +1,4 @@
-"""Is a run that is resumed with something else refused, with the difference shown and nothing lost?"""
+"""Is resuming a run with something different refused, with the difference shown and nothing lost?"""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fit(folder: Path, *arguments: str) -> Done:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
-    """A folder with data and `run`, a run of two epochs on them."""
+    """A folder with data and `run`, a run of two epochs on it."""
     folder = tmp_path_factory.mktemp("mismatch")
     for name in ("data.npz", "other.npz"):
         shutil.copy(tiny, folder / name)
@@ -54,7 +54,7 @@ def folder(workshop: Path, tmp_path: Path) -> Path:
 
 
 def refusal(folder: Path, *arguments: str, status: int) -> str:
-    """Resume with other arguments; return why it is refused, in one line, after making sure that nothing changed."""
+    """Resume with other arguments; return the one-line refusal, after checking that nothing changed."""
     before = bytes_of(folder)
     done = fit(folder, "--resume", "run", *arguments)
     assert (done.returncode, done.stdout) == (status, "")
@@ -102,12 +102,12 @@ def test_another_configuration_is_refused_with_the_difference(workshop, argument
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_cannot_go_on_is_refused_even_if_it_is_told_to(workshop, arguments, said):
+def test_a_run_that_cannot_continue_is_refused_even_when_forced(workshop, arguments, said):
     assert re.fullmatch(said, refusal(workshop, *arguments, "--epochs", "3", "--resume-anyway", status=1))
 
 
 def replace_data(folder: Path, count: int = 200) -> None:
-    """Put other images into the data file, under the same name."""
+    """Replace the images in the data file, keeping its name."""
     train, test = make_images(count, seed=2), make_images(40, seed=3)
     parts = {"x_train": train.images, "y_train": train.labels, "x_test": test.images, "y_test": test.labels}
     np.savez(folder / "data.npz", **parts)
@@ -127,7 +127,7 @@ def test_data_that_changed_under_the_same_name_are_refused_with_both_digests(fol
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_changed_data_if_it_is_told_to(folder):
+def test_a_run_continues_with_changed_data_when_forced(folder):
     replace_data(folder)
     history = (folder / "run" / "history.jsonl").read_text()
     done = fit(folder, "--resume", "run", "--epochs", "3", "--resume-anyway")
@@ -137,7 +137,7 @@ def test_a_run_goes_on_with_changed_data_if_it_is_told_to(folder):
     assert json.loads(after.splitlines()[-1])["epoch"] == 3
 
 
-def test_changed_data_of_another_size_are_refused_even_if_it_is_told_to(folder):
+def test_changed_data_of_another_size_is_refused_even_when_forced(folder):
     replace_data(folder, count=400)
     said = refusal(folder, "--epochs", "3", "--resume-anyway", status=1)
     assert said.startswith("cannot resume: the checkpoint has 2 steps per epoch, this run has 3; ")
@@ -151,7 +151,7 @@ class Watching(Plugin):
 
 
 class Steering(Plugin):
-    """May do anything."""
+    """May influence training."""
 
     name = "steering"
 
@@ -262,7 +262,7 @@ def weights(model) -> Sequence[bytes]:
     ],
     ids=repr,
 )
-def test_a_trainer_refuses_to_go_on_with_what_does_not_fit(keras, tmp_path, changes, said):
+def test_a_trainer_refuses_to_continue_with_what_does_not_fit(keras, tmp_path, changes, said):
     train(keras, tmp_path / "run")
     before = bytes_of(tmp_path)
     with pytest.raises(CheckpointError) as caught:
@@ -272,6 +272,6 @@ def test_a_trainer_refuses_to_go_on_with_what_does_not_fit(keras, tmp_path, chan
     assert train(keras, tmp_path / "run", epochs=2, resumed=True).status == "done"
 
 
-def test_a_trainer_goes_on_with_another_seed_if_it_is_told_to(keras, tmp_path):
+def test_a_trainer_continues_with_another_seed_when_forced(keras, tmp_path):
     train(keras, tmp_path / "run")
     assert train(keras, tmp_path / "run", epochs=2, resumed=True, seed=1, anyway=True).status == "done"

@@ -1,4 +1,4 @@
-"""In which order do plugins hear what, however a run ends?"""
+"""In what order are hooks called, however a run ends?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEPS = 4  # per epoch
 
 
 class Recorder(Plugin):
-    """Writes down every hook with epoch and step, and raises where it is told to."""
+    """Records every hook with epoch and step, and raises in a given one."""
 
     every = Every(steps=1)
 
@@ -120,7 +120,7 @@ def test_validation_every_few_steps_leaves_the_training_numbers_as_they_are(kera
 
 
 class Stopper(Plugin):
-    """Asks to stop at a step, twice."""
+    """Requests a stop at a step, twice."""
 
     every = Every(steps=1)
 
@@ -190,7 +190,7 @@ def test_a_plugins_traceback_is_kept_where_its_author_finds_it(keras, tmp_path):
 
 
 class At(Plugin):
-    """Calls something of the run in a hook, at a step."""
+    """Calls methods of the run in a hook, at a step."""
 
     every = Every(steps=1)
 
@@ -262,13 +262,13 @@ def test_a_trainer_used_twice_remembers_nothing_of_the_first_run(keras):
 
 
 @pytest.mark.parametrize("arguments", [{"epochs": 0}, {"steps": 0}, {"steps": -1}])
-def test_nothing_to_train_is_told(keras, arguments):
+def test_nothing_to_train_is_reported(keras, arguments):
     with pytest.raises(UsageError, match=r"(epochs|steps) must be greater than 0: "):
         fit(keras, [], **arguments)
 
 
 class Forgetful(Recorder):
-    """Cannot say what it remembers."""
+    """Cannot return its state."""
 
     def state(self):
         return {"value": object()}
@@ -315,7 +315,7 @@ def test_steps_and_time_limit_end_a_run(keras):
     assert "val_loss" in limited.history[-1]
 
 
-def test_two_plugins_of_one_name_and_an_unknown_monitor_are_told_before_step_0(keras):
+def test_two_plugins_of_one_name_and_an_unknown_monitor_are_reported_before_step_0(keras):
     with pytest.raises(UsageError, match="plugin 'recorder' is listed twice"):
         fit(keras, [Recorder([]), Recorder([])])
     events: list[str] = []

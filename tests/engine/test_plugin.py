@@ -15,7 +15,7 @@ from trainer.plugin import in_order
 # A class
 
 
-def test_on_step_end_without_a_cadence_is_told_with_what_the_choice_costs():
+def test_on_step_end_without_a_cadence_is_reported_with_what_the_choice_costs():
     with pytest.raises(HookError, match=r"^Praise has on_step_end but no `every`; set every = Every\(steps=100\) or"):
 
         class Praise(Plugin):
@@ -88,7 +88,7 @@ def test_plugins_in_a_circle_are_named():
 
 
 class Halves(Plugin):
-    """Logs half the loss of the validation."""
+    """Logs half of the validation loss."""
 
     logs = ("val_half",)
 
@@ -97,7 +97,7 @@ class Halves(Plugin):
 
 
 class Reader(Plugin):
-    """Keeps what another plugin logs."""
+    """Records what another plugin logs."""
 
     monitors = ("val_half",)
 

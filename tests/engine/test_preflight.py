@@ -1,4 +1,4 @@
-"""What is told before step 0, and does the telling change nothing?"""
+"""Are problems reported before step 0, without the check changing anything?"""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_stream_of_other_shapes_is_refused_without_reading_it(keras):
         trainer(keras).fit(stream, epochs=1)
 
 
-def test_a_loss_that_is_lost_before_training_is_told_before_training(keras, tmp_path):
+def test_a_loss_that_is_lost_before_training_is_reported_before_training(keras, tmp_path):
     broken = trainer(keras, run_dir=tmp_path / "run")
     broken.model.set_weights([np.full(w.shape, np.nan, w.dtype) for w in broken.model.get_weights()])
     with pytest.raises(DataError, match="cannot train: the loss of the first batch is nan before the first step"):
@@ -131,7 +131,7 @@ def test_a_loss_that_is_lost_before_training_is_told_before_training(keras, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_schedule_that_ends_before_the_run_is_told(keras, caplog):
+def test_a_schedule_that_ends_before_the_run_is_reported(keras, caplog):
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, 50)
     trainer(keras, rate=schedule).plan(make_images(128), epochs=100)
     assert "the learning rate is already 0 at step 90 of 100: its schedule is shorter than the run" in caplog.text

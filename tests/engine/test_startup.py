@@ -1,4 +1,4 @@
-"""Is Keras started for training alone, the same whatever the user has set in it, and left as it was?"""
+"""Is Keras started for training alone, independently of the user's settings, and left as it was?"""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ for case in sorted(Path(sys.argv[1]).iterdir()):
 """
 
 
-def test_settings_of_keras_that_it_cannot_be_imported_with_are_passed_over_and_no_others(tmp_path):
+def test_settings_of_keras_that_it_cannot_be_imported_with_are_skipped_and_no_others(tmp_path):
     for name, said in SETTINGS.items():
         write_settings(tmp_path / name, said)
     command = [sys.executable, "-c", JUDGE, str(tmp_path)]
@@ -110,7 +110,7 @@ def test_settings_of_keras_that_it_cannot_be_imported_with_are_passed_over_and_n
 
 
 def write_settings(home: Path, said: Any) -> None:
-    """Write a `keras.json`; None is a folder of that name."""
+    """Write a `keras.json`; None makes a folder of that name."""
     home.mkdir()
     if said is None:
         (home / "keras.json").mkdir()
@@ -121,7 +121,7 @@ def write_settings(home: Path, said: Any) -> None:
 
 @pytest.fixture
 def settings(keras) -> Iterator[Any]:
-    """What may be set in Keras, which is set back afterwards."""
+    """Settings of Keras, which are restored afterwards."""
     config = keras.config
     before = config.floatx(), config.epsilon(), config.image_data_format(), config.dtype_policy()
     yield config
@@ -145,7 +145,7 @@ def learnt(keras, images) -> list[bytes]:
 def test_a_trainer_in_python_learns_the_same_whatever_is_set_in_keras(keras, images, settings):
     expected = learnt(keras, images)
     settings.set_floatx("float16")
-    settings.set_dtype_policy("float16")  # which a first layer would have made of it
+    settings.set_dtype_policy("float16")  # would otherwise apply to a first layer
     settings.set_epsilon(0.1)
     settings.set_image_data_format("channels_first")
     assert learnt(keras, images) == expected

@@ -1,4 +1,4 @@
-"""Do the optimizer, the hooks and the learning rate behave as their names promise, where that is easily got wrong?"""
+"""Do the optimizer, the hooks and the learning rate behave as their names promise, where mistakes are easy?"""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def train(keras, optimizer, *plugins: Plugin, epochs: int = 2, run_dir=None, res
 
 
 class Norms(Plugin):
-    """Keeps the gradient norm of every step."""
+    """Records the gradient norm of every step."""
 
     every = Every(steps=1)
     gradient_norms = True
@@ -78,7 +78,7 @@ def test_accumulated_gradients_are_refused_in_one_line_before_anything_is_writte
 
 
 class Evaluating(Plugin):
-    """Evaluates the weights that it sees in the hooks of a validation."""
+    """Evaluates the weights that it sees in the validation hooks."""
 
     def __init__(self) -> None:
         self.seen: list[float] = []
@@ -104,11 +104,11 @@ def test_the_hooks_of_a_validation_see_the_weights_that_are_validated(keras):
     np.testing.assert_allclose(watch.seen, expected, rtol=1e-5)
 
 
-# Metrics of one's own
+# User-defined metrics
 
 
 class TopTwo(Classification):
-    """Classification with another metric."""
+    """Classification with an additional metric."""
 
     names = ("loss", "accuracy", "top_k_accuracy")
 
@@ -143,7 +143,7 @@ def test_every_metric_has_a_panel_of_its_own(keras):
     assert panels == ["loss", "accuracy", "top k accuracy", "learning rate"]
 
 
-# What is predicted
+# Inputs of predictions
 
 
 def test_only_uint8_is_taken_for_0_to_255(keras):

@@ -1,4 +1,4 @@
-"""Are the probabilities of an ensemble the mean of its members', and does a student learn from its teacher?"""
+"""Are an ensemble's probabilities the mean of its members', and does a student learn from its teacher?"""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_runs_become_one_run_whose_probabilities_are_their_mean(script: Script, 
     train(script, tiny, "c", "--model", "mlp:units=[8]", "--seed", "1")
     assert script("ensemble.py", "a", "c", "--run-dir", "seeds").returncode == 0
     result = json.loads((tmp_path / "seeds" / "result.json").read_text())
-    # what validates one of them has trained the other
+    # the validation images of one are training images of the other
     assert (result["best"]["val_accuracy"], result["temperature"]) == (None, None)
     assert "calibrated_ece" not in result["test"]
     again = script("ensemble.py", "a", "b", "--run-dir", "both")
@@ -70,9 +70,13 @@ def test_shifted_views_count_like_the_image_itself(keras):
 
 @pytest.mark.parametrize(
     ("members", "message"),
-    [([], "needs members"), ([{"nam": "lenet"}], "a member is a name"), ([{"name": "lenett"}], "did you mean 'lenet'")],
+    [
+        ([], "needs at least one member"),
+        ([{"nam": "lenet"}], "a member must be a name"),
+        ([{"name": "lenett"}], "did you mean 'lenet'"),
+    ],
 )
-def test_members_that_are_none_are_told(keras, members, message):
+def test_invalid_members_are_reported(keras, members, message):
     with pytest.raises(UsageError, match=message):
         registry.build("ensemble", (28, 28, 1), 10, members=members)
 
@@ -164,4 +168,4 @@ def test_members_learn_side_by_side_in_one_run(script: Script, tiny: Path, tmp_p
 
     alone = script("fit.py", "--data", tiny, "--model", "mlp:units=[8]", "--task", "members", "--run-dir", "x", *SILENT)
     assert alone.returncode == 2
-    assert alone.stderr.endswith("error: task 'members' needs the model 'ensemble'; 'mlp' has no members\n")
+    assert alone.stderr.endswith("error: task 'members' needs the model 'ensemble', but 'mlp' has no members\n")

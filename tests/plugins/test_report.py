@@ -1,4 +1,4 @@
-"""Is the report of a run whole, true, self-contained and safe to open?"""
+"""Is the report of a run complete, correct, self-contained and safe to open?"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ VOID = {"img", "meta", "link", "br"}
 
 
 class Page(HTMLParser):
-    """Reads a page: its tags, what it refers to, its text; fails on tags that do not close."""
+    """Parses a page into its tags, references and text; fails on unclosed tags."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -74,13 +74,13 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """What is read, in one line."""
+        """The readable text, in one line."""
         return " ".join(" ".join(self.texts).split())
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a run as its plugin writes it; everything has a name that a page must not believe."""
+    """A run's report as written by its plugin; every name in it is hostile."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "config.toml").write_text(CONFIG)
     known = {
@@ -125,7 +125,7 @@ def test_the_page_says_what_the_run_was(report):
     assert "Not measured" in text
 
 
-def test_names_are_shown_as_they_are_and_never_run(report):
+def test_names_are_shown_verbatim_and_never_executed(report):
     page = (report / "index.html").read_text()
     assert HOSTILE in Page(page).text
     assert "<script>alert" not in page
@@ -154,7 +154,7 @@ def test_the_card_has_a_head_for_machines_and_figures_for_people(report):
         assert said in body
 
 
-def test_robustness_is_told_once_it_was_measured(report, tmp_path):
+def test_robustness_is_reported_once_it_was_measured(report, tmp_path):
     shutil.copytree(report.parent, tmp_path, dirs_exist_ok=True)
     report = tmp_path / "report"
     rows = ["corruption,trained_for,accuracy,low,high", "fog,False,0.25,0.2,0.3", "shear,True,0.95,0.9,0.99"]
@@ -186,7 +186,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data and a run on them, with its report."""
+    """A folder with data and a run on it, including its report."""
     folder = tmp_path_factory.mktemp("report")
     train, test = make_images(200, side=28), make_images(40, side=28, seed=1)
     np.savez(folder / "own.npz", x_train=train.images, y_train=train.labels, x_test=test.images, y_test=test.labels)
@@ -235,7 +235,7 @@ def test_a_report_without_the_data_says_what_is_missing(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_no_run_is_wrong_usage(tmp_path):
+def test_a_folder_that_is_not_a_run_is_wrong_usage(tmp_path):
     done = run_script(tmp_path, "report.py", "nothing")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "report.py: error: nothing is not a run directory: run.json is missing\n"

@@ -1,4 +1,4 @@
-"""Are the pictures of a run there, readable and true to the tables behind them?"""
+"""Are the pictures of a run there, legible and consistent with the tables behind them?"""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ REST = {
     **{"wall_seconds": 15.0, "images_per_second": 9000.0, "stop_reason": "", "temperature": 1.5, "bottleneck": ""},
     **{"best": {"epoch": 2, "val_accuracy": 0.99}, "time": {"steps": 10.0, "imports": 3.5}},
 }
-"""What else `result.json` says."""
+"""Further content of `result.json`."""
 
 
 @pytest.fixture(autouse=True)
 def _run_directory(tmp_path: Path) -> None:
-    """Make the test's folder a run directory, as the engine does before any hook."""
+    """Turn the test's folder into a run directory, as the engine does before any hook."""
     (tmp_path / "run.json").write_text(json.dumps({"layout": LAYOUT, "status": "running"}))
 
 
@@ -63,7 +63,7 @@ def validated(number: int) -> dict[str, Any]:
 
 
 def predicted(counts: list[list[int]] = CONFUSION, side: int = 6, channels: int = 1) -> Predictions:
-    """Return predictions that a confusion matrix says, for images of noise, with all sorts of confidence."""
+    """Return predictions that give a confusion matrix, for noise images, with various confidences."""
     random, cells = np.random.default_rng(0), np.argwhere(np.array(counts))
     pairs = np.repeat(cells, [counts[true][read] for true, read in cells], axis=0)
     logits = random.normal(0, 0.3, (len(pairs), len(counts)))
@@ -73,7 +73,7 @@ def predicted(counts: list[list[int]] = CONFUSION, side: int = 6, channels: int 
 
 
 def ended(directory: Path | None, **fields: Any) -> Run:
-    """Make a run as it stands when the test data were looked at."""
+    """Return a run in the state after its test."""
     result = {"test": {"accuracy": 0.996, "confusion": CONFUSION, "per_class": [{}] * 3}, **REST}
     history = [validated(number) for number in (1, 2, 3)]
     known = {"directory": directory, "history": history, "steps_per_epoch": 100, "result": result}
@@ -92,7 +92,7 @@ def rendered(figure: Figure) -> FigureCanvasAgg:
 
 
 def texts_in_each_others_way(figure: Figure) -> list[tuple[str, str]]:
-    """Return the pairs of visible texts of a figure that overlap, and those that leave it, with an empty partner."""
+    """Return the pairs of visible texts in a figure that overlap, and those that leave it, paired with an empty one."""
     canvas = rendered(figure)
     axes = [axis for parent in figure.axes for axis in (parent, *parent.child_axes)]
     texts = [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
@@ -100,7 +100,7 @@ def texts_in_each_others_way(figure: Figure) -> list[tuple[str, str]]:
         texts += [*axis.texts, axis.xaxis.label, axis.yaxis.label]
         for side in (axis.xaxis, axis.yaxis):
             low, high = sorted(side.get_view_interval())
-            # Ticks beyond the range of the axis have texts that are never drawn.
+            # Ticks beyond the axis limits have texts that are never drawn.
             texts += [tick.label1 for tick in side.get_major_ticks() if low <= tick.get_loc() <= high]
             texts += [tick.label2 for tick in side.get_major_ticks() if low <= tick.get_loc() <= high]
     shown = [text for text in texts if text.get_visible() and text.get_text()]
@@ -153,7 +153,7 @@ def test_a_run_that_ended_before_its_test_has_curves(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["curves.csv", "curves.png", "index.html"]
 
 
-def test_a_run_that_went_on_has_no_figures_of_the_weights_before(tmp_path: Path) -> None:
+def test_a_run_that_continued_has_no_figures_of_earlier_weights(tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "robustness.csv").write_text("corruption,accuracy,trained_for\nfog,0.1,False\n")
     Report().on_test_end(ended(tmp_path))

@@ -1,4 +1,4 @@
-"""What does a run do on a disk that is read-only, full, or fills up?"""
+"""Does a run survive a disk that is read-only, full, or fills up?"""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from trainer.result import Result
 from trainer.runs.directory import RunDirectory
 from trainer.runs.recorder import Recorder
 
-EPOCHS = 24  # so many that history.jsonl needs a second page of the disk
+EPOCHS = 24  # enough for history.jsonl to need a second page of the disk
 
 SCENE = 'mount -t tmpfs -o "$1" tmpfs "$2" && eval "$4" && { "${@:5}"; status=$?; cp -a "$2/." "$3"; exit $status; }'
-"""Mount a small disk, prepare it, run a command, copy what it left; the mount ends with the namespace."""
+"""Mounts a small disk, prepares it, runs a command and copies what it left; the mount ends with the namespace."""
 
 FILLER = """
 import os
@@ -35,7 +35,7 @@ from trainer.registry import plugins
 
 @plugins.register("filler")
 class Filler(Plugin):
-    "Fill the disk when the first checkpoint is on it, and free it before the last epoch if asked to."
+    "Fill the disk when the first checkpoint is on it, and free it before the last epoch if requested."
 
     def __init__(self, freed: bool = False):
         self.freed = freed
@@ -57,7 +57,7 @@ class Filler(Plugin):
 
 @pytest.fixture(scope="module")
 def namespace() -> list[str]:
-    """A command that runs another where it may mount; skips where the system permits it to nobody."""
+    """Return a command that runs another with permission to mount; skips where nobody has that permission."""
     said = "no unshare"
     for command in (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"]):
         probe = [*command, "mount", "-t", "tmpfs", "tmpfs", "/tmp"]
@@ -73,14 +73,14 @@ def namespace() -> list[str]:
 
 @dataclass
 class Disk:
-    """A small disk of its own for one run of `fit.py`."""
+    """A small separate disk for one run of `fit.py`."""
 
     folder: Path
     namespace: list[str]
     data: Path
 
     def fit(self, options: str, *arguments: str, prepare: str = "true") -> Done:
-        """Run `fit.py` with the run directory `disk/run` on a tmpfs of these options; what it leaves is in `left`."""
+        """Run `fit.py` with the run directory `disk/run` on a tmpfs with these options; `left` gets what it leaves."""
         disk, left = self.folder / "disk", self.folder / "left"
         for folder in (self.folder, disk, left):
             folder.mkdir()
@@ -98,7 +98,7 @@ class Disk:
 
 @dataclass
 class Scene:
-    """How a run ended, and what it left on its disk."""
+    """The end of a run, and what it left on its disk."""
 
     done: Done
     left: Path
@@ -114,7 +114,7 @@ class Scene:
         return [json.loads(line) for line in text.splitlines()]
 
     def said(self, word: str) -> list[str]:
-        """Return the lines on stderr with a word in them."""
+        """Return the lines on stderr that contain a word."""
         return [line for line in self.done.stderr.splitlines() if word in line]
 
 
@@ -141,7 +141,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory, namespace: list[str], tiny:
     return {name: Scene(run.result(), disks[name].folder / "left") for name, run in runs.items()}
 
 
-# Told before TensorFlow is loaded
+# Reported before TensorFlow is loaded
 
 
 def refusal(done: Done, status: int) -> str:
@@ -200,7 +200,7 @@ def test_a_disk_that_is_full_at_the_start_is_an_error_and_nothing_is_left(scenes
 
 
 @pytest.mark.slow
-def test_a_disk_too_small_for_the_checkpoints_is_told_before_step_0(scenes):
+def test_a_disk_too_small_for_the_checkpoints_is_reported_before_step_0(scenes):
     scene = scenes["too small"]
     assert (scene.done.returncode, scene.done.stdout) == (1, "")
     assert re.search(
@@ -294,7 +294,7 @@ def test_a_result_that_cannot_be_written_is_an_error_and_leaves_no_result(record
     assert not [path for path in (tmp_path / "run").iterdir() if "result" in path.name]
 
 
-def test_history_that_was_held_back_is_not_forgotten_at_the_end(recorder: Recorder, tmp_path: Path):
+def test_history_that_was_held_back_is_written_at_the_end(recorder: Recorder, tmp_path: Path):
     with files_no_longer_than(0):
         recorder.history("epoch", {"loss": 1.0})
         with pytest.raises(InkwellError, match=r"^cannot write the result to "):

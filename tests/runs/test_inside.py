@@ -1,4 +1,4 @@
-"""Can a folder that somebody else made lead a reader out of it, or hold it up?"""
+"""Can a folder made by somebody else lead a reader out of it, or block it?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.runs.inside import check_inside, files_inside, open_inside
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with a file on two levels, beside a secret."""
+    """A folder with files on two levels, next to a secret."""
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "key").write_text("secret")
     root = tmp_path / "root"
@@ -59,8 +59,8 @@ def test_a_folder_is_refused_for_its_first_link_out_of_it_or_pipe(root):
     (root / "circle").symlink_to("circle")
     check_inside(root, ("report",))
     (root / "venv").mkdir()
-    (root / "venv" / "python").symlink_to("/usr/bin/python3")  # in a folder that nobody here reads
-    (root / "data").symlink_to(root.with_name("secrets"))  # another one
+    (root / "venv" / "python").symlink_to("/usr/bin/python3")  # in a folder that is never read
+    (root / "data").symlink_to(root.with_name("secrets"))  # another such folder
     check_inside(root, ("report",))
     with pytest.raises(InkwellError, match="data is a link that leads out of it"):
         check_inside(root, ("report", "data"))

@@ -1,4 +1,4 @@
-"""Can a run that was made from Python, without a configuration, be used like any other?"""
+"""Can a run started from Python, without a configuration, be used like any other?"""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def fit(keras, model, folder: Path, **optimizer):
 
 
 def write_data(path: Path) -> None:
-    """Write the images that `fit` tested on, with others to train on."""
+    """Write the images that `fit` was tested on, with other training images."""
     train, test = make_images(8, seed=5), make_images(40, seed=2)
     np.savez(path, x_train=train.images, y_train=train.labels, x_test=test.images, y_test=test.labels)
 
 
 @pytest.fixture
 def nets(tmp_path, monkeypatch) -> ModuleType:
-    """A user's module with a layer and a function of its own."""
+    """A user's module with its own layer and function."""
     (tmp_path / "nets.py").write_text(NETS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -115,14 +115,14 @@ def test_where_its_data_are_is_asked_for(keras, tmp_path):
 
 
 def own_net(keras, nets, anonymous: bool = False):
-    """Return a model with a layer and a function of its own."""
+    """Return a model with a user-defined layer and function."""
     images = keras.Input((12, 12, 1))
     x = nets.Scale()(keras.layers.Flatten()(images))
     x = keras.layers.Lambda((lambda y: 2 * y) if anonymous else nets.double)(x)
     return keras.Model(images, keras.layers.Dense(4, activation=nets.double)(x))
 
 
-def test_classes_of_ones_own_need_the_module_that_registers_them(keras, tmp_path, nets, monkeypatch, capsys):
+def test_user_defined_classes_need_the_module_that_registers_them(keras, tmp_path, nets, monkeypatch, capsys):
     write_data(tmp_path / "other.npz")
     fit(keras, own_net(keras, nets), tmp_path / "run")
     with pytest.raises(CheckpointError) as caught:

@@ -1,4 +1,4 @@
-"""Do all who read a run directory get the same answer, and one plain line where it is damaged or of another layout?"""
+"""Do all readers of a run directory get the same answer, and one plain line if it is damaged or of another layout?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trainer.runs.table import find_runs
 
 
 def write_run(folder: Path, **record: Any) -> Path:
-    """Write a run directory of this version, with changes of its `run.json`; `...` leaves a key out."""
+    """Write a run directory of this version, with changes to its `run.json`; `...` removes a key."""
     folder.mkdir(parents=True)
     known = {"layout": LAYOUT, "status": "done", **this_process(), **record}
     (folder / "run.json").write_text(json.dumps({k: v for k, v in known.items() if v is not ...}))
@@ -44,9 +44,9 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
     assert (files.run.id, files.run.data, files.run.notes) == ("7", {"name": "mnist"}, {"mlflow": {"seen": 3}})
     assert files.result == {"test": {"accuracy": 0.5}}
     with pytest.raises(InkwellError, match=r"result\.json is damaged: model is missing"):
-        files.finished()  # a run writes more
+        files.finished()  # a real run writes more
     first, second = {"step": 1, "time": 7, "val_accuracy": 0.5}, {"step": 2, "time": 8}
-    assert files.history() == [first, second]  # the last line is half written
+    assert files.history() == [first, second]  # the last line is incomplete
     assert (files.last("val_accuracy"), files.last("val_loss")) == (0.5, None)
     assert (files.checkpoint("best"), files.report, files.model_text) == (None, run / "report", "")
 
@@ -67,7 +67,7 @@ def test_there_is_one_answer_to_how_a_run_stands(tmp_path):
     with RunLock(tmp_path / "running"):
         assert {name: RunFiles(tmp_path / name).status() for name in runs} == {name: name for name in runs}
     with RunLock(write_run(tmp_path / "shared", status="running", host="another")):
-        assert RunFiles(tmp_path / "shared").status() == "running"  # the disk that both machines see has locks
+        assert RunFiles(tmp_path / "shared").status() == "running"  # the disk shared by both machines supports locks
 
 
 def test_the_id_of_a_dead_process_may_be_that_of_a_living_one_by_now(tmp_path):
@@ -152,7 +152,7 @@ def test_a_value_that_no_run_writes_is_damage(tmp_path, name, key, value, said):
 
 
 @pytest.mark.parametrize("path", ["nothing", "x" * 5000, "a\0b"], ids=lambda path: repr(path[:9]))
-def test_what_is_no_run_directory_is_wrong_usage(path):
+def test_a_path_that_is_not_a_run_directory_is_wrong_usage(path):
     with pytest.raises(UsageError, match=r"is not a run directory: run\.json is missing") as caught:
         RunFiles(Path(path))
     assert len(str(caught.value)) < 200
@@ -244,7 +244,7 @@ def test_every_command_refuses_a_run_of_another_layout_in_one_line(tmp_path, mon
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
 
 
-def test_a_folder_of_runs_shows_the_others_and_says_which_was_passed_over(tmp_path):
+def test_a_folder_of_runs_shows_the_others_and_says_which_was_skipped(tmp_path):
     other(tmp_path, ...)
     write_run(tmp_path / "runs" / "new")
     rows, passed = find_runs(tmp_path / "runs")

@@ -1,4 +1,4 @@
-"""Does a `.keras` file of unknown origin load if it is harmless, and is it refused unseen if it is not?"""
+"""Does a `.keras` file of unknown origin load if it is harmless, and is it refused unread if it is not?"""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plain(keras, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def forged(plain, tmp_path) -> Callable[[dict[str, bytes]], Path]:
-    """Returns a copy of the harmless file in which some parts are others."""
+    """Return a copy of the harmless file with some parts replaced."""
 
     def forge(parts: dict[str, bytes]) -> Path:
         return pack(tmp_path / "forged.keras", {**unpack(plain), **parts})
@@ -43,7 +43,7 @@ def forged(plain, tmp_path) -> Callable[[dict[str, bytes]], Path]:
 
 
 def classifier(keras):
-    """A small classifier with state besides its weights."""
+    """Return a small classifier with state besides its weights."""
     images = keras.Input((6, 6, 1))
     x = keras.layers.Conv2D(3, 3, activation="relu", kernel_regularizer="l2", kernel_constraint="max_norm")(images)
     x = keras.layers.BatchNormalization()(x)
@@ -52,7 +52,7 @@ def classifier(keras):
 
 
 def save(model, path: Path) -> Path:
-    """Save a model with weights that no initializer makes."""
+    """Save a model with weights that no initializer produces."""
     numbers = np.random.default_rng(0)
     for variable in model.weights:
         variable.assign(numbers.uniform(0.1, 0.9, variable.shape))
@@ -73,7 +73,7 @@ def pack(path: Path, parts: dict[str, bytes], compression: int = zipfile.ZIP_STO
 
 
 def refusal(path: Path) -> str:
-    """Return why a file is refused, in one line that names its path."""
+    """Return the one-line refusal of a file, which must begin with its path."""
     with pytest.raises(CheckpointError) as caught:
         load_keras(path)
     said = str(caught.value)
@@ -87,11 +87,11 @@ def same_outputs(model, loaded) -> bool:
     return np.array_equal(model(images, training=False), loaded(images, training=False))
 
 
-# What is harmless
+# Harmless files
 
 
 def nested(keras):
-    """A compiled model in a compiled model."""
+    """Return a compiled model within a compiled model."""
     inner = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(5, "tanh")])
     inner.compile("adam", "mse")
     images = keras.Input((6, 6, 1))
@@ -101,7 +101,7 @@ def nested(keras):
 
 
 def residual(keras):
-    """Branches, depthwise and separable convolutions, attention, an activation that is a layer, augmentation."""
+    """Return a model with branches, various convolutions, attention, an activation layer and augmentation."""
     layers = keras.layers
     images = keras.Input((6, 6, 1))
     x = layers.RandomRotation(0.1)(layers.Rescaling(2.0, -1.0)(images))
@@ -114,7 +114,7 @@ def residual(keras):
 
 
 def lenet5(keras):
-    """Our own, with layers that Keras does not have."""
+    """Return Inkwell's own model with layers that Keras does not have."""
     from models.lenet5 import lenet5
 
     return lenet5((28, 28, 1), 10)
@@ -131,7 +131,7 @@ def test_a_harmless_file_gives_the_same_outputs(keras, tmp_path, build):
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "bfloat16", "float16"])
 def test_other_dtypes_load(keras, tmp_path, policy):
     layers = [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(3, dtype=policy)]
-    with warnings.catch_warnings():  # NumPy cannot cast what Keras reads of bfloat16 without a warning of its own
+    with warnings.catch_warnings():  # NumPy warns when it casts what Keras reads as bfloat16
         warnings.simplefilter("ignore", DeprecationWarning)
         path = save(keras.Sequential(layers), tmp_path / "model.keras")
         assert same_outputs(keras.Sequential(layers), load_keras(path))
@@ -149,7 +149,7 @@ def test_every_class_on_the_list_exists(keras):
         assert isinstance(getattr(importlib.import_module(module), name), type), (module, name)
 
 
-# What is named in config.json
+# Names in config.json
 
 
 def dense(config: Config) -> Config:
@@ -233,7 +233,7 @@ def test_what_is_not_known_to_be_harmless_is_refused_by_name(plain, forged, chan
     ],
     ids=["empty", "list", "no text", "no config", "deep lists", "deep tables", "long"],
 )
-def test_a_configuration_that_is_none_is_refused(forged, content, said):
+def test_an_invalid_configuration_is_refused(forged, content, said):
     assert said in refusal(forged({CONFIG: content}))
 
 
@@ -251,7 +251,7 @@ def test_a_model_that_is_refused_for_its_size_leaves_nothing_behind_in_keras(ker
     dense(config)["config"]["units"] = 10**12
     assert "numbers, more than 52,428,800" in refusal(forged({CONFIG: json.dumps(config).encode()}))
     with keras.StatelessScope():
-        pass  # Keras makes the variables that wait for it where a scope ends
+        pass  # at the end of a scope, Keras creates the variables that wait for it
 
 
 def test_what_keras_cannot_build_is_one_line(plain, forged):
@@ -270,7 +270,7 @@ def test_a_model_that_was_never_built_is_refused(keras, tmp_path):
 
 def test_code_in_a_lambda_is_not_run(keras, tmp_path):
     sprung = tmp_path / "sprung"
-    text = str(sprung)  # what the code closes over is saved with it
+    text = str(sprung)  # the values that the code closes over are saved with it
     trap = keras.layers.Lambda(lambda x: (__import__("pathlib").Path(text).touch(), x)[1], output_shape=(3,))
     images = keras.Input((3,))
     model = keras.Model(images, trap(images))
@@ -367,7 +367,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     assert refusal(path) == "it has 209,715,201 bytes, more than 209,715,200"
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_what_is_not_a_file_is_refused(tmp_path):
     assert refusal(tmp_path) == "it is not a file"
     assert refusal(tmp_path / "nothing.keras") == "No such file or directory"
     os.mkfifo(tmp_path / "pipe.keras")
@@ -394,7 +394,7 @@ def test_a_flipped_bit_is_refused_or_harmless(keras, plain, tmp_path):
         damaged[position // 8] ^= 1 << position % 8
         path.write_bytes(damaged)
         try:
-            assert same_outputs(model, load_keras(path)), position  # such as a date
+            assert same_outputs(model, load_keras(path)), position  # a harmless position, such as a date
         except CheckpointError:
             refused += 1
     assert refused > 150
@@ -426,7 +426,7 @@ def data_set(*args: Any, **kwargs: Any) -> Callable[[h5py.File], None]:
 
 
 def just_below(file: h5py.File) -> None:
-    """Many data sets of which none is large: keras-team/keras#23100."""
+    """Many data sets, none of them large: keras-team/keras#23100."""
     for number in range(1000):
         file.create_dataset(f"layers/dense/vars/{number + 2}", (40 * 2**20,), "f4", chunks=(1024,))
 
@@ -509,9 +509,9 @@ print(peak() - before)
 
 
 def refusals_within(kind: str, plain: Path, paths: list[Path]) -> tuple[list[str], int]:
-    """Return why files are refused in a process of its own, and by how many MiB its memory grew over them.
+    """Return the refusals of files in a separate process, and the growth of its memory over them in MiB.
 
-    Without Keras, which needs more, the process may have one GiB of addresses.
+    Without Keras, which needs more, the process has one GiB of address space.
     """
     command = [sys.executable, "-c", WITHIN, kind, *map(str, [plain, *paths])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
@@ -546,10 +546,10 @@ def test_bombs_are_refused_before_they_take_memory(plain, tmp_path):
 
 
 def test_a_model_that_is_too_large_is_refused_before_it_is_built(keras, plain, tmp_path):
-    """Its weights need not be in the file: Keras would make random ones first."""
+    """Its weights need not be in the file: Keras would first create random ones."""
     config = json.loads(unpack(plain)[CONFIG])
     paths = []
-    for units in (10**7, 10**12):  # 1.9 GB, and more than there is
+    for units in (10**7, 10**12):  # 1.9 GB, and more than exists
         dense(config)["config"]["units"] = units
         paths.append(pack(tmp_path / f"{units}.keras", {**unpack(plain), CONFIG: json.dumps(config).encode()}))
     said, grown = refusals_within("keras", plain, paths)

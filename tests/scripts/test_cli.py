@@ -1,4 +1,4 @@
-"""Is a mistake on the command line one line that says what to do, told before anything is started?"""
+"""Is a mistake on the command line one line that says what to do, reported before anything is started?"""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Ban:
 
 sys.meta_path.insert(0, Ban())
 """
-"""A sitecustomize that ends a process that imports what takes long."""
+"""A sitecustomize that ends a process which imports anything slow."""
 
 MODULES = {
     "misspelt": """
@@ -78,7 +78,7 @@ class Classification(Plugin): ...
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the modules above and with data that end a run as soon as they are read."""
+    """A folder with the modules above, and with data that ends a run as soon as it is read."""
     for name, text in MODULES.items():
         (tmp_path / f"{name}.py").write_text(text)
     (tmp_path / "unreadable.npz").write_bytes(b"no archive")
@@ -128,11 +128,11 @@ QUICK = {
     ("--set", "optimizer.learning_rat=1"): "--set: unknown key 'optimizer.learning_rat'; did you mean 'learning_rate'?",
     ("--list", "model"): "argument --list: no such choice 'model'; did you mean 'models'? (choices: models, ",
 }
-"""Common typing errors, and what is said of them before anything heavy is imported."""
+"""Common typing errors, and their messages before anything heavy is imported."""
 
 
 @pytest.mark.parametrize("arguments", QUICK, ids=" ".join)
-def test_a_wrong_name_is_told_without_tensorflow_with_the_nearest_right_one(folder, arguments):
+def test_a_wrong_name_is_reported_without_tensorflow_with_the_nearest_right_one(folder, arguments):
     before = files(folder)
     data = () if "--data" in arguments else ("--data", "unreadable.npz")
     assert message(light(folder, "fit.py", *data, *arguments)).startswith(QUICK[arguments])
@@ -215,7 +215,7 @@ WRONG = {
     ("--run-dir", "x" * 300): f"cannot create run directory {'x' * 300}: File name too long; choose another with ",
     ("lenet",): "unknown argument 'lenet' (see --help)",
 }
-"""What else a user gets wrong."""
+"""Other mistakes of users."""
 
 
 @pytest.mark.parametrize("arguments", WRONG, ids=lambda arguments: " ".join(arguments)[:50])
@@ -275,9 +275,8 @@ def test_a_script_without_inkwell_says_what_to_run(tmp_path, name):
     command = [sys.executable, "-I", "-S", str(ROOT / "scripts" / name)]  # without site-packages
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (1, "")
-    assert (
-        done.stderr == f"{name}: Inkwell is not installed (no trainer); run in its folder: python -m pip install -e .\n"
-    )
+    install = "run this in its folder: python -m pip install -e ."
+    assert done.stderr == f"{name}: Inkwell is not installed (package trainer is missing); {install}\n"
 
 
 @pytest.mark.parametrize(
@@ -308,7 +307,7 @@ def test_another_package_in_the_place_of_ours_is_one_line_that_names_its_file(tm
 
 
 def inkwell(folder: Path, *arguments: str) -> Done:
-    """Run the command `inkwell` as an installer writes it, without TensorFlow."""
+    """Run the command `inkwell` as installed, without TensorFlow."""
     program = folder / "inkwell"
     program.write_text("import sys\nfrom scripts.command import main\nsys.exit(main())\n")
     env = {**os.environ, "PYTHONPATH": str(folder)}
@@ -361,7 +360,7 @@ def test_a_printed_configuration_gives_itself_when_it_is_read(folder):
     assert (again.returncode, again.stdout) == (0, printed.stdout)
 
 
-# A run, and what is done with it
+# A run, and the commands that use it
 
 
 @pytest.fixture(scope="module")
@@ -471,7 +470,7 @@ def test_nothing_to_evaluate_or_predict_with_is_one_line(folder, arguments, said
     assert files(folder) == before
 
 
-def test_a_reader_that_leaves_early_is_no_error_to_look_at(folder):
+def test_a_reader_that_leaves_early_causes_no_error_message(folder):
     command = f"{sys.executable} {ROOT / 'scripts' / 'fit.py'} --list plugins | true"
     done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.stderr == ""

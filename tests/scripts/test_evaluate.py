@@ -1,4 +1,4 @@
-"""Does evaluate.py look at the images that it says, and at no others?"""
+"""Does evaluate.py use the images that it names, and no others?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from conftest import make_images, run_script
 from PIL import Image
 
-pytestmark = pytest.mark.slow  # every answer is a process that starts TensorFlow
+pytestmark = pytest.mark.slow  # every answer takes a process that starts TensorFlow
 
 
 def write(path: Path, train: int, test: int = 0, seed: int = 0) -> Path:
@@ -28,7 +28,7 @@ def write(path: Path, train: int, test: int = 0, seed: int = 0) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data and two runs: one on data alone, one with test data from elsewhere."""
+    """A folder with data and two runs: one on data alone, one with separate test data."""
     folder = tmp_path_factory.mktemp("evaluate")
     write(folder / "own.npz", 200, 40)
     write(folder / "plain.npz", 200, 20, seed=1)
@@ -101,7 +101,7 @@ def test_a_few_images_of_some_classes_are_matched_by_name_and_bad_ones_listed(fo
 
 @pytest.fixture(scope="module")
 def compared(folder) -> tuple[str, dict[str, Any]]:
-    """What is printed and written when one run is compared with the other, and measured for robustness."""
+    """The printed and written results of comparing one run with the other, including robustness."""
     arguments = ("own", "--compare", "two", "--robustness", "--out", "told")
     status, output, errors = evaluate(folder, *arguments)
     assert status == 0, errors
