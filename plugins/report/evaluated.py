@@ -80,10 +80,10 @@ class Evaluated:
         better = [name for key, name in names.items() if _is_lower(after[key], before[key])]
         worse = [name for name in names.values() if name not in better]
         if not better:
-            return "The temperature did not help here: neither error is lower with it."
+            return "The temperature did not help on these images: neither error is lower with it."
         if worse:
-            return f"The temperature helped in part: it lowers the {better[0]}, but not the {worse[0]}."
-        return "The temperature helped: it lowers both errors."
+            return f"On these images the temperature lowers the {better[0]}, but not the {worse[0]}."
+        return "The temperature helped on these images: it lowers both errors."
 
     @property
     def cell(self) -> tuple[int, int]:

@@ -452,8 +452,8 @@ def test_the_reliability_diagram_shows_every_bin_that_has_images() -> None:
     ("temperature", "told"),
     [
         (None, ""),
-        (3.0, "The temperature did not help here: neither error is lower with it."),
-        (0.25, "The temperature helped: it lowers both errors."),
+        (3.0, "The temperature did not help on these images: neither error is lower with it."),
+        (0.25, "The temperature helped on these images: it lowers both errors."),
     ],
 )
 def test_it_is_told_whether_the_temperature_helped(tmp_path: Path, temperature: float | None, told: str) -> None:

@@ -59,7 +59,7 @@ def test_the_runs_own_images_are_those_it_was_trained_with(folder):
     assert "own.npz, train images: 180" in evaluate(folder, "own", "--split", "train")[1]
     written = sorted(path.name for path in (folder / "own" / "report").iterdir())
     assert written == [
-        *("confusion.csv", "curves.csv", "curves.svg", "errors.csv", "errors.sprite.png", "evaluation.json"),
+        *("confusion.csv", "curves.svg", "errors.csv", "errors.sprite.png", "evaluation.json"),
         *("index.html", "model_card.md", "own.npz-train-images", "per_class.csv", "reliability.csv", "reliability.svg"),
     ]
     assert said(folder / "own" / "report")["accuracy"]["images"] == 40

@@ -20,7 +20,8 @@ LABELS = 82.0
 PLAIN = 22.0
 APART = 15.0
 """Least distance between the baselines of two labels."""
-ACROSS = 3
+ACROSS, EDGE = 3, 14.0
+"""Charts side by side in a file, and the margin of the file."""
 STYLES = ("colours.css", "chart.css")
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -171,12 +172,12 @@ def write_charts(panels: Sequence[Panel], path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     across = min(ACROSS, len(panels))
-    width, height = WIDTH * across, HEIGHT * -(-len(panels) // across)
+    width, height = WIDTH * across + EDGE, HEIGHT * -(-len(panels) // across) + EDGE
     root = Element("svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {width:g} {height:g}"})
     SubElement(root, "style").text = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in STYLES)
     SubElement(root, "rect", {"class": "paper", "width": f"{width:g}", "height": f"{height:g}"})
     for place, panel in enumerate(panels):
-        corner = {"x": f"{WIDTH * (place % across):g}", "y": f"{HEIGHT * (place // across):g}"}
+        corner = {"x": f"{EDGE + WIDTH * (place % across):g}", "y": f"{EDGE / 2 + HEIGHT * (place // across):g}"}
         chart = panel.element()
         chart.attrib |= {**corner, "width": f"{WIDTH:g}", "height": f"{HEIGHT:g}"}
         root.append(chart)
