@@ -30,7 +30,7 @@ def commands(contents: Contents) -> Iterator[Command]:
     """Return commands about a run, the most useful first."""
     run = in_shell(contents.folder)
     if not contents.result:
-        if contents.config_text:
+        if contents.config_text and contents.status not in ("running", "elsewhere"):
             yield Command("Resume this run", f"{command('fit')} --resume {run}")
         return
     if contents.test.found:

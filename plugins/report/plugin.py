@@ -56,13 +56,13 @@ class Report(Plugin):
 def _write_tables(run: Run, folder: Path) -> None:
     """Write the history and, if the task is classification, the findings about the test images."""
     from plugins.report.pictures.curves import write_curves
-    from plugins.report.pictures.evaluation import class_names, write_evaluation
+    from plugins.report.pictures.evaluation import class_names, described, write_evaluation
 
     write_curves(run.history, folder / "curves.csv")
     per_class = run.result.get("test", {}).get("per_class")
     if run.predictions is not None and per_class:
         names = class_names(run.data.get("class_names"), len(per_class))
-        extra: dict[str, Any] = {"data": f"{run.data.get('name')}, test images"}
+        extra: dict[str, Any] = {"data": described(run.data)}
         if overlap := run.result["test"].get("overlap"):
             extra["overlap"] = overlap
         write_evaluation(folder, run.predictions, names, extra)

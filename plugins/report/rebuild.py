@@ -13,7 +13,7 @@ from plugins.report.contents import Ending, gather
 from plugins.report.page import write_page
 from plugins.report.pictures.confusion import write_confusion
 from plugins.report.pictures.curves import write_curves
-from plugins.report.pictures.evaluation import class_names, write_evaluation
+from plugins.report.pictures.evaluation import class_names, described, write_evaluation
 from trainer.errors import InkwellError
 from trainer.evaluation.assessment import from_confusion
 from trainer.files import sweep, to_json, write_atomic
@@ -82,8 +82,7 @@ def _recorded(files: RunFiles) -> None:
         return
     names = class_names(files.run.data.get("class_names"), len(counts))
     calibration = {"as_they_are": {"ece": test.get("ece"), "nll": test.get("nll"), "brier": None}}
-    data = f"{files.run.data.get('name')}, test images"
-    numbers = {"data": data, **from_confusion(counts, names), "calibration": calibration}
+    numbers = {"data": described(files.run.data), **from_confusion(counts, names), "calibration": calibration}
     write_atomic(files.report / EVALUATION, to_json(numbers))
     write_confusion(counts, names, files.report / "confusion.csv")
 

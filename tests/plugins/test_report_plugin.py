@@ -33,6 +33,7 @@ from plugins.report.pictures.variations import variation_charts
 from plugins.report.plugin import Report
 from plugins.report.rendering import TEMPLATES
 from trainer.checkpoint import LAYOUT
+from trainer.errors import InkwellError
 from trainer.evaluation.calibration import reliability
 from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.robustness.variations import VARIATIONS
@@ -429,6 +430,36 @@ def test_the_page_knows_the_size_of_an_image_in_the_sprite(tmp_path: Path) -> No
     assert (len(many.found["surest_errors"]), many.down, many.cell, many.wrong) == (60, 6, (7, 7), 110)
     none = evaluation_of(tmp_path, predicted([[5, 0], [0, 5]]), ["a", "b"])
     assert (none.sprite, none.down, none.cell, none.wrong) == (b"", 0, (0, 0), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("errors.sprite.png", "<script>", "errors.sprite.png is damaged: it is not a PNG image"),
+        (
+            "evaluation.json",
+            {"reliability": [{"probabilities": "as they are", "low": 0, "high": 1, "images": 3}]},
+            "bin",
+        ),
+        ("evaluation.json", {"surest_errors": [{"true": "a", "read": "b", "probability": 2}]}, "probability"),
+        ("variations.csv", "variation,unit,amount,accuracy,low,high\nshift,pixels,many,1,1,1", "0.amount"),
+    ],
+)
+def test_findings_that_are_damaged_or_forged_are_refused(tmp_path: Path, name: str, content: Any, said: str) -> None:
+    write_evaluation(tmp_path, predicted(), ["a", "b", "c"], {})
+    if isinstance(content, dict):
+        content = json.dumps({**json.loads((tmp_path / name).read_text()), **content})
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InkwellError, match=rf"{name} is damaged: .*{said}" if said == "bin" else said):
+        evaluated.read(Apart(tmp_path))
+
+
+def test_findings_behind_a_link_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("variation,unit,amount,accuracy,low,high\nshift,pixels,0,1,1,1")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "variations.csv").symlink_to(tmp_path / "secret")
+    with pytest.raises(InkwellError, match=r"cannot read .*variations\.csv: it is a link; remove it"):
+        evaluated.read(Apart(tmp_path / "folder"))
 
 
 def test_the_reliability_diagram_shows_every_bin_that_has_images() -> None:

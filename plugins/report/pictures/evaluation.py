@@ -61,6 +61,15 @@ def class_names(given: Sequence[Any] | None, count: int) -> list[str]:
     return [str(name) for name in given] if given and len(given) == count else [str(i) for i in range(count)]
 
 
+def described(data: Mapping[str, Any]) -> str:
+    """Return a description of the test images of a run.
+
+    Args:
+        data: What `run.json` tells about the data.
+    """
+    return f"{data['name']}, test images" if data.get("name") else "test images"
+
+
 def _reliability(predictions: Predictions) -> list[dict[str, Any]]:
     """Return the bins of the probabilities as trained and, if there is a temperature, of those with it."""
     kinds = (AS_TRAINED, CALIBRATED) if predictions.temperature else (AS_TRAINED,)
