@@ -15,6 +15,6 @@ plugins.table(
         "profiler": ("plugins.profiler:Profiler", "trace 20 steps with TensorFlow's profiler"),
         "progress": ("plugins.progress:Progress", "show progress, speed and time left"),
         "recovery": ("plugins.recovery:Recovery", "rewind to a checkpoint when training diverges"),
-        "report": ("plugins.report.plugin:Report", "write figures, tables, an HTML page and a model card"),
+        "report": ("plugins.report.plugin:Report", "write charts, tables, an HTML page and a model card"),
     }
 )

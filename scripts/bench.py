@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,8 @@ def check(args: Namespace) -> list[str]:
             raise UsageError(f"cannot write {file}: {folder} is not a folder; create it, or choose another")
     if args.png is not None and args.png.suffix.lower() != ".png":
         raise UsageError(f"cannot draw {args.png}: the name must end in .png")
+    if args.png is not None and find_spec("matplotlib") is None:
+        raise InkwellError('cannot draw a chart: Matplotlib is missing; python -m pip install -e ".[plots]"')
     return names
 
 

@@ -66,6 +66,10 @@ def main() -> int:
     if args.robustness:
         _robustness(examination, folder)
     run = path.parent.parent
+    if folder.resolve() != (run / REPORT).resolve():
+        from plugins.report.page import write_images_page
+
+        write_images_page(folder, examination.title)
     if is_run(run) and folder.is_relative_to(run / REPORT):
         from plugins.report.rebuild import write_report
 
@@ -92,7 +96,7 @@ def _classes(
         **known,
     }
     names = examination.trained.data["class_names"]
-    found = write_evaluation(folder, examination.predictions, names, examination.title, extra)
+    found = write_evaluation(folder, examination.predictions, names, extra)
     said = [("compared", compared.on_all.sentence(str(other)))] if compared is not None else []
     if compared is not None and compared.on_new is not None:
         said.append(("on new images", compared.on_new.sentence(str(other))))
@@ -107,7 +111,7 @@ def _robustness(examination: Examination, folder: Path) -> None:
     from trainer.evaluation.robustness.measure import summary
 
     corruptions, variations = examination.robustness()
-    write_robustness(folder, corruptions, variations, examination.title)
+    write_robustness(folder, corruptions, variations)
     if corruptions:
         show(robustness_table(corruptions, summary(corruptions)))
     else:

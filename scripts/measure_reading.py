@@ -18,6 +18,7 @@ from PIL import Image
 from models.recognizer import Reading, Recognizer, open_picture
 from scripts.synthetic.handwriting import mnist_digits
 from scripts.synthetic.photos import JUNK, Photo, junk, lines, photos
+from trainer.console.cli import run_script
 from trainer.console.output import show
 from trainer.console.tables import table
 
@@ -74,8 +75,8 @@ def percent(part: float) -> str:
     return f"{100 * part:.2f} %"
 
 
-def main() -> None:
-    """Measure and print the results."""
+def main() -> int:
+    """Measure and print the results; return the exit status."""
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--run", type=Path, required=True, help="run directory, checkpoint or export")
     p.add_argument("--photos", type=int, default=400, help="number of photos, and of junk photos (default: 400)")
@@ -106,7 +107,8 @@ def main() -> None:
         ("time", f"{time.perf_counter() - start:.0f} s"),
     ]
     show(table(rows))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -18,7 +18,7 @@ except ImportError:
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Make the report of a run again: pictures, tables, page and model card.")
+    p = Parser(description="Make the report of a run again: tables, charts, page and model card.")
     p.add_argument("run", nargs="?", type=Path, metavar="RUN_DIR", help="run directory (the newest finished run)")
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
     modules = "module that registers parts of the model; may be repeated"

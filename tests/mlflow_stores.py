@@ -227,7 +227,7 @@ def begin(root: Path, name: str, **changes: Any) -> Path:
     """Create a run directory whose process is gone."""
     run_dir = root / name
     (run_dir / "report").mkdir(parents=True)
-    (run_dir / "report" / "curves.png").write_bytes(b"a picture")
+    (run_dir / "report" / "curves.svg").write_bytes(b"a picture")
     (run_dir / "config.toml").write_text('[data]\nname = "mnist"\n[training]\nseed = 7\n')
     (run_dir / "history.jsonl").touch()
     data = {"name": "mnist", "digest": "ab" * 32, "train": 100, "input_shape": [28, 28, 1], "class_names": ["0"]}

@@ -119,8 +119,6 @@ def prepare() -> None:
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
 
-    import matplotlib.figure  # noqa: F401
-
     import models  # noqa: F401
     import trainer.session  # noqa: F401
     from plugins.mlflow.remote import import_client

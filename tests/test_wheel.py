@@ -105,7 +105,7 @@ def test_every_module_of_the_wheel_is_imported(wheel, installed, tmp_path):
 def test_the_wheel_has_what_lies_beside_the_code(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
-        *("scripts/recipes/fast.toml", "scripts/page/static/index.html", "plugins/report/page.html"),
+        *("scripts/recipes/fast.toml", "scripts/page/static/index.html", "plugins/report/templates/page.html"),
         *("models/recognizer/judge/digitness.npz", "trainer/export/deployment.md", "trainer/py.typed"),
     } <= names
     assert not {name for name in names if name.startswith("tests/")}

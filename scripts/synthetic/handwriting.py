@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from trainer.errors import InkwellError
+
 SIDE = 200
 """Height of enlarged and drawn digits, in pixels."""
 
@@ -163,8 +165,11 @@ def some_digit(digit: int | None, random: np.random.Generator) -> tuple[np.ndarr
 
 def letter(random: np.random.Generator, fonts: Sequence[str] = FONTS, letters: str = LETTERS) -> tuple[np.ndarray, str]:
     """Return the ink of a slightly tilted letter in one of several fonts, and the letter; look-alikes are included."""
-    import matplotlib
-
+    try:
+        import matplotlib
+    except ImportError as error:
+        missing = 'its fonts come with Matplotlib, which is missing; python -m pip install -e ".[plots]"'
+        raise InkwellError(f"cannot draw letters: {missing}") from error
     font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{random.choice(fonts)}.ttf"
     character = str(random.choice(list(letters)))
     image = Image.new("L", (3 * SIDE, 3 * SIDE))

@@ -135,12 +135,12 @@ def test_best_holds_every_metric_of_the_weights_that_were_tested(keras, tmp_path
         assert (best.checkpoint is None) == (folder is None)
 
 
-def test_every_metric_has_a_panel_of_its_own(keras):
-    from plugins.report.pictures.curves import draw_curves
+def test_every_metric_has_a_chart_of_its_own(keras):
+    from plugins.report.pictures.curves import curves
 
     run = train(keras, keras.optimizers.SGD(0.05), task=TopTwo()).run
-    panels = [axis.get_ylabel() for axis in draw_curves(run.history).axes]
-    assert panels == ["loss", "accuracy", "top k accuracy", "learning rate"]
+    charts = [panel.name for panel in curves(run.history)]
+    assert charts == ["loss", "accuracy", "top k accuracy", "learning rate"]
 
 
 # Inputs of predictions

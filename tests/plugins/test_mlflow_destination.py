@@ -288,7 +288,7 @@ def test_a_run_root_of_any_name_has_its_store_and_nothing_lies_elsewhere(tmp_pat
     Mirror(run_dir, Store.at(None, root), State(Settings(log_model=False))).update("done")
     client = client_of(Store.at(None, root).uri)
     (run,) = client.search_runs([client.get_experiment_by_name("inkwell").experiment_id])
-    assert Path(client.download_artifacts(run.info.run_id, "report/curves.png", str(run_dir))).read_bytes()
+    assert Path(client.download_artifacts(run.info.run_id, "report/curves.svg", str(run_dir))).read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == [name]
     tops = {path.partition("/")[0] for path in files_of(root)}
     assert tops == {"run", "mlflow.db", "mlflow.db.lock", "mlartifacts"}

@@ -213,7 +213,7 @@ def test_an_address_in_their_configuration_is_refused(folder, theirs, command):
 
 def link_report_file(run_dir: Path, secret: Path) -> None:
     (run_dir / "report").mkdir(exist_ok=True)
-    (run_dir / "report" / "curves.png").symlink_to(secret)
+    (run_dir / "report" / "curves.svg").symlink_to(secret)
 
 
 def link_report(run_dir: Path, secret: Path) -> None:
@@ -226,7 +226,7 @@ def link_config(run_dir: Path, secret: Path) -> None:
     (run_dir / "config.toml").symlink_to(secret)
 
 
-LINKS = {"report/curves.png": link_report_file, "report": link_report, "config.toml": link_config}
+LINKS = {"report/curves.svg": link_report_file, "report": link_report, "config.toml": link_config}
 READERS = ("resume", "dry-run", "sync-it", "predict", "evaluate", "report", "export", "ensemble")
 
 
@@ -240,7 +240,7 @@ def assert_nowhere(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "link"),
     [
-        *((command, "report/curves.png") for command in READERS),
+        *((command, "report/curves.svg") for command in READERS),
         *(("predict", link) for link in LINKS if "/" not in link),
     ],
 )

@@ -178,7 +178,7 @@ def test_a_run_root_that_was_moved_keeps_its_artifacts_and_takes_new_runs(tmp_pa
     assert not old.exists()
     for run_dir in (new / "first", second):
         run_id = mirrored(moved, run_dir)["id"]
-        copied = client_of(moved).download_artifacts(run_id, "report/curves.png", str(tmp_path))
+        copied = client_of(moved).download_artifacts(run_id, "report/curves.svg", str(tmp_path))
         assert Path(copied).read_bytes() == b"a picture"
 
 

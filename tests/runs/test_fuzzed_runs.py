@@ -31,8 +31,6 @@ from plugins.mlflow.sync import behind
 from plugins.report.card import write_card
 from plugins.report.contents import gather
 from plugins.report.page import write_page
-from plugins.report.pictures.curves import curve, panels_of
-from plugins.report.rebuild import _steps_per_epoch
 from scripts import results, scoreboard
 from trainer.checkpoint.reading import sums_of
 from trainer.console.listing import FORMATS, listing
@@ -268,13 +266,7 @@ def report(run: Path) -> None:
     contents = gather(files)
     if contents.result:
         write_card(contents)
-    write_page(contents, files)
-
-
-def curves(run: Path) -> None:
-    history = RunFiles(run).history()
-    for name in panels_of(history):
-        curve(history, name, _steps_per_epoch(history))
+    write_page(contents, files.report)
 
 
 def checkpoint(run: Path) -> None:
@@ -306,10 +298,11 @@ def mirror(run: Path) -> None:
 
 
 READERS: list[Callable[[Path], Any]] = [
-    *(each_file, table_of_runs, read_run, comparison, searches, report, curves, checkpoint, mirror, check_ended),
+    *(each_file, table_of_runs, read_run, comparison, searches, report, checkpoint, mirror, check_ended),
     lambda run: reported.evaluation(RunFiles(run)),
     lambda run: reported.other_evaluations(RunFiles(run)),
     lambda run: reported.corruptions(RunFiles(run)),
+    lambda run: reported.variations(RunFiles(run)),
     lambda run: result_table(RunFiles(run).finished()),
     lambda run: scoreboard.record(run, "standard", "a machine"),
 ]
@@ -466,7 +459,7 @@ def test_a_damaged_run_to_resume_is_one_line(damaged, name):
 
 def test_nothing_is_written_through_a_link_in_a_run(good, tmp_path):
     shutil.copytree(good / "run", tmp_path / "run")
-    for name in ("curves.png", "curves.csv", "confusion.png", "index.html", "model_card.md"):
+    for name in ("curves.svg", "curves.csv", "errors.sprite.png", "index.html", "model_card.md"):
         (tmp_path / name).write_text("mine")
         (tmp_path / "run" / "report" / name).unlink()
         (tmp_path / "run" / "report" / name).symlink_to(tmp_path / name)

@@ -59,8 +59,8 @@ def test_the_runs_own_images_are_those_it_was_trained_with(folder):
     assert "own.npz, train images: 180" in evaluate(folder, "own", "--split", "train")[1]
     written = sorted(path.name for path in (folder / "own" / "report").iterdir())
     assert written == [
-        *("confusion.csv", "confusion.png", "errors.csv", "errors.png", "evaluation.json", "index.html"),
-        *("model_card.md", "own.npz-train-images", "per_class.csv", "reliability.csv", "reliability.png"),
+        *("confusion.csv", "curves.svg", "errors.csv", "errors.sprite.png", "evaluation.json"),
+        *("index.html", "model_card.md", "own.npz-train-images", "per_class.csv", "reliability.csv", "reliability.svg"),
     ]
     assert said(folder / "own" / "report")["accuracy"]["images"] == 40
     assert said(folder / "own" / "report" / "own.npz-train-images")["accuracy"]["images"] == 180
@@ -167,9 +167,13 @@ def test_robustness_is_measured_for_all_corruptions_and_variations(folder, compa
     varied = rows(folder / "told" / "variations.csv")
     untouched = [float(row["accuracy"]) for row in varied if row["amount"] == neutral[row["variation"]]]
     assert untouched == [said(folder / "told")["accuracy"]["value"]] * 4
-    for name in ("robustness", "variations", "errors", "reliability", "confusion"):
-        with Image.open(folder / "told" / f"{name}.png") as picture:
-            assert picture.format == "PNG"
+    page = (folder / "told" / "index.html").read_text()
+    assert page.count('class="panel"') == 2 + len(neutral)
+    for corruption in corruptions:
+        assert (
+            f">{corruption['corruption'].replace('_', ' ')}</th><td>{100 * float(corruption['accuracy']):.1f}" in page
+        )
+    assert {path.name for path in (folder / "told").glob("*.svg")} == {"reliability.svg", "variations.svg"}
 
 
 def test_a_checkpoint_outside_of_a_run_needs_a_folder_to_write_to(folder, tmp_path):

@@ -29,13 +29,25 @@ def assess(predictions: Predictions, class_names: Sequence[str]) -> dict[str, An
     labels, classes = predictions.labels, len(class_names)
     confusion = confusion_matrix(labels, predictions.predicted, classes)
     return {
-        "accuracy": Share.of(predictions.right).to_dict(),
+        **from_confusion(confusion, class_names),
         "corrected": _corrected(predictions),
         "temperature": predictions.temperature,
         "calibration": {
             "as_they_are": _calibration(predictions, calibrated=False),
             **({"calibrated": _calibration(predictions, calibrated=True)} if predictions.temperature else {}),
         },
+    }
+
+
+def from_confusion(confusion: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the part of `assess` that follows from a confusion matrix: `accuracy`, `per_class` and `confusion`.
+
+    Args:
+        confusion: Images by true class (rows) and predicted class (columns), int `[K, K]`, at least one image.
+        class_names: K names.
+    """
+    return {
+        "accuracy": Share.of_counts(int(np.trace(confusion)), int(confusion.sum())).to_dict(),
         "per_class": [_of_class(confusion, k, name) for k, name in enumerate(class_names)],
         "confusion": confusion.tolist(),
     }

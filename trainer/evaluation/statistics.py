@@ -54,7 +54,11 @@ class Share:
     @classmethod
     def of(cls, right: np.ndarray) -> Self:
         """Return the share of True in `right`, bool `[N]`, N at least 1."""
-        hits, images = int(right.sum()), len(right)
+        return cls.of_counts(int(right.sum()), len(right))
+
+    @classmethod
+    def of_counts(cls, hits: int, images: int) -> Self:
+        """Return the share of `hits` in `images`, of which there is at least 1."""
         return cls(hits / images, *wilson_interval(hits, images), hits, images)
 
     def to_dict(self) -> dict[str, Any]:

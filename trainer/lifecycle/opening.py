@@ -23,7 +23,7 @@ from trainer.tasks.task import Task
 
 @dataclass(frozen=True)
 class Opening:
-    """How a run is to be opened.
+    """The way to open a run: afresh, or where it stopped.
 
     Attributes:
         resumed: True if it continues the run in its directory.

@@ -6,7 +6,7 @@ Only values that are read are listed. Others, such as the numbers of a user's ow
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -43,7 +43,8 @@ Number = Annotated[float, Field(strict=True, ge=-1e300, le=1e300, allow_inf_nan=
 Logged = Number | None
 """A logged number; None stands for a non-finite one, which JSON cannot represent."""
 Seconds = Annotated[float, Field(strict=True, ge=0, le=1e11, allow_inf_nan=False)]
-Share = Annotated[float, Field(strict=True, ge=0, le=1)] | None
+KnownShare = Annotated[float, Field(strict=True, ge=0, le=1)]
+Share = KnownShare | None
 Moment = Annotated[Text, AfterValidator(_moment)]
 Confusion = Annotated[list[list[Whole]], AfterValidator(_square)]
 ABSENT: Any = None
@@ -186,6 +187,35 @@ class OfClass:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bin:
+    """A bin of the reliability diagram in `report/evaluation.json`."""
+
+    probabilities: Name
+    low: KnownShare
+    high: KnownShare
+    images: Whole
+    confidence: Share = None
+    accuracy: Share = None
+    accuracy_low: Share = None
+    accuracy_high: Share = None
+
+    def __post_init__(self) -> None:
+        """Refuse a bin with images but without confidence and accuracy."""
+        if self.images and None in (self.confidence, self.accuracy, self.accuracy_low, self.accuracy_high):
+            raise ValueError("a bin with images must have a confidence and an accuracy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misread:
+    """An incorrectly classified image, in `report/evaluation.json`."""
+
+    true: Name
+    read: Name
+    probability: KnownShare
+    doubted: Annotated[bool, Field(strict=True)] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """The content of `report/evaluation.json`."""
 
@@ -196,6 +226,8 @@ class Evaluation:
     corrected: Interval | None = None
     data: Text = ""
     overlap: Overlap | None = None
+    reliability: list[Bin] = field(default_factory=list)
+    surest_errors: list[Misread] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Refuse references to classes that do not exist."""
@@ -209,8 +241,22 @@ class Corruption:
     """A row of `report/robustness.csv`."""
 
     corruption: Name
-    accuracy: Annotated[float, Field(strict=True, ge=0, le=1)]
+    accuracy: KnownShare
     trained_for: Annotated[bool, Field(strict=True)]
+    low: Share = None
+    high: Share = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """A row of `report/variations.csv`."""
+
+    variation: Name
+    unit: Text
+    amount: Number
+    accuracy: KnownShare
+    low: KnownShare
+    high: KnownShare
 
 
 def conform(schema: Any, values: Any, path: Path) -> Any:
