@@ -153,7 +153,7 @@ def test_where_the_data_of_the_run_are_gone_digits_stand_in(trained, tmp_path):
 def test_wrong_usage_is_reported_before_tensorflow_is_imported(tmp_path):
     (tmp_path / "there").mkdir()
     for arguments, text in (
-        (["--format", "mlflow", "there"], "there exists"),
+        (["--format", "mlflow", "there"], "cannot create export there: it already exists"),
         (["--format", "mlflw", "new"], "did you mean 'mlflow'?"),
         (["--format", "mlflow", "new"], "no finished run in runs"),
         (["--format", "mlflow", "new", "--run", "there"], "there is neither a run directory nor a checkpoint"),

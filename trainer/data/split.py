@@ -143,7 +143,7 @@ def canonical(images: ImageSet) -> tuple[ImageSet, bytes]:
     keys = np.empty(len(images), f"S{KEY_BYTES}")
     labels = images.labels.astype("<i4")
     block = max(1, BLOCK_BYTES // math.prod(images.images.shape[1:]))
-    for start in range(0, len(images), block):  # a part at a time, since images on disk may not fit in memory
+    for start in range(0, len(images), block):  # block by block, since images on disk may not fit in memory
         part = np.ascontiguousarray(images.images[start : start + block])
         for i, image in enumerate(part, start):
             keys[i] = hashlib.blake2b(image.tobytes() + labels[i].tobytes(), digest_size=KEY_BYTES).digest()
