@@ -130,7 +130,7 @@ def test_unknown_names_are_one_line(trained, store, registered, tmp_path):
     client_of(store.uri).create_registered_model("empty")
     for name, version, text in (
         (NAME, "77", "unknown version of digits '77'"),
-        ("empty", None, "registered model 'empty' has no challenger; name a version with --version"),
+        ("empty", None, "cannot promote 'empty': it has no challenger; name a version with --version"),
     ):
         with pytest.raises(UsageError, match=text):
             promote(store, name, version)
