@@ -21,6 +21,7 @@ from trainer.console.output import guarded
 from trainer.console.plan import plan
 from trainer.data.augmentation.strength import Strength
 from trainer.data.pipeline import EvaluationArray, TrainingArray
+from trainer.display.shown import Shown
 from trainer.engine import preflight
 from trainer.engine.course import Course, FitArguments, Given, course_of
 from trainer.engine.durations import Durations
@@ -30,7 +31,7 @@ from trainer.engine.ledger import Ledger, bottleneck
 from trainer.engine.loop import Loop
 from trainer.engine.signals import check_notice, listening
 from trainer.engine.step import TrainStep
-from trainer.errors import PluginError, TrainingFailed
+from trainer.errors import Interrupted, PluginError, TrainingFailed
 from trainer.evaluation.overlap import overlap
 from trainer.evaluator import Evaluator
 from trainer.kernels.select import Kernels, select
@@ -50,11 +51,12 @@ from trainer.runs.untrusted_keras import config_json
 from trainer.startup import keras_defaults
 from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task, logged_names
+from trainer.text import count, in_line
 
 logger = logging.getLogger("trainer")
 
 
-class Trainer:
+class Trainer(Shown):
     """Trains, evaluates and applies one Keras model.
 
     Args:
@@ -110,6 +112,25 @@ class Trainer:
         self.loop: Loop  # that of the last run
         self._memories: dict[str, Any] | None = None  # what plugins remembered before their first run
 
+    def _line(self) -> str:
+        written = f"writes {in_line(self.run_dir)}" if self.run_dir is not None else "writes nothing"
+        trained = f"; {self.run.status}" if hasattr(self, "loop") else ""
+        return f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}; {written}{trained}"
+
+    def _card(self) -> str:
+        from trainer.display.html import card, facts
+
+        shapes = f"{in_line(self.model.input_shape)} to {in_line(self.model.output_shape)}"
+        rows = [
+            ("model", f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}, {shapes}"),
+            ("task", self.task),
+            ("optimizer", type(self.optimizer).__name__ if self.optimizer is not None else "Adam (default)"),
+            ("plugins", ", ".join(map(repr, self.plugins)) or "none" if self.plugins is not None else "default"),
+            ("kernels", self.kernels),
+            ("strategy", self.strategy),
+        ]
+        return card(repr(self), facts(rows), self.run._card() if hasattr(self, "loop") else "")
+
     @property
     def run(self) -> Run:
         """The run in progress, or the last one."""
@@ -153,7 +174,8 @@ class Trainer:
             InkwellError: If the disk is too small for the checkpoints, or the run directory cannot be made.
             PluginError: If a plugin that steers training raised.
             TrainingFailed: If the run was ended by `run.fail`, or its last checkpoint could not be written.
-            KeyboardInterrupt: After Ctrl-C, once the run is saved; `trainer.run` holds it.
+            Interrupted: After Ctrl-C or the stop button of a notebook, once the run is saved; `trainer.run` holds it. A
+                `KeyboardInterrupt`, so that nothing that was to follow runs.
         """
         self._prepare(Given(x, y, validation_data, test_data, epochs, batch_size, callbacks, durations))
         with self._session(resumed=False):
@@ -454,8 +476,11 @@ def _ended(run: Run) -> Run:
     """Return a run that ended by itself.
 
     Raises:
-        KeyboardInterrupt: If Ctrl-C ended it.
+        Interrupted: If Ctrl-C ended it, or came while the result was written: whatever was to come next shall not run.
     """
-    if run.status == "interrupted" and run.signal == signal.SIGINT:
-        raise KeyboardInterrupt(run.stop_reason)
-    return run
+    if run.signal != signal.SIGINT:
+        return run
+    if run.status == "done":
+        raise Interrupted(f"{run.stop_reason} after training: the run is done")
+    saved = f"step {run.step:,} is saved, and Trainer.resume continues from there" if run.saved else "nothing was saved"
+    raise Interrupted(f"{run.stop_reason}; {saved}")

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from trainer.data.imageset import ImageSet
+from trainer.display.shown import Shown
 
 HASH_BYTES = 8
 """Two of a million different images have the same hash of this length with a probability of 3 in 100 million."""
@@ -19,8 +20,8 @@ RECORD = np.dtype([("hash", "<u8"), ("part", "u1")])
 """How hashes are kept: 9 bytes per image, of which the last is 0 for training and 1 for validation."""
 
 
-@dataclass(frozen=True)
-class Seen:
+@dataclass(frozen=True, repr=False)
+class Seen(Shown):
     """The images that a run learned from and those that it was chosen by, as hashes of their pixels.
 
     An image is recognized whatever its label and wherever it comes from, but only as a whole: one that was moved,
@@ -33,6 +34,9 @@ class Seen:
 
     train: np.ndarray
     validation: np.ndarray
+
+    def _line(self) -> str:
+        return f"{len(self.train):,} images trained on, {len(self.validation):,} validated on"
 
     @classmethod
     def of(cls, train: ImageSet, validation: ImageSet | None = None) -> Self:
