@@ -237,6 +237,15 @@ class Run(Shown, Counters):
         folder.mkdir(exist_ok=True)
         return folder
 
+    @property
+    def way_back(self) -> str:
+        """How an interrupted run can be continued, in one line."""
+        if self.directory is None:
+            return "nothing was saved; give the Trainer a run_dir to be able to resume"
+        return (
+            f"step {self.step:,} is saved; Trainer.resume continues from there" if self.saved else "nothing was saved"
+        )
+
     def metrics(self) -> dict[str, float]:
         """Return the training metrics accumulated since the epoch began; waits for the device."""
         return self.read_metrics()

@@ -120,12 +120,17 @@ class Trainer(Shown):
     def _card(self) -> str:
         from trainer.display.html import card, facts
 
-        shapes = f"{in_line(self.model.input_shape)} to {in_line(self.model.output_shape)}"
+        shapes = " to ".join("x".join(map(str, s[1:])) for s in (self.model.input_shape, self.model.output_shape))
         rows = [
             ("model", f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}, {shapes}"),
             ("task", self.task),
             ("optimizer", type(self.optimizer).__name__ if self.optimizer is not None else "Adam (default)"),
-            ("plugins", ", ".join(map(repr, self.plugins)) or "none" if self.plugins is not None else "default"),
+            (
+                "plugins",
+                ", ".join(map(repr, self.plugins)) or "none"
+                if self.plugins is not None
+                else "those of fit.py (default)",
+            ),
             ("kernels", self.kernels),
             ("strategy", self.strategy),
         ]
@@ -482,5 +487,4 @@ def _ended(run: Run) -> Run:
         return run
     if run.status == "done":
         raise Interrupted(f"{run.stop_reason} after training: the run is done")
-    saved = f"step {run.step:,} is saved, and Trainer.resume continues from there" if run.saved else "nothing was saved"
-    raise Interrupted(f"{run.stop_reason}; {saved}")
+    raise Interrupted(f"{run.stop_reason}; {run.way_back}")

@@ -34,7 +34,7 @@ class Reading(Shown):
     def _line(self) -> str:
         if self.label is None:
             return f"refused: {in_line(self.reason)}"
-        return f"{in_line(self.label)}, {self.probability:.1%}"
+        return f"{in_line(self.label)}, {100 * self.probability:.1f} %"
 
     def _card(self) -> str:
         from trainer.display.html import card

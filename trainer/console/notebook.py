@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from trainer.display.epochs import epochs
+from trainer.display.epochs import epochs, number
 from trainer.display.html import GRAY, GREEN, ORANGE, bar, card, facts, note, place
 from trainer.run import Run
 from trainer.text import in_line, printable
@@ -40,7 +40,7 @@ class NotebookDisplay:
 
     def step(self, run: Run) -> None:
         """Show how far training is, and the training numbers."""
-        numbers = [f"{printable(name)} {value:.4f}" for name, value in run.metrics().items()]
+        numbers = [f"{name.replace('_', ' ')} {number(name, value)}" for name, value in run.metrics().items()]
         self._show(", ".join([f"epoch {run.epoch}/{run.epochs}", *numbers, f"{time_left(run)} left"]))
 
     def validation(self, run: Run) -> None:
@@ -97,10 +97,10 @@ class Area:
 def ending(run: Run) -> Markup:
     """Return how a run ended: its result, or why there is none and what to do."""
     if run.status == "done":
-        return _colored(GREEN, run.result.headline or "done", *_places(run))
+        stopped = [note(f"stopped early: {run.stop_reason}")] if run.stop_reason else []
+        return _colored(GREEN, run.result.headline or "done", *stopped, *_places(run))
     if run.status == "interrupted":
-        saved = f"step {run.step:,} is saved; Trainer.resume continues from there" if run.saved else "nothing was saved"
-        return _colored(ORANGE, f"{run.stop_reason}; {saved}", *_places(run))
+        return _colored(ORANGE, f"{run.stop_reason}; {run.way_back}", *_places(run))
     return _colored(ORANGE, f"failed: {run.stop_reason}", *_places(run))
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from trainer.display.html import BLUE, GRAY, ORANGE, RULE
 from trainer.text import printable
 
-WIDTH, HEIGHT = 250, 120
+WIDTH, HEIGHT = 216, 120
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 22, 18
 MOST = 400
 """Points of a curve that are drawn."""
@@ -79,7 +79,7 @@ def _panel(name: str, lines: Sequence[tuple[str, Points]]) -> Markup:
         *(Markup(text).format(LEFT - 5, round(up(y) + 4, 1), GRAY, "end", f"{y:.3g}") for y in {min(ys), max(ys)}),
         *(Markup(text).format(round(across(x), 1), HEIGHT - 4, GRAY, "middle", f"{x:.3g}") for x in {min(xs), max(xs)}),
     ]
-    for (key, found), colour, place in zip(lines, (BLUE, ORANGE), (WIDTH - 70, WIDTH - 8), strict=True):
+    for (key, found), colour, place in zip(lines, (BLUE, ORANGE), (WIDTH - 66, WIDTH - 8), strict=True):
         if found:
             label = "validation" if key.startswith("val_") else "training"
             parts.append(Markup(text).format(place, 12, colour, "end", label))

@@ -32,10 +32,8 @@ def _table(lines: History) -> Markup:
     best = _best(lines)
     shown = [line for line in lines[:-ROWS] if line is best] + list(lines[-ROWS:])
     head = ["epoch", *(name.replace("_", " ") for name in names), "seconds", ""]
-    rows = [
-        [line["epoch"], *(_number(line.get(name)) for name in names), _number(line.get("seconds"), 1)] for line in shown
-    ]
-    mark = Markup('<span style="color:{}" title="lowest validation loss">●</span>').format(GREEN)
+    rows = [[line["epoch"], *(number(name, line.get(name)) for name in (*names, "seconds"))] for line in shown]
+    mark = Markup('<span style="color:{}" title="lowest validation loss">● best</span>').format(GREEN)
     marked = [[*row, mark if line is best else ""] for row, line in zip(rows, shown, strict=True)]
     earlier = len(lines) - len(shown)
     return table(head, marked) + (note(f"{earlier:,} earlier epochs are left out") if earlier else Markup(""))
@@ -56,5 +54,8 @@ def _best(lines: History) -> Mapping[str, Any] | None:
     return min(finite, key=lambda line: line["val_loss"], default=None)
 
 
-def _number(value: Any, digits: int = 4) -> str:
-    return f"{value:.{digits}f}" if isinstance(value, int | float) else "-"
+def number(name: str, value: Any) -> str:
+    """Return a logged number as people read it: accuracies in percent, seconds to a tenth."""
+    if not isinstance(value, int | float):
+        return "-"
+    return f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.{1 if name == 'seconds' else 4}f}"

@@ -24,7 +24,7 @@ def card(title: Any, *parts: str) -> Markup:
     """Return a heading and parts of HTML, one below the other."""
     head = Markup('<div style="font-weight:600;margin-bottom:4px">{}</div>').format(_text(title))
     body = Markup("").join(Markup('<div style="margin:6px 0">{}</div>').format(part) for part in parts if part)
-    return Markup('<div style="font:{};max-width:60em;overflow-wrap:anywhere">{}{}</div>').format(FONT, head, body)
+    return Markup('<div style="font:{};max-width:84em;overflow-wrap:anywhere">{}{}</div>').format(FONT, head, body)
 
 
 def note(text: Any) -> Markup:

@@ -33,7 +33,10 @@ def _rows(result: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str
     trained = f"{count(result['epochs'], 'epoch')}, {count(result['steps'], 'step')}, {result['train_seconds']:.1f} s"
     yield "trained", f"{trained} at {result['images_per_second']:,.0f} images/s"
     accuracy = best.get("val_accuracy")
-    yield "best", f"epoch {best['epoch']}" + (f", validation accuracy {accuracy:.2%}" if accuracy is not None else "")
+    yield (
+        "best",
+        f"epoch {best['epoch']}" + (f", validation accuracy {100 * accuracy:.2f} %" if accuracy is not None else ""),
+    )
     if result["stop_reason"]:
         yield "stopped", result["stop_reason"]
     if "ece" in test:
@@ -56,7 +59,7 @@ def _classes(per_class: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Ma
     there = [(k, scores) for k, scores in enumerate(per_class) if scores["support"]]
     worst = sorted(there, key=lambda each: each[1]["recall"])[:CLASSES]
     rows = [
-        [_name(k, names), f"{s['support']:,}", f"{s['recall']:.1%}", f"{s['precision']:.1%}", bar(s["recall"], "6em")]
+        [_name(k, names), f"{s['support']:,}", _percent(s["recall"]), _percent(s["precision"]), bar(s["recall"], "6em")]
         for k, s in sorted(worst, key=lambda each: each[0])
     ]
     return table(["class", "images", "recall", "precision", ""], rows) if rows else Markup("")
@@ -64,3 +67,7 @@ def _classes(per_class: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Ma
 
 def _name(k: int, names: Sequence[str]) -> str:
     return str(names[k]) if k < len(names) else str(k)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
