@@ -36,6 +36,9 @@ EPSILON = 1e-7
 EXTRAS = ("matplotlib", "pandas", "sklearn")
 """What Keras imports at once if it is there, for galleries, data frames and wrappers that training does not need."""
 
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
+"""Files of which there is one on a Linux machine with a GPU."""
+
 CHATTER = re.compile(
     rb"^(?:WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:"
     rb"|fully_quantize: |INFO: Created TensorFlow Lite )"
@@ -281,7 +284,8 @@ class _QuietTensorFlow(MetaPathFinder):
                 with without_chatter():
                     load(module)
                     module.get_logger().setLevel(max(module.get_logger().level, logging.WARNING))  # INFO in a notebook
-                    module.config.list_physical_devices()  # which settles nothing, but talks about missing GPUs
+                    if not any(map(os.path.exists, GPU_DRIVERS)):  # where there is one, a process that forks waits
+                        module.config.list_physical_devices()  # the first look complains that there is no GPU
 
             spec.loader.exec_module = quietly  # type: ignore[method-assign]  # of this loader alone
         return spec
