@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,9 @@ except ImportError:
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "notebooks"
 SECONDS = 600
 """Longest time that a cell may take."""
+
+LINK = re.compile(r"<a href=[^>]*>(.*?)</a>")
+"""A link to a file of the folder in which a notebook was executed, which is gone by then."""
 
 
 def parser() -> Parser:
@@ -47,12 +51,19 @@ def execute(path: Path) -> nbformat.NotebookNode:
     with TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
         try:
-            NotebookClient(notebook, timeout=SECONDS, record_timing=False, resources=resources).execute()
+            quiet = ["--log-level=ERROR"]
+            client = NotebookClient(notebook, timeout=SECONDS, extra_arguments=quiet, resources=resources)
+            client.record_timing = False  # which would differ with every execution
+            client.execute()
         except CellExecutionError as error:
             raise InkwellError(
                 f"cannot execute {path}: a cell raised {error.ename}: {error.evalue}; mend it"
             ) from error
     notebook.metadata.language_info = {"name": "python"}  # not the versions of this machine
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if html := output.get("data", {}).get("text/html"):
+                output["data"]["text/html"] = LINK.sub(r"\1", html)
     return notebook
 
 

@@ -33,6 +33,7 @@ for run.epoch in (1, 2):
     progress.on_validation_end(run)
     run.logs = {"val_loss": 0.4 / run.epoch, "loss": 0.5, "accuracy": 0.75, "seconds": 1.0}
     progress.on_epoch_end(run)
+    run.history.append({"kind": "epoch", "epoch": run.epoch, "step": run.step, **run.logs})
 run.status = "done"
 progress.on_fit_end(run)
 """

@@ -33,7 +33,6 @@ class NotebookDisplay:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._ended: list[dict[str, Any]] = []
         self._status, self._epochs = Area(), Area()
         self._show("compiling the training step")
         self._epochs.show(card("The plan", facts(run.plan)) if run.plan else "", "")
@@ -52,23 +51,16 @@ class NotebookDisplay:
         self._show(f"epoch {run.epoch}/{run.epochs}")
 
     def epoch(self, run: Run) -> None:
-        """Add an epoch to the table and to the curves."""
-        self._ended.append({"kind": "epoch", "epoch": run.epoch, "step": run.step, **run.logs})
-        self._epochs.show(epochs(self._lines(), run.steps_per_epoch), f"epoch {run.epoch}/{run.epochs}")
+        """Add an epoch, which the history does not have yet, to the table and to the curves."""
+        before = [line for line in run.history if line["step"] < run.step]
+        line = {"kind": "epoch", "epoch": run.epoch, "step": run.step, **run.logs}
+        self._epochs.show(card("", epochs([*before, line], run.steps_per_epoch)), f"epoch {run.epoch}/{run.epochs}")
         ends = run.step >= run.steps or run.stop_reason
         self._show("testing and reporting" if ends else f"epoch {run.epoch}/{run.epochs}, {time_left(run)} left")
 
     def close(self) -> None:
         """Show how the run ended, for good."""
-        run = self._run
-        self._epochs.show(epochs(self._lines(), run.steps_per_epoch), "")
-        self._status.show(ending(run), repr(run))
-
-    def _lines(self) -> list[dict[str, Any]]:
-        """Return the epochs of the run, those before it was resumed included."""
-        first = self._ended[0]["step"] if self._ended else self._run.steps + 1
-        earlier = [line for line in self._run.history if line["kind"] == "epoch" and line["step"] < first]
-        return [*earlier, *self._ended]
+        self._status.show(ending(self._run), repr(self._run))
 
     def _show(self, text: str) -> None:
         done, total = self._run.step, self._run.steps

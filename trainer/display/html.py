@@ -21,8 +21,8 @@ FONT = "13px/1.5 system-ui,'Segoe UI','Helvetica Neue','DejaVu Sans',sans-serif"
 
 
 def card(title: Any, *parts: str) -> Markup:
-    """Return a heading and parts of HTML, one below the other."""
-    head = Markup('<div style="font-weight:600;margin-bottom:4px">{}</div>').format(_text(title))
+    """Return a heading, unless it is empty, and parts of HTML, one below the other."""
+    head = Markup('<div style="font-weight:600;margin-bottom:4px">{}</div>').format(_text(title)) if title else ""
     body = Markup("").join(Markup('<div style="margin:6px 0">{}</div>').format(part) for part in parts if part)
     return Markup('<div style="font:{};max-width:84em;overflow-wrap:anywhere">{}{}</div>').format(FONT, head, body)
 
@@ -75,23 +75,23 @@ def side_by_side(*parts: str) -> Markup:
 
 def _table(rows: Markup) -> Markup:
     style = "border-collapse:collapse;margin:0;font-size:13px;font-variant-numeric:tabular-nums;border:none"
-    return Markup('<table style="{}">{}</table>').format(style, rows)
+    return Markup('<div style="overflow-x:auto"><table style="{}">{}</table></div>').format(style, rows)
 
 
 def _label(value: Any) -> Markup:
-    return _cell("th", value, "left", GRAY, "500")
+    return _cell("th", value, f"text-align:left;color:{GRAY};font-weight:500;white-space:nowrap")
 
 
 def _left(value: Any) -> Markup:
-    return _cell("td", value, "left", "inherit", "400")
+    return _cell("td", value, "text-align:left")
 
 
 def _right(value: Any, colour: str = "inherit") -> Markup:
-    return _cell("td", value, "right", colour, "400")
+    return _cell("td", value, f"text-align:right;color:{colour};white-space:nowrap")
 
 
-def _cell(tag: str, value: Any, align: str, colour: str, weight: str) -> Markup:
-    style = f"text-align:{align};padding:2px 14px 2px 0;border:none;color:{colour};font-weight:{weight};background:none"
+def _cell(tag: str, value: Any, style: str) -> Markup:
+    style = f"{style};padding:2px 14px 2px 0;border:none;background:none"
     return Markup('<{} style="{}">{}</{}>').format(Markup(tag), style, _text(value), Markup(tag))
 
 
