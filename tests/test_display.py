@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from base64 import b64decode
 from dataclasses import replace
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import psutil
 import pytest
 from conftest import ROOT, make_images, small_net
+from PIL import Image
 
 from trainer import Run
 from trainer.checkpoint import Checkpoints
@@ -47,6 +52,11 @@ def shown(keras, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shown]:
     values += [trainer.evaluator, trainer.task, files, files.run, files.seen, saved, saved.checkpoint, saved.manifest]
     values += [Checkpoints(folder / "checkpoints"), course.train, course.validation, Config(), Result(), Run()]
     return {f"{k} {type(value).__name__}": value for k, value in enumerate(values)}
+
+
+def pictures(html: str, kind: str) -> list[bytes]:
+    """Return the pictures of a kind that stand in HTML."""
+    return [b64decode(found) for found in re.findall(rf"data:image/{re.escape(kind)};base64,([\w+/=]+)", html)]
 
 
 class Tags(HTMLParser):
@@ -124,8 +134,26 @@ def test_of_a_large_set_only_the_images_that_are_shown_are_read(tmp_path: Path):
     images = ImageSet(pixels, np.arange(20_000, dtype=np.int32) % 10)
     before = psutil.Process().memory_info().rss
     assert repr(images) == "ImageSet(20,000 images of 1000x1000x1)"
-    assert len(images._repr_html_()) < 30_000
+    drawn = Image.open(BytesIO(pictures(images._repr_html_(), "png")[0]))
+    assert max(drawn.size) <= 96
     assert psutil.Process().memory_info().rss - before < 200_000_000
+
+
+class Odd(Shown):
+    """Says a line that a terminal would obey, or raises."""
+
+    def __init__(self, said: str | None) -> None:
+        self.said = said
+
+    def _line(self) -> str:
+        return self.said + "!"
+
+
+def test_whatever_a_class_says_of_itself_is_harmless():
+    assert repr(Odd("a\x1b[31m\nb")) == "Odd(a\\x1b[31m\\nb!)"
+    assert "<b>" not in Odd("<b>")._repr_html_()
+    assert len(repr(Odd("x" * 10_000))) < LONGEST + 50
+    assert "Odd object" in repr(Odd(None))
 
 
 @pytest.mark.parametrize("kind", [ImageSet, Run, Config, RunFiles, Predictions, Checkpoints])
@@ -149,8 +177,15 @@ def test_a_number_that_is_missing_or_not_finite_has_a_headline_still():
     assert Scores({"accuracy": float("nan"), "loss": 0.5}).headline() == "loss 0.5000"
     assert Scores({"accuracy": 0.5}).headline() == "accuracy 50.00 %"
     assert Scores().headline() == ""
-    run = Run(history=[{"kind": "epoch", "epoch": 1, "step": 1, "loss": float("nan"), "val_loss": None}])
-    assert run._repr_html_() is not None
+
+
+def test_curves_leave_out_what_is_not_a_finite_number():
+    losses = [2.0, float("nan"), float("inf"), None, 1.0]
+    history = [{"kind": "epoch", "epoch": k, "step": k, "loss": loss} for k, loss in enumerate(losses, 1)]
+    html = Run(history=history)._repr_html_()
+    picture = ElementTree.fromstring(pictures(html, "svg+xml")[0])
+    assert picture.find(".//{*}polyline").get("points").count(",") == 2
+    assert "data:image" not in Run(history=history[1:4])._repr_html_()
 
 
 def test_a_headline_has_the_interval_of_wilson():
