@@ -17,7 +17,7 @@ from trainer import registry
 
 FLOORS = [
     ["trainer/errors", "trainer/text"],
-    ["trainer/bounds"],
+    ["trainer/bounds", "trainer/display"],
     ["trainer/files", "trainer/startup", "trainer/registry"],
     ["trainer/config"],
     ["trainer/data"],

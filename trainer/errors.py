@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,10 @@ class InkwellError(Exception):
     """An error that the user can resolve; scripts print it as one line and exit with `exit_status`."""
 
     exit_status = 1
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython and notebooks show: one line, as scripts print it."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class UsageError(InkwellError):
@@ -39,9 +44,22 @@ class LayoutError(CheckpointError):
 class PluginError(InkwellError):
     """A failure of a plugin that steers training; the message names the plugin and the hook."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the traceback of the plugin, which its author needs, before the line."""
+        cause = traceback.format_exception(self.__cause__) if self.__cause__ is not None else []
+        return ["".join(cause), *super()._render_traceback_()]
+
 
 class TrainingFailed(InkwellError):  # noqa: N818, the name says what happened
     """Training that ended without a result, for a reason given by the run or one of its plugins."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was ended by Ctrl-C or the stop button of a notebook, whose other cells do not run then."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython and notebooks show."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from trainer.data.given import as_inputs, evaluation_data
 from trainer.data.pipeline import EvaluationArray, EvaluationPipeline
+from trainer.display.shown import Shown
 from trainer.engine.step import EvaluationStep
 from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
@@ -18,9 +19,10 @@ from trainer.result import Scores
 from trainer.startup import keras_defaults
 from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task
+from trainer.text import count, in_line
 
 
-class Evaluator:
+class Evaluator(Shown):
     """Evaluates and applies one Keras model.
 
     Args:
@@ -37,6 +39,9 @@ class Evaluator:
         self._forward = tf.function(
             lambda images: model(images, training=False), input_signature=[images], autograph=False
         )
+
+    def _line(self) -> str:
+        return f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}; {self.task!r}"
 
     @keras_defaults()
     def evaluate(self, x: Any, y: Any = None, *, temperature: float | None = None) -> Scores:

@@ -11,6 +11,7 @@ import numpy as np
 
 from trainer.data.augmentation.strength import strength
 from trainer.data.sources.reporting import StatusLine
+from trainer.display.shown import Shown
 from trainer.errors import InkwellError, UsageError
 from trainer.evaluation.overlap import overlap
 from trainer.evaluation.robustness.measure import corrupted, measurements, varied
@@ -33,7 +34,7 @@ class Comparisons(NamedTuple):
     on_new: Comparison | None
 
 
-class Examination:
+class Examination(Shown):
     """A trained model and its results on images.
 
     Args:
@@ -62,6 +63,9 @@ class Examination:
         self.title = f"{trained.path.parent.parent.absolute().name}: {chosen.what}"
         if self.overlap is not None and self.overlap.trained_on:
             self.title += f" ({self.overlap.trained_on:,} of {self.overlap.images:,} used for training)"
+
+    def _line(self) -> str:
+        return f"{self.title}: {self.numbers!r}"
 
     def compare(self, path: Path, imports: Sequence[str] = ()) -> Comparisons:
         """Compare this model with that of another run or checkpoint on the same images.

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trainer.display.shown import Shown, arguments
 from trainer.errors import HookError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Every:
         return f"every {unit.removesuffix('s')}" if value == 1 else f"every {value} {unit}"
 
 
-class Plugin:
+class Plugin(Shown):
     """Base class of every plugin: override the hooks you need, and `state`/`restore` if you remember anything.
 
     Hooks run in the order in which plugins are listed, except that a plugin that monitors a value runs after the one
@@ -98,6 +99,9 @@ class Plugin:
             raise HookError(f"{cls.__name__}: monitors and logs must be tuples of names, such as ('val_loss',)")
         if "name" not in vars(cls):
             cls.name = snake_case(cls.__name__)
+
+    def _line(self) -> str:
+        return arguments(self, without=self.addresses)
 
     def check(self, run: Run) -> None:
         """Refuse a run that the plugin does not support; called before step 0, when nothing is written yet.

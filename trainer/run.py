@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from trainer.display.shown import Shown
 from trainer.result import Result
+from trainer.text import in_line
 
 if TYPE_CHECKING:
     import keras
@@ -105,8 +107,8 @@ def _nothing_read() -> dict[str, float]:
     return {}
 
 
-@dataclass
-class Run(Counters):
+@dataclass(repr=False)
+class Run(Shown, Counters):
     """The state that plugins may read, with the requests `stop`, `fail`, `rewind`, `save`, `log` and `warn`.
 
     Tests create one by hand (`Run(epoch=3, logs={"val_loss": 0.1})`) and pass it to a hook, without TensorFlow.
@@ -154,7 +156,7 @@ class Run(Counters):
     model: keras.Model | None = None
     optimizer: Any = None
     data: Mapping[str, Any] = field(default_factory=dict)
-    training_data: ImageSet | None = field(default=None, repr=False)
+    training_data: ImageSet | None = None
     epochs: int = 1
     steps: int = 0
     min_steps: int = 0
@@ -168,15 +170,35 @@ class Run(Counters):
     logs: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     result: Result = field(default_factory=Result)
-    predictions: Predictions | None = field(default=None, repr=False)
+    predictions: Predictions | None = None
     status: Status = "running"
     stop_reason: str = ""
     error: BaseException | None = None
-    saved: dict[str, int] = field(default_factory=dict, repr=False)
+    saved: dict[str, int] = field(default_factory=dict)
     plan: list[tuple[str, str]] = field(default_factory=list)
-    inbox: Inbox = field(default_factory=Inbox, repr=False)
-    notebook: Notebook = field(default_factory=Notebook, repr=False)
-    read_metrics: Callable[[], dict[str, float]] = field(default=_nothing_read, repr=False)
+    inbox: Inbox = field(default_factory=Inbox)
+    notebook: Notebook = field(default_factory=Notebook)
+    read_metrics: Callable[[], dict[str, float]] = _nothing_read
+
+    def _line(self) -> str:
+        far = f"epoch {self.epoch}/{self.epochs}, step {self.step:,}/{self.steps:,}"
+        reason = f", {in_line(self.stop_reason)}" if self.stop_reason else ""
+        return f"{self._title}: {self.status}, {far}{reason}" + (f"; {said}" if (said := self.result.headline) else "")
+
+    def _card(self) -> str:
+        from trainer.display.epochs import epochs
+        from trainer.display.html import card, facts, note
+        from trainer.display.outcome import outcome
+
+        names = self.data.get("class_names", ())
+        shown = outcome(self.result, names) if self.result else facts(self.plan)
+        headline = self.result.headline or self._title
+        return card(headline, note(repr(self)), epochs(self.history, self.steps_per_epoch), shown)
+
+    @property
+    def _title(self) -> str:
+        """Name of the run, or of its model where nothing is written."""
+        return in_line(self.name or getattr(self.model, "name", "unnamed"))
 
     @property
     def epoch_ended(self) -> bool:
@@ -216,6 +238,15 @@ class Run(Counters):
         folder = self.directory / "report"
         folder.mkdir(exist_ok=True)
         return folder
+
+    @property
+    def way_back(self) -> str:
+        """How an interrupted run can be continued, in one line."""
+        if self.directory is None:
+            return "nothing was saved; give the Trainer a run_dir to be able to resume"
+        return (
+            f"step {self.step:,} is saved; Trainer.resume continues from there" if self.saved else "nothing was saved"
+        )
 
     def metrics(self) -> dict[str, float]:
         """Return the training metrics accumulated since the start of the epoch; waits for the device."""

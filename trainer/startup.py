@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import re
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO
 
 from trainer.errors import InkwellError, UsageError
@@ -32,6 +36,9 @@ EPSILON = 1e-7
 
 EXTRAS = ("IPython", "matplotlib", "pandas", "scipy", "sklearn")
 """Packages that TensorFlow and Keras import if they are installed, and that training does not need."""
+
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
+"""Files of which there is one on a Linux machine with a GPU."""
 
 CHATTER = re.compile(
     rb"^(?:WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:"
@@ -53,6 +60,8 @@ def configure() -> None:
         os.environ[name] = os.environ.get(name) or value
     if not loaded and not _can_be_read(_keras_home() / "keras.json"):
         os.environ["KERAS_HOME"] = os.devnull  # where Keras finds no file, and can make none
+    _QuietTensorFlow.install()
+    warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm in a notebook; we show no bars with widgets
 
 
 def _keras_home() -> Path:
@@ -268,6 +277,35 @@ def without_chatter() -> Iterator[None]:
                 for line in held:
                     if not CHATTER.match(line):
                         os.write(2, line)
+
+
+class _QuietTensorFlow(MetaPathFinder):
+    """Has TensorFlow imported without its chatter, whoever imports it: a notebook would show that in red."""
+
+    @classmethod
+    def install(cls) -> None:
+        """Wait for the import of TensorFlow, unless that is done or somebody waits for it already."""
+        if "tensorflow" not in sys.modules and not any(isinstance(finder, cls) for finder in sys.meta_path):
+            sys.meta_path.insert(0, cls())
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Return the spec that the finders behind this one return, its loader made quiet."""
+        if name != "tensorflow":
+            return None
+        found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def quietly(module: ModuleType) -> None:
+                with without_chatter():
+                    load(module)
+                    module.get_logger().setLevel(max(module.get_logger().level, logging.WARNING))  # INFO in a notebook
+                    if not any(map(os.path.exists, GPU_DRIVERS)):  # where there is one, a process that forks waits
+                        module.config.list_physical_devices()  # the first look complains that there is no GPU
+
+            spec.loader.exec_module = quietly  # type: ignore[method-assign]  # of this loader alone
+        return spec
 
 
 def _flush_stderr() -> None:

@@ -18,6 +18,7 @@ from trainer.config.schema import DEFAULT_PLUGINS, OptimizerConfig
 from trainer.console.output import guarded
 from trainer.data.augmentation.strength import Strength
 from trainer.data.pipeline import TrainingArray
+from trainer.display.shown import Shown
 from trainer.engine import preflight
 from trainer.engine.course import Course, FitArguments, Given, course_of
 from trainer.engine.durations import Durations
@@ -27,6 +28,7 @@ from trainer.engine.ledger import Ledger
 from trainer.engine.loop import Loop
 from trainer.engine.signals import listening
 from trainer.engine.step import TrainStep
+from trainer.errors import Interrupted
 from trainer.evaluator import Evaluator
 from trainer.kernels.select import Kernels, select
 from trainer.kernels.strategy import Strategy
@@ -42,11 +44,12 @@ from trainer.runs.recorder import Recorder
 from trainer.startup import keras_defaults
 from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task, logged_names
+from trainer.text import count, in_line
 
 logger = logging.getLogger("trainer")
 
 
-class Trainer:
+class Trainer(Shown):
     """Trains, evaluates and applies one Keras model.
 
     Args:
@@ -103,6 +106,30 @@ class Trainer:
         self.loop: Loop  # that of the last run
         self._memories: dict[str, Any] | None = None  # plugins' states before their first run
 
+    def _line(self) -> str:
+        written = f"writes {in_line(self.run_dir)}" if self.run_dir is not None else "writes nothing"
+        trained = f"; {self.run.status}" if hasattr(self, "loop") else ""
+        return f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}; {written}{trained}"
+
+    def _card(self) -> str:
+        from trainer.display.html import card, facts
+
+        shapes = " to ".join("x".join(map(str, s[1:])) for s in (self.model.input_shape, self.model.output_shape))
+        rows = [
+            ("model", f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}, {shapes}"),
+            ("task", self.task),
+            ("optimizer", type(self.optimizer).__name__ if self.optimizer is not None else "Adam (default)"),
+            (
+                "plugins",
+                ", ".join(map(repr, self.plugins)) or "none"
+                if self.plugins is not None
+                else "those of fit.py (default)",
+            ),
+            ("kernels", self.kernels),
+            ("strategy", self.strategy),
+        ]
+        return card(repr(self), facts(rows), self.run._card() if hasattr(self, "loop") else "")
+
     @property
     def run(self) -> Run:
         """The run in progress, or the last one."""
@@ -146,7 +173,8 @@ class Trainer:
             InkwellError: If the disk is too full for the checkpoints, or the run directory cannot be made.
             PluginError: If a plugin that steers training raised.
             TrainingFailed: If `run.fail` ended the run, or its last checkpoint could not be written.
-            KeyboardInterrupt: After Ctrl-C, once the run is saved; `trainer.run` holds it.
+            Interrupted: After Ctrl-C or the stop button of a notebook, once the run is saved; `trainer.run` holds it. A
+                `KeyboardInterrupt`, so nothing after it runs.
         """
         self._prepare(Given(x, y, validation_data, test_data, epochs, batch_size, callbacks, durations))
         with self._session(Opening()):
@@ -317,8 +345,10 @@ def _ended(run: Run) -> Run:
     """Return a run that was not ended by Ctrl-C.
 
     Raises:
-        KeyboardInterrupt: If it was.
+        Interrupted: If it was, or Ctrl-C came while the result was written: nothing after it should run.
     """
-    if run.status == "interrupted" and run.signal == signal.SIGINT:
-        raise KeyboardInterrupt(run.stop_reason)
-    return run
+    if run.signal != signal.SIGINT:
+        return run
+    if run.status == "done":
+        raise Interrupted(f"{run.stop_reason} after training: the run is done")
+    raise Interrupted(f"{run.stop_reason}; {run.way_back}")

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trainer.display.shown import Shown
+from trainer.text import in_line
+
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels of the picture; right and bottom are exclusive."""
 
 
-@dataclass(frozen=True)
-class Reading:
+@dataclass(frozen=True, repr=False)
+class Reading(Shown):
     """The reading of one picture.
 
     Attributes:
@@ -28,6 +31,17 @@ class Reading:
     reason: str | None
     seen: np.ndarray
 
+    def _line(self) -> str:
+        if self.label is None:
+            return f"refused: {in_line(self.reason)}"
+        return f"{in_line(self.label)}, {100 * self.probability:.1f} %"
+
+    def _card(self) -> str:
+        from trainer.display.html import card
+        from trainer.display.picture import strip
+
+        return card(repr(self), strip([(self.seen, "what was seen")]))
+
 
 @dataclass(frozen=True)
 class Digit:
@@ -42,8 +56,8 @@ class Digit:
     box: Box
 
 
-@dataclass(frozen=True)
-class Line:
+@dataclass(frozen=True, repr=False)
+class Line(Shown):
     """Digits side by side.
 
     Attributes:
@@ -51,6 +65,9 @@ class Line:
     """
 
     digits: tuple[Digit, ...]
+
+    def _line(self) -> str:
+        return in_line(self.text)
 
     @property
     def text(self) -> str:

@@ -308,6 +308,21 @@ def test_ctrl_c_saves_the_step_reached_and_skips_the_test_data(keras, tmp_path):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+class LateInterrupter(Plugin):
+    """Sends Ctrl-C to the process once the test data were evaluated."""
+
+    def on_test_end(self, run: Run) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_while_the_result_is_written_lets_the_run_end_and_then_stops_what_follows(keras, tmp_path):
+    late = trainer(keras, [LateInterrupter()], run_dir=tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt, match="the run is done"):
+        train(late)
+    assert late.run.status == "done"
+    assert (tmp_path / "run" / "result.json").is_file()
+
+
 def test_steps_and_time_limit_end_a_run(keras):
     assert fit(keras, [], steps=6).step == 6
     limited = fit(keras, [], max_time=1e-9)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.display.shown import Shown
+from trainer.text import count, in_bytes, in_line
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -21,8 +24,8 @@ LIMITS = {STATE: 4 * 2**30, MANIFEST: 16 * 2**20, SUMS: 1024}
 """The files of a checkpoint and their size limits in bytes; a longer file is forged, and is not read into memory."""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+@dataclass(frozen=True, repr=False)
+class Checkpoint(Shown):
     """A verified checkpoint in memory.
 
     Attributes:
@@ -35,9 +38,13 @@ class Checkpoint:
     manifest: Mapping[str, Any]
     arrays: Sequence[np.ndarray]
 
+    def _line(self) -> str:
+        size = in_bytes(sum(array.nbytes for array in self.arrays))
+        return f"{in_line(self.path)}: {count(len(self.arrays), 'variable')}, {size}"
 
-@dataclass(frozen=True)
-class Snapshot:
+
+@dataclass(frozen=True, repr=False)
+class Snapshot(Shown):
     """The content of a checkpoint at one moment, which a worker can write while training continues.
 
     Attributes:
@@ -49,6 +56,9 @@ class Snapshot:
     name: str
     arrays: Sequence[Any]
     manifest: Mapping[str, Any]
+
+    def _line(self) -> str:
+        return f"{in_line(self.name)}: {count(len(self.arrays), 'variable')}"
 
 
 def snapshot(name: str, variables: Sequence[Any], manifest: Mapping[str, Any]) -> Snapshot:

@@ -13,8 +13,10 @@ from trainer.bounds.regular import read_bounded
 from trainer.checkpoint.archive import pack
 from trainer.checkpoint.content import MANIFEST, STATE, SUMS, Snapshot
 from trainer.checkpoint.reading import sums_of
+from trainer.display.shown import Shown
 from trainer.errors import CheckpointError
 from trainer.files import aside, delete, sync_folder, to_json, write_atomic, write_synced
+from trainer.text import in_line
 
 NAME = re.compile(r"epoch=[\w.-]+-step=[\w.-]+", re.ASCII)
 """Valid names of checkpoints; anything else in a pointer could lead out of the folder."""
@@ -22,7 +24,7 @@ POINTER = 255
 """Size limit of a pointer in bytes, the longest file name that any system allows."""
 
 
-class Checkpoints:
+class Checkpoints(Shown):
     """The checkpoints of one run, and the roles (`best`, `last`) that point to them.
 
     Args:
@@ -31,6 +33,11 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def _line(self) -> str:
+        named = ((role, self._named(role)) for role in ("best", "last", "previous"))
+        roles = ", ".join(f"{role} {path.name}" for role, path in named if path is not None)
+        return f"{in_line(self.folder)}: {roles or 'none'}"
 
     def write(self, snapshot: Snapshot, roles: Collection[str], drops: Collection[str] = ()) -> Path:
         """Write a checkpoint, point `roles` to it, and delete checkpoints without a role.

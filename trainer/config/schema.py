@@ -14,7 +14,8 @@ import tomli_w
 from pydantic import ConfigDict
 
 from trainer.config.types import BelowOne, Count, ModuleName, Positive, Seconds, Seed, Switch
-from trainer.text import unseen
+from trainer.display.shown import Shown
+from trainer.text import in_line, unseen
 
 Args = dict[str, Any]
 SPEC = "NAME[:key=value,…]"
@@ -160,8 +161,8 @@ def _default_plugins() -> dict[str, Args]:
 
 
 @_section
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Config(Shown):
     """Everything that decides what a run computes; saved as `config.toml` before step 0.
 
     Attributes:
@@ -183,6 +184,16 @@ class Config:
     training: TrainingConfig = TrainingConfig()
     imports: tuple[ModuleName, ...] = ()
     plugins: dict[str, Args] = dataclasses.field(default_factory=_default_plugins)
+
+    def _line(self) -> str:
+        training = self.training
+        length = f"{training.epochs} epochs" if training.steps is None else f"{training.steps:,} steps"
+        return f"{in_line(self.model.name)} on {in_line(self.data.name)}, {length}, plugins {', '.join(self.plugins)}"
+
+    def _card(self) -> str:
+        from trainer.display.html import card, text_block
+
+        return card(repr(self), text_block(self.to_toml()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested plain values.

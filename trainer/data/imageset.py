@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.data.mapped import MappedImages
+from trainer.display.shown import Shown
 from trainer.errors import DataError
+from trainer.text import count, in_line
 
 LARGE = 64_000_000
 """Size in bytes above which images are not copied: TensorFlow would hold two copies of them."""
 
 
-@dataclass(frozen=True)
-class ImageSet:
+@dataclass(frozen=True, repr=False)
+class ImageSet(Shown):
     """Labelled images of one size.
 
     Args:
@@ -49,6 +51,14 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def _line(self) -> str:
+        return f"{count(len(self), 'image')} of {size_of(self.images)}"
+
+    def _card(self) -> str:
+        from trainer.data.card import sets_card
+
+        return sets_card(repr(self), {"": self})
+
     def take(self, indices: np.ndarray) -> ImageSet:
         """Return the images and labels at `indices`, int `[M]`, in that order."""
         images = self.images.at(indices) if isinstance(self.images, MappedImages) else self.images[indices]
@@ -59,8 +69,14 @@ class ImageSet:
         return self.take(np.linspace(0, len(self) - 1, min(count, len(self)), dtype=np.intp))
 
 
-@dataclass(frozen=True)
-class Source:
+def size_of(images: np.ndarray | MappedImages) -> str:
+    """Return height, width and channels as text: `28x28x1`, with the dtype unless it is uint8."""
+    size = "x".join(map(str, images.shape[1:]))
+    return size if images.dtype == np.uint8 else f"{size} {images.dtype}"
+
+
+@dataclass(frozen=True, repr=False)
+class Source(Shown):
     """The content of a data source, before it is ordered and split.
 
     Attributes:
@@ -80,6 +96,20 @@ class Source:
     validation: int | float = 0.1
     held_out: int | float = 0.1
     notices: tuple[str, ...] = ()
+
+    def _line(self) -> str:
+        sizes = f"{len(self.train):,} to train" + (f", {len(self.test):,} to test" if self.test is not None else "")
+        return f"{in_line(self.name)}: {sizes}; {size_of(self.train.images)}, {count_classes(self.class_names)}"
+
+    def _card(self) -> str:
+        from trainer.data.card import sets_card
+
+        return sets_card(repr(self), {"train": self.train, "test": self.test}, self.class_names, self.notices)
+
+
+def count_classes(names: tuple[str, ...]) -> str:
+    """Return the number of classes in words."""
+    return "1 class" if len(names) == 1 else f"{len(names):,} classes"
 
 
 def validation_share(train: ImageSet, test: ImageSet | None) -> int | float:

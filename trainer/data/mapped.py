@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from trainer.display.shown import Shown
+from trainer.text import count
 
-class MappedImages:
+
+class MappedImages(Shown):
     """The images of a large `ImageSet`: indexed like an array, reordered and split without copying a pixel.
 
     Args:
@@ -27,6 +30,9 @@ class MappedImages:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def _line(self) -> str:
+        return f"{count(len(self), 'image')} of {'x'.join(map(str, self.shape[1:]))}"
 
     def __getitem__(self, index: Any) -> np.ndarray:
         """Read the images at an index of the first axis: an integer, a slice, or an array of integers or booleans."""

@@ -9,9 +9,11 @@ import tensorflow as tf
 
 from trainer.data.augmentation.augment import augment
 from trainer.data.augmentation.strength import Strength, strength
-from trainer.data.imageset import ImageSet
+from trainer.data.imageset import ImageSet, size_of
 from trainer.data.mapped import MappedImages
+from trainer.display.shown import Shown
 from trainer.errors import UsageError
+from trainer.text import count
 
 PREFETCH = 8
 """Batches to prefetch. A constant, since tf.data's autotuning takes processor time from the training step."""
@@ -65,7 +67,7 @@ class EvaluationPipeline(Protocol):
         ...
 
 
-class TrainingArray:
+class TrainingArray(Shown):
     """Training batches from images in memory or on disk: reshuffled each epoch, augmented, scaled to [0, 1].
 
     The order of epoch e is a stateless permutation keyed by (seed, e), the augmentation of global step s is keyed by
@@ -92,6 +94,15 @@ class TrainingArray:
         self.strength = strength(augmentation) if isinstance(augmentation, str) else augmentation
         self.steps_per_epoch = -(-len(data) // batch_size)
         self.spec = batch_spec(data)
+
+    def _line(self) -> str:
+        changes = ", augmented" if self.strength is not None else ""
+        return f"{_images_of(self.data)}{changes}; {_batches_of(self.steps_per_epoch, self.batch_size)} per epoch"
+
+    def _card(self) -> str:
+        from trainer.data.card import sets_card
+
+        return sets_card(repr(self), {"": self.data})
 
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
         """Return the batches from global step `first_step` (0-based) onwards, epoch after epoch without end."""
@@ -128,7 +139,7 @@ class TrainingArray:
         return augment(gathered, seed, self.strength)[:count], tf.gather(self.labels, indices)
 
 
-class EvaluationArray:
+class EvaluationArray(Shown):
     """Evaluation batches from images in memory or on disk, in order, scaled to [0, 1]; batches as in `TrainingArray`.
 
     Args:
@@ -152,6 +163,14 @@ class EvaluationArray:
         self._keep = size * len(data) <= KEPT_BYTES
         self._batches: tf.data.Dataset | None = None
 
+    def _line(self) -> str:
+        return f"{_images_of(self.data)}; {_batches_of(self.steps, self.batch_size)}"
+
+    def _card(self) -> str:
+        from trainer.data.card import sets_card
+
+        return sets_card(repr(self), {"": self.data})
+
     def batches(self) -> tf.data.Dataset:
         """Return one pass over all batches; those of a small set are cached, scaled, during the first pass."""
         if self._batches is None:
@@ -167,7 +186,7 @@ class EvaluationArray:
         return self._batches
 
 
-class TrainingStream:
+class TrainingStream(Shown):
     """Training batches from any finite `tf.data.Dataset` of a known number of batches.
 
     Guarantees less than `TrainingArray`: the dataset determines the order (if it reshuffles, a resumed run sees another
@@ -189,6 +208,9 @@ class TrainingStream:
         self.steps_per_epoch = steps_per_epoch or known
         self.spec = batches.element_spec
 
+    def _line(self) -> str:
+        return f"{self.steps_per_epoch:,} batches per epoch"
+
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
         """Return the batches from global step `first_step` (0-based) onwards, epoch after epoch without end."""
         return self.dataset.repeat().skip(first_step % self.known if self.known > 0 else first_step)
@@ -197,7 +219,7 @@ class TrainingStream:
         """Return None: reading a batch would change the state of the dataset's shuffling and source."""
 
 
-class EvaluationStream:
+class EvaluationStream(Shown):
     """Evaluation batches from any finite `tf.data.Dataset` that gives the same batches every time.
 
     Args:
@@ -215,6 +237,9 @@ class EvaluationStream:
         self.steps = steps or known
         self.dataset, self.spec, self.labels = batches, batches.element_spec, None
 
+    def _line(self) -> str:
+        return f"{self.steps:,} batches"
+
     def batches(self) -> tf.data.Dataset:
         """Return one pass over all batches."""
         return self.dataset.take(self.steps)
@@ -228,6 +253,14 @@ def batch_spec(data: ImageSet) -> tuple[tf.TensorSpec, tf.TensorSpec]:
 def scaled(images: tf.Tensor) -> tf.Tensor:
     """Return images as float32 from 0 to 1: uint8 divided by 255, floats unchanged."""
     return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else tf.cast(images, tf.float32)
+
+
+def _images_of(data: ImageSet) -> str:
+    return f"{count(len(data), 'image')} of {size_of(data.images)}"
+
+
+def _batches_of(number: int, size: int) -> str:
+    return f"{number:,} {'batch' if number == 1 else 'batches'} of {size:,}"
 
 
 def _held(data: ImageSet) -> tf.Tensor | MappedImages:

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from trainer.data.imageset import ImageSet
+from trainer.display.shown import Shown
 
 HASH_BYTES = 8
 """Length of a hash; the probability of a collision among a million images is 3 in 100 million."""
@@ -19,8 +20,8 @@ RECORD = np.dtype([("hash", "<u8"), ("part", "u1")])
 """File format: 9 bytes per image, an 8-byte hash and a byte that is 0 for training and 1 for validation."""
 
 
-@dataclass(frozen=True)
-class Seen:
+@dataclass(frozen=True, repr=False)
+class Seen(Shown):
     """The training and validation images of a run, as hashes of their pixels.
 
     An image is recognised regardless of its label and origin, but only if every pixel is the same: a shifted, scaled or
@@ -33,6 +34,9 @@ class Seen:
 
     train: np.ndarray
     validation: np.ndarray
+
+    def _line(self) -> str:
+        return f"{len(self.train):,} images trained on, {len(self.validation):,} validated on"
 
     @classmethod
     def of(cls, train: ImageSet, validation: ImageSet | None = None) -> Self:

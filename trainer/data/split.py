@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from trainer.data.imageset import ImageSet, Source
+from trainer.data.imageset import ImageSet, Source, count_classes, size_of
+from trainer.display.shown import Shown
 from trainer.errors import DataError
-from trainer.text import printable
+from trainer.text import in_line, printable
 
 HELD_OUT_SEED = 20260101
 """Fixed seed of the test split of sources without one, so that no run ever trains on another run's test images."""
@@ -22,8 +23,8 @@ BLOCK_BYTES = 16_000_000
 """Bytes of a set that are read and hashed at a time."""
 
 
-@dataclass(frozen=True)
-class Data:
+@dataclass(frozen=True, repr=False)
+class Data(Shown):
     """The three splits of one run.
 
     Attributes:
@@ -45,6 +46,16 @@ class Data:
     digest: str
     notices: tuple[str, ...] = ()
     source_digest: str = ""
+
+    def _line(self) -> str:
+        sizes = f"{len(self.train):,} to train, {len(self.validation):,} to validate, {len(self.test):,} to test"
+        return f"{in_line(self.name)}: {sizes}; {size_of(self.train.images)}, {count_classes(self.class_names)}"
+
+    def _card(self) -> str:
+        from trainer.data.card import sets_card
+
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return sets_card(repr(self), parts, self.class_names, self.notices)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainer.display.shown import Shown
 from trainer.evaluation.classification import log_softmax
+from trainer.text import count
 
 if TYPE_CHECKING:
     from trainer.data.mapped import MappedImages
 
 
-@dataclass(frozen=True)
-class Predictions:
+@dataclass(frozen=True, repr=False)
+class Predictions(Shown):
     """The outputs of a classifier for labelled images.
 
     Attributes:
@@ -29,6 +31,21 @@ class Predictions:
     labels: np.ndarray
     images: np.ndarray | MappedImages | None = None
     temperature: float | None = None
+
+    def _line(self) -> str:
+        return f"{count(len(self.labels), 'image')}, {100 * self.right.mean():.2f} % right"
+
+    def _card(self) -> str:
+        from trainer.display.html import card, note
+        from trainer.display.picture import SHOWN, strip
+
+        wrong = self.errors()
+        if self.images is None or not len(wrong):
+            return card(repr(self))
+        images, seen = self.images, [(int(k), f"{self.labels[k]} read as {self.predicted[k]}") for k in wrong[:SHOWN]]
+        return card(
+            repr(self), note("read wrong, the most confident first"), strip((images[k], said) for k, said in seen)
+        )
 
     @cached_property
     def predicted(self) -> np.ndarray:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.display.shown import Shown
 from trainer.errors import UsageError
 from trainer.runs.manifest import read_saved
 from trainer.runs.provenance import versions
+from trainer.text import in_line
 
 if TYPE_CHECKING:
     import keras
@@ -25,8 +27,8 @@ Classifier = Callable[[np.ndarray], np.ndarray]
 """A function from images, uint8 `[N, H, W, C]`, to probabilities, float32 `[N, K]`."""
 
 
-@dataclass(frozen=True)
-class Served:
+@dataclass(frozen=True, repr=False)
+class Served(Shown):
     """A trained model with everything that a format needs to export it.
 
     Attributes:
@@ -44,6 +46,9 @@ class Served:
     temperature: float
     examples: np.ndarray
     origin: Mapping[str, Any]
+
+    def _line(self) -> str:
+        return f"{in_line(self.model.name)}, {len(self.class_names)} classes, {len(self.examples)} examples"
 
     @classmethod
     def of(cls, trained: Trained, examples: np.ndarray) -> Served:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainer.display.shown import Shown
 from trainer.evaluation import log_softmax
 from trainer.export.format import Served
 from trainer.export.images import real_images
+from trainer.text import count, in_line
 
 if TYPE_CHECKING:
     from trainer.runs.trained import Trained
@@ -18,8 +20,8 @@ SHOWN, COMPARED = 200, 1000
 """Number of real images for calibrating a format, and of others for comparing its exports."""
 
 
-@dataclass(frozen=True)
-class Original:
+@dataclass(frozen=True, repr=False)
+class Original(Shown):
     """A trained model with real images, and its probabilities for them.
 
     Attributes:
@@ -33,6 +35,9 @@ class Original:
     data: str
     images: np.ndarray
     probabilities: np.ndarray
+
+    def _line(self) -> str:
+        return f"{self.served!r} on {count(len(self.images), 'image')} of {in_line(self.data)}"
 
     @classmethod
     def of(cls, trained: Trained) -> Original:

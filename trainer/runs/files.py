@@ -16,6 +16,7 @@ from trainer.bounds.regular import read_bounded
 from trainer.checkpoint import Checkpoints, check_layout
 from trainer.config.merge import read_toml, resolve
 from trainer.data.seen import Seen
+from trainer.display.shown import Shown
 from trainer.errors import InkwellError, UsageError
 from trainer.files import read_json
 from trainer.result import Result
@@ -37,8 +38,8 @@ TAIL = 2**16
 Standing = Literal["running", "done", "failed", "interrupted", "killed", "no checkpoint", "elsewhere", "no result"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RunRecord(Shown):
     """The content of `run.json`.
 
     Attributes:
@@ -73,8 +74,11 @@ class RunRecord:
     data: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
+    def _line(self) -> str:
+        return f"{in_line(self.name)}: {in_line(self.status)}, started {in_line(self.started)}"
 
-class RunFiles:
+
+class RunFiles(Shown):
     """The files of one run directory, each read on first access and cached.
 
     To see later changes of a run, create another `RunFiles`.
@@ -102,6 +106,15 @@ class RunFiles:
         written = read_json(path / RUN)
         check_layout(str(path), written)
         self.run = _record(path / RUN, written)
+
+    def _line(self) -> str:
+        headline = f"; {self.result.headline}" if self.result is not None else ""
+        return f"{self.name}: {self.status()}{headline}"
+
+    def _card(self) -> str:
+        from trainer.runs.card import run_card
+
+        return run_card(self)
 
     @property
     def name(self) -> str:
@@ -240,6 +253,14 @@ class RunFiles:
         except (OSError, ValueError) as error:
             raise InkwellError(f"cannot read {path}: {first_line(error)}") from error
         return parse_lines(whole_lines(content), path)
+
+    @property
+    def history_size(self) -> int:
+        """Bytes of `history.jsonl`; 0 if there is none."""
+        try:
+            return (self.path / HISTORY).stat().st_size
+        except OSError:
+            return 0
 
     def last(self, name: str) -> Any:
         """Return the last value of a name within the last 64 KiB of the history; None if there is none.

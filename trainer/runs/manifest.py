@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 
 from trainer import checkpoint
 from trainer.checkpoint import Checkpoint, conform
+from trainer.display.shown import Shown
 from trainer.errors import CheckpointError, InkwellError
 from trainer.files import read_bounded
 from trainer.plugin import Plugin
@@ -52,8 +53,8 @@ _CheckedCounters: type[Any] = dataclasses.make_dataclass(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Manifest(Shown):
     """The state of a run in a checkpoint.
 
     Attributes:
@@ -85,6 +86,9 @@ class Manifest:
     config: dict[str, Any]
     numerics: Numerics
     versions: dict[str, str]
+
+    def _line(self) -> str:
+        return f"epoch {self.counters.epoch}, step {self.counters.step:,}/{self.steps:,}"
 
     @classmethod
     def of(cls, run: Run, states: Mapping[str, Any]) -> Manifest:
@@ -142,8 +146,8 @@ class Manifest:
 COUNTERS = tuple(each.name for each in dataclasses.fields(Counters))
 
 
-@dataclass(frozen=True)
-class Saved:
+@dataclass(frozen=True, repr=False)
+class Saved(Shown):
     """A verified checkpoint of a run.
 
     Attributes:
@@ -153,6 +157,9 @@ class Saved:
 
     checkpoint: Checkpoint
     manifest: Manifest
+
+    def _line(self) -> str:
+        return f"{in_line(self.path)}: epoch {self.manifest.counters.epoch}, step {self.manifest.counters.step:,}"
 
     @property
     def path(self) -> Path:

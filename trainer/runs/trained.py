@@ -23,6 +23,7 @@ from trainer.data.seen import Seen
 from trainer.data.sources.find import load_source
 from trainer.data.sources.labels import MAX_CLASSES
 from trainer.data.split import as_known, content_digest, split
+from trainer.display.shown import Shown
 from trainer.errors import CheckpointError, DataError, UsageError
 from trainer.registry import models
 from trainer.result import Result
@@ -31,7 +32,7 @@ from trainer.runs.find import find_checkpoint
 from trainer.runs.imports import import_named
 from trainer.runs.manifest import Saved, read_saved
 from trainer.runs.untrusted_keras import build_untrusted
-from trainer.text import first_line
+from trainer.text import first_line, in_line
 
 if TYPE_CHECKING:
     import keras
@@ -69,8 +70,8 @@ class Chosen(NamedTuple):
     own: bool
 
 
-@dataclass(frozen=True)
-class Trained:
+@dataclass(frozen=True, repr=False)
+class Trained(Shown):
     """A model with the weights of a checkpoint.
 
     Attributes:
@@ -91,6 +92,9 @@ class Trained:
     temperature: float = 1.0
     from_config: bool = True
     seen: Seen | None = None
+
+    def _line(self) -> str:
+        return f"{in_line(self.model.name)} from {in_line(self.path)}"
 
     def images(self, name: str | None, folder: str | None, part: str) -> Chosen:
         """Return the images to evaluate on.

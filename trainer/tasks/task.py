@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trainer.display.shown import Shown, arguments
 from trainer.run import ENGINE_LOGS
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 Batch = tuple[Any, ...]
 
 
-class Task:
+class Task(Shown):
     """Base class: override `forward`, and also `metrics`, `update` and `names` to log more than the loss.
 
     The counterpart of Lightning's `training_step`: distillation, mixup or an autoencoder is a task of a few lines.
@@ -27,6 +28,9 @@ class Task:
 
     names: ClassVar[Collection[str]] = ("loss",)
     reports: ClassVar[bool] = False
+
+    def _line(self) -> str:
+        return arguments(self)
 
     def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
         """Return the mean loss over the batch, a float32 scalar, and the outputs to pass to `update`.
