@@ -1,4 +1,4 @@
-"""A run's result as a table of plain text."""
+"""Numbers about a model as tables of plain text."""
 
 from __future__ import annotations
 
@@ -6,35 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from trainer.evaluation.statistics import Share
-from trainer.text import count, printable
+from trainer.console.wrapping import listed
+from trainer.text import printable
 
-
-def result_table(result: Mapping[str, Any]) -> str:
-    """Return the lines that a person wants to see at the end of a run."""
-    data, best, skipped = result["data"], result["best"], result["skipped_steps"]
-    sizes = ["-" if data[part] is None else f"{data[part]:,}" for part in ("train", "val", "test")]
-    trained = f"{count(result['epochs'], 'epoch')}, {count(result['steps'], 'step')}"
-    rows = [
-        ("model", f"{result['model']}, {result['params']['count']:,} parameters"),
-        ("data", f"{data['name']}: {sizes[0]} to train, {sizes[1]} to validate, {sizes[2]} to test"),
-        ("trained", f"{trained}, {result['images_per_second']:,.0f} images/s"),
-        ("stopped", result["stop_reason"] or "as planned"),
-        *([("skipped", f"step {', '.join(map(str, skipped))}")] if skipped else []),
-        ("best", f"epoch {best['epoch']}, validation accuracy {_percent(best['val_accuracy'])}"),
-        *(("test " + label, value) for label, value in score_rows(result["test"])),
-        *overlap_rows(result["test"], seldom=True),
-        ("time", f"{result['train_seconds']:.1f} s of training, {result['wall_seconds']:.1f} s in all"),
-        ("spent on", _largest(result["time"])),
-        *([("held up", result["bottleneck"])] if result["bottleneck"] else []),
-    ]
-    return table(rows)
-
-
-def _largest(seconds: Mapping[str, float]) -> str:
-    """Return the five largest entries of a time ledger; a plugin goes by its name."""
-    entries = sorted(seconds.items(), key=lambda entry: -entry[1])[:5]
-    return ", ".join(f"{name.removeprefix('plugins.').replace('_', ' ')} {spent:.1f} s" for name, spent in entries)
+SCORES = {"NLL": "nll", "Brier score": "brier"}
+"""Scores that say how good probabilities are, as they are labelled and as `assess` names them."""
 
 
 def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -42,9 +18,14 @@ def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     names = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "ece": "ECE"}
     rows = [(label, _percent(numbers[name])) for name, label in names.items() if name in numbers]
     if "ece" in numbers and "calibrated_ece" in numbers:
-        rows[-1] = "ECE", f"{_percent(numbers['ece'])}, calibrated {_percent(numbers['calibrated_ece'])}"
+        rows[-1] = "ECE", f"{_percent(numbers['ece'])} (calibrated {_percent(numbers['calibrated_ece'])})"
     loss = numbers.get("loss")
     return [*rows, ("loss", "-" if loss is None else f"{loss:.4f}")] if "loss" in numbers else rows
+
+
+def scores_line(numbers: Mapping[str, Any]) -> str:
+    """Return the rows of `score_rows` in one line."""
+    return listed(f"{label} {value}" for label, value in score_rows(numbers))
 
 
 def overlap_rows(found: Mapping[str, Any], seldom: bool = False) -> list[tuple[str, str]]:
@@ -75,14 +56,20 @@ def evaluation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("accuracy", _share(found["accuracy"])),
         *overlap_rows(found),
         ("corrected", doubts),
-        ("NLL", ", calibrated ".join(f"{kind['nll']:.4f}" for kind in kinds)),
-        ("Brier score", ", calibrated ".join(f"{kind['brier']:.4f}" for kind in kinds)),
+        *((label, _calibrated([f"{kind[key]:.4f}" for kind in kinds])) for label, key in SCORES.items()),
     ]
 
 
 def _share(numbers: Mapping[str, Any]) -> str:
+    from trainer.evaluation.statistics import Share  # imports NumPy
+
     share = Share(**{each.name: numbers[each.name] for each in fields(Share)})
     return f"{share}, {share.images - share.right:,} wrong"
+
+
+def _calibrated(values: list[str]) -> str:
+    """Return a value as it is, and the calibrated one in parentheses if there is one."""
+    return f"{values[0]} (calibrated {values[1]})" if len(values) > 1 else values[0]
 
 
 def robustness_table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, Any]) -> str:

@@ -29,20 +29,33 @@ def without_say(written: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "plugins": {name: {} for name in written["plugins"]}} if "plugins" in written else kept
 
 
-def follow(config: Config, said: Config, root: Path, whose: str) -> None:
-    """Import the modules of a configuration; refuse those, and addresses, that only a file names.
+def import_trusted(config: Config, said: Config, whose: str) -> None:
+    """Import the modules of a configuration that the user names too; refuse those that only a file names.
 
     Args:
         config: The configuration.
-        said: What the user says of it himself; see `without_say`.
+        said: The part of it that the user states; see `without_say`.
+        whose: The file, for messages.
+
+    Raises:
+        UsageError: If a module comes from the file alone, or cannot be imported; the message ends with the flags to
+            add.
+    """
+    import_named([module for module in config.imports if module in said.imports], config.imports, whose)
+
+
+def check_addresses(config: Config, said: Config, root: Path, whose: str) -> None:
+    """Refuse addresses that only a file names; what the configuration names must have been imported.
+
+    Args:
+        config: The configuration.
+        said: The part of it that the user states; see `without_say`.
         root: The folder of the runs, in which a store may lie whoever chose it.
         whose: The file, for messages.
 
     Raises:
-        UsageError: If a module or an address comes from the file alone, or a module cannot be imported; the message
-            ends with the flags to add.
+        UsageError: If an address comes from the file alone; the message ends with the flags to add.
     """
-    import_named([module for module in config.imports if module in said.imports], config.imports, whose)
     for name, key, address in addresses(config):
         if address != said.plugins.get(name, {}).get(key) and not _is_below(root, address):
             shown = without_password(address)
