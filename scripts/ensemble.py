@@ -8,6 +8,7 @@ from pathlib import Path
 try:
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import show
+    from trainer.registry import import_ours
     from trainer.runs.directory import check_free, default_name
     from trainer.runs.find import find_checkpoint
 except ImportError:
@@ -32,6 +33,7 @@ def parser() -> Parser:
 def main() -> int:
     """Combine as the command line says; return the exit status."""
     args = parser().parse()
+    import_ours("models")
     run_dir = args.run_dir or Path("runs") / default_name("ensemble")
     check_free(run_dir)
     for run in args.runs:

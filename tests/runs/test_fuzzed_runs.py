@@ -35,8 +35,8 @@ from plugins.report.pictures.curves import curve, panels_of
 from plugins.report.rebuild import _steps_per_epoch
 from scripts import results, scoreboard
 from trainer.checkpoint.reading import sums_of
-from trainer.console.listing import FORMATS, listing
 from trainer.console.ending import ending, next_steps
+from trainer.console.listing import FORMATS, listing
 from trainer.errors import InkwellError
 from trainer.files import append
 from trainer.runs import reported

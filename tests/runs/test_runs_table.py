@@ -140,7 +140,7 @@ def test_nothing_to_show_is_one_line(folder, tmp_path):
     (tmp_path / "runs").mkdir()
     for done, status, text in (
         (runs(tmp_path), 0, "no runs in runs"),
-        (runs(folder, "--filter", "model=none"), 0, "no runs like that in runs"),
+        (runs(folder, "--filter", "model=none"), 0, "no matching runs in runs"),
         (runs(tmp_path, "elsewhere"), 2, "elsewhere cannot be read: No such file or directory"),
         (runs(folder, "--sort", "tst_accuracy"), 2, "did you mean 'test_accuracy'?"),
         (runs(folder, "--filter", "training.sed=1"), 2, "did you mean 'training.seed'?"),

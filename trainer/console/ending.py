@@ -31,7 +31,7 @@ def ending(
     """
     first, *rest = wrapped(headline(result), hanging="  ")
     lines = [bold(first), *rest, *entries([*_rows(result, run_dir), *_notices(data)])]
-    return "\n".join([*lines, *_next(steps)])
+    return "\n".join([*lines, *next_lines(steps)])
 
 
 def headline(result: Mapping[str, Any]) -> str:
@@ -83,6 +83,13 @@ def next_steps(run_dir: Path, data: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [report, use, ("evaluate", f"{command('evaluate')} {run}")]
 
 
+def next_lines(steps: Iterable[tuple[str, str]]) -> list[str]:
+    """Return what to do next, as lines after an empty one; commands stay on one line, to be copied as they are."""
+    rows = [(label, printable(text)) for label, text in steps]
+    width = max((len(label) for label, _ in rows), default=0)
+    return [*(["", bold("next:")] if rows else []), *(f"  {label:<{width}}  {_opened(text)}" for label, text in rows)]
+
+
 def _rows(result: Mapping[str, Any], run_dir: Path) -> list[tuple[str, str]]:
     best, skipped = result["best"], result["skipped_steps"]
     validated = f", validation accuracy {_percent(best['val_accuracy'])}" if best["val_accuracy"] is not None else ""
@@ -123,13 +130,6 @@ def _largest(seconds: Mapping[str, float]) -> list[str]:
 def _notices(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the first clause of what was said of the data before training: by now it may have left the screen."""
     return [("note", notice.partition(": ")[0]) for notice in data.get("notices") or ()]
-
-
-def _next(steps: Iterable[tuple[str, str]]) -> list[str]:
-    """Return what to do next; commands stay on one line, to be copied as they are."""
-    rows = [(label, printable(text)) for label, text in steps]
-    width = max((len(label) for label, _ in rows), default=0)
-    return [*(["", bold("next:")] if rows else []), *(f"  {label:<{width}}  {_opened(text)}" for label, text in rows)]
 
 
 def _opened(text: str) -> str:

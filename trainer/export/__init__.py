@@ -4,7 +4,21 @@ A format is listed here, so that it can be named without importing its file. Wha
 `[N, H, W, C]`, any N, and returns calibrated probabilities, float32 `[N, K]`.
 """
 
+from pathlib import Path
+
 from trainer.registry import Registry
+
+SPEC = "spec.json"
+"""The file that makes a folder an export: what it takes and gives, and how it was proved."""
+
+
+def is_export(path: Path) -> bool:
+    """Return True if a folder is an export."""
+    try:
+        return (path / SPEC).is_file()
+    except OSError:  # a name too long, a folder that may not be looked into
+        return False
+
 
 formats = Registry("export format", "inkwell.formats")
 formats.table(
