@@ -12,11 +12,11 @@ try:
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import is_read, say, show
     from trainer.errors import DataError, UsageError
-    from trainer.export import SPEC, is_export
+    from trainer.export import check_export
     from trainer.files import check_folder
     from trainer.registry import import_ours
     from trainer.runs.find import find_checkpoint, newest_checkpoint
-    from trainer.text import command, program
+    from trainer.text import program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -56,9 +56,7 @@ def source(args: argparse.Namespace) -> Path:
         check_folder(args.explain, "folder", "name another with --explain")
     if args.recognizer is None:
         return find_checkpoint(args.run) if args.run else newest_checkpoint(args.runs)
-    if not is_export(args.recognizer):
-        raise UsageError(f"{args.recognizer} is not an export: it has no {SPEC}; write one with {command('export')}")
-    return args.recognizer
+    return check_export(args.recognizer)
 
 
 def there(files: list[Path]) -> list[Path]:

@@ -7,8 +7,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-import tomli_w
-
 from scripts.catalogue.kinds import KINDS, RECIPES, Kind
 from scripts.catalogue.recipes import measured
 from scripts.catalogue.source import Argument, Documented, documented
@@ -37,19 +35,25 @@ def explain(name: str) -> str:
 
 
 def _page(kind: Kind, entry: Entry) -> list[str]:
-    first, *rest = wrapped(f"{entry.name} ({kind.noun}){': ' if entry.help else ''}{entry.help}", hanging="  ")
-    lines = [bold(first), *rest]
     if kind.noun == "recipe":
-        return [*lines, *_recipe(entry.name)]
+        return [*_title(kind, entry.name), *_recipe(entry.name)]
     about = _documented(entry)
-    for paragraph in about.paragraphs if kind.noun != "augmentation" else ():
-        lines += ["", *wrapped(paragraph, "  ")]
     if kind.noun == "augmentation":
-        return [*lines, *_strength(entry.name, about)]
+        return [*_title(kind, entry.name, entry.help), *_strength(entry.name, about)]
+    repeated = about.paragraphs and about.paragraphs[0].lower().startswith(entry.help.lower())
+    lines = _title(kind, entry.name, "" if repeated else entry.help)
+    for paragraph in about.paragraphs:
+        lines += ["", *wrapped(paragraph, "  ")]
     arguments = [argument for argument in about.arguments if argument.name not in kind.given]
     if arguments:
         lines += ["", bold("arguments:"), *_arguments(arguments)]
     return [*lines, "", bold("examples:"), *_examples(kind, entry.name, arguments)]
+
+
+def _title(kind: Kind, name: str, text: str = "") -> list[str]:
+    """Return the first lines of a page: a name, of what kind it is, and what it is."""
+    first, *rest = wrapped(f"{name} ({kind.noun}){': ' if text else ''}{text}", hanging="  ")
+    return [bold(first), *rest]
 
 
 def _documented(entry: Entry) -> Documented:
@@ -57,14 +61,14 @@ def _documented(entry: Entry) -> Documented:
     try:
         return documented(entry.target)
     except Exception:  # somebody else's package, or what a script registers itself
-        return Documented([], [])
+        return Documented([], [], {})
 
 
 def _arguments(arguments: list[Argument]) -> list[str]:
     column = max(len(argument.name) for argument in arguments) + 4
     lines = []
     for name, kind, default, about in arguments:
-        value = "required" if default is None else f"default: {_toml(default)}"
+        value = "required" if default is None else f"default: {_typed(_value(default))}"
         lines += [*wrapped_after(f"  {name}", f"{kind} ({value})", " " * column), *_about(about, column)]
     return lines
 
@@ -73,43 +77,60 @@ def _about(text: str, column: int) -> list[str]:
     return wrapped(text, " " * column) if text else []
 
 
-def _toml(default: str) -> str:
-    """Return a default as a user types it, `none` for None; what is no plain value as Python writes it."""
+def _value(default: str) -> Any:
+    """Return a default as a plain value; a text that says it as Python does where it is none."""
     try:
-        value = ast.literal_eval(default)
+        return ast.literal_eval(default)
     except (ValueError, SyntaxError):
         return default
-    return "none" if value is None else _typed(value)
 
 
-def _typed(value: Any) -> str:
-    """Return a plain value as TOML has it, texts without quotes where that is possible."""
+def _typed(value: Any, inside: bool = False) -> str:
+    """Return a value as a user types it: in TOML, a text by itself without quotes; `none` for None."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {_typed(item, inside=True)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_typed(item, inside=True) for item in value)}]"
     if isinstance(value, str):
-        return value or '""'
-    return tomli_w.dumps({"v": value}, multiline_strings=False).partition(" = ")[2].strip().replace("\n", "") or "{}"
+        return f'"{value}"' if inside or not value else value
+    return (
+        {None: "none", True: "true", False: "false"}[value]
+        if value is None or value is True or value is False
+        else str(value)
+    )
 
 
 def _examples(kind: Kind, name: str, arguments: list[Argument]) -> list[str]:
     """Return command lines that use a name, and set an argument."""
-    start = f"  {command('fit')} {kind.flag} "
-    lines = [f"{start}{shlex.quote(name)}"] if all(argument.default is not None for argument in arguments) else []
-    simple = [each for each in arguments if each.default is None or _toml(each.default) not in ("none", '""')]
-    for argument in sorted(simple, key=lambda each: each.default is not None)[:1]:
-        value = argument.name.upper() if argument.default is None else _toml(argument.default)
-        lines.append(start + shlex.quote(f"{name}:{argument.name}={value}"))
+    start, required = f"  {command('fit')} {kind.flag} ", [each for each in arguments if each.default is None]
+    values = [f"{each.name}={each.name.upper()}" for each in required]
+    lines = [] if required else [f"{start}{shlex.quote(name)}"]
+    set_ = values or list(filter(None, map(_set, arguments)))[:1]
+    lines += [start + shlex.quote(f"{name}:{','.join(set_)}")] if set_ else []
     if kind.noun == "plugin":
         lines.append(f"  {command('fit')} --no-plugin {shlex.quote(name)}")
     return lines
 
 
+def _set(argument: Argument) -> str | None:
+    """Return how an argument is set to something else; None where there is no telling what that could be."""
+    value = _value(argument.default or "")
+    if isinstance(value, bool):
+        return f"{argument.name}={_typed(not value)}"
+    others = [choice for choice in argument.kind.split("|") if "|" in argument.kind and choice != value]
+    if others:
+        return f"{argument.name}={others[-1]}"
+    if isinstance(value, int | float):
+        return f"{argument.name}={value * 2 or 1 if isinstance(value, int) else value / 2 or 0.1}"
+    return None
+
+
 def _strength(name: str, about: Documented) -> list[str]:
     """Return how far each change of an augmentation goes, and how it is set."""
     strength = STRENGTHS[name] or Strength()
-    column = max(len(argument.name) for argument in about.arguments) + 4
-    lines = ["", bold("values (data.augmentation_args):")]
-    for each in about.arguments:
-        text = f"{getattr(strength, each.name):g}: {each.about}"
-        lines += wrapped_after(f"  {each.name}", text, " " * column)
+    width = max(map(len, vars(strength)))
+    rows = [(f"{key:<{width}}  {number:<4g}", about.described.get(key, "")) for key, number in vars(strength).items()]
+    lines = ["", bold("values (data.augmentation_args):"), *entries(rows, "  ")]
     fit = f"  {command('fit')} --augment {name}"
     return [*lines, "", bold("examples:"), fit, f"{fit} --set data.augmentation_args.rotation=15"]
 

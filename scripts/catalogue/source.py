@@ -33,10 +33,12 @@ class Documented(NamedTuple):
     Attributes:
         paragraphs: The text of the docstring.
         arguments: In the order of the signature.
+        described: The text of the docstring about each argument or attribute.
     """
 
     paragraphs: list[str]
     arguments: list[Argument]
+    described: dict[str, str]
 
 
 def documented(target: str) -> Documented:
@@ -53,12 +55,15 @@ def documented(target: str) -> Documented:
     said |= _described(thing)
     arguments = [
         Argument(
-            parameter.name, _in_words(parameter.annotation, signed), parameter.default, said.get(parameter.name, "")
+            parameter.name,
+            _in_words(parameter.annotation, signed),
+            None if parameter.default is None else str(parameter.default),
+            said.get(parameter.name, ""),
         )
         for parameter in signed.parameters
         if parameter.name != "self" and parameter.kind.value not in ("variadic positional", "variadic keyword")
     ]
-    return Documented([" ".join(part.split()) for part in text.split("\n\n")], arguments)
+    return Documented([" ".join(part.split()) for part in text.split("\n\n")], arguments, said)
 
 
 def _described(thing: Any) -> dict[str, str]:

@@ -24,7 +24,7 @@ from trainer.engine.ledger import Ledger
 from trainer.errors import UsageError
 from trainer.session import start
 
-HEAVY = ("tensorflow", "keras", "mlflow", "matplotlib", "pandas")
+HEAVY = ("tensorflow", "keras", "numpy", "mlflow", "matplotlib", "pandas")
 BAN = f"""
 import sys
 

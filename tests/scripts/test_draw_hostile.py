@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import SILENT, files_no_longer_than, run_script
-from drawing import Server, serving, until
+from drawing import Server, loading, serving, until
 from PIL import Image, ImageDraw
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -31,7 +31,7 @@ from scripts.page.shares import Budget
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page without a model: what is refused at the door needs none."""
     folder = tmp_path_factory.mktemp("shell")
-    with serving(folder, "--run", folder) as server:
+    with loading(folder) as server:
         yield server
 
 

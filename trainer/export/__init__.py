@@ -6,7 +6,9 @@ A format is listed here, so that it can be named without importing its file. Wha
 
 from pathlib import Path
 
+from trainer.errors import UsageError
 from trainer.registry import Registry
+from trainer.text import command, in_line
 
 SPEC = "spec.json"
 """The file that makes a folder an export: what it takes and gives, and how it was proved."""
@@ -18,6 +20,17 @@ def is_export(path: Path) -> bool:
         return (path / SPEC).is_file()
     except OSError:  # a name too long, a folder that may not be looked into
         return False
+
+
+def check_export(path: Path) -> Path:
+    """Return a folder if it is an export.
+
+    Raises:
+        UsageError: If it is not.
+    """
+    if not is_export(path):
+        raise UsageError(f"{in_line(path)} is not an export: it has no {SPEC}; write one with {command('export')}")
+    return path
 
 
 formats = Registry("export format", "inkwell.formats")
