@@ -10,6 +10,7 @@ from typing import Any
 from scripts.catalogue.kinds import KINDS, RECIPES, Kind
 from scripts.catalogue.recipes import measured
 from scripts.catalogue.source import Argument, Documented, documented
+from trainer.config.schema import DEFAULT_PLUGINS
 from trainer.console.listing import shown
 from trainer.console.style import bold
 from trainer.console.wrapping import entries, wrapped, wrapped_after
@@ -93,21 +94,18 @@ def _typed(value: Any, inside: bool = False) -> str:
         return f"[{', '.join(_typed(item, inside=True) for item in value)}]"
     if isinstance(value, str):
         return f'"{value}"' if inside or not value else value
-    return (
-        {None: "none", True: "true", False: "false"}[value]
-        if value is None or value is True or value is False
-        else str(value)
-    )
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _examples(kind: Kind, name: str, arguments: list[Argument]) -> list[str]:
     """Return command lines that use a name, and set an argument."""
     start, required = f"  {command('fit')} {kind.flag} ", [each for each in arguments if each.default is None]
     values = [f"{each.name}={each.name.upper()}" for each in required]
-    lines = [] if required else [f"{start}{shlex.quote(name)}"]
+    is_default = kind.noun == "plugin" and name in DEFAULT_PLUGINS
+    lines = [] if required or is_default else [f"{start}{shlex.quote(name)}"]
     set_ = values or list(filter(None, map(_set, arguments)))[:1]
     lines += [start + shlex.quote(f"{name}:{','.join(set_)}")] if set_ else []
-    if kind.noun == "plugin":
+    if is_default:
         lines.append(f"  {command('fit')} --no-plugin {shlex.quote(name)}")
     return lines
 
@@ -145,4 +143,4 @@ def _recipe(name: str) -> list[str]:
     ]
     configured = (RECIPES / f"{name}.toml").read_text(encoding="utf-8").partition("\n\n")[2].splitlines()
     run = f"  {command('fit')} --recipe {name} {row['data']}".rstrip()
-    return [*entries(rows, "  "), "", *(f"  {line}".rstrip() for line in configured), "", bold("example:"), run]
+    return ["", *entries(rows, "  "), "", *(f"  {line}".rstrip() for line in configured), "", bold("example:"), run]

@@ -125,7 +125,17 @@ def test_a_host_that_is_not_this_machine_is_refused_in_a_line(host, why):
 
 def test_a_terminal_shows_the_address_as_a_qr_code(tmp_path):
     screen, terminal = pty.openpty()
-    command = [sys.executable, str(ROOT / "scripts" / "draw.py"), "--run", ".", "--port", "0", "--host", "0.0.0.0"]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "draw.py"),
+        "--recognizer",
+        ".",
+        "--port",
+        "0",
+        "--host",
+        "0.0.0.0",
+    ]
+    (tmp_path / "spec.json").write_text("{}")
     process = subprocess.Popen(command, cwd=tmp_path, stdout=terminal, stderr=terminal, env={**os.environ, **UTF8})
     os.close(terminal)
     try:

@@ -85,7 +85,7 @@ def next_steps(run_dir: Path, data: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def next_lines(steps: Iterable[tuple[str, str]]) -> list[str]:
     """Return what to do next, as lines after an empty one; commands stay on one line, to be copied as they are."""
-    rows = [(label, printable(text)) for label, text in steps]
+    rows = list(steps)
     width = max((len(label) for label, _ in rows), default=0)
     return [*(["", bold("next:")] if rows else []), *(f"  {label:<{width}}  {_opened(text)}" for label, text in rows)]
 
@@ -133,7 +133,7 @@ def _notices(data: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _opened(text: str) -> str:
-    """Return a text, as a link if it is a file or an address."""
+    """Return a text, as a link if it is a page or an address."""
     if text.startswith(("http://", "https://")):
-        return link(text, text)
-    return link(text, Path(text).absolute().as_uri()) if text.endswith("index.html") else text
+        return link(printable(text), text)
+    return link(printable(text), Path(text).absolute().as_uri()) if text.endswith(".html") else printable(text)
