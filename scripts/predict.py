@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 try:
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import is_read, say, show
-    from trainer.errors import DataError, UsageError
+    from trainer.errors import DataError
     from trainer.export import check_export
     from trainer.files import check_folder
     from trainer.registry import import_ours
@@ -50,10 +50,8 @@ def parser() -> Parser:
 
 def source(args: argparse.Namespace) -> Path:
     """Return the path of the model; wrong paths end here, before anything is loaded."""
-    if args.explain and args.explain.exists() and not args.explain.is_dir():
-        raise UsageError(f"--explain {args.explain} is not a folder; write the pictures to read before --explain")
     if args.explain:
-        check_folder(args.explain, "folder", "name another with --explain")
+        check_folder(args.explain, "--explain", "write the pictures to read before it, or name another folder")
     if args.recognizer is None:
         return find_checkpoint(args.run) if args.run else newest_checkpoint(args.runs)
     return check_export(args.recognizer)

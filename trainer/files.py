@@ -78,11 +78,13 @@ def check_folder(path: Path, what: str, hint: str) -> None:
         InkwellError: If it may not be written to, such as on a read-only disk.
     """
     try:
-        there = path.is_dir()
+        there, taken = path.is_dir(), path.exists()
     except OSError as error:  # a name too long, a folder that may not be looked into
         raise UsageError(f"{what} {path} cannot be made: {error.strerror}; {hint}") from error
-    if not there:
+    if not taken:
         check_new(path, what, hint)
+    elif not there:
+        raise UsageError(f"{what} {path} is not a folder; {hint}")
     elif not os.access(path, os.W_OK | os.X_OK):
         raise InkwellError(f"{what} {path} cannot be written to; {hint}")
 

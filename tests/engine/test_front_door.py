@@ -92,7 +92,7 @@ def test_the_defaults_are_those_of_the_terminal(keras, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     rows = dict(Trainer(net(keras)).plan(*arrays(), validation_data=arrays(40, seed=1)))
-    assert rows["learning rate"].startswith("2e-05 first, ")
+    assert rows["learning rate"].startswith("starts at 2e-05, ")
     assert "0.00" in rows["learning rate"]
     assert rows["steps"] == "20 (10 epochs of 2)"
     written = Trainer(net(keras), run_dir="auto")

@@ -84,6 +84,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "unreadable.npz").write_bytes(b"no archive")
     (tmp_path / "sitecustomize.py").write_text(BAN)
     (tmp_path / "wrong.toml").write_text("[training]\nepoch = 3\n")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "manifest.json").touch()  # looks like a checkpoint until it is read
     return tmp_path
 
 
@@ -460,6 +462,27 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
         (("predict.py", "digit.png"), "no finished run under runs; train one with python scripts/fit.py, or name one"),
         (("predict.py", "digit.png", "--run", "x"), "x is neither a run directory nor a checkpoint"),
         (("predict.py",), "the following arguments are required: FILE (see --help)"),
+        (
+            ("predict.py", "digit.png", "--recognizer", "x"),
+            "x is not an export: it has no spec.json; write one with python scripts/export.py",
+        ),
+        (("predict.py", "digit.png", "--explain", "wrong.toml"), "--explain wrong.toml is not a folder; write the "),
+        (
+            ("predict.py", "digit.png", "--explain", "wrong.toml/x"),
+            "--explain wrong.toml/x cannot be made: ",
+        ),
+        (("evaluate.py", "weights"), "weights lies in no run directory; name a folder for tables and pictures with --"),
+        (("evaluate.py", "weights", "--out", "wrong.toml"), "--out wrong.toml is not a folder; name another folder"),
+        (("evaluate.py", "weights", "--compare", "x"), "x is neither a run directory nor a checkpoint"),
+        (("export.py", "--format", "onnx", "out"), "no finished run under runs; train one with python scripts/fit.py"),
+        (("export.py", "--format", "onnx", "out", "--run", "x"), "x is neither a run directory nor a checkpoint"),
+        (("export.py", "--format", "onnx", "wrong.toml"), "export wrong.toml exists; name another folder"),
+        (("export.py", "--format", "onx", "out"), "argument --format: no such choice 'onx'; did you mean 'onnx'?"),
+        (("ensemble.py", "weights", "x"), "x is neither a run directory nor a checkpoint"),
+        (("ensemble.py", "weights", "--run-dir", "wrong.toml"), "run directory wrong.toml exists; choose another with"),
+        (("report.py", "x"), "x is not a run directory: it has no run.json"),
+        (("draw.py", "--run", "x"), "x is neither a run directory nor a checkpoint"),
+        (("draw.py", "--recognizer", "x"), "x is not an export: it has no spec.json; write one with python scripts/"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -467,6 +490,12 @@ def test_nothing_to_evaluate_or_predict_with_is_one_line(folder, arguments, said
     before = files(folder)
     assert message(light(folder, *arguments)).startswith(said)
     assert files(folder) == before
+
+
+def test_pictures_that_are_missing_are_named_before_the_model_is_loaded(folder):
+    done = light(folder, "predict.py", "--run", "weights", "one.png", "two.png", "--format", "csv")
+    said = [f"predict.py: {name}.png: No such file or directory" for name in ("one", "two")]
+    assert (done.returncode, done.stdout, done.stderr.splitlines()) == (1, "", said)
 
 
 def test_a_reader_that_leaves_early_is_no_error_to_look_at(folder):

@@ -82,7 +82,7 @@ def test_the_end_fits_the_terminal_and_breaks_only_between_items(monkeypatch, tm
     rows, _, steps = "\n".join(lines).partition("\n\nnext:\n")
     joined = re.sub(r"\n +", " ", rows)
     assert "ECE 0.31 % (calibrated 0.22 %), loss 0.0213" in joined
-    assert "55.5 s in all, steps 40.4 s, imports 4.1 s, report 3.6 s, data wait 1.5 s, validation 1.5 s" in joined
+    assert "55.5 s in total: steps 40.4 s, imports 4.1 s, report 3.6 s, data wait 1.5 s, validation 1.5 s" in joined
     assert "bottleneck      plugin `report` (32 % of the time)" in rows
     assert "Training on 5,000 MNIST images instead of 60,000" in joined
     assert "MNIST was not found" not in joined, "that was said before training"

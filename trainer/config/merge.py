@@ -1,7 +1,7 @@
 """One configuration from several places: later ones win.
 
 These are the defaults, then a recipe and a file, then overrides (`--set`), then flags. Types and ranges are checked by
-pydantic, which reports every problem as data, so that each can be said in one line with a suggestion.
+pydantic, which reports problems as data, so that each becomes one line with a suggestion.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trainer.errors import UsageError, did_you_mean, explain
 from trainer.text import in_line
 
 REPLACED = ("args", "augmentation_args", "plugins")
-"""Tables with keys of their own, which replace those of a layer before them as a whole."""
+"""Tables with keys of their own, which replace those of an earlier layer as a whole."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -25,10 +25,10 @@ CLASSES = {
     "lamb": "Lamb",
     "muon": "Muon",
 }
-"""Optimizer names and their Keras classes; a table, so that a wrong name is told without importing Keras."""
+"""Optimizer names and their Keras classes; a table, so that a wrong name is reported without importing Keras."""
 
 RESERVED = ("learning_rate", "name", "kwargs")
-"""What the arguments of an optimizer cannot be: the first is a key of its own, the second is said by the class."""
+"""Names that arguments of an optimizer cannot have: the first is a key of its own, the class decides the second."""
 
 
 def check_optimizer(name: str) -> None:
@@ -59,7 +59,7 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opt
 
 
 def _check_arguments(config: OptimizerConfig, known: list[str]) -> None:
-    """Refuse what Keras would take and stumble over later: its optimizers do not look at the types of arguments."""
+    """Refuse arguments that Keras accepts and fails over later: its optimizers do not check the types of arguments."""
     for name, value in config.args.items():
         if name not in known:
             near = did_you_mean(name, known) or ";"

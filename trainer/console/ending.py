@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from trainer.console.style import bold, link
-from trainer.console.tables import overlap_rows, scores_line
-from trainer.console.wrapping import entries, listed, wrapped
+from trainer.console.tables import image_counts, overlap_rows, scores_line
+from trainer.console.wrapping import GLUE, entries, listed, wrapped
 from trainer.runs.files import REPORT
 from trainer.text import command, count, printable
 
 DIGITS = [str(digit) for digit in range(10)]
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+"""What images are for, by the key of their number in `result.json`."""
 ENTRIES = 5
 """Entries of the time ledger that are shown, the largest."""
 
@@ -91,34 +93,28 @@ def next_lines(steps: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _rows(result: Mapping[str, Any], run_dir: Path) -> list[tuple[str, str]]:
-    best, skipped = result["best"], result["skipped_steps"]
+    best, sizes, skipped = result["best"], result["data"], result["skipped_steps"]
     validated = f", validation accuracy {_percent(best['val_accuracy'])}" if best["val_accuracy"] is not None else ""
     trained = [count(result["epochs"], "epoch"), count(result["steps"], "step"), f"{result['train_seconds']:.1f} s"]
     trained.append(f"{result['images_per_second']:,.0f} images/s")
-    spent = [f"{result['wall_seconds']:.1f} s in all", *_largest(result["time"])]
+    total, spent = f"{result['wall_seconds']:.1f} s in total".replace(" ", GLUE), listed(_largest(result["time"]))
     return [
         *([("best epoch", f"{best['epoch']} of {result['epochs']}{validated}")] if result["steps"] else []),
         ("run directory", str(run_dir)),
         *([("test", scores_line(result["test"]))] if result["test"] else []),
         *overlap_rows(result["test"], seldom=True),
         ("model", f"{result['model']}, {result['params']['count']:,} parameters"),
-        ("data", _sizes(result["data"])),
+        ("data", image_counts(sizes["name"], {part: sizes[key] for key, part in PARTS.items()})),
         *([("training", listed(trained))] if result["steps"] else []),
         *([("stopped early", result["stop_reason"])] if result["stop_reason"] else []),
         *([("skipped steps", ", ".join(map(str, skipped)))] if skipped else []),
-        ("time breakdown", listed(spent)),
+        ("time breakdown", f"{total}: {spent}" if spent else total),
         *([("bottleneck", result["bottleneck"])] if result["bottleneck"] else []),
     ]
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f} %"
-
-
-def _sizes(data: Mapping[str, Any]) -> str:
-    parts = {"train": "training", "val": "validation", "test": "test"}
-    sizes = [f"{data[key]:,} {word}" for key, word in parts.items() if data[key] is not None]
-    return f"{data['name']}: {listed(sizes)} images" if sizes else str(data["name"])
 
 
 def _largest(seconds: Mapping[str, float]) -> list[str]:
