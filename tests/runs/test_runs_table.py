@@ -107,7 +107,7 @@ def test_two_runs_side_by_side(folder):
     assert not [line for line in lines if "run_dir" in line[0] or "confusion" in line[0]]
     done = runs(folder, "--compare", "good", folder / "runs" / "good")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "are the same" in done.stderr
+    assert "have the same configuration and result" in done.stderr
 
 
 @pytest.mark.parametrize("columns", [80, 160])
