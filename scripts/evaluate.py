@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ try:
     from trainer.registry import import_ours
     from trainer.runs.files import is_run
     from trainer.runs.find import find_checkpoint, newest_checkpoint
-    from trainer.text import program
+    from trainer.text import command, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -66,6 +67,7 @@ def main() -> int:
 
 def evaluate(path: Path, args: Namespace) -> int:
     """Load and evaluate the model of a checkpoint; return the exit status."""
+    from trainer.console.ending import next_lines
     from trainer.console.tables import overlap_rows, score_rows, table
     from trainer.examine import Examination, report_folder
     from trainer.runs.files import REPORT
@@ -88,10 +90,16 @@ def evaluate(path: Path, args: Namespace) -> int:
     if args.robustness:
         _robustness(examination, folder)
     run = path.parent.parent
+    steps = []
     if is_run(run) and folder.is_relative_to(run / REPORT):
         from plugins.report.rebuild import write_report
 
         write_report(run)
+        steps.append(("report", str(run / REPORT / "index.html")))
+    if not args.robustness and list(trained.data["input_shape"]) == [28, 28, 1]:
+        steps.append(("robustness", f"{command('evaluate')} {shlex.quote(str(args.run or run))} --robustness"))
+    if steps:
+        show("\n".join(next_lines(steps)), as_is=True)
     return 0
 
 

@@ -11,7 +11,7 @@ try:
     from trainer.console.output import say, show
     from trainer.errors import UsageError
     from trainer.runs.table import COLUMNS, differences, find_runs, read_run, select, sort
-    from trainer.text import program
+    from trainer.text import command, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -63,7 +63,8 @@ def main() -> int:
         say(f"{program()}: {line}")
     chosen = sort(select(rows, args.filter), args.sort, args.reverse)[: args.limit]
     if not chosen:
-        say(f"{program()}: no {'matching ' if rows else ''}runs in {args.root}")
+        advice = "" if rows else f"; train one with {command('fit')}"
+        say(f"{program()}: no {'matching ' if rows else ''}runs in {args.root}{advice}")
     else:
         records = [{**row.columns, "path": str(row.path)} for row in chosen]
         show(listing(args.format, COLUMNS, records, folded=["name"]), as_is=True)

@@ -402,7 +402,10 @@ def test_evaluate_prints_the_test_numbers_of_the_newest_run(workshop):
     tested = json.loads(newest.read_text())["test"]
     assert numbers["accuracy"].strip().startswith(f"{100 * tested['accuracy']:.2f} % (95 %: ")
     assert numbers["loss"].strip() == f"{tested['loss']:.4f}"
-    assert done.stdout.splitlines()[-1].split()[0] == "3"  # the last of four classes
+    table, _, steps = done.stdout.partition("\nnext:\n")
+    assert table.splitlines()[-1].split()[0] == "3"  # the last of four classes
+    assert steps.split() == ["report", str(newest.parent.relative_to(workshop) / "report" / "index.html")]
+    assert done.stdout.startswith(f"{100 * tested['accuracy']:.2f} % of 40 images (95 %: ")
 
 
 def test_predict_reads_the_good_files_and_names_the_bad_ones(workshop):
