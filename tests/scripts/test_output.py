@@ -158,9 +158,10 @@ def test_a_run_learns_the_same_without_any_stream(undisturbed, tmp_path):
 
 def commands(folder: Path) -> dict[str, list[str]]:
     Image.fromarray(make_images(1).images[0, :, :, 0]).save(folder / "picture.png")
+    (folder / "spoilt.png").write_bytes(b"no picture")
     return {
         "runs": [".", "--format", "csv"],
-        "predict": ["picture.png", "missing.png", "--run", "run"],
+        "predict": ["picture.png", "spoilt.png", "--run", "run"],
         "evaluate": ["run", "--out", "run/evaluated"],
     }
 
@@ -173,7 +174,7 @@ def test_a_command_whose_reader_has_gone_ends_without_a_word(undisturbed, name):
     with process_class()(command, cwd=undisturbed, stdout=writer, stderr=subprocess.PIPE, text=True) as process:
         os.close(writer)
         _, said = process.communicate(timeout=300)
-    assert (process.returncode, said) == (0, "")  # and no picture is looked for that nobody would be told of
+    assert (process.returncode, said) == (0, "")  # and no picture is read that nobody would be told of
 
 
 @has_full_device
