@@ -1,4 +1,4 @@
-"""What `--help NAME` prints: what a name stands for, its arguments, and the flags that set them."""
+"""The page of `--help NAME`: the meaning of a name, its arguments, and the flags that set them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from trainer.text import command, in_line
 
 
 def explain(name: str) -> str:
-    """Return a page about everything of a name: a plugin and a task may share one.
+    """Return a page about everything with a name, since a model and a recipe may share one.
 
     Raises:
         UsageError: If nothing has this name, with the nearest one.
     """
-    known = {(kind, entry.name): entry for kind in KINDS.values() for entry in kind.entries()}
-    found = [(kind, entry) for (kind, _), entry in known.items() if entry.name == name]
+    known = [(kind, entry) for kind in KINDS.values() for entry in kind.entries()]
+    found = [(kind, entry) for kind, entry in known if entry.name == name]
     if not found:
-        near = did_you_mean(name, dict.fromkeys(other for _, other in known))
+        near = did_you_mean(name, dict.fromkeys(entry.name for _, entry in known))
         kinds = ", ".join(kind.noun for kind in KINDS.values())
         raise UsageError(f"--help {in_line(name)}: nothing has this name{near} (kinds of names: {kinds}; see --list)")
     return "\n\n".join("\n".join(_page(kind, entry)) for kind, entry in found)
@@ -52,13 +52,13 @@ def _page(kind: Kind, entry: Entry) -> list[str]:
 
 
 def _title(kind: Kind, name: str, text: str = "") -> list[str]:
-    """Return the first lines of a page: a name, of what kind it is, and what it is."""
+    """Return the first lines of a page: a name, its kind and a short description."""
     first, *rest = wrapped(f"{name} ({kind.noun}){': ' if text else ''}{text}", hanging="  ")
     return [bold(first), *rest]
 
 
 def _documented(entry: Entry) -> Documented:
-    """Return what the source says; nothing where it has no source, or none that can be read."""
+    """Return the documentation in the source; empty if there is no source, or none that can be read."""
     try:
         return documented(entry.target)
     except Exception:  # somebody else's package, or what a script registers itself
@@ -79,7 +79,7 @@ def _about(text: str, column: int) -> list[str]:
 
 
 def _value(default: str) -> Any:
-    """Return a default as a plain value; a text that says it as Python does where it is none."""
+    """Return a default as a plain value, or as Python source if it is no literal."""
     try:
         return ast.literal_eval(default)
     except (ValueError, SyntaxError):
@@ -87,7 +87,7 @@ def _value(default: str) -> Any:
 
 
 def _typed(value: Any, inside: bool = False) -> str:
-    """Return a value as a user types it: in TOML, a text by itself without quotes; `none` for None."""
+    """Return a value as a user types it: as TOML, but a text without quotes and None as `none`."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key} = {_typed(item, inside=True)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
@@ -98,7 +98,7 @@ def _typed(value: Any, inside: bool = False) -> str:
 
 
 def _examples(kind: Kind, name: str, arguments: list[Argument]) -> list[str]:
-    """Return command lines that use a name, and set an argument."""
+    """Return command lines that use a name and set one of its arguments."""
     start, required = f"  {command('fit')} {kind.flag} ", [each for each in arguments if each.default is None]
     values = [f"{each.name}={each.name.upper()}" for each in required]
     is_default = kind.noun == "plugin" and name in DEFAULT_PLUGINS
@@ -111,7 +111,7 @@ def _examples(kind: Kind, name: str, arguments: list[Argument]) -> list[str]:
 
 
 def _set(argument: Argument) -> str | None:
-    """Return how an argument is set to something else; None where there is no telling what that could be."""
+    """Return the setting of an argument to another value than its default; None if no other value is known."""
     value = _value(argument.default or "")
     if isinstance(value, bool):
         return f"{argument.name}={_typed(not value)}"
@@ -124,7 +124,7 @@ def _set(argument: Argument) -> str | None:
 
 
 def _strength(name: str, about: Documented) -> list[str]:
-    """Return how far each change of an augmentation goes, and how it is set."""
+    """Return the values of an augmentation, and the flags that set them."""
     strength = STRENGTHS[name] or Strength()
     width = max(map(len, vars(strength)))
     rows = [(f"{key:<{width}}  {number:<4g}", about.described.get(key, "")) for key, number in vars(strength).items()]
@@ -134,7 +134,7 @@ def _strength(name: str, about: Documented) -> list[str]:
 
 
 def _recipe(name: str) -> list[str]:
-    """Return what a recipe costs, reaches and configures, and the command that trains it."""
+    """Return the cost, accuracy and configuration of a recipe, and the command that trains it."""
     row: Mapping[str, Any] = measured(name)
     rows = [
         ("model", row["model"]),

@@ -1,4 +1,4 @@
-"""What can be named on the command line of `fit.py`, and by which flag."""
+"""The kinds of names on the command line of `fit.py`, with the flags that take them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ STRENGTH = "trainer.data.augmentation.strength:Strength"
 
 @dataclass(frozen=True)
 class Kind:
-    """Things of one kind that have names.
+    """Named things of one kind.
 
     Attributes:
-        noun: What one of them is called.
-        about: What they are, in a few words.
-        flag: The flag that takes their names.
-        entries: Returns what is known.
-        given: The arguments that a user cannot set, since the trainer does.
+        noun: Word for one of them.
+        about: Short description of them.
+        flag: Flag that takes their names.
+        entries: Function that returns all known ones.
+        given: Arguments that the trainer sets, not the user.
     """
 
     noun: str
@@ -49,10 +49,10 @@ def _recipes() -> list[Entry]:
 
 KINDS: Mapping[str, Kind] = {
     "models": Kind("model", "architectures", "--model", registry.models.entries, ("input_shape", "num_classes")),
-    "plugins": Kind("plugin", "what runs beside training", "--plugin", registry.plugins.entries),
-    "tasks": Kind("task", "what is learned", "--task", registry.tasks.entries),
+    "plugins": Kind("plugin", "extensions of the training loop", "--plugin", registry.plugins.entries),
+    "tasks": Kind("task", "tasks to learn", "--task", registry.tasks.entries),
     "data": Kind("data source", "images to learn from", "--data", registry.data_sources.entries, ("folder",)),
     "augmentations": Kind("augmentation", "random changes to training images", "--augment", _augmentations),
-    "recipes": Kind("recipe", "whole configurations, with their measured time and accuracy", "--recipe", _recipes),
+    "recipes": Kind("recipe", "complete configurations, with measured time and accuracy", "--recipe", _recipes),
 }
 """By the word that `--list` takes."""

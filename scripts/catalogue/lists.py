@@ -1,4 +1,4 @@
-"""What `--list` prints: what can be listed, and the names of one kind with a line each."""
+"""The output of `--list`: the kinds of names, and the names of one kind with a line each."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from trainer.text import program
 
 
 def kinds_of_names() -> str:
-    """Return what `--list` takes, a line each."""
+    """Return the kinds of names, one per line."""
     rows = [(word, f"{kind.about} ({kind.flag})") for word, kind in KINDS.items()]
     lines = [f"usage: {program()} --list KIND", "", *entries(rows, "  "), ""]
     return "\n".join([*lines, *wrapped(f"{program()} --help NAME explains any of these names and its arguments.")])
 
 
 def names_of(word: str) -> str:
-    """Return the names of a kind with a line each; recipes with what they cost and reach.
+    """Return the names of a kind with a line each; recipes with their cost and accuracy.
 
     Args:
         word: A key of `KINDS`.

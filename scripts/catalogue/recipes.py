@@ -1,4 +1,4 @@
-"""What recipes cost and reach, from the records of `scripts.scoreboard`."""
+"""Cost and accuracy of the recipes, from the records of `scripts.scoreboard`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def table() -> str:
 
 
 def measured(name: str) -> dict[str, Any]:
-    """Return what a recipe costs and reaches: mean accuracy and shortest time of its records, None without one."""
+    """Return the mean accuracy and the shortest time in the records of a recipe, None without any; and its data."""
     kept, goal = _records().get(name, ()), scoreboard.GOALS.get(name)
     nets = scoreboard.networks(kept[0]) if kept else {read_toml(RECIPES / f"{name}.toml")["model"]["name"]: 1}
     return {

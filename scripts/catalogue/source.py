@@ -1,4 +1,4 @@
-"""What the source says of a function or class, without importing it."""
+"""The signature and docstring of a function or class, read from its source without importing it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Argument(NamedTuple):
         name: Its name.
         kind: Its type and range, in words.
         default: Its default as Python writes it; None if it has none.
-        about: What the docstring says of it.
+        about: Its description in the docstring.
     """
 
     name: str
@@ -28,12 +28,12 @@ class Argument(NamedTuple):
 
 
 class Documented(NamedTuple):
-    """A function or class as its source describes it.
+    """The documentation of a function or class.
 
     Attributes:
         paragraphs: The text of the docstring.
-        arguments: In the order of the signature.
-        described: The text of the docstring about each argument or attribute.
+        arguments: Arguments in the order of the signature.
+        described: Description of each argument or attribute.
     """
 
     paragraphs: list[str]
@@ -42,10 +42,10 @@ class Documented(NamedTuple):
 
 
 def documented(target: str) -> Documented:
-    """Return what the source says of `package.module:name`.
+    """Return the documentation of `package.module:name`.
 
     Raises:
-        Exception: Whatever is wrong with somebody else's module; a built-in one has no source.
+        Exception: Whatever is wrong with a module of another package; a built-in one has no source.
     """
     thing = _find(target.replace(":", "."))
     sections = thing.docstring.parse("google", warnings=False) if thing.docstring else []
@@ -67,14 +67,14 @@ def documented(target: str) -> Documented:
 
 
 def _described(thing: Any) -> dict[str, str]:
-    """Return what a docstring says of each argument, or attribute of a dataclass."""
+    """Return the description of each argument, or attribute of a dataclass, in a docstring."""
     sections = thing.docstring.parse("google", warnings=False) if thing.docstring else []
     lists = [section.value for section in sections if section.kind.value in ("parameters", "attributes")]
     return {item.name: " ".join(item.description.split()) for items in lists for item in items}
 
 
 def _signed(thing: Any) -> Any:
-    """Return what has the signature: a function, or the class that defines `__init__`, this one or one above it."""
+    """Return the owner of the signature: a function, or the class that defines `__init__`, perhaps a base class."""
     while thing.is_class and not len(thing.parameters) and thing.bases:
         thing = _find(thing.bases[0].canonical_path)
     return thing
@@ -90,7 +90,7 @@ def _module(name: str) -> griffe.Module:
 
 
 def _find(path: str) -> Any:
-    """Return what `package.module.name` stands for, wherever it is defined."""
+    """Return the object named `package.module.name`, wherever it is defined."""
     module, _, name = path.rpartition(".")
     thing = _module(module)[name]
     return _find(thing.target_path) if thing.is_alias else thing
@@ -100,15 +100,15 @@ WORDS = {
     **{"int": "whole number", "float": "number", "bool": "true or false", "str": "text", "Path": "path"},
     **{"tuple": "list", "list": "list", "Sequence": "list", "Mapping": "table", "dict": "table"},
 }
-"""How a person who writes TOML calls Python's types."""
+"""Names of Python's types for people who write TOML."""
 
 
 def _in_words(annotation: Any, near: Any) -> str:
-    """Return a declared type as a person who writes TOML calls it; aliases with a docstring say it themselves.
+    """Return a declared type in words; an alias with a docstring is described by that.
 
     Args:
         annotation: An expression; None if nothing is declared.
-        near: Where names are looked up.
+        near: Object in whose module names are looked up.
     """
     text = re.sub(r" \| None$", "", str(annotation or ""))
     if choices := re.fullmatch(r"Literal\[(.*)\]", text):

@@ -1,4 +1,4 @@
-"""The end of a run on the terminal: the headline first, then where things are, then what to do next."""
+"""The end of a run on the terminal: the headline first, then details, then the next steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.text import command, count, printable
 
 DIGITS = [str(digit) for digit in range(10)]
 PARTS = {"train": "training", "val": "validation", "test": "test"}
-"""What images are for, by the key of their number in `result.json`."""
+"""Purposes of images, by the key of their number in `result.json`."""
 ENTRIES = 5
 """Entries of the time ledger that are shown, the largest."""
 
@@ -23,13 +23,13 @@ ENTRIES = 5
 def ending(
     result: Mapping[str, Any], data: Mapping[str, Any], run_dir: Path, steps: Iterable[tuple[str, str]] = ()
 ) -> str:
-    """Return what a person wants to see at the end of a run; with colours and links where stdout is a terminal.
+    """Return the end of a run as lines of text, with colours and links where stdout is a terminal.
 
     Args:
         result: The content of `result.json`.
         data: What is known of the data; see `Data.describe`.
         run_dir: The run directory.
-        steps: What to do next; see `next_steps`.
+        steps: Labels and commands for the next steps; see `next_steps`.
     """
     first, *rest = wrapped(headline(result), hanging="  ")
     lines = [bold(first), *rest, *entries([*_rows(result, run_dir), *_notices(data)])]
@@ -60,7 +60,7 @@ def accuracy_of(accuracy: float, images: int | None, what: str) -> str:
     Args:
         accuracy: From 0 to 1.
         images: Number of images.
-        what: What they are called, `test images`.
+        what: Name for them, such as `test images`.
     """
     from trainer.evaluation.statistics import wilson_interval  # imports NumPy
 
@@ -71,7 +71,7 @@ def accuracy_of(accuracy: float, images: int | None, what: str) -> str:
 
 
 def next_steps(run_dir: Path, data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what to do with a finished run, as labels and what to open or to run.
+    """Return the next steps after a finished run: labels, and pages to open or commands to run.
 
     Args:
         run_dir: The run directory.
@@ -86,7 +86,7 @@ def next_steps(run_dir: Path, data: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def next_lines(steps: Iterable[tuple[str, str]]) -> list[str]:
-    """Return what to do next, as lines after an empty one; commands stay on one line, to be copied as they are."""
+    """Return the next steps as lines after an empty one; each command stays on one line, to be pasted."""
     rows = list(steps)
     width = max((len(label) for label, _ in rows), default=0)
     return [*(["", bold("next:")] if rows else []), *(f"  {label:<{width}}  {_opened(text)}" for label, text in rows)]
@@ -124,7 +124,7 @@ def _largest(seconds: Mapping[str, float]) -> list[str]:
 
 
 def _notices(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the first clause of what was said of the data before training: by now it may have left the screen."""
+    """Return the first clause of each notice before training, which may have left the screen by now."""
     return [("note", notice.partition(": ")[0]) for notice in data.get("notices") or ()]
 
 
