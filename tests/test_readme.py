@@ -28,6 +28,11 @@ def run(command: list[str], folder: Path, **environment: str) -> str:
     return done.stdout
 
 
+def labels(text: str) -> list[str]:
+    """Return the beginnings of the lines, without those that continue one."""
+    return [line[:LABEL] for line in shape(text).splitlines() if not line.startswith(" ")]
+
+
 def output_after(block: str) -> str:
     """Return the block that follows `block` in the README."""
     following = BLOCKS[[text for _, text in BLOCKS].index(block) + 1]
@@ -70,8 +75,8 @@ def test_the_first_command_prints_the_lines_that_the_readme_shows(tmp_path):
     python, *arguments = shlex.split(train)
     assert (install, python) == ("python -m pip install -e .", "python")
     nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    printed = [line[:LABEL] for line in shape(run([sys.executable, *arguments], tmp_path, **nowhere)).splitlines()]
-    shown = [line[:LABEL] for line in shape(BLOCKS[1][1]).splitlines()]
+    printed = labels(run([sys.executable, *arguments], tmp_path, **nowhere))
+    shown = labels(BLOCKS[1][1])
     assert [label for label in printed if label in shown] == shown
 
 
