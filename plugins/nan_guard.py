@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from trainer.plugin import Every, Plugin
 from trainer.registry import plugins
 from trainer.run import Run
@@ -57,4 +55,6 @@ def all_finite(model: Any) -> bool:
 
     The loss alone may not show it: a ReLU turns NaN into 0.
     """
+    import numpy as np
+
     return all(bool(np.isfinite(np.asarray(weight)).all()) for weight in model.weights)

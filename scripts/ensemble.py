@@ -6,12 +6,11 @@ import runpy
 from pathlib import Path
 
 try:
-    from models.ensemble.combine import combine
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import show
-    from trainer.console.tables import result_table
-    from trainer.runs.directory import default_name
-    from trainer.text import printable
+    from trainer.registry import import_ours
+    from trainer.runs.directory import check_free, default_name
+    from trainer.runs.find import find_checkpoint
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -19,10 +18,13 @@ except ImportError:
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Average the probabilities of trained models; the result is a run like any other.")
+    p = Parser(description="Average the probabilities of trained models; the ensemble is a run like any other.")
     p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory or checkpoint")
-    p.add_argument("--shift", type=int, default=0, metavar="N", help="average over shifts by N pixels too (0)")
-    p.add_argument("--run-dir", type=Path, metavar="DIR", help="must not exist (runs/ensemble-<date>-<time>)")
+    p.add_argument(
+        "--shift", type=int, default=0, metavar="N", help="also average over shifts by N pixels (default: 0)"
+    )
+    where = "run directory, which must not exist (default: runs/ensemble-<date>-<time>)"
+    p.add_argument("--run-dir", type=Path, metavar="DIR", help=where)
     modules = "module that registers parts of the models; may be repeated"
     p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
@@ -31,10 +33,16 @@ def parser() -> Parser:
 def main() -> int:
     """Combine as the command line says; return the exit status."""
     args = parser().parse()
+    import_ours("models")
     run_dir = args.run_dir or Path("runs") / default_name("ensemble")
-    run = combine(args.runs, run_dir, args.shift, getattr(args, "import"))
-    show(result_table(run.result))
-    show(f"run directory   {printable(run_dir)}")
+    check_free(run_dir)
+    for run in args.runs:
+        find_checkpoint(run)
+    from models.ensemble.combine import combine
+    from trainer.console.ending import ending, next_steps
+
+    made = combine(args.runs, run_dir, args.shift, getattr(args, "import"))
+    show(ending(made.result, made.data, run_dir, next_steps(run_dir, made.data)), as_is=True)
     return 0
 
 

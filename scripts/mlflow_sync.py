@@ -30,14 +30,12 @@ if TYPE_CHECKING:
 def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(description="Upload whatever MLflow is missing from finished runs; nothing is sent twice.")
-    p.add_argument(
-        "run", nargs="*", type=Path, help="run directories (default: all that MLflow is missing something of)"
-    )
+    p.add_argument("run", nargs="*", type=Path, help="run directories (default: all that MLflow does not have in full)")
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
     p.add_argument(
         "--uri", metavar="URI", help="tracking URI (default: MLFLOW_TRACKING_URI, else the store beside the runs)"
     )
-    experiment = "experiment to log to, anew if a run was logged elsewhere (default: that of each run)"
+    experiment = "experiment to log to; runs logged elsewhere are logged again (default: that of each run)"
     p.add_argument("--experiment", metavar="NAME", default="", help=experiment)
     p.add_argument("--register", metavar="NAME", default="", help="register the model as a new version of this name")
     modules = "module that registers parts of models; may be repeated"
@@ -46,10 +44,10 @@ def parser() -> Parser:
 
 
 def store_of(run_dir: Path, uri: str | None) -> Store:
-    """Return the store that a run is sent to: the one that the user named, never one that its directory names.
+    """Return the store to send a run to: the one that the user named, never one that its directory names.
 
     Raises:
-        Elsewhere: If the user named none on the command line, and the directory another than the user's own.
+        Elsewhere: If the command line names no store, and the run directory names another than the user's own.
     """
     store = Store.own(uri, run_dir.absolute().parent)
     if not uri:
@@ -58,7 +56,7 @@ def store_of(run_dir: Path, uri: str | None) -> Store:
 
 
 def found(root: Path, uri: str | None) -> Iterator[Path]:
-    """Yield the runs under `root` that are to be sent; say which ones are damaged or belong to other stores."""
+    """Yield the runs under `root` to send; say which ones are damaged or belong to other stores."""
 
     def tell(line: str) -> None:
         say(f"{program()}: {line}")
@@ -73,7 +71,7 @@ def found(root: Path, uri: str | None) -> Iterator[Path]:
 
 
 def sync(run_dir: Path, store: Store, args: Namespace) -> bool:
-    """Bring a run up to date and say so; return whether that went well."""
+    """Bring a run up to date in MLflow and say so; return True if that succeeded."""
     imports = getattr(args, "import")
     try:
         asked_for = asked(run_dir, args.register)
@@ -88,7 +86,7 @@ def sync(run_dir: Path, store: Store, args: Namespace) -> bool:
     name = unregistered(run_dir)
     if name and not args.register:
         flag = f"--register {shlex.quote(name)}"
-        say(f"{program()}: {run_dir}: its model is not registered; to do that, add {flag}")
+        say(f"{program()}: {run_dir}: its model is not registered; to register it, add {flag}")
     return True
 
 
@@ -97,17 +95,19 @@ def main() -> int:
     args = parser().parse()
     import_named(getattr(args, "import"))
     if args.register and not args.run:
-        raise UsageError("--register needs the run whose model it is about; name it")
+        raise UsageError("--register needs a run; name the one whose model to register")
     try:
         registered_name(args.register)
     except ValueError as error:
         raise UsageError(f"--register: {error}") from None
     for run_dir in args.run:
-        RunFiles(run_dir)  # a wrong one is told before anything is sent
+        RunFiles(run_dir)  # a wrong one is refused before anything is sent
     stores = {run_dir: store_of(run_dir, args.uri) for run_dir in args.run or found(args.runs, args.uri)}
     if not stores:
         store = Store.own(args.uri, args.runs).shown
-        show(printable(f"MLflow has every run under {args.runs} that is over and was to be mirrored in {store}"))
+        show(
+            printable(f"nothing to send: {store} has every finished run under {args.runs} that uses the plugin mlflow")
+        )
     failed = [run_dir for run_dir, store in stores.items() if not sync(run_dir, store, args)]
     return 1 if failed else 0
 

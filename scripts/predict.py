@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,10 @@ from typing import TYPE_CHECKING
 try:
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import is_read, say, show
-    from trainer.errors import DataError, UsageError
+    from trainer.errors import DataError
+    from trainer.export import check_export
+    from trainer.files import check_folder
+    from trainer.registry import import_ours
     from trainer.runs.find import find_checkpoint, newest_checkpoint
     from trainer.text import program
 except ImportError:
@@ -21,17 +25,23 @@ if TYPE_CHECKING:
     from models.recognizer import Recognizer
 
 
+STDIN = Path("-")
+
+
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Read the digit in each picture, or say why there is none.")
+    p = Parser(description="Read the digit in each picture, or say why it is refused.")
     p.add_argument("files", nargs="+", type=Path, metavar="FILE", help="picture, folder of pictures, or - for stdin")
     model = p.add_mutually_exclusive_group()
-    model.add_argument("--run", type=Path, metavar="DIR", help="run directory or checkpoint (the newest finished run)")
-    model.add_argument("--recognizer", type=Path, metavar="DIR", help="what scripts/export.py wrote")
-    p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
-    p.add_argument("--many", action="store_true", help="find all digits, and print the numbers that they make")
-    p.add_argument("--format", choices=("table", "jsonl", "csv"), default="table", help="of what is printed (table)")
-    what = "write a picture of what the model saw, or with --many of what was found (explained)"
+    run = "run directory or checkpoint (default: the newest finished run)"
+    model.add_argument("--run", type=Path, metavar="DIR", help=run)
+    model.add_argument("--recognizer", type=Path, metavar="DIR", help="folder written by export.py, instead of a run")
+    p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
+    p.add_argument("--many", action="store_true", help="find all digits and print the numbers they form")
+    p.add_argument(
+        "--format", choices=("table", "jsonl", "csv"), default="table", help="output format (default: table)"
+    )
+    what = "also write pictures of what the model saw, or with --many of what it found (default: explained)"
     p.add_argument("--explain", nargs="?", type=Path, const=Path("explained"), metavar="DIR", help=what)
     modules = "module that registers parts of the model; may be repeated"
     p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
@@ -39,29 +49,36 @@ def parser() -> Parser:
 
 
 def source(args: argparse.Namespace) -> Path:
-    """Return where the model lies; wrong paths end here, before anything is loaded."""
-    if args.explain and args.explain.exists() and not args.explain.is_dir():
-        raise UsageError(f"--explain {args.explain} is not a folder; write the pictures to read before --explain")
+    """Return the path of the model; wrong paths end here, before anything is loaded."""
+    if args.explain:
+        check_folder(args.explain, "--explain", "write the pictures to read before it, or name another folder")
     if args.recognizer is None:
         return find_checkpoint(args.run) if args.run else newest_checkpoint(args.runs)
-    from models.recognizer.source import is_export
+    return check_export(args.recognizer)
 
-    if not is_export(args.recognizer):
-        raise UsageError(f"{args.recognizer} is no export: it has no spec.json; write one with scripts/export.py")
-    return args.recognizer
+
+def there(files: list[Path]) -> list[Path]:
+    """Return the files that exist, and say which do not."""
+    missing = [file for file in files if file != STDIN and not os.path.lexists(file)]
+    for file in missing:
+        say(f"{program()}: {file}: No such file or directory")
+    return [file for file in files if file not in missing]
 
 
 def main() -> int:
-    """Print what is read in each picture; return 1 if one cannot be decoded."""
+    """Print what is read in each picture; return 1 if one is missing or cannot be decoded."""
     args = parser().parse()
-    path = source(args)
+    path, files = source(args), there(args.files)
+    if not files:
+        return 1
+    import_ours("models")
     from models.recognizer import Recognizer
     from models.recognizer.files import expanded, header
 
-    recognizer, bad = Recognizer.load(path, getattr(args, "import")), 0
+    recognizer, bad = Recognizer.load(path, getattr(args, "import")), len(args.files) - len(files)
     if first := header(args.format, args.many, recognizer.class_names):
         show(first, as_is=True)
-    queue = list(args.files)
+    queue = list(files)
     while queue and (args.explain or is_read()):
         file = queue.pop(0)
         try:

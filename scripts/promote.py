@@ -19,10 +19,11 @@ except ImportError:
 def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(description="Make a version of a registered model the champion, models:/NAME@champion.")
-    p.add_argument("name", metavar="NAME", help="registered model, as fit.py --register named it")
-    p.add_argument("--version", metavar="N", help="its version (the one with the alias challenger)")
-    p.add_argument("--uri", metavar="URI", help="MLflow's tracking URI (MLFLOW_TRACKING_URI, else that of the runs)")
-    p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where the runs lie (runs)")
+    p.add_argument("name", metavar="NAME", help="registered model, as named by fit.py --register")
+    p.add_argument("--version", metavar="N", help="version (default: the one with the alias challenger)")
+    uri = "tracking URI (default: MLFLOW_TRACKING_URI, else the store beside the runs)"
+    p.add_argument("--uri", metavar="URI", help=uri)
+    p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
     return p
 
 
@@ -31,8 +32,8 @@ def main() -> int:
     args = parser().parse()
     store = Store.own(args.uri, args.runs)
     before, now = promote(store, args.name, args.version)
-    was = {None: "there was none", now: "it was already"}.get(before, f"it was version {before}")
-    show(printable(f"{args.name}: version {now} is the champion; {was}"))
+    was = {None: "the first one", now: "as before"}.get(before, f"instead of version {before}")
+    show(printable(f"{args.name}: version {now} is the champion, {was}"))
     return 0
 
 

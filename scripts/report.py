@@ -8,6 +8,10 @@ from pathlib import Path
 try:
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import say, show
+    from trainer.console.style import link
+    from trainer.files import check_folder
+    from trainer.registry import import_ours
+    from trainer.runs.files import RunFiles
     from trainer.runs.find import newest_done
     from trainer.runs.imports import import_named
     from trainer.text import printable, program
@@ -18,25 +22,28 @@ except ImportError:
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Make the report of a run again: tables, charts, page and model card.")
-    p.add_argument("run", nargs="?", type=Path, metavar="RUN_DIR", help="run directory (the newest finished run)")
-    p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for (runs)")
+    p = Parser(description="Rewrite the report of a run: tables, charts, page and model card.")
+    run = "run directory (default: the newest finished run)"
+    p.add_argument("run", nargs="?", type=Path, metavar="RUN_DIR", help=run)
+    p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
     modules = "module that registers parts of the model; may be repeated"
     p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
 
 
 def main() -> int:
-    """Make the report as the command line says; return the exit status."""
+    """Rewrite the report as the command line says; return the exit status."""
     args = parser().parse()
     import_named(getattr(args, "import"))
     folder = args.run or newest_done(args.runs)
+    check_folder(RunFiles(folder).report, "report", "make its folder writable")
+    import_ours("plugins")
     from plugins.report.rebuild import rebuild
 
     page, missed = rebuild(folder, getattr(args, "import"))
     for line in missed:
         say(f"{program()}: {line}")
-    show(printable(page))
+    show(link(printable(page), page.absolute().as_uri()), as_is=True)
     return 0
 
 

@@ -11,7 +11,7 @@ try:
     from trainer.console.output import say, show
     from trainer.errors import UsageError
     from trainer.runs.table import COLUMNS, differences, find_runs, read_run, select, sort
-    from trainer.text import program
+    from trainer.text import command, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -20,33 +20,39 @@ except ImportError:
 def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(
-        description="Show the runs in a folder, or in what two of them differ.",
-        epilog=f"KEY is {', '.join(COLUMNS)}, or a key of config.toml or result.json, such as training.seed, test.ece.",
+        description="Show the runs in a folder as a table, or compare two of them.",
+        epilog=f"KEY is one of {', '.join(COLUMNS)}, or a key of config.toml or result.json such as training.seed or "
+        "test.ece.",
     )
-    p.add_argument("root", nargs="?", type=Path, default=Path("runs"), metavar="ROOT", help="where the runs lie (runs)")
-    p.add_argument("--sort", default="started", metavar="KEY", help="largest and newest first, texts a to z (started)")
-    p.add_argument("--reverse", action="store_true", help="the other way round")
-    p.add_argument("--filter", action="append", default=[], metavar="KEY=VALUE", help="also != > < >= <=; * in texts")
-    p.add_argument("--limit", type=int, metavar="N", help="the first N runs (all)")
-    p.add_argument("--format", choices=FORMATS, default="table", help="table, jsonl or csv (table)")
-    p.add_argument("--compare", nargs=2, metavar=("A", "B"), help="differences of two runs: their names or directories")
+    p.add_argument(
+        "root", nargs="?", type=Path, default=Path("runs"), metavar="ROOT", help="folder of the runs (default: runs)"
+    )
+    order = "sort by KEY, largest or newest first, text from a to z (default: started)"
+    p.add_argument("--sort", default="started", metavar="KEY", help=order)
+    p.add_argument("--reverse", action="store_true", help="reverse the order")
+    kept = "show only runs that match; also != > < >= <=, and * in text; may be repeated"
+    p.add_argument("--filter", action="append", default=[], metavar="KEY=VALUE", help=kept)
+    p.add_argument("--limit", type=int, metavar="N", help="show only the first N runs (default: all)")
+    p.add_argument("--format", choices=FORMATS, default="table", help="output format (default: table)")
+    pair = "show how two runs differ, given by name or directory"
+    p.add_argument("--compare", nargs=2, metavar=("A", "B"), help=pair)
     return p
 
 
 def compare(root: Path, names: list[str], form: str) -> int:
-    """Print in what two runs differ."""
+    """Print the differences of two runs."""
     one, other = (read_run(root / name if (root / name).is_dir() else Path(name)) for name in names)
     keys = ("key", *names)
     records = [dict(zip(keys, line, strict=True)) for line in differences(one, other)]
     if not records:
-        say(f"{program()}: configuration and result are the same")
+        say(f"{program()}: the two runs have the same configuration and result")
     else:
         show(listing(form, keys, records, folded=names), as_is=True)
     return 0
 
 
 def main() -> int:
-    """Show what the command line asks for; return the exit status."""
+    """Show runs as the command line says; return the exit status."""
     args = parser().parse()
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"argument --limit: must be at least 1, not {args.limit} (see --help)")
@@ -57,7 +63,8 @@ def main() -> int:
         say(f"{program()}: {line}")
     chosen = sort(select(rows, args.filter), args.sort, args.reverse)[: args.limit]
     if not chosen:
-        say(f"{program()}: no runs{' like that' if rows else ''} in {args.root}")
+        advice = "" if rows else f"; train one with {command('fit')}"
+        say(f"{program()}: no {'matching ' if rows else ''}runs in {args.root}{advice}")
     else:
         records = [{**row.columns, "path": str(row.path)} for row in chosen]
         show(listing(args.format, COLUMNS, records, folded=["name"]), as_is=True)

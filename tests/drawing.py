@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -137,12 +138,33 @@ class Server:
         return self.process.wait(timeout=300)
 
 
+WAITS = """
+import sys
+
+if "scripts.page.worker" in sys.orig_argv:
+    sys.stdin.buffer.read()
+    sys.exit()
+"""
+"""Is imported by every Python process at its start: the one that reads pictures waits for the end of `draw.py`."""
+
+
 @contextmanager
-def serving(folder: Path, *arguments: str | Path) -> Iterator[Server]:
-    """Run `draw.py` in a folder, and end it."""
+def loading(folder: Path, *arguments: str | Path) -> Iterator[Server]:
+    """Run `draw.py` with a model that loads forever, for all that needs none, and end it."""
+    (folder / "sitecustomize.py").write_text(WAITS)
+    (folder / "spec.json").write_text("{}")
+    with serving(folder, "--recognizer", folder, *arguments, PYTHONPATH=str(folder)) as server:
+        yield server
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str | Path, **env: str) -> Iterator[Server]:
+    """Run `draw.py` in a folder, with some more environment variables, and end it."""
     command = [sys.executable, str(ROOT / "scripts" / "draw.py"), "--port", "0", *map(str, arguments)]
     with (folder / "draw.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **env}
+        )
         try:
             assert process.stdout is not None
             said = process.stdout.readline()

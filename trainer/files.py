@@ -65,6 +65,30 @@ def check_new(path: Path, what: str, hint: str) -> None:
         raise InkwellError(f"cannot create {what} {path}: {parent} is not writable; {hint}")
 
 
+def check_folder(path: Path, what: str, hint: str) -> None:
+    """Refuse a folder to write into that is none, may not be written to or cannot be made; makes nothing.
+
+    Args:
+        path: The folder.
+        what: What messages call it.
+        hint: What to do instead.
+
+    Raises:
+        UsageError: If something else is there, or no folder can be.
+        InkwellError: If it may not be written to, such as on a read-only disk.
+    """
+    try:
+        there, taken = path.is_dir(), path.exists()
+    except OSError as error:  # a name too long, a folder that may not be looked into
+        raise UsageError(f"{what} {path} cannot be made: {error.strerror}; {hint}") from error
+    if not taken:
+        check_new(path, what, hint)
+    elif not there:
+        raise UsageError(f"{what} {path} is not a folder; {hint}")
+    elif not os.access(path, os.W_OK | os.X_OK):
+        raise InkwellError(f"{what} {path} cannot be written to; {hint}")
+
+
 def write_synced(path: Path, content: bytes) -> None:
     """Write a new file and wait until it is on disk."""
     with path.open("wb") as file:

@@ -19,7 +19,7 @@ from trainer.engine.ledger import Ledger
 from trainer.plugin import Every, Plugin, check_plugins, in_order
 from trainer.registry import models, plugins, tasks
 from trainer.run import logger
-from trainer.runs.trust import follow
+from trainer.runs.trust import check_addresses, import_trusted
 from trainer.tasks.task import Task, logged_names
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def check(config: Config, said: Config, root: Path, origin: str = "") -> Parts:
     Raises:
         UsageError: If a name is unknown, parts do not fit together, or the file decides what only the user may.
     """
-    follow(config, said, root, origin)
+    import_trusted(config, said, origin)
     models.find(config.model.name)
     check_optimizer(config.optimizer.name)
     strength(config.data.augmentation, config.data.augmentation_args)
@@ -63,6 +63,8 @@ def check(config: Config, said: Config, root: Path, origin: str = "") -> Parts:
             check_source(name, Path(config.data.folder))
     for name in config.plugins:
         plugins.find(name)
+    tasks.find(config.task.name)
+    check_addresses(config, said, root, origin)
     task: Task = tasks.build(config.task.name, **config.task.args)
     built: list[Plugin] = in_order(plugins.build(name, **args) for name, args in config.plugins.items())
     check_plugins(built, logged_names(task, validation=True))

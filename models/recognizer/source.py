@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from models.recognizer.judge.rejection import THRESHOLD
 from trainer.config.types import Share
 from trainer.errors import InkwellError, explain
-from trainer.export import formats
-from trainer.export.format import SPEC, Classifier, Format
+from trainer.export import SPEC, formats, is_export
+from trainer.export.format import Classifier, Format
 from trainer.files import read_json
 from trainer.runs.find import find_checkpoint
 from trainer.runs.trained import ClassNames, Side, Trained, load_trained
@@ -58,14 +58,6 @@ def load_source(path: Path, imports: Sequence[str] = ()) -> Source:
         InkwellError: If the model is damaged or cannot be used here.
     """
     return _exported(path) if is_export(path) else of_trained(load_trained(find_checkpoint(path), imports))
-
-
-def is_export(path: Path) -> bool:
-    """Return True if a folder is an export."""
-    try:
-        return (path / SPEC).is_file()
-    except OSError:  # the name is too long, or the folder cannot be read
-        return False
 
 
 @dataclass(frozen=True)

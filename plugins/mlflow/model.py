@@ -77,8 +77,8 @@ def _export(run_dir: Path, folder: Path, imports: Sequence[str]) -> dict[str, An
     """Write the model in MLflow's format, verified against the original in this process; return its origin."""
     with without_chatter():
         from trainer.export import mlflow_model, saved_model
+    from trainer.export import SPEC
     from trainer.export.exporting import write
-    from trainer.export.format import SPEC
     from trainer.export.images import digits
     from trainer.export.original import Original
     from trainer.export.proof import Answer

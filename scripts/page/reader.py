@@ -67,7 +67,7 @@ class Reader:
                         await self._read(process)
             except _Lost as loss:
                 if tries == limits.LOADING_TRIES:
-                    self._fail(f"cannot load {self.recognizer}: the reader {loss}, {tries} times in a row")
+                    self.close(f"cannot load {self.recognizer}: the reader {loss}, {tries} times in a row")
                 else:
                     self.tell(f"the reader {loss}; restarting it")
 
@@ -107,10 +107,6 @@ class Reader:
         for job in [*self._queue, *filter(None, [self._current])]:
             job.refuse(Unavailable(why))
 
-    def _fail(self, why: str) -> None:
-        self.tell(why)
-        self.close(why)
-
     @contextlib.asynccontextmanager
     async def _process(self) -> AsyncIterator[Process]:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -145,7 +141,7 @@ class Reader:
         except ValueError as error:
             raise _Lost(await _ending(process)) from error
         if "error" in said:
-            self._fail(said["error"])
+            self.close(said["error"])
             return False
         self.classes, self._is_ready = said["classes"], True
         self.tell("ready")

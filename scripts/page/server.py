@@ -38,7 +38,7 @@ def serve(recognizer: Path, inbox: Path, host: str, port: int, show: bool, impor
 
     Raises:
         UsageError: If the host does not belong to this machine.
-        InkwellError: If the port is taken, or the process may not open enough files.
+        InkwellError: If the port is taken, the process may not open enough files, or the model cannot be loaded.
     """
     allow_connections()
     # Ctrl-C is the normal way to end a server, not a failure.
@@ -49,7 +49,10 @@ def serve(recognizer: Path, inbox: Path, host: str, port: int, show: bool, impor
         reader = Reader(recognizer, inbox, tell, imports)
         if show:
             webbrowser.open(place.urls[-1])
-        Server(configured(application(reader, place)), reader).run(place.listeners)
+        server = Server(configured(application(reader, place)), reader)
+        server.run(place.listeners)
+        if server.failure is not None:
+            raise InkwellError(server.failure)
 
 
 def allow_connections() -> None:
@@ -88,11 +91,21 @@ def configured(app: ASGIApp) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """A server that answers everybody who waits for the reader before it ends."""
+    """A server that stops when its reader fails for good, and before it ends answers everybody who waits.
+
+    Attributes:
+        failure: Why the reader failed; None unless it did.
+    """
 
     def __init__(self, config: uvicorn.Config, reader: Reader) -> None:
         super().__init__(config)
         self.reader = reader
+        self.failure: str | None = None
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return True if the server is to end."""
+        self.failure = self.reader.trouble
+        return self.failure is not None or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell everybody who waits that the page is closing, then close it."""

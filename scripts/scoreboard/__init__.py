@@ -9,7 +9,7 @@ page.py     RESULTS.md, and the first line of a recipe's file
 """
 
 from scripts.scoreboard.goals import GOALS, ZOO, ZOO_EPOCHS, Goal
-from scripts.scoreboard.page import head, page
+from scripts.scoreboard.page import head, networks, page
 from scripts.scoreboard.records import Records, is_examined, place, read_records, record, write_record
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Records",
     "head",
     "is_examined",
+    "networks",
     "page",
     "place",
     "read_records",

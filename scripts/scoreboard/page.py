@@ -115,7 +115,7 @@ def _row(name: str, kept: Sequence[Mapping[str, Any]]) -> str:
     wanted = f"{goal.accuracy:.2f} %" + (f" in {goal.seconds:,.0f} s" if goal.seconds else "")
     cells = [
         f"`{name}`",
-        _networks(first),
+        ", ".join(f"{times} x `{net}`" if times > 1 else f"`{net}`" for net, times in networks(first).items()),
         f"{first['parameters']:,}",
         f"{seconds:,.1f} s" if goal.seconds else "-",
         str(len(kept)),
@@ -129,12 +129,11 @@ def _row(name: str, kept: Sequence[Mapping[str, Any]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _networks(one: Mapping[str, Any]) -> str:
-    """Return the architecture of a run, or those that an ensemble averages, with their numbers."""
+def networks(one: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return the architecture of a recorded run, or those that an ensemble averages, with their numbers."""
     model = tomllib.loads(one["config"])["model"]
     counts = Counter(member["name"] for member in model["args"]["members"]) if model["name"] == "ensemble" else {}
-    parts = [f"{count} x `{name}`" if count > 1 else f"`{name}`" for name, count in counts.items()]
-    return ", ".join(parts) or f"`{one['model']}`"
+    return counts or {one["model"]: 1}
 
 
 def _mean(kept: Sequence[Mapping[str, Any]], name: str, factor: float) -> str:

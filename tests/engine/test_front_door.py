@@ -41,7 +41,7 @@ def test_ten_lines_of_python_give_the_weights_of_the_terminal_bit_for_bit(keras,
 
     for ours, theirs in zip(trainer.model.variables, best.arrays, strict=False):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
-    assert f"test accuracy   {100 * run.result.test.accuracy:.2f} %" in done.stdout
+    assert done.stdout.startswith(f"{100 * run.result.test.accuracy:.2f} % of 40 test images (95 %: ")
     assert list(tmp_path.iterdir()) == [tmp_path / "run"]
 
 
@@ -92,7 +92,7 @@ def test_the_defaults_are_those_of_the_terminal(keras, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     rows = dict(Trainer(net(keras)).plan(*arrays(), validation_data=arrays(40, seed=1)))
-    assert rows["learning rate"].startswith("2e-05 first, ")
+    assert rows["learning rate"].startswith("starts at 2e-05, ")
     assert "0.00" in rows["learning rate"]
     assert rows["steps"] == "800 (400 epochs of 2)"
     written = Trainer(net(keras), run_dir="auto")

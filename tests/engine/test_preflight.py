@@ -37,17 +37,17 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(script: Script, tmp_path: 
     rows = dict(line.split("  ", 1) for line in done.stdout.splitlines())
     assert {label: text.strip().partition("; ")[0] for label, text in rows.items()} == {
         "model": "lenet, 15,116 parameters",
-        "data": f"{tiny}: 180 to train, 20 to validate, 40 to test",
+        "data": f"{tiny}: 180 training, 20 validation, 40 test images",
         "steps": "18 (3 epochs of 6)",
         "time limit": "600 s",
         "learning rate": rows["learning rate"].strip(),
-        "validation": "every epoch, 3 times in all",
+        "validation": "every epoch, 3 times in total",
         "checkpoints": rows["checkpoints"].strip().partition("; ")[0],
         "plugins": "nan_guard (every 100 steps), early_stopping, report, mlflow, checkpoint (every epoch), "
         "progress (every 0.25 seconds)",
         "run directory": rows["run directory"].strip(),
     }
-    assert "0.002 at most" in rows["learning rate"]
+    assert "peaks at 0.002" in rows["learning rate"]
     assert "each, at most 4 at a time; " in rows["checkpoints"]
     assert list(tmp_path.iterdir()) == []
 
@@ -154,7 +154,7 @@ def test_the_plan_says_when_validation_and_plugins_come(keras):
     images = make_images(20)
     assert plan(epochs=3)["validation"] == "none"
     often = plan(validation_data=images, durations=Durations(steps=5, validate_every=Every(steps=2)))
-    assert often["validation"] == "every 2 steps, 3 times in all"
+    assert often["validation"] == "every 2 steps, 3 times in total"
     rarely = plan(validation_data=images, durations=Durations(validate_every=Every(seconds=60)))
     assert rarely["validation"] == "every 60 seconds, and at the end"
     assert plan()["plugins"] == "none"

@@ -97,7 +97,7 @@ def test_a_signal_saves_the_weights_and_sets_the_exit_status(tmp_path, number, s
     done = fit(tmp_path, "--plugin", f"sender:number={int(number)}")
     assert done.returncode == status
     assert done.stdout == ""
-    assert done.stderr.endswith(f"fit.py: {reason}; step 3 is saved; resume with --resume run\n")
+    assert done.stderr.endswith(f"fit.py: {reason}; step 3 is saved; resume with python scripts/fit.py --resume run\n")
     assert "Traceback" not in done.stderr
     assert assert_saved(tmp_path / "run", 3)["stop_reason"] == reason
 
@@ -124,7 +124,7 @@ def test_what_the_system_sends_again_and_again_does_not_end_the_saving(tmp_path)
 def test_a_limit_of_processor_time_saves_the_run(tmp_path):
     done = fit(tmp_path, "--epochs", "100000", "--plugin", "limit")
     assert done.returncode == 128 + signal.SIGXCPU
-    assert done.stderr.endswith("; resume with --resume run\n")
+    assert done.stderr.endswith("; resume with python scripts/fit.py --resume run\n")
     assert_saved(tmp_path / "run")
 
 

@@ -59,7 +59,8 @@ def test_the_script_exports_and_says_how_it_compares(run_dir, tmp_path):
     out = tmp_path / "new" / "served"
     done = run_script(tmp_path, "export.py", "--format", "mlflow", out, "--run", run_dir)
     assert (done.returncode, done.stderr) == (0, "")
-    head, columns, line = done.stdout.splitlines()
+    head, columns, line, *steps = done.stdout.splitlines()
+    assert steps == ["", "next:", f"  predict  python scripts/predict.py FILE --recognizer {out}"]
     assert "compared on 1,000 images (mnist5k, test and validation and train images)" in head
     assert columns.split() == ["format", "bytes", "one", "image", "difference", "other", "classes", "folder"]
     assert (line.split()[0], line.split()[5]) == ("mlflow", "0")

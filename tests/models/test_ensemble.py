@@ -28,7 +28,9 @@ def test_runs_become_one_run_whose_probabilities_are_their_mean(script: Script, 
     train(script, tiny, "b", "--model", "mlp:units=[8]", "--seed", "0")
     done = script("ensemble.py", "a", "b", "--run-dir", "both")
     assert done.returncode == 0, done.stderr
-    assert "test accuracy" in done.stdout
+    assert " % of 40 test images (95 %: " in done.stdout
+    assert "ensemble.py" not in done.stdout
+    assert "  evaluate  python scripts/evaluate.py both\n" in done.stdout
 
     images = make_images(20, seed=5).images / np.float32(255)
     a, b, both = (np.asarray(load_trained(tmp_path / name).model(images)) for name in ("a", "b", "both"))

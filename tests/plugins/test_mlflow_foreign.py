@@ -148,7 +148,7 @@ def test_the_next_run_beside_theirs_asks_nothing_of_their_server(folder, tiny, t
     assert "mlflow" not in done.stderr
     uri = f"sqlite:///{folder}/runs/mlflow.db"
     assert mirrored(uri, folder / "runs" / "mine")["status"] == "FINISHED"
-    assert f"in the browser  mlflow ui --backend-store-uri {uri}\n" in done.stdout
+    assert f"  MLflow     mlflow ui --backend-store-uri {uri}\n" in done.stdout
     client = client_of(uri)
     assert [found.name for found in client.search_experiments()] == ["inkwell", "Default"]
 
@@ -172,7 +172,7 @@ def test_a_sync_of_theirs_is_refused_in_one_line_until_the_user_names_their_serv
     assert run(folder, "mlflow_sync.py", "runs/theirs").stderr == f"mlflow_sync.py: error: {refusal}"
     passed = run(folder, "mlflow_sync.py")
     assert passed.stderr == f"mlflow_sync.py: passed over: {refusal}"
-    assert passed.stdout == f"MLflow has every run under runs that is over and was to be mirrored in {own}\n"
+    assert passed.stdout == f"nothing to send: {own} has every finished run under runs that uses the plugin mlflow\n"
     theirs.asked.clear()
     assert run(folder, "mlflow_sync.py", "runs/theirs", "--uri", theirs.uri).returncode == 1  # it is no MLflow server
     assert theirs.asked != []
@@ -186,7 +186,7 @@ def test_theirs_sent_to_the_own_store_touches_no_run_and_no_model_of_the_users(f
         done = run(folder, "mlflow_sync.py", "runs/theirs")
     assert (done.returncode, done.stdout) == (0, "runs/theirs: sent\n")
     assert done.stderr == (
-        "mlflow_sync.py: runs/theirs: its model is not registered; to do that, add --register digits\n"
+        "mlflow_sync.py: runs/theirs: its model is not registered; to register it, add --register digits\n"
     )
     assert mirrored(uri, victim) == before
     found = mirrored(uri, folder / "runs" / "theirs")

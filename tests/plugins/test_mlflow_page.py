@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
         flags = ("--data", tiny, "--model", model, "--run-dir", f"runs/{name}", *FLAGS)
         done = run_script(made, "fit.py", *flags, env={"MLFLOW_TRACKING_URI": ""})
         assert "warning" not in done.stderr
-        assert f"then open       {page.address('1')}\n" in done.stdout
+        assert f"  then open  {page.address('1')}\n" in done.stdout
     return made
 
 

@@ -33,8 +33,8 @@ from plugins.report.contents import gather
 from plugins.report.page import write_page
 from scripts import results, scoreboard
 from trainer.checkpoint.reading import sums_of
+from trainer.console.ending import ending, next_steps
 from trainer.console.listing import FORMATS, listing
-from trainer.console.tables import result_table
 from trainer.errors import InkwellError
 from trainer.files import append
 from trainer.runs import reported
@@ -297,13 +297,18 @@ def mirror(run: Path) -> None:
         journal.done()
 
 
+def the_end(run: Path) -> None:
+    files = RunFiles(run)
+    ending(files.finished(), files.run.data, run, next_steps(run, files.run.data))
+
+
 READERS: list[Callable[[Path], Any]] = [
     *(each_file, table_of_runs, read_run, comparison, searches, report, checkpoint, mirror, check_ended),
     lambda run: reported.evaluation(RunFiles(run)),
     lambda run: reported.other_evaluations(RunFiles(run)),
     lambda run: reported.corruptions(RunFiles(run)),
     lambda run: reported.variations(RunFiles(run)),
-    lambda run: result_table(RunFiles(run).finished()),
+    the_end,
     lambda run: scoreboard.record(run, "standard", "a machine"),
 ]
 

@@ -341,14 +341,15 @@ def test_the_command_line_resumes_by_name_and_by_likeness(tmp_path):
     (tmp_path / "ready.py").write_text(READY)
     short = ["--epochs", "2", "--batch-size", "32"]
     done = process(tmp_path, *short, "--run-dir", "runs/one")
-    assert done.communicate(timeout=300)[1] == "training lenet on data.npz; everything goes to runs/one\n"
+    assert done.communicate(timeout=300)[1] == "training lenet on data.npz; run directory: runs/one\n"
     asked_again = process(tmp_path, *short, "--resume")
     output, errors = asked_again.communicate(timeout=300)
-    assert (asked_again.returncode, errors) == (0, "")
-    assert "trained         2 epochs" in output
+    again = "fit.py: runs/one is finished; add --epochs or --steps to train it for longer\n"
+    assert (asked_again.returncode, errors) == (0, again)
+    assert "training        2 epochs" in output
     longer = process(tmp_path, *short, "--epochs", "3", "--resume", "runs/one")
     output, _ = longer.communicate(timeout=300)
-    assert "trained         3 epochs" in output
+    assert "training        3 epochs" in output
     other = process(tmp_path, *short, "--seed", "1", "--resume", "runs/one")
     _, errors = other.communicate(timeout=300)
     assert other.returncode == 2

@@ -107,7 +107,7 @@ def test_two_runs_side_by_side(folder):
     assert not [line for line in lines if "run_dir" in line[0] or "confusion" in line[0]]
     done = runs(folder, "--compare", "good", folder / "runs" / "good")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "are the same" in done.stderr
+    assert "have the same configuration and result" in done.stderr
 
 
 @pytest.mark.parametrize("columns", [80, 160])
@@ -140,7 +140,7 @@ def test_nothing_to_show_is_one_line(folder, tmp_path):
     (tmp_path / "runs").mkdir()
     for done, status, text in (
         (runs(tmp_path), 0, "no runs in runs"),
-        (runs(folder, "--filter", "model=none"), 0, "no runs like that in runs"),
+        (runs(folder, "--filter", "model=none"), 0, "no matching runs in runs"),
         (runs(tmp_path, "elsewhere"), 2, "cannot read elsewhere: No such file or directory"),
         (runs(folder, "--sort", "tst_accuracy"), 2, "did you mean 'test_accuracy'?"),
         (runs(folder, "--filter", "training.sed=1"), 2, "did you mean 'training.seed'?"),

@@ -172,7 +172,8 @@ def test_a_plain_resume_does_not_take_up_a_module_either(folder):
     config = folder / "runs" / "mine" / "config.toml"
     config.write_text(config.read_text().replace("imports = []", 'imports = ["theirs.payload"]'))
     done = run_script(folder, "fit.py", *data, "--resume", "--dry-run")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("fit.py: runs/mine is finished")
     assert not (folder / "PWNED").exists()
 
 

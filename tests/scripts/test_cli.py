@@ -24,7 +24,7 @@ from trainer.engine.ledger import Ledger
 from trainer.errors import UsageError
 from trainer.session import start
 
-HEAVY = ("tensorflow", "keras", "mlflow", "matplotlib", "pandas")
+HEAVY = ("tensorflow", "keras", "numpy", "mlflow", "matplotlib", "pandas")
 BAN = f"""
 import sys
 
@@ -84,6 +84,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "unreadable.npz").write_bytes(b"no archive")
     (tmp_path / "sitecustomize.py").write_text(BAN)
     (tmp_path / "wrong.toml").write_text("[training]\nepoch = 3\n")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "manifest.json").touch()  # looks like a checkpoint until it is read
     return tmp_path
 
 
@@ -327,7 +329,7 @@ def test_the_command_lists_what_it_can_do_with_a_line_each(folder, arguments):
 def test_the_command_does_what_the_script_does_and_speaks_of_itself_as_it_was_called(folder):
     listed = inkwell(folder, "fit", "--list", "models")
     assert (listed.returncode, listed.stdout) == (0, light(folder, "fit.py", "--list", "models").stdout)
-    assert inkwell(folder, "fit", "--help").stdout.startswith("usage: inkwell fit [-h] ")
+    assert inkwell(folder, "fit", "--help").stdout.startswith("usage: inkwell fit [-h [NAME]] ")
     wrong = inkwell(folder, "fit", "--model", "lenett")
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("inkwell fit: error: unknown model 'lenett'; did you mean 'lenet'? (known: ")
@@ -399,7 +401,10 @@ def test_evaluate_prints_the_test_numbers_of_the_newest_run(workshop):
     tested = json.loads(newest.read_text())["test"]
     assert numbers["accuracy"].strip().startswith(f"{100 * tested['accuracy']:.2f} % (95 %: ")
     assert numbers["loss"].strip() == f"{tested['loss']:.4f}"
-    assert done.stdout.splitlines()[-1].split()[0] == "3"  # the last of four classes
+    table, _, steps = done.stdout.partition("\nnext:\n")
+    assert table.splitlines()[-1].split()[0] == "3"  # the last of four classes
+    assert steps.split() == ["report", str(newest.parent.relative_to(workshop) / "report" / "index.html")]
+    assert done.stdout.startswith(f"{100 * tested['accuracy']:.2f} % of 40 images (95 %: ")
 
 
 def test_predict_reads_the_good_files_and_names_the_bad_ones(workshop):
@@ -414,8 +419,8 @@ def test_predict_reads_the_good_files_and_names_the_bad_ones(workshop):
     assert [name for name, _, _ in printed] == ["good0.png", "good1.png"]
     assert all(digit in "0123" and percent.endswith(" %") for _, digit, percent in printed)
     said = done.stderr.splitlines()
-    assert said[0].startswith("predict.py: bad.png: ")
-    assert said[1:] == ["predict.py: gone.png: No such file or directory"]
+    assert said[0] == "predict.py: gone.png: No such file or directory"
+    assert [line.split(": ")[1] for line in said[1:]] == ["bad.png"]
 
 
 @pytest.mark.parametrize("part", ["state.npz", "manifest.json", "SHA256SUMS"])
@@ -429,6 +434,7 @@ def test_a_damaged_checkpoint_is_refused_and_named(workshop, tmp_path, script, p
     content = bytearray((best / part).read_bytes())
     content[len(content) // 2] ^= 1
     (best / part).write_bytes(content)
+    (tmp_path / "digit.png").touch()
     said = message(run_script(tmp_path, *script, "run"), status=1)
     assert said.startswith(f"checkpoint {best.relative_to(tmp_path)} is damaged: ")
 
@@ -461,6 +467,27 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
         ),
         (("predict.py", "digit.png", "--run", "x"), "x is neither a run directory nor a checkpoint"),
         (("predict.py",), "the following arguments are required: FILE (see --help)"),
+        (
+            ("predict.py", "digit.png", "--recognizer", "x"),
+            "x is not an export: it has no spec.json; write one with python scripts/export.py",
+        ),
+        (("predict.py", "digit.png", "--explain", "wrong.toml"), "--explain wrong.toml is not a folder; write the "),
+        (
+            ("predict.py", "digit.png", "--explain", "wrong.toml/x"),
+            "--explain wrong.toml/x cannot be made: ",
+        ),
+        (("evaluate.py", "weights"), "weights lies in no run directory; name a folder for tables and pictures with --"),
+        (("evaluate.py", "weights", "--out", "wrong.toml"), "--out wrong.toml is not a folder; name another folder"),
+        (("evaluate.py", "weights", "--compare", "x"), "x is neither a run directory nor a checkpoint"),
+        (("export.py", "--format", "onnx", "out"), "no finished run under runs; train one with python scripts/fit.py"),
+        (("export.py", "--format", "onnx", "out", "--run", "x"), "x is neither a run directory nor a checkpoint"),
+        (("export.py", "--format", "onnx", "wrong.toml"), "export wrong.toml exists; name another folder"),
+        (("export.py", "--format", "onx", "out"), "argument --format: no such choice 'onx'; did you mean 'onnx'?"),
+        (("ensemble.py", "weights", "x"), "x is neither a run directory nor a checkpoint"),
+        (("ensemble.py", "weights", "--run-dir", "wrong.toml"), "run directory wrong.toml exists; choose another with"),
+        (("report.py", "x"), "x is not a run directory: it has no run.json"),
+        (("draw.py", "--run", "x"), "x is neither a run directory nor a checkpoint"),
+        (("draw.py", "--recognizer", "x"), "x is not an export: it has no spec.json; write one with python scripts/"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -468,6 +495,12 @@ def test_nothing_to_evaluate_or_predict_with_is_one_line(folder, arguments, said
     before = files(folder)
     assert message(light(folder, *arguments)).startswith(said)
     assert files(folder) == before
+
+
+def test_pictures_that_are_missing_are_named_before_the_model_is_loaded(folder):
+    done = light(folder, "predict.py", "--run", "weights", "one.png", "two.png", "--format", "csv")
+    said = [f"predict.py: {name}.png: No such file or directory" for name in ("one", "two")]
+    assert (done.returncode, done.stdout, done.stderr.splitlines()) == (1, "", said)
 
 
 def test_a_reader_that_leaves_early_causes_no_error_message(folder):

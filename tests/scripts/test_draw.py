@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import ALONE, run_script
-from drawing import ROUND, STEEP, Server, chromium, curve, draw, serving, until
+from drawing import ROUND, STEEP, Server, chromium, curve, draw, loading, serving, until
 from PIL import Image, ImageDraw
 
 SEVEN = ROUND["7"]
@@ -104,7 +104,10 @@ def test_wrong_usage_is_one_line(script, tmp_path):
     for flags, message in {
         ("--port", "70000"): "argument --port: must be from 0 to 65535, not 70000 (see --help)",
         ("--runs", "none"): "no finished run in none; train one with python scripts/fit.py, or give the path of a run",
-        ("--run", "nothing"): "nothing is no folder",
+        ("--run", "nothing"): "nothing is neither a run directory nor a checkpoint",
+        ("--recognizer", "nothing"): (
+            "nothing is not an export: it has no spec.json; write one with python scripts/export.py"
+        ),
         ("--run", "a", "--recognizer", "b"): "argument --recognizer: not allowed with argument --run (see --help)",
     }.items():
         done = script("draw.py", *flags)
@@ -112,24 +115,23 @@ def test_wrong_usage_is_one_line(script, tmp_path):
 
 
 def test_a_port_that_is_taken_is_named(tmp_path, script):
-    with serving(tmp_path, "--run", tmp_path) as server:
-        done = script("draw.py", "--run", tmp_path, "--port", str(server.port))
+    with loading(tmp_path) as server:
+        done = script("draw.py", "--recognizer", tmp_path, "--port", str(server.port))
     assert done.returncode == 1
     assert f"cannot use port {server.port}: Address already in use; use --port 0 for a free one" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_model_that_cannot_be_loaded_is_reported_on_the_page_and_the_terminal(tmp_path):
-    with serving(tmp_path, "--run", tmp_path) as server:
-        until(lambda: server.state() == "failed", 300)
-        why = server.request("GET", "/status")[1]["error"]
-        assert why == f"{tmp_path} is neither a run directory nor a checkpoint"
-        assert server.request("POST", "/read", b"picture") == (503, {"error": why})
-        assert server.log.read_text().splitlines()[1:] == [f"draw.py: {why}"]
+def test_a_model_that_cannot_be_loaded_ends_the_page_with_one_line(tmp_path):
+    (tmp_path / "spec.json").write_text("{}")
+    with serving(tmp_path, "--recognizer", tmp_path) as server:
+        assert server.process.wait(timeout=300) == 1
+        why = f"{tmp_path / 'spec.json'} is damaged, or of an earlier Inkwell: format: Field required"
+        assert server.log.read_text() == f"draw.py: loading {tmp_path}\ndraw.py: error: {why}\n"
 
 
 def test_ctrl_c_ends_the_page_and_its_reader_even_while_it_loads(tmp_path):
-    with serving(tmp_path, "--run", tmp_path) as server:
+    with loading(tmp_path) as server:
         assert server.state() == "loading"
         readers = psutil.Process(server.process.pid).children()
         assert server.stop() == 0
@@ -138,7 +140,7 @@ def test_ctrl_c_ends_the_page_and_its_reader_even_while_it_loads(tmp_path):
 
 
 def test_ctrl_c_at_once_is_no_failure(tmp_path):
-    with serving(tmp_path, "--run", tmp_path) as server:
+    with loading(tmp_path) as server:
         assert server.stop() == 0
 
 
@@ -157,16 +159,6 @@ def test_what_is_drawn_before_the_model_is_there_is_read_when_it_is(run, browser
         assert not psutil.wait_procs(readers, timeout=300)[1]
         draw(page, ROUND["1"])
         page.get_by_text("draw.py does not respond; is it still running?", exact=True).wait_for()
-        page.close()
-
-
-@pytest.mark.slow
-def test_a_model_that_cannot_be_loaded_is_shown(browser, tmp_path):
-    with serving(tmp_path, "--run", tmp_path) as server:
-        page = browser.new_page()
-        page.goto(server.address)
-        page.get_by_text(f"{tmp_path} is neither a run directory nor a checkpoint", exact=True).wait_for()
-        assert page.inner_text("#state") == "No model"
         page.close()
 
 

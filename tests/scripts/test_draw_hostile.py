@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import SILENT, files_no_longer_than, run_script
-from drawing import Server, serving, until
+from drawing import Server, loading, serving, until
 from PIL import Image, ImageDraw
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -31,7 +31,7 @@ from scripts.page.shares import Budget
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page without a model, which suffices for requests that are refused at the door."""
     folder = tmp_path_factory.mktemp("shell")
-    with serving(folder, "--run", folder) as server:
+    with loading(folder) as server:
         yield server
 
 
@@ -101,9 +101,8 @@ def test_a_post_from_another_page_is_refused(shell, origin):
 def test_the_page_itself_is_let_in_by_both_names(shell):
     for name in ("127.0.0.1", "localhost"):
         host = f"{name}:{shell.port}"
-        status, answer = shell.request("POST", "/read", stroke(), host=host, origin=f"http://{host}")
-        assert status == 503  # past the guard, without a model
-        assert "neither a run directory" in answer["error"] or "loading" in answer["error"]
+        status, answer = shell.request("POST", "/keep", stroke(), host=host, origin=f"http://{host}")
+        assert (status, answer) == (422, {"error": "it is not said what the picture shows: ?label=…"})  # past the guard
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 import pytest
 import segno
 from conftest import ROOT, SILENT, run_script
-from drawing import ROUND, Server, chromium, draw, serving, until
+from drawing import ROUND, Server, chromium, draw, loading, serving, until
 
 from scripts.page import address, network
 from scripts.page.guard import NO_TOKEN
@@ -26,7 +26,7 @@ from trainer.text import printable
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page without a model, for everybody on the network."""
     folder = tmp_path_factory.mktemp("shell")
-    with serving(folder, "--run", folder, "--host", "0.0.0.0") as server:
+    with loading(folder, "--host", "0.0.0.0") as server:
         yield server
 
 
@@ -88,7 +88,7 @@ def test_ipv6_of_this_machine_needs_no_token_and_has_a_name_too(tmp_path):
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("this machine has no IPv6")
-    with serving(tmp_path, "--run", tmp_path, "--host", "::1") as server:
+    with loading(tmp_path, "--host", "::1") as server:
         assert server.said == f"draw on http://[::1]:{server.port}/ (Ctrl-C to stop)\n"
         for host in (f"[::1]:{server.port}", f"localhost:{server.port}"):
             assert server.ask("GET", "/status", to="::1", host=host)[0] == 200
@@ -125,7 +125,17 @@ def test_a_host_that_is_not_this_machine_is_refused_in_a_line(host, why):
 
 def test_a_terminal_shows_the_address_as_a_qr_code(tmp_path):
     screen, terminal = pty.openpty()
-    command = [sys.executable, str(ROOT / "scripts" / "draw.py"), "--run", ".", "--port", "0", "--host", "0.0.0.0"]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "draw.py"),
+        "--recognizer",
+        ".",
+        "--port",
+        "0",
+        "--host",
+        "0.0.0.0",
+    ]
+    (tmp_path / "spec.json").write_text("{}")
     process = subprocess.Popen(command, cwd=tmp_path, stdout=terminal, stderr=terminal, env={**os.environ, **UTF8})
     os.close(terminal)
     try:
@@ -162,7 +172,7 @@ UPPER, LOWER = (str.maketrans(" ▀▄█", light) for light in ("1010", "1100")
 def test_who_sits_at_another_machine_is_told_how_to_forward_the_port(tmp_path, monkeypatch, connection, command):
     monkeypatch.setenv("SSH_CONNECTION", connection)
     monkeypatch.setenv("LOGNAME", "ada")
-    with serving(tmp_path, "--run", tmp_path) as server:
+    with loading(tmp_path) as server:
         until(lambda: "loading" in server.log.read_text(), 300)
         first = server.log.read_text().splitlines()[0]
     if command:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import SILENT, run_script
-from drawing import Server, serving, until
+from drawing import Server, loading, serving, until
 from PIL import Image, ImageDraw
 
 from scripts.page import limits
@@ -125,29 +125,29 @@ def test_a_reader_that_is_killed_while_it_loads_is_started_twice_again(tmp_path,
     (tmp_path / "deaths").write_text(str(deaths))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("DEATHS", str(tmp_path / "deaths"))
-    with serving(tmp_path, "--run", tmp_path) as server:
-        until(lambda: server.state() == "failed", 300)
-        why = server.request("GET", "/status")[1]["error"]
+    (tmp_path / "spec.json").write_text("{}")
+    with serving(tmp_path, "--recognizer", tmp_path) as server:
+        assert server.process.wait(timeout=300) == 1
         log = server.log.read_text().splitlines()[1:]
     killed = "the reader ended with status -9"
     says = {
-        2: f"{tmp_path} is neither a run directory nor a checkpoint",  # the message of the third process
+        2: f"{tmp_path / 'spec.json'} is damaged, or of an earlier Inkwell: format: Field required",  # says the third
         3: f"cannot load {tmp_path}: {killed}, 3 times in a row",
     }
-    assert why == says[deaths]
-    assert log == [*[f"draw.py: {killed}; restarting it"] * 2, f"draw.py: {why}"]
+    assert log == [*[f"draw.py: {killed} ; restarting it"] * 2, f"draw.py: error: {says[deaths]}"]
 
 
 def test_who_waits_for_the_model_is_told_that_it_cannot_be_loaded(tmp_path):
-    with serving(tmp_path, "--run", tmp_path) as server:
+    (tmp_path / "spec.json").write_text("{}")
+    with serving(tmp_path, "--recognizer", tmp_path) as server:
         status, headers, text = server.ask("POST", "/read", stroke())
     assert status == 503
-    assert f"{tmp_path} is neither a run directory nor a checkpoint" in text
+    assert "spec.json is damaged" in text
     assert headers["retry-after"] is None  # it will not be there later either
 
 
 def test_ctrl_c_answers_who_waits_and_prints_nothing_about_it(tmp_path):
-    with serving(tmp_path, "--run", tmp_path) as server, ThreadPoolExecutor(1) as person:
+    with loading(tmp_path) as server, ThreadPoolExecutor(1) as person:
         assert server.state() == "loading"
         (worker,) = psutil.Process(server.process.pid).children()
         worker.suspend()

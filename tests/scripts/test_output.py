@@ -158,9 +158,10 @@ def test_a_run_learns_the_same_without_any_stream(undisturbed, tmp_path):
 
 def commands(folder: Path) -> dict[str, list[str]]:
     Image.fromarray(make_images(1).images[0, :, :, 0]).save(folder / "picture.png")
+    (folder / "spoilt.png").write_bytes(b"no picture")
     return {
         "runs": [".", "--format", "csv"],
-        "predict": ["picture.png", "missing.png", "--run", "run"],
+        "predict": ["picture.png", "spoilt.png", "--run", "run"],
         "evaluate": ["run", "--out", "run/evaluated"],
     }
 

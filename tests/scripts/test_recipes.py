@@ -13,6 +13,7 @@ from scripts import scoreboard
 from trainer.errors import InkwellError, UsageError
 from trainer.registry import models as registry
 
+RECORDS = ROOT / "scripts" / "recipes" / "results"
 RECIPES = sorted((ROOT / "scripts" / "recipes").glob("*.toml"))
 
 
@@ -36,12 +37,18 @@ def test_a_flag_wins_over_a_recipe_and_a_misspelt_one_gets_a_suggestion(script: 
         f"fit.py: error: unknown recipe 'fats'; did you mean 'fast'? (known: {', '.join(p.stem for p in RECIPES)})\n",
     )
     listed = script("fit.py", "--list", "recipes").stdout
-    assert [line.split()[0] for line in listed.splitlines()] == [path.stem for path in RECIPES]
+    head, *rows = [line.split() for line in listed.partition("\n\n")[0].splitlines()]
+    assert head == ["recipe", "model", "time", "test", "data"]
+    assert sorted(name for name, *_ in rows) == [path.stem for path in RECIPES]
+    published = {name: scoreboard.head(kept) for name, kept in scoreboard.read_records(RECORDS).recipes.items()}
+    seconds = [float(published[name].split()[1]) for name, *_ in rows]
+    assert seconds == sorted(seconds)
+    assert all(f" {row[row.index('%') - 1]} % of" in published[row[0]] for row in rows)
 
 
 def test_what_is_published_is_what_the_records_say():
     """RESULTS.md and the first lines of the recipes are generated from the committed records alone."""
-    records = scoreboard.read_records(ROOT / "scripts" / "recipes" / "results")
+    records = scoreboard.read_records(RECORDS)
     names = [entry.name for entry in registry.entries() if not entry.distribution and entry.name != "ensemble"]
     assert (ROOT / "RESULTS.md").read_text() == scoreboard.page(records, names)
     for path in RECIPES:
@@ -53,7 +60,7 @@ def test_what_is_published_is_what_the_records_say():
 
 def test_every_record_is_of_the_recipe_as_it_stands(script: Script):
     """A recipe that is changed needs new records."""
-    for name, kept in scoreboard.read_records(ROOT / "scripts" / "recipes" / "results").recipes.items():
+    for name, kept in scoreboard.read_records(RECORDS).recipes.items():
         if (recipe := ROOT / "scripts" / "recipes" / f"{name}.toml").exists():
             for one in kept:
                 _assert_within(tomllib.loads(recipe.read_text()), tomllib.loads(one["config"]))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def build_model(config: Config, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
-    """Build the model that a configuration names; TensorFlow must have been started.
+    """Build the model that a configuration names; TensorFlow must be running.
 
     Raises:
         UsageError: If the model's name is unknown, or its builder refuses the arguments.

@@ -1,7 +1,7 @@
 """Flags of the command line, made from the dataclasses of the configuration and never restated.
 
-A field whose type has a `Flag` is one, and its help is what `Attributes` says of the field, with its default. A section
-that has one takes a name with arguments, such as `--model lenet:dropout=0.2`.
+A field whose type has a `Flag` becomes a flag, with the first sentence about it under `Attributes` and its default as
+help. A section with a `Flag` takes a name with arguments, such as `--model lenet:dropout=0.2`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from trainer.config.spec import parse_spec
 Group = argparse.ArgumentParser | argparse._ArgumentGroup
 
 LETTERS: Mapping[type, str] = {int: "N", float: "X", str: "TEXT", bool: ""}
-"""Metavars by type, where the field does not give one."""
+"""Metavars by type, for fields without one of their own."""
 
 
 def add_flags(groups: Mapping[str, Group]) -> None:
     """Add every flag of the configuration.
 
     Args:
-        groups: By section of the configuration, what its flags are added to: a parser or a group of its arguments.
+        groups: For each section of the configuration, the parser or argument group to add its flags to.
     """
     for section, group in groups.items():
         schema = type(getattr(Config, section))
@@ -52,7 +52,7 @@ def _add(group: Group, flag: Flag, dest: str, declared: Any, about: str, default
 
 
 def _flag(declared: Any) -> Flag | None:
-    """Return the flag that is part of a type, if there is one."""
+    """Return the flag that is part of a type; None if there is none."""
     return next((extra for extra in getattr(declared, "__metadata__", ()) if isinstance(extra, Flag)), None)
 
 
@@ -68,7 +68,7 @@ def _reader(declared: Any) -> tuple[type, str]:
 
 
 def _about(schema: type, name: str) -> str:
-    """Return the first sentence that `Attributes` says of a field, as help begins: in lower case, without a stop."""
+    """Return the first sentence about a field under `Attributes` as help text: without capital and full stop."""
     attributes = (inspect.getdoc(schema) or "").partition("Attributes:")[2]
     found = re.search(rf"^    {name}: (.+(?:\n     .+)*)", attributes, re.MULTILINE)
     sentence = re.split(r"\.(?: |$)", " ".join(found[1].split()))[0] if found else ""
@@ -76,7 +76,7 @@ def _about(schema: type, name: str) -> str:
 
 
 def with_names(config: Config, args: argparse.Namespace) -> Config:
-    """Return `config` with the names that flags give its sections; arguments of another name are dropped.
+    """Return `config` with the names that flags give to sections; arguments of a replaced name are dropped.
 
     Raises:
         UsageError: If a name with arguments cannot be read.
@@ -89,11 +89,12 @@ def with_names(config: Config, args: argparse.Namespace) -> Config:
 
 
 def given(config: Config, args: argparse.Namespace) -> dict[str, Any]:
-    """Return what the flags say as nested values, to be the last layer over `config`.
+    """Return the values of the flags as nested values, the last layer over `config`.
 
     Args:
-        config: What is configured without them, but with their names; its arguments stay where a flag gives no others.
-        args: What a parser with these flags made of the command line.
+        config: The configuration without the flags, but with their names; its arguments stay unless a flag replaces
+            them.
+        args: The command line, as parsed with these flags.
 
     Raises:
         UsageError: If a name with arguments cannot be read.

@@ -1,4 +1,4 @@
-"""Recipes: configurations with a name, each a TOML file whose first comment says what it costs and reaches."""
+"""Recipes: configurations with a name, each a TOML file."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ def read_recipe(folder: Path, name: str) -> dict[str, Any]:
     """Return the nested values of a recipe.
 
     Args:
-        folder: Where recipes lie, one file `<name>.toml` each.
-        name: Its name.
+        folder: The folder of the recipes, one file `<name>.toml` each.
+        name: Name of the recipe.
 
     Raises:
-        UsageError: If there is none of this name, or it is no TOML.
+        UsageError: If there is no recipe of this name, or its file is not valid TOML.
     """
-    known = [known for known, _ in list_recipes(folder)]
+    known = recipe_names(folder)
     if name not in known:
         raise unknown("recipe", name, known)
     return read_toml(folder / f"{name}.toml")
 
 
-def list_recipes(folder: Path) -> list[tuple[str, str]]:
-    """Return name and first comment of every recipe in `folder`, in the order of their names."""
-    files = sorted(folder.glob("*.toml"))
-    return [(file.stem, file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")) for file in files]
+def recipe_names(folder: Path) -> list[str]:
+    """Return the names of the recipes in a folder, in alphabetical order."""
+    return sorted(file.stem for file in folder.glob("*.toml"))

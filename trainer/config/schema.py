@@ -1,7 +1,7 @@
 """The configuration of a run: frozen dataclasses, and the one home of every default, from Python and terminal alike.
 
-How values from several places are put together is said in `trainer.config.merge`. A field with a `Flag` can be set
-by a flag of the command line, whose help is what `Attributes` says of the field; see `trainer.config.flags`.
+`trainer.config.merge` combines values from several places. A field with a `Flag` can be set by a flag of the command
+line, whose help is the first sentence about the field under `Attributes`; see `trainer.config.flags`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import tomli_w
 from pydantic import ConfigDict
 
 from trainer.config.types import BelowOne, Count, ModuleName, Positive, Seconds, Seed, Switch
-from trainer.display.shown import Shown
 from trainer.text import in_line, unseen
 
 Args = dict[str, Any]
@@ -22,7 +21,7 @@ SPEC = "NAME[:key=value,…]"
 """A name with arguments on the command line; see `trainer.config.spec.parse_spec`."""
 
 EITHER = {"training": ("epochs", "steps")}
-"""Keys by section of which one replaces the other: that of the later layer counts, and it alone is saved."""
+"""Keys by section that replace each other: the one in the later layer counts, and it alone is saved."""
 
 UNLESS_CHOSEN = {"training": ("min_steps",)}
 """Keys by section whose default no longer applies once a layer chooses one of `EITHER`."""
@@ -34,7 +33,7 @@ class Flag:
 
     Attributes:
         name: The flag, such as `--lr`.
-        metavar: What stands for its value in the help; by default the choices, or a letter for numbers.
+        metavar: Placeholder of its value in the help (default: the choices, or a letter for numbers).
     """
 
     name: str
@@ -42,7 +41,7 @@ class Flag:
 
 
 def _section(cls: type) -> type:
-    """Make a frozen, keyword-only dataclass whose unknown keys and loose types pydantic refuses."""
+    """Have pydantic refuse unknown keys and loose types of a frozen, keyword-only dataclass."""
     cls.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
     return cls
 
@@ -50,7 +49,7 @@ def _section(cls: type) -> type:
 @_section
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Which architecture: a registered name and the arguments of its builder."""
+    """The architecture: a registered name and the arguments of its builder."""
 
     name: str = "lenet"
     args: Args = dataclasses.field(default_factory=dict)
@@ -68,15 +67,15 @@ class TaskConfig:
 @_section
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which images.
+    """The images.
 
     Attributes:
-        name: Data to train on: auto, mnist, mnist5k, fashion_mnist, a TFDS name or a path.
-        folder: Folder of prepared and downloaded data.
-        test: Data to test on instead of the test images of the training data. All its images are used if it has no test
-            split.
+        name: Data to train on, such as auto, mnist, mnist5k, fashion_mnist, the name of a TFDS set, or a path.
+        folder: Folder of downloaded and prepared data.
+        test: Data to test on instead of the test images that belong to the training data. All its images are used if it
+            has no test split.
         batch_size: Training batch size.
-        augmentation: Strength of random changes to training images.
+        augmentation: Strength of the random changes to training images.
         augmentation_args: Values that replace those of this strength; see `trainer.data.augmentation.strength`.
     """
 
@@ -91,16 +90,16 @@ class DataConfig:
 @_section
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """How weights are updated.
+    """The update of the weights.
 
     Attributes:
-        name: Optimizer of Keras, in snake case.
-        args: Further arguments of its class, such as `weight_decay`.
+        name: Name of a Keras optimizer in lower case.
+        args: Other arguments of its class, such as `weight_decay`.
         learning_rate: Peak learning rate.
         schedule: Learning rate schedule. `cosine` is a linear warm-up followed by half a cosine down to 0.
         warm_up: Share of the steps in which `cosine` rises to the peak.
-        schedule_steps: Steps over which the schedule runs, when that is not the whole run.
-        clip_norm: Largest global norm of the gradients; none by default.
+        schedule_steps: Steps over which the schedule runs (default: the whole run).
+        clip_norm: Largest global norm of the gradients (default: no limit).
     """
 
     name: Annotated[str, Flag("--optimizer", "NAME")] = "adam"
@@ -115,7 +114,7 @@ class OptimizerConfig:
 @_section
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How long and how exactly.
+    """The duration and the numerics of training.
 
     Attributes:
         epochs: Passes over the training images.
@@ -125,13 +124,13 @@ class TrainingConfig:
         max_time: Time limit for training. It ends at the first span of steps that is over it; in seconds, or a text
             such as "10m".
         validate_every_steps: Validate every n steps instead of after every epoch.
-        log_every_steps: Steps from one line of a batch in the history to the next.
-        seed: Seed of everything random.
+        log_every_steps: Steps between two lines about batches in the history.
+        seed: Seed of initial weights, data order, augmentation and dropout.
         deterministic: Use deterministic operations only.
         dtype: Keras dtype policy.
-        kernels: How a training step is computed. `keras` computes it as `Model.fit` does, `fused` has one operation
+        kernels: Implementation of a training step. `keras` computes it as `Model.fit` does, `fused` has one operation
             each for batch normalisation and Adam's update, `blocks` is faster for narrow convolutions, `auto` is
-            `fused`, and after 2,000 steps `blocks` where that is known to be faster. All give the same to rounding.
+            `fused`, and after 2,000 steps `blocks` where that is known to be faster. All agree up to rounding.
     """
 
     epochs: Annotated[Count, Flag("--epochs")] = 10
@@ -161,18 +160,18 @@ def _default_plugins() -> dict[str, Args]:
 
 
 @_section
-@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
-class Config(Shown):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
     """Everything that decides what a run computes; saved as `config.toml` before step 0.
 
     Attributes:
-        model: Architecture, and arguments of its builder.
-        task: What is learnt, and arguments of its class.
-        data: Which images.
-        optimizer: How weights are updated.
-        training: How long and how exactly.
-        imports: Modules that were imported first, since they register names: a record of what `--import` named, and no
-            reason to import them again.
+        model: Architecture, and the arguments of its builder.
+        task: Task to learn, and the arguments of its class.
+        data: Images to learn from.
+        optimizer: Update of the weights.
+        training: Duration and numerics.
+        imports: Modules that were imported first because they register names: a record of `--import`, never a reason to
+            import them again.
         plugins: Arguments by plugin name, in the order in which the plugins run. A file that has this table replaces
             the default list as a whole.
     """
@@ -198,7 +197,7 @@ class Config(Shown):
     def to_dict(self) -> dict[str, Any]:
         """Return nested plain values.
 
-        Left out is what is None, since TOML has no word for it, and the epochs of a run whose steps are given.
+        None is left out, since TOML cannot express it, and so are the epochs of a run whose steps are given.
         """
         values: dict[str, Any] = _without_none(dataclasses.asdict(self))
         for section, (replaced, replacing) in EITHER.items():

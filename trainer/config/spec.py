@@ -1,4 +1,4 @@
-"""What a user types in one word: a value, or a name with arguments such as `lenet:dropout=0.2`."""
+"""Values and specs on the command line, such as `0.2` and `lenet:dropout=0.2`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from trainer.text import in_line
 
 
 def parse_value(text: str) -> Any:
-    """Return `text` read as a TOML value, else as it is; dates and times stay text.
+    """Return `text` as a TOML value, or unchanged if it is none; dates and times stay text.
 
     Raises:
-        UsageError: If it is a value out of bounds, such as a number of too many digits.
+        UsageError: If the value is out of bounds, such as a number with too many digits.
     """
     try:
         return parse_toml(f"value = {text}")["value"]
@@ -36,10 +36,10 @@ _ARGUMENT = re.compile(
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
-    """Return name and arguments of `NAME[:key=value,…]`; a value with a comma is quoted.
+    """Return the name and the arguments of `NAME[:key=value,…]`; a value with a comma must be quoted.
 
     Raises:
-        UsageError: If the text is not of that form.
+        UsageError: If the text has another form.
     """
     name, colon, rest = spec.partition(":")
     args: dict[str, Any] = {}

@@ -1,6 +1,6 @@
-"""Types with a range, for keys of the configuration and arguments of builders: each word means one thing everywhere.
+"""Types with a range, for configuration keys and arguments of builders: each name means the same everywhere.
 
-What lies outside is refused before anything is built, and so is what only looks like a number, such as a text.
+Values out of range are refused before anything is built, and so are texts that look like numbers.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 
 def parse_duration(value: Any) -> Any:
-    """Return seconds for texts such as `"90s"`, `"10m"` or `"1h30m"`; anything else is returned as it is.
+    """Return the seconds of a text such as `"90s"`, `"10m"` or `"1h30m"`; return anything else unchanged.
 
     Raises:
-        ValueError: If a text is not of that form.
+        ValueError: If a text has another form.
     """
     if not isinstance(value, str):
         return value
@@ -38,7 +38,7 @@ Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 """A whole number from 0 that fits into 32 bits."""
 Switch = Annotated[bool, Field(strict=True)]
-"""True or false, and nothing that could be taken for either."""
+"""True or false, and nothing that merely resembles them."""
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 """A number above 0."""
 Amount = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
@@ -46,8 +46,8 @@ Amount = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 """A number from 0 to 1."""
 BelowOne = Annotated[float, Field(ge=0, lt=1, strict=True)]
-"""A number from 0 to below 1: the share that is dropped where something must be left."""
+"""A number from 0 to below 1: a share that is dropped and must leave something."""
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, strict=True, allow_inf_nan=False)]
 """A time above 0 in seconds, or as text such as "10m"."""
 ModuleName = Annotated[str, AfterValidator(_module)]
-"""The name of a module with dots, which can stand in a command line as it is."""
+"""The dotted name of a module, which needs no quotes on a command line."""

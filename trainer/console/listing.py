@@ -17,18 +17,18 @@ STYLES = {
 HEADS = {"test_accuracy": "test", "val_accuracy": "val", "train_seconds": "time"}
 NARROW = 100
 LEFT_OUT = ("started",)
-"""Columns that a terminal with fewer than `NARROW` characters has no room for."""
+"""Columns that are left out in a terminal with fewer than `NARROW` characters."""
 
 
 def listing(form: str, keys: Sequence[str], records: Sequence[Mapping[str, Any]], folded: Sequence[str]) -> str:
     """Return records as text.
 
     Args:
-        form: `table`, `jsonl` or `csv`. A table is as wide as the terminal and has colours there, and is plain text
-            with every value in full where the output is no terminal.
+        form: `table`, `jsonl` or `csv`. A table fits the terminal and has colours there; elsewhere it is plain text
+            with every value in full.
         keys: The columns.
-        records: A value for each key; JSON lines hold what else there is, too.
-        folded: Columns that take several lines where the terminal is narrow.
+        records: A value for each key; JSON lines also hold all other values.
+        folded: Columns that may wrap to several lines in a narrow terminal.
     """
     if form == "jsonl":
         return "\n".join(to_json_line(dict(record)) for record in records)
@@ -61,7 +61,7 @@ def _table(keys: Sequence[str], records: Sequence[Mapping[str, Any]], folded: Se
 
 
 def shown(key: str, value: Any) -> str:
-    """Return a value as people read it."""
+    """Return a value as text for people."""
     if value is None:
         return "-"
     if key.endswith("_accuracy"):

@@ -1,10 +1,11 @@
-"""What a run is going to do, for people: `--dry-run` prints it, the progress display begins with it."""
+"""The plan of a run, for people: `--dry-run` prints it, and the progress display begins with it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from trainer.console.tables import image_counts
 from trainer.plugin import Every, Plugin, overrides
 from trainer.text import count
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from trainer.runs.manifest import Saved
 
 SAMPLES = 21
-"""Steps at which a schedule is looked at, evenly spread over the run."""
+"""Steps at which a schedule is sampled, evenly spread over the run."""
 
 
 def plan(
@@ -26,14 +27,14 @@ def plan(
     space: str,
     saved: Saved | None,
 ) -> list[tuple[str, str]]:
-    """Return what a run is going to do, as rows of label and text.
+    """Return the plan of a run as rows of label and text.
 
     Args:
         run: The run, before step 0.
-        course: What it goes through.
+        course: Its data and durations.
         plugins: Its plugins, in order.
         rate: Its learning rate.
-        space: What checkpoints need; see `trainer.engine.preflight.check_space`.
+        space: Space that checkpoints need; see `trainer.engine.preflight.check_space`.
         saved: The checkpoint to resume from, if the run is resumed.
     """
     assert run.model is not None
@@ -47,9 +48,9 @@ def plan(
         ("plugins", ", ".join(map(_cadence, plugins)) or "none"),
     ]
     if run.data:
-        parts = {"train": "train", "validation": "validate", "test": "test"}
-        sizes = ", ".join(f"{run.data[part]:,} to {verb}" for part, verb in parts.items() if part in run.data)
-        rows.insert(1, ("data", f"{run.data.get('name')}: {sizes}"))
+        parts = {"training": "train", "validation": "validation", "test": "test"}
+        counts = {part: run.data.get(key) for part, key in parts.items()}
+        rows.insert(1, ("data", image_counts(run.data.get("name"), counts)))
     if course.durations.max_time is not None:
         rows.insert(2, ("time limit", f"{course.durations.max_time:g} s"))
     if saved is not None:
@@ -62,7 +63,7 @@ def _rates(run: Run, rate: LearningRate) -> str:
     if rate.scaled is None:
         return f"{rate.at(0):.3g}"
     rates = [rate.at(round(i * (run.steps - 1) / (SAMPLES - 1))) for i in range(SAMPLES)]
-    return f"{rates[0]:.3g} first, {max(rates):.3g} at most, {rates[-1]:.3g} last"
+    return f"starts at {rates[0]:.3g}, peaks at {max(rates):.3g}, ends at {rates[-1]:.3g}"
 
 
 def _validations(run: Run, course: Course) -> str:
@@ -75,7 +76,7 @@ def _validations(run: Run, course: Course) -> str:
         times = -(-run.epochs // every.epochs)
     else:
         return f"{every}, and at the end"
-    return f"{every}, {count(times, 'time')} in all"
+    return f"{every}, {count(times, 'time')} in total"
 
 
 def _cadence(plugin: Plugin) -> str:

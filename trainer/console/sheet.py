@@ -1,4 +1,4 @@
-"""Rows as CSV that a spreadsheet may open: quoted as they must be, and no text is taken for a formula."""
+"""Rows as CSV that is safe to open in a spreadsheet: quoted, and no text is taken for a formula."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 from trainer.text import shown, unseen
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""How a text begins that a spreadsheet computes, in full width too; as OWASP advises, it gets a `'` in front."""
+"""First characters of texts that a spreadsheet computes, also in full width; as OWASP advises, a `'` goes in front."""
 LAYOUT = "\r\t"
-"""Characters that are not seen, and which CSV keeps within quotes, as it does the newline."""
+"""Invisible characters that CSV keeps within quotes, as it does newlines."""
 
 
 def csv_line(values: Iterable[Any]) -> str:
-    """Return a row of CSV, without a newline at its end; within quotes, a text may have some."""
+    """Return a row of CSV without a newline at its end; quoted texts may contain newlines."""
     row = io.StringIO()
     csv.writer(row, lineterminator="\r\n").writerow(map(cell, values))  # quoted is what holds a part of that
     return row.getvalue().removesuffix("\r\n")
 
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows of CSV, each ended by a newline."""
+    """Return rows of CSV, each ending with a newline."""
     return "".join(f"{csv_line(row)}\n" for row in rows)
 
 
 def cell(value: Any) -> Any:
-    """Return a value as a cell may hold it: numbers as they are, texts without what steers terminal or spreadsheet."""
+    """Return a value as a cell may hold it: numbers unchanged, texts without terminal controls and formulas."""
     if not isinstance(value, str):
         return value
     text = unseen(value, lambda each: each if each in LAYOUT else shown(each))

@@ -1,4 +1,4 @@
-"""A run's result as a table of plain text."""
+"""Numbers about a model as tables of plain text."""
 
 from __future__ import annotations
 
@@ -6,68 +6,63 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from trainer.evaluation.statistics import Share
-from trainer.text import count, printable
+from trainer.console.style import is_terminal
+from trainer.console.wrapping import entries, listed
+from trainer.text import printable
 
-
-def result_table(result: Mapping[str, Any]) -> str:
-    """Return the lines that a person wants to see at the end of a run."""
-    data, best, skipped = result["data"], result["best"], result["skipped_steps"]
-    sizes = ["-" if data[part] is None else f"{data[part]:,}" for part in ("train", "val", "test")]
-    trained = f"{count(result['epochs'], 'epoch')}, {count(result['steps'], 'step')}"
-    rows = [
-        ("model", f"{result['model']}, {result['params']['count']:,} parameters"),
-        ("data", f"{data['name']}: {sizes[0]} to train, {sizes[1]} to validate, {sizes[2]} to test"),
-        ("trained", f"{trained}, {result['images_per_second']:,.0f} images/s"),
-        ("stopped", result["stop_reason"] or "as planned"),
-        *([("skipped", f"step {', '.join(map(str, skipped))}")] if skipped else []),
-        ("best", f"epoch {best['epoch']}, validation accuracy {_percent(best['val_accuracy'])}"),
-        *(("test " + label, value) for label, value in score_rows(result["test"])),
-        *overlap_rows(result["test"], seldom=True),
-        ("time", f"{result['train_seconds']:.1f} s of training, {result['wall_seconds']:.1f} s in all"),
-        ("spent on", _largest(result["time"])),
-        *([("held up", result["bottleneck"])] if result["bottleneck"] else []),
-    ]
-    return table(rows)
-
-
-def _largest(seconds: Mapping[str, float]) -> str:
-    """Return the five largest entries of a time ledger; a plugin goes by its name."""
-    entries = sorted(seconds.items(), key=lambda entry: -entry[1])[:5]
-    return ", ".join(f"{name.removeprefix('plugins.').replace('_', ' ')} {spent:.1f} s" for name, spent in entries)
+SCORES = {"NLL": "nll", "Brier score": "brier"}
+"""Scores that say how good probabilities are, as they are labelled and as `assess` names them."""
 
 
 def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the rows about a set of labelled images; numbers that a task does not give are left out."""
+    """Return the rows of scores on labelled images; those that a task does not compute are left out."""
     names = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "ece": "ECE"}
     rows = [(label, _percent(numbers[name])) for name, label in names.items() if name in numbers]
     if "ece" in numbers and "calibrated_ece" in numbers:
-        rows[-1] = "ECE", f"{_percent(numbers['ece'])}, calibrated {_percent(numbers['calibrated_ece'])}"
+        rows[-1] = "ECE", f"{_percent(numbers['ece'])} (calibrated {_percent(numbers['calibrated_ece'])})"
     loss = numbers.get("loss")
     return [*rows, ("loss", "-" if loss is None else f"{loss:.4f}")] if "loss" in numbers else rows
 
 
+def scores_line(numbers: Mapping[str, Any]) -> str:
+    """Return the rows of `score_rows` in one line."""
+    return listed(f"{label} {value}" for label, value in score_rows(numbers))
+
+
 def overlap_rows(found: Mapping[str, Any], seldom: bool = False) -> list[tuple[str, str]]:
-    """Return the row on images that were trained on too; none where that is unknown.
+    """Return the row on images that were also trained on; none where that is unknown.
 
     Args:
         found: Numbers with those of `trainer.evaluation.overlap` under `overlap`.
-        seldom: Leave it out where no image was.
+        seldom: Leave the row out if no image was.
     """
     overlap = found.get("overlap")
     return [] if not overlap or (seldom and not overlap["trained_on"]) else [("overlap", overlap["sentence"])]
 
 
-def table(rows: list[tuple[str, str]]) -> str:
-    """Return rows of label and value, aligned."""
+def image_counts(name: Any, counts: Mapping[str, int | None]) -> str:
+    """Return the name of data and how many images they have, such as `MNIST: 55,000 training, 10,000 test images`.
+
+    Args:
+        name: Name of the data.
+        counts: Number of images by what they are for; None where that is unknown.
+    """
+    known = [f"{number:,} {part}" for part, number in counts.items() if number is not None]
+    return f"{name}: {', '.join(known)} images" if known else str(name)
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """Return rows of label and value, aligned: a terminal gets them wrapped, a program one line each."""
+    if is_terminal():
+        return "\n".join(entries(rows))
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {printable(value)}" for label, value in rows)
 
 
 def evaluation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the rows on how sure one may be of the numbers; see `trainer.evaluation.assessment.assess`."""
+    """Return the rows on the certainty of the numbers; see `trainer.evaluation.assessment.assess`."""
     corrected, calibration = found["corrected"], found["calibration"]
-    doubts = "not for these images: MNIST's test set alone has a list of wrong labels"
+    doubts = "not available: only MNIST's test images have a list of wrong labels"
     if corrected:
         doubts = f"{_share(corrected)}, without the {corrected['set_aside']} known wrong labels ({corrected['source']})"
     kinds = [calibration[kind] for kind in ("as_they_are", "calibrated") if kind in calibration]
@@ -75,18 +70,24 @@ def evaluation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("accuracy", _share(found["accuracy"])),
         *overlap_rows(found),
         ("corrected", doubts),
-        ("NLL", ", calibrated ".join(f"{kind['nll']:.4f}" for kind in kinds)),
-        ("Brier score", ", calibrated ".join(f"{kind['brier']:.4f}" for kind in kinds)),
+        *((label, _calibrated([f"{kind[key]:.4f}" for kind in kinds])) for label, key in SCORES.items()),
     ]
 
 
 def _share(numbers: Mapping[str, Any]) -> str:
+    from trainer.evaluation.statistics import Share  # imports NumPy
+
     share = Share(**{each.name: numbers[each.name] for each in fields(Share)})
     return f"{share}, {share.images - share.right:,} wrong"
 
 
+def _calibrated(values: list[str]) -> str:
+    """Return a value as it is, and the calibrated one in parentheses if there is one."""
+    return f"{values[0]} (calibrated {values[1]})" if len(values) > 1 else values[0]
+
+
 def robustness_table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, Any]) -> str:
-    """Return the accuracy under each corruption of MNIST-C, a line each, and the means.
+    """Return the accuracy under each corruption of MNIST-C, one per line, and the means.
 
     Args:
         rows: What `trainer.evaluation.robustness.measure.corrupted` yields.
@@ -97,22 +98,22 @@ def robustness_table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, Any]
         name, interval = printable(row["corruption"]), f"{_percent(row['low'])} to {_percent(row['high'])}"
         lines.append(
             f"{name:<16}  {_percent(row['accuracy']):>8}  {interval:>19}  {_percent(row['ece']):>8}"
-            f"  {'its like' if row['trained_for'] else 'never seen'}"
+            f"  {'similar' if row['trained_for'] else 'never seen'}"
         )
-    for name, label in (("all", "mean"), ("trained_for", "mean, its like"), ("never_seen", "mean, never seen")):
+    for name, label in (("all", "mean"), ("trained_for", "mean, similar"), ("never_seen", "mean, never seen")):
         lines.append(f"{label:<16}  {_percent(means[name]['mean']):>8}  {len(means[name]['names'])} corruptions")
     return "\n".join(lines)
 
 
 def class_table(per_class: Sequence[Mapping[str, Any]]) -> str:
-    """Return precision, recall with its 95 % interval, and what a class is taken for, a line each.
+    """Return precision, recall with its 95 % interval, and the most frequent confusion of each class, one per line.
 
     Args:
         per_class: As in `trainer.evaluation.assessment.assess`.
     """
     names = [printable(scores["class"]) for scores in per_class]
     width = max(5, *map(len, names))
-    lines = [f"{'class':<{width}}  images  precision    recall        95 % interval  most often taken for (times)"]
+    lines = [f"{'class':<{width}}  images  precision    recall        95 % interval  confused with (times)"]
     for name, scores in zip(names, per_class, strict=True):
         interval = f"{_percent(scores['recall_low'])} to {_percent(scores['recall_high'])}"
         numbers = f"{_percent(scores['precision']):>9}  {_percent(scores['recall']):>8}  {interval:>19}"

@@ -4,7 +4,34 @@ This table allows formats to be listed without importing their modules. An expor
 `[N, H, W, C]`, any N, and returns calibrated probabilities, float32 `[N, K]`.
 """
 
+from pathlib import Path
+
+from trainer.errors import UsageError
 from trainer.registry import Registry
+from trainer.text import command, in_line
+
+SPEC = "spec.json"
+"""The file that makes a folder an export: what it takes and gives, and how it was proved."""
+
+
+def is_export(path: Path) -> bool:
+    """Return True if a folder is an export."""
+    try:
+        return (path / SPEC).is_file()
+    except OSError:  # a name too long, a folder that may not be looked into
+        return False
+
+
+def check_export(path: Path) -> Path:
+    """Return a folder if it is an export.
+
+    Raises:
+        UsageError: If it is not.
+    """
+    if not is_export(path):
+        raise UsageError(f"{in_line(path)} is not an export: it has no {SPEC}; write one with {command('export')}")
+    return path
+
 
 formats = Registry("export format", "inkwell.formats")
 formats.table(

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import InkwellError
-from trainer.export import formats
-from trainer.export.format import SPEC, Format
+from trainer.export import SPEC, formats
+from trainer.export.format import Format
 from trainer.export.proof import Answer, Proof, compare, read_afresh
 from trainer.files import aside, check_new, sweep, to_json
 from trainer.text import first_line

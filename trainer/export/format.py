@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from trainer.runs.trained import Trained
 
-SPEC = "spec.json"
-
 Classifier = Callable[[np.ndarray], np.ndarray]
 """A function from images, uint8 `[N, H, W, C]`, to probabilities, float32 `[N, K]`."""
 

@@ -22,10 +22,9 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer.checkpoint import LAYOUT, Checkpoints
-from trainer.data.seen import Seen
 from trainer.errors import CheckpointError, InkwellError, UsageError
 from trainer.files import check_new, read_bounded, sweep, to_json, write_atomic
 from trainer.run import Run
@@ -47,6 +46,9 @@ from trainer.runs.lock import RunLock, is_held, still_running
 from trainer.runs.process import this_process
 from trainer.runs.provenance import provenance
 from trainer.text import command, first_line
+
+if TYPE_CHECKING:
+    from trainer.data.seen import Seen
 
 ERRORS = "error.log"
 ANOTHER = "choose another with --run-dir"

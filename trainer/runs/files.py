@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,6 @@ from trainer.bounds.plain import MAX_TOML
 from trainer.bounds.regular import read_bounded
 from trainer.checkpoint import Checkpoints, check_layout
 from trainer.config.merge import read_toml, resolve
-from trainer.data.seen import Seen
 from trainer.display.shown import Shown
 from trainer.errors import InkwellError, UsageError
 from trainer.files import read_json
@@ -26,6 +25,9 @@ from trainer.runs.lock import LOCK, is_held
 from trainer.runs.process import this_host
 from trainer.runs.schema import Data, Moment, Name, Outcome, Seconds, Text, Whole, conform, lacking
 from trainer.text import first_line, in_line, printable
+
+if TYPE_CHECKING:
+    from trainer.data.seen import Seen
 
 CONFIG, RUN, HISTORY, RESULT, MODEL = "config.toml", "run.json", "history.jsonl", "result.json", "model.json"
 SEEN = "seen.bin"
@@ -201,6 +203,8 @@ class RunFiles(Shown):
         Raises:
             InkwellError: If the record cannot be read, or is larger than 1 GiB.
         """
+        from trainer.data.seen import Seen  # imports NumPy
+
         try:
             return Seen.from_bytes(read_bounded(self.path / SEEN, MAX_SEEN))
         except FileNotFoundError:

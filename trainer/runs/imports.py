@@ -17,7 +17,6 @@ from pathlib import Path
 
 from trainer import registry, startup
 from trainer.errors import UsageError
-from trainer.runs.files import is_run
 from trainer.text import first_line
 
 
@@ -87,6 +86,8 @@ def _locate(module: str) -> None:
 
 def _run_around(places: Iterable[Path]) -> Path | None:
     """Return the run directory that contains one of the paths; None if there is none."""
+    from trainer.runs.files import is_run  # imports much, and few commands name a module
+
     spellings = (spelling for place in places for spelling in (place.absolute(), place.resolve()))
     return next((folder for path in spellings for folder in (path, *path.parents) if is_run(folder)), None)
 

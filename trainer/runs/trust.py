@@ -29,20 +29,33 @@ def without_say(written: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "plugins": {name: {} for name in written["plugins"]}} if "plugins" in written else kept
 
 
-def follow(config: Config, given: Config, root: Path, whose: str) -> None:
-    """Import the modules of a configuration; refuse modules and addresses that only a file names.
+def import_trusted(config: Config, given: Config, whose: str) -> None:
+    """Import the modules of a configuration that the user names too; refuse those that only a file names.
 
     Args:
         config: The configuration.
-        given: The part of the configuration that the user gave; see `without_say`.
-        root: The folder of the runs, in which any store is allowed.
-        whose: Name of the file in messages.
+        given: The part of it that the user gave; see `without_say`.
+        whose: The file, for messages.
 
     Raises:
-        UsageError: If only the file names a module or an address, or a module cannot be imported; the message ends with
-            the flags to add.
+        UsageError: If a module comes from the file alone, or cannot be imported; the message ends with the flags to
+            add.
     """
     import_named([module for module in config.imports if module in given.imports], config.imports, whose)
+
+
+def check_addresses(config: Config, given: Config, root: Path, whose: str) -> None:
+    """Refuse addresses that only a file names; call `import_trusted` first.
+
+    Args:
+        config: The configuration.
+        given: The part of it that the user gave; see `without_say`.
+        root: The folder of the runs, in which any store is allowed.
+        whose: The file, for messages.
+
+    Raises:
+        UsageError: If an address comes from the file alone; the message ends with the flags to add.
+    """
     for name, key, address in addresses(config):
         if address != given.plugins.get(name, {}).get(key) and not _is_below(root, address):
             shown = without_password(address)

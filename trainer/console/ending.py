@@ -1,0 +1,135 @@
+"""The end of a run on the terminal: the headline first, then details, then the next steps."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer.console.style import bold, link
+from trainer.console.tables import image_counts, overlap_rows, scores_line
+from trainer.console.wrapping import GLUE, entries, listed, wrapped
+from trainer.runs.files import REPORT
+from trainer.text import command, count, printable
+
+DIGITS = [str(digit) for digit in range(10)]
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+"""Purposes of images, by the key of their number in `result.json`."""
+ENTRIES = 5
+"""Entries of the time ledger that are shown, the largest."""
+
+
+def ending(
+    result: Mapping[str, Any], data: Mapping[str, Any], run_dir: Path, steps: Iterable[tuple[str, str]] = ()
+) -> str:
+    """Return the end of a run as lines of text, with colours and links where stdout is a terminal.
+
+    Args:
+        result: The content of `result.json`.
+        data: What is known of the data; see `Data.describe`.
+        run_dir: The run directory.
+        steps: Labels and commands for the next steps; see `next_steps`.
+    """
+    first, *rest = wrapped(headline(result), hanging="  ")
+    lines = [bold(first), *rest, *entries([*_rows(result, run_dir), *_notices(data)])]
+    return "\n".join([*lines, *next_lines(steps)])
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """Return the one number that counts, such as `99.31 % of 10,000 test images (95 %: 99.13 to 99.45)`.
+
+    That is the accuracy on the test images, else on the validation images; the loss where a task has no accuracy.
+    """
+    test, best, sizes = result["test"], result["best"], result["data"]
+    for part, accuracy, loss in (
+        ("test", test.get("accuracy"), test.get("loss")),
+        ("validation", best["val_accuracy"], best["val_loss"]),
+    ):
+        images = sizes["val" if part == "validation" else part]
+        if accuracy is not None:
+            return accuracy_of(accuracy, images, f"{part} images")
+        if loss is not None:
+            return f"{part} loss {loss:.4f}{f' on {images:,} images' if images else ''}"
+    return f"trained for {count(result['epochs'], 'epoch')}; there were no images to validate or test on"
+
+
+def accuracy_of(accuracy: float, images: int | None, what: str) -> str:
+    """Return an accuracy with its 95 % interval; without it where the number of images is unknown.
+
+    Args:
+        accuracy: From 0 to 1.
+        images: Number of images.
+        what: Name for them, such as `test images`.
+    """
+    from trainer.evaluation.statistics import wilson_interval  # imports NumPy
+
+    if not images:
+        return f"{100 * accuracy:.2f} % of the {what}"
+    low, high = wilson_interval(round(accuracy * images), images)
+    return f"{100 * accuracy:.2f} % of {images:,} {what} (95 %: {100 * low:.2f} to {100 * high:.2f})"
+
+
+def next_steps(run_dir: Path, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the next steps after a finished run: labels, and pages to open or commands to run.
+
+    Args:
+        run_dir: The run directory.
+        data: What is known of the data; the page to draw on reads digits.
+    """
+    page, run = run_dir / REPORT / "index.html", shlex.quote(str(run_dir))
+    report = ("report", str(page)) if page.is_file() else ("report", f"{command('report')} {run}")
+    shape = list(data.get("input_shape") or ())
+    draws = data.get("class_names") == DIGITS and shape[2:] == [1] and shape[:1] == shape[1:2]
+    use = ("draw", f"{command('draw')} --run {run}") if draws else ("predict", f"{command('predict')} FILE --run {run}")
+    return [report, use, ("evaluate", f"{command('evaluate')} {run}")]
+
+
+def next_lines(steps: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the next steps as lines after an empty one; each command stays on one line, to be pasted."""
+    rows = list(steps)
+    width = max((len(label) for label, _ in rows), default=0)
+    return [*(["", bold("next:")] if rows else []), *(f"  {label:<{width}}  {_opened(text)}" for label, text in rows)]
+
+
+def _rows(result: Mapping[str, Any], run_dir: Path) -> list[tuple[str, str]]:
+    best, sizes, skipped = result["best"], result["data"], result["skipped_steps"]
+    validated = f", validation accuracy {_percent(best['val_accuracy'])}" if best["val_accuracy"] is not None else ""
+    trained = [count(result["epochs"], "epoch"), count(result["steps"], "step"), f"{result['train_seconds']:.1f} s"]
+    trained.append(f"{result['images_per_second']:,.0f} images/s")
+    total, spent = f"{result['wall_seconds']:.1f} s in total".replace(" ", GLUE), listed(_largest(result["time"]))
+    return [
+        *([("best epoch", f"{best['epoch']} of {result['epochs']}{validated}")] if result["steps"] else []),
+        ("run directory", str(run_dir)),
+        *([("test", scores_line(result["test"]))] if result["test"] else []),
+        *overlap_rows(result["test"], seldom=True),
+        ("model", f"{result['model']}, {result['params']['count']:,} parameters"),
+        ("data", image_counts(sizes["name"], {part: sizes[key] for key, part in PARTS.items()})),
+        *([("training", listed(trained))] if result["steps"] else []),
+        *([("stopped early", result["stop_reason"])] if result["stop_reason"] else []),
+        *([("skipped steps", ", ".join(map(str, skipped)))] if skipped else []),
+        ("time breakdown", f"{total}: {spent}" if spent else total),
+        *([("bottleneck", result["bottleneck"])] if result["bottleneck"] else []),
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _largest(seconds: Mapping[str, float]) -> list[str]:
+    """Return the largest entries of a time ledger; a plugin goes by its name."""
+    largest = sorted(seconds.items(), key=lambda entry: -entry[1])[:ENTRIES]
+    return [f"{name.removeprefix('plugins.').replace('_', ' ')} {spent:.1f} s" for name, spent in largest]
+
+
+def _notices(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the first clause of each notice before training, which may have left the screen by now."""
+    return [("note", notice.partition(": ")[0]) for notice in data.get("notices") or ()]
+
+
+def _opened(text: str) -> str:
+    """Return a text, as a link if it is a page or an address."""
+    if text.startswith(("http://", "https://")):
+        return link(printable(text), text)
+    return link(printable(text), Path(text).absolute().as_uri()) if text.endswith(".html") else printable(text)
