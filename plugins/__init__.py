@@ -13,7 +13,7 @@ plugins.table(
             "measure batch normalisation on unaugmented images before validations",
         ),
         "profiler": ("plugins.profiler:Profiler", "trace 20 steps with TensorFlow's profiler"),
-        "progress": ("plugins.progress:Progress", "show progress, speed and time left"),
+        "progress": ("plugins.progress.plugin:Progress", "show progress, speed and time left"),
         "recovery": ("plugins.recovery:Recovery", "go back to a checkpoint when training diverges"),
         "report": ("plugins.report.plugin:Report", "write pictures, tables, a page and a model card"),
     }

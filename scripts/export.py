@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from trainer.console.cli import Parser, run_script
     from trainer.console.listing import listing
     from trainer.console.output import say, show

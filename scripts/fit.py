@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 STARTED = time.perf_counter()
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from trainer import registry
     from trainer.config.flags import add_flags, given, with_names
     from trainer.config.merge import override, read_toml, resolve
     from trainer.config.recipes import list_recipes, read_recipe
     from trainer.config.schema import DEFAULT_PLUGINS, SPEC, Config
     from trainer.config.spec import parse_spec
+    from trainer.console import stages
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import say, show
     from trainer.engine.ledger import Ledger
@@ -209,6 +214,7 @@ def main() -> int:
     config = configuration(args)
     root = Path(args.resume or args.run_dir or "runs/new").absolute().parent
     parts = check(config, said(args), root, origin(args))
+    stages.show(config.plugins.get("progress", {"mode": "none"}).get("mode", "auto"))
     if args.print_config:
         show(config.to_toml().rstrip("\n"), as_is=True)
         return 0

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from plugins.mlflow.mirror import reason
     from plugins.mlflow.names import registered_name
     from plugins.mlflow.store import Store

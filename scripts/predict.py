@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import is_read, say, show
     from trainer.errors import DataError, UsageError

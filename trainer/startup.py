@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from trainer.errors import InkwellError, UsageError
+from trainer.stage import Stage
 
 SETTINGS = {
     "KERAS_BACKEND": "tensorflow",
@@ -93,7 +94,7 @@ def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> Non
     """
     configure()
     check_temporary_folder()
-    with without_chatter(), without(EXTRAS):
+    with Stage("loading TensorFlow"), without_chatter(), without(EXTRAS):
         import keras
         import tensorflow as tf
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.plugin import Plugin
 from trainer.registry import plugins
+from trainer.stage import Stage
 
 if TYPE_CHECKING:
     from trainer.run import Run
@@ -46,11 +47,12 @@ class Report(Plugin):
         folder = run.report
         if folder is None:
             return
-        for name in EARLIER:
-            (folder / name).unlink(missing_ok=True)
-        _draw_curves(run, folder)
-        _draw_test(run, folder)
-        _write_page(run)
+        with Stage("drawing the report"):
+            for name in EARLIER:
+                (folder / name).unlink(missing_ok=True)
+            _draw_curves(run, folder)
+            _draw_test(run, folder)
+            _write_page(run)
 
 
 def _draw_curves(run: Run, folder: Path) -> None:

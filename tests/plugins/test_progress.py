@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 
-from plugins.progress import Progress, time_left
+from plugins.progress.lines import time_left
+from plugins.progress.plugin import Progress
 from trainer import Run
 
 SHOW = """
 import time
-from plugins.progress import Progress
+from plugins.progress.plugin import Progress
 from trainer import Run
 run = Run(epochs=2, steps=20, steps_per_epoch=10, validation_steps=4, read_metrics=lambda: {"loss": 0.5})
 progress = Progress(MODE)

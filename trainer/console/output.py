@@ -18,11 +18,14 @@ import io
 import os
 import select
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TextIO, cast
 
-from trainer.text import first_line, printable, printable_lines
+from trainer.console import style
+from trainer.console.line import Line, columns_of, width_of
+from trainer.text import first_line, printable, printable_lines, program
 
 PATIENCE = 1.0
 """Longest wait for a reader of stderr that has stopped reading, in seconds."""
@@ -31,9 +34,35 @@ GONE = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO, errno.ECONNRESET}
 """Errors of a reader that will not come back: a pipe without one, a closed terminal, a closed file descriptor."""
 
 
-def say(text: str) -> None:
-    """Write what people should know, but no program reads, to stderr: one line, at once."""
-    _guard(sys.stderr, PATIENCE).put(printable(text))
+line: Line | None = None
+"""The line that is redrawn below everything printed to a terminal, while there is one; see `trainer.console.stages`."""
+
+
+def say(text: str, styled: Callable[[str, TextIO], str] | None = None) -> None:
+    """Write what people should know, but no program reads, to stderr: one line, at once.
+
+    In a terminal that is narrower, it is wrapped between words.
+
+    Args:
+        text: The line.
+        styled: How it looks in a terminal, such as `trainer.console.style.warning`.
+    """
+    text = _wrapped(printable(text))
+    _guard(sys.stderr, PATIENCE).put(styled(text, sys.stderr) if styled is not None else text)
+
+
+def say_error(message: str) -> None:
+    """Write to stderr why this program failed: one line, whose label stands out in a terminal."""
+    text = _wrapped(f"{program()}: error: {printable(' '.join(message.splitlines()))}")
+    _guard(sys.stderr, PATIENCE).put(text.replace("error:", style.error("error:", sys.stderr), 1))
+
+
+def _wrapped(text: str) -> str:
+    """Return a line for stderr as several, broken between words, if it is too wide for a terminal there."""
+    columns = columns_of(sys.stderr)
+    if columns is None or width_of(text) <= columns:
+        return text
+    return "\n".join(textwrap.wrap(text, columns, break_long_words=False, break_on_hyphens=False))
 
 
 def show(text: str, *, as_is: bool = False, kept: bool = False) -> None:
@@ -53,11 +82,6 @@ def show(text: str, *, as_is: bool = False, kept: bool = False) -> None:
 def is_read() -> bool:
     """Return False once the reader of stdout has gone, so that a command that only prints may end."""
     return not _guard(sys.stdout).has_gone
-
-
-def for_display() -> TextIO:
-    """Return stderr as a file for a display that writes to it itself, such as a console of rich."""
-    return cast(TextIO, _guard(sys.stderr, PATIENCE))
 
 
 @contextmanager
@@ -121,7 +145,7 @@ class GuardedStream:
 
     def write(self, text: str) -> int:
         """Write text, with escape sequences for the characters that the stream's encoding lacks."""
-        self._attempt(lambda: self._encode(text))
+        self._attempt(lambda: self._encode(text), text)
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -130,7 +154,7 @@ class GuardedStream:
 
     def flush(self) -> None:
         """Hand on what is buffered."""
-        self._attempt(self._stream.flush)
+        self._attempt(self._stream.flush, "")
 
     def put(self, text: str) -> bool:
         """Write text as lines of their own and hand them on; return whether that went well."""
@@ -139,7 +163,7 @@ class GuardedStream:
             self._encode(f"{text}\n")
             self._stream.flush()
 
-        return self._attempt(whole)
+        return self._attempt(whole, f"{text}\n")
 
     def _encode(self, text: str) -> None:
         try:
@@ -147,12 +171,19 @@ class GuardedStream:
         except UnicodeEncodeError as error:
             self._stream.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
 
-    def _attempt(self, action: Callable[[], object]) -> bool:
-        """Do something with the stream; return whether that went well."""
+    def _attempt(self, action: Callable[[], object], text: str) -> bool:
+        """Do something with the stream; return whether that went well.
+
+        Args:
+            action: What to do.
+            text: What is printed by it.
+        """
         if self.has_gone or not self._is_ready():
             return False
         try:
-            action()
+            shares_screen = line is not None and text and self._stream.isatty()
+            with line.aside(text) if line is not None and shares_screen else nullcontext():
+                action()
         except Exception as error:  # whatever a program has put in the place of a stream may raise anything
             self.failure = error
             self.has_gone = getattr(error, "errno", None) in GONE or bool(getattr(self._stream, "closed", False))

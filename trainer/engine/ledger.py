@@ -20,10 +20,26 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from trainer.stage import Stage
 
 NOTABLE = 0.1
 """The share of the training time from which a wait, or a plugin, is worth a word."""
+
+IN_WORDS = {
+    "imports": "loading TensorFlow",
+    "data": "reading the data",
+    "build": "building the model",
+    "trace": "compiling",
+    "preflight": "checking model and data",
+    "test": "testing",
+    "checkpoints": "saving",
+}
+"""What is announced as the stage in progress (`trainer.stage`) while time goes to an entry.
+
+Training itself is not, nor its validations: that is shown by the plugin `progress`.
+"""
 
 BRIEF = 2.0
 """Seconds that nobody minds, whatever their share."""
@@ -53,7 +69,8 @@ class Ledger:
         start = self.clock()
         self._inner.append(0.0)
         try:
-            yield
+            with announced(name):
+                yield
         finally:
             spent = self.clock() - start
             self.seconds[name] += spent - self._inner.pop()
@@ -71,6 +88,13 @@ class Ledger:
     def rounded(self) -> dict[str, float]:
         """Return the seconds by name, to milliseconds."""
         return {name: round(seconds, 3) for name, seconds in self.seconds.items()}
+
+
+def announced(name: str) -> AbstractContextManager[object]:
+    """Announce an entry as the stage in progress, if it is one that people know."""
+    if name.startswith("plugins."):
+        return Stage(f"plugin {name.removeprefix('plugins.')}")
+    return Stage(IN_WORDS[name]) if name in IN_WORDS else nullcontext()
 
 
 def bottleneck(seconds: Mapping[str, float]) -> str:

@@ -11,15 +11,19 @@
 | a file named STOP in the run directory | saves and ends | 143 |
 | the file that `Durations.stop_when` names | saves and ends | 143 |
 
-Handlers only leave a note, which is read after each span of steps and each batch of a validation. A signal that is
-ignored stays so, as SIGHUP under `nohup` or SIGINT in the background of a script.
+Handlers only leave a note, which is read after each span of steps and each batch of a validation. Python calls them
+between two of these, which may be a while, so that a thread answers who has asked. A signal that is ignored stays so,
+as SIGHUP under `nohup` or SIGINT in the background of a script.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -27,6 +31,8 @@ from types import FrameType
 from trainer.errors import UsageError
 from trainer.run import Run
 from trainer.text import in_line
+
+logger = logging.getLogger("trainer")
 
 STOP = "STOP"
 REASONS = {
@@ -47,8 +53,8 @@ LIMIT = getattr(signal, "SIGXCPU", None)
 def listening(run: Run) -> Iterator[None]:
     """Turn signals into requests to `run`; the handlers before are restored afterwards.
 
-    After the first SIGINT or SIGTERM a second one acts as it would have without us. Outside the main thread nothing is
-    installed, since Python delivers signals nowhere else.
+    After the first SIGINT or SIGTERM a second one acts as it would have without us, or as the handler before says in
+    its attribute `again`. Outside the main thread nothing is installed, since Python delivers signals nowhere else.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -62,18 +68,68 @@ def listening(run: Run) -> Iterator[None]:
             before[number] = signal.SIG_IGN  # it comes each second up to the hard limit, and would kill
         if number in INSISTING:
             for each in before.keys() & set(INSISTING):
-                signal.signal(each, before[each])
+                signal.signal(each, getattr(before[each], "again", before[each]))
 
     def save(number: int, frame: FrameType | None) -> None:
         run.save("last")
 
-    for number in before:
-        signal.signal(number, save if number == SAVING else stop)
+    with _answering(run, before.keys()):
+        for number in before:
+            signal.signal(number, save if number == SAVING else stop)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _answering(run: Run, numbers: Collection[int]) -> Iterator[None]:
+    """Answer each of these signals as soon as it arrives, whatever the main thread is busy with.
+
+    Python writes the number of a signal to a file descriptor at once (`signal.set_wakeup_fd`), and calls its handler
+    later. Whoever listened there before, such as the event loop of a notebook, still gets everything.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+
+    def answer() -> None:
+        answered = False
+        while arrived := reader.recv(1):
+            if before >= 0:
+                with suppress(OSError):
+                    os.write(before, arrived)
+            if arrived[0] in numbers and (said := _answer(run, arrived[0])) and not answered:
+                answered = arrived[0] != SAVING
+                with suppress(Exception):  # a handler of the user's may raise anything
+                    logger.info("%s", said)
+
+    thread = threading.Thread(target=answer, name="signals", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        writer.close()
+        thread.join()
+        reader.close()
+
+
+def _answer(run: Run, number: int) -> str:
+    """Return what to say when a signal arrives; nothing if the terminal is gone."""
+    if number == getattr(signal, "SIGHUP", None):
+        return ""
+    if number == SAVING:
+        return "saving after this step"
+    if run.result:
+        what = "the run is finished; its report is still being written"
+    elif run.step >= run.steps:
+        what = "stopping after this evaluation and saving"
+    else:
+        what = "stopping after this step and saving"
+    again = {signal.SIGINT: "; press Ctrl-C again to quit now", signal.SIGTERM: "; send SIGTERM again to quit now"}
+    return f"{what}{again.get(signal.Signals(number), '')}"
 
 
 def look_outside(run: Run, notice: Path | None) -> None:
