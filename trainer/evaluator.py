@@ -94,12 +94,8 @@ class Evaluator:
         inputs = as_inputs(x, rank=len(self.model.input_shape))
         if not len(inputs):
             raise UsageError("cannot predict: there is no input")
-        outputs = []
-        with Stage("predicting", len(inputs), "images") as progress:
-            for start in range(0, len(inputs), batch_size):
-                outputs.append(np.asarray(self._forward(_floats(inputs[start : start + batch_size]))))
-                progress.done += len(outputs[-1])
-        return np.concatenate(outputs)
+        starts = range(0, len(inputs), batch_size)
+        return np.concatenate([np.asarray(self._forward(_floats(inputs[i : i + batch_size]))) for i in starts])
 
     def _outputs(self, pipeline: EvaluationPipeline, what: str) -> tuple[np.ndarray, np.ndarray]:
         """Evaluate all batches; return the model's outputs and the labels, empty if the task does not want them.

@@ -160,7 +160,9 @@ def test_damaged_prepared_data_are_an_error_that_says_what_to_delete(
     content = bytearray(records.read_bytes())
     content[5000] ^= 0xFF
     records.write_bytes(content)
-    with pytest.raises(DataError, match=r"'mnist' cannot be read: DataLossError.*delete .*mnist.3\.0\.1 and run again"):
+    with pytest.raises(
+        DataError, match=r"cannot read TFDS set 'mnist': DataLossError.*delete .*mnist.3\.0\.1 and run again"
+    ):
         load_source("auto", tmp_path / "data")
 
 
@@ -200,7 +202,7 @@ def test_a_download_that_fails_midway_is_told_and_leaves_nothing_prepared(
     path = served[1] / "t10k-labels-idx1-ubyte.gz"
     path.rename(path.with_suffix(".away"))
     for _ in range(2):
-        with pytest.raises(UnavailableError, match=r"TFDS cannot prepare 'mnist' in .*: DownloadError: .*404"):
+        with pytest.raises(UnavailableError, match=r"cannot prepare TFDS set 'mnist' in .*: DownloadError: .*404"):
             load_source("mnist", tmp_path / "data")
     path.with_suffix(".away").rename(path)
     assert len(load_source("mnist", tmp_path / "data").train) == TRAIN
@@ -212,11 +214,10 @@ def test_without_network_mnist_is_an_error_that_says_what_was_tried(offline: Non
     message = str(caught.value)
     assert len(message.splitlines()) == 1
     for fragment in (
-        f"no IDX files in {tmp_path / 'data'} or {tmp_path / 'data' / 'mnist'}",
-        "'mnist' is not prepared in",
-        "cannot be downloaded from 127.0.0.1",
+        f"mnist was not found in {tmp_path / 'data'} or {tmp_path / 'data' / 'mnist'}",
+        "cannot download TFDS set 'mnist' from 127.0.0.1",
         "refused",
-        "run once with a network",
+        "try again with a network",
         "or put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte",
     ):
         assert fragment in message
@@ -227,7 +228,7 @@ def test_without_network_auto_takes_the_embedded_images_and_says_so(offline: Non
     source = load_source("auto", tmp_path / "data")
     assert (source.name, len(source.train)) == ("mnist5k", 5000)
     (notice,) = source.notices
-    assert notice.startswith("NOT THE FULL MNIST")
+    assert notice.startswith("training on 5,000 MNIST images instead of 60,000: MNIST was not found in ")
     assert str(tmp_path / "data") in notice
     assert "--data mnist says why" in notice
 
@@ -235,7 +236,7 @@ def test_without_network_auto_takes_the_embedded_images_and_says_so(offline: Non
 def test_fashion_is_not_taken_from_mnist_files(offline: None, tmp_path: Path) -> None:
     files = write_idx(tmp_path / "data")
     assert load_source("mnist", files).name == "mnist"
-    with pytest.raises(UnavailableError, match=r"no IDX files in .*fashion_mnist, and TFDS set 'fashion_mnist'"):
+    with pytest.raises(UnavailableError, match=r"fashion_mnist was not found in .*fashion_mnist: cannot download"):
         load_source("fashion_mnist", files)
 
 
@@ -273,9 +274,9 @@ def test_every_class_of_emnist_has_a_character(configuration: str, tmp_path: Pat
     [
         ("imagenette", DataError, "images of different sizes, one size is needed"),
         ("imdb_reviews", DataError, r"no image with a class label \(its features: text, label\)"),
-        ("resisc45", UnavailableError, "must be fetched by hand: put its files into .*downloads.manual"),
+        ("resisc45", UnavailableError, "its owners have it fetched by hand; put its files into .*downloads.manual"),
         ("emnist/leters", UsageError, "unknown TFDS configuration of emnist 'leters'; did you mean 'letters'"),
-        ("mnist:9.9.9", DataError, "TFDS cannot open 'mnist:9.9.9'"),
+        ("mnist:9.9.9", DataError, "cannot open TFDS set 'mnist:9.9.9'"),
     ],
 )
 def test_sets_that_cannot_serve_are_refused_before_any_download(

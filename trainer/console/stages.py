@@ -69,7 +69,7 @@ class Live:
         text = cut(printable(stage.text), columns - 2)
         left = columns - 2 - width_of(text)
         first, *others = details(stage) or [""]
-        parts = [first] if 0 < width_of(first) + 2 <= left else []
+        parts = [first] if first and width_of(first) + 2 <= left else []
         left -= sum(width_of(part) + 2 for part in parts)
         bar = self._coloured_bar(stage.done / stage.total) if stage.total and left > BAR else ""
         left -= BAR + 1 if bar else 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from trainer.data.sources.tfds_names import image_sets, is_tfds
 from trainer.errors import DataError, UsageError, did_you_mean
 from trainer.registry import data_sources
+from trainer.stage import Stage
 
 if TYPE_CHECKING:
     from trainer.data.imageset import Source
@@ -36,9 +37,10 @@ def load_source(name: str, folder: Path, whole: bool = True) -> Source:
     from trainer.data.sources.labels import check_source as check_labels
 
     try:
-        source = load()
+        with Stage(f"reading {name}"):
+            source = load()
     except OSError as error:  # a folder that may not be read, a disk that fails
-        raise DataError(f"data {name!r} cannot be read: {error}") from error
+        raise DataError(f"cannot read data {name!r}: {error}") from error
     if not isinstance(source, Source):
         raise UsageError(f"data source {name!r} returned {type(source).__name__}, not trainer.data.imageset.Source")
     if whole:

@@ -33,8 +33,8 @@ def auto(folder: Path) -> Source:
     except UnavailableError:
         source = mnist5k(folder)
         notice = (
-            f"NOT THE FULL MNIST, only 5,000 of its images: it is not in {folder} and cannot be downloaded "
-            "(--data mnist says why)"
+            f"training on 5,000 MNIST images instead of 60,000: MNIST was not found in {folder}/ and could not be "
+            "downloaded (--data mnist says why)"
         )
         return replace(source, notices=(notice, *source.notices))
 
@@ -90,5 +90,5 @@ def _from_tfds(name: str, folder: Path, places: list[Path]) -> Source:
         return load_tfds(name, folder)
     except UnavailableError as error:
         looked = " or ".join(map(str, places))
-        hint = f"or put {', '.join(FILES.values())} (plain or .gz) into {places[-1]}"
-        raise UnavailableError(f"there are no IDX files in {looked}, and {error}, {hint}") from error
+        files = f"or put {', '.join(FILES.values())} (plain or .gz) into {places[-1]}"
+        raise UnavailableError(f"{name} was not found in {looked}: {error}, {files}") from error
