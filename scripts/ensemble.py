@@ -15,7 +15,8 @@ try:
     from trainer.console.output import show
     from trainer.console.tables import result_table
     from trainer.runs.directory import default_name
-    from trainer.text import printable
+    from trainer.stage import Stage
+    from trainer.text import count, printable
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -36,7 +37,8 @@ def main() -> int:
     """Combine as the command line says; return the exit status."""
     args = parser().parse()
     run_dir = args.run_dir or Path("runs") / default_name("ensemble")
-    run = combine(args.runs, run_dir, args.shift, getattr(args, "import"))
+    with Stage(f"combining {count(len(args.runs), 'model')}"):
+        run = combine(args.runs, run_dir, args.shift, getattr(args, "import"))
     show(result_table(run.result))
     show(f"run directory   {printable(run_dir)}")
     return 0

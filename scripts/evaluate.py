@@ -17,6 +17,7 @@ try:
     from trainer.data.sources.find import check_source
     from trainer.runs.find import find_checkpoint, newest_checkpoint
     from trainer.runs.trained import load_trained
+    from trainer.stage import Stage
     from trainer.text import program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -51,7 +52,8 @@ def main() -> int:
     path = find_checkpoint(args.run) if args.run else newest_checkpoint(args.runs)
     if args.compare is not None:
         find_checkpoint(args.compare)
-    trained = load_trained(path, getattr(args, "import"))
+    with Stage("loading the model"):
+        trained = load_trained(path, getattr(args, "import"))
     chosen = trained.images(args.data, args.data_dir, args.split)
     for notice in chosen.notices:
         say(f"{program()}: {notice}")
@@ -73,7 +75,8 @@ def main() -> int:
     if is_run(run) and folder.is_relative_to(run / REPORT):
         from plugins.report.rebuild import write_report
 
-        write_report(run)
+        with Stage("drawing the report"):
+            write_report(run)
     return 0
 
 
@@ -96,7 +99,8 @@ def _classes(
         **known,
     }
     names = examination.trained.data["class_names"]
-    found = write_evaluation(folder, examination.predictions, names, examination.title, extra)
+    with Stage("drawing the report"):
+        found = write_evaluation(folder, examination.predictions, names, examination.title, extra)
     said = [("compared", compared.on_all.sentence(str(other)))] if compared is not None else []
     if compared is not None and compared.on_new is not None:
         said.append(("on new images", compared.on_new.sentence(str(other))))

@@ -19,6 +19,7 @@ try:
     from trainer.export.exporting import check_free, export
     from trainer.runs.find import find_checkpoint, newest_checkpoint
     from trainer.runs.trained import load_trained
+    from trainer.stage import Stage
     from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -50,16 +51,19 @@ def main() -> int:
     args = parser().parse()
     check_free(args.folder)
     checkpoint = find_checkpoint(args.run) if args.run else newest_checkpoint(args.runs)
-    from models.recognizer.threshold import measured
-    from trainer.export.original import Original
+    with Stage("loading the model"):
+        from models.recognizer.threshold import measured
+        from trainer.export.original import Original
 
-    trained = load_trained(checkpoint, getattr(args, "import"))
-    original, extra = Original.of(trained), {"rejection": measured(trained)}
+        trained = load_trained(checkpoint, getattr(args, "import"))
+        original, extra = Original.of(trained), {"rejection": measured(trained)}
     names, records = list(dict.fromkeys(args.format)), []
     for name in names:
         try:
             folder = args.folder / name if len(names) > 1 else args.folder
-            records.append(row(name, folder, export(original, name, folder, extra)))
+            with Stage(f"exporting to {name}"):
+                proof = export(original, name, folder, extra)
+            records.append(row(name, folder, proof))
         except InkwellError as error:
             say(f"{program()}: {name}: {error}")
     if records:

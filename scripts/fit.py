@@ -261,7 +261,7 @@ def train(args: Namespace, config: Config, parts: Parts, run_dir: Path, lock: Ru
         _ = trainer.resume(data, anyway=anyway, lock=lock, **arguments) if resumed else trainer.fit(data, **arguments)
     except KeyboardInterrupt:
         if trainer.run.signal is None:  # before training: else it is told below, with what was saved
-            raise
+            raise KeyboardInterrupt("stopped by Ctrl-C before training; nothing was saved") from None
     run = trainer.run
     if run.status == "interrupted" and run.signal is not None:
         saved = f"step {run.step} is saved; resume with --resume {run_dir}" if run.saved else "nothing was saved"

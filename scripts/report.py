@@ -14,6 +14,7 @@ try:
     from trainer.console.output import say, show
     from trainer.runs.find import newest_done
     from trainer.runs.imports import import_named
+    from trainer.stage import Stage
     from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -35,9 +36,10 @@ def main() -> int:
     args = parser().parse()
     import_named(getattr(args, "import"))
     folder = args.run or newest_done(args.runs)
-    from plugins.report.rebuild import rebuild
+    with Stage("drawing the report"):
+        from plugins.report.rebuild import rebuild
 
-    page, missed = rebuild(folder, getattr(args, "import"))
+        page, missed = rebuild(folder, getattr(args, "import"))
     for line in missed:
         say(f"{program()}: {line}")
     show(printable(page))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import gzip
 import http.server
 import os
+import socket
 import struct
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +24,13 @@ from tensorflow_datasets.image_classification import mnist as tfds_mnist
 from trainer.data import load
 from trainer.data.imageset import ImageSet
 from trainer.data.mapped import MappedImages
-from trainer.data.sources import emnist
+from trainer.data.sources import emnist, reach
 from trainer.data.sources.find import load_source
 from trainer.data.sources.reach import unreachable
 from trainer.data.sources.tfds import UnavailableError
 from trainer.data.sources.tfds_names import builder_name, image_sets, is_tfds
 from trainer.errors import DataError, UsageError
+from trainer.stage import in_progress
 
 TRAIN, TEST = 300, 60
 
@@ -317,16 +321,79 @@ def test_a_host_in_trouble_is_out_of_reach(tmp_path: Path) -> None:
     server.stop()
 
 
-def test_a_host_that_does_not_answer_is_given_up_after_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    released = threading.Event()
+@pytest.fixture
+def silent_host() -> Iterator[str]:
+    """The address of a host that takes a connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        yield f"http://127.0.0.1:{door.getsockname()[1]}/"
 
-    def hang(*args: object, **kwargs: object) -> SimpleNamespace:
-        released.wait(60)
-        return SimpleNamespace(status_code=200)  # which is all that who waits for it would see
 
-    monkeypatch.setattr("requests.head", hang)
-    assert unreachable("http://127.0.0.1/", seconds=0.2) == "no answer within 0.2 s"
-    released.set()
+def test_a_host_that_does_not_answer_is_given_up_after_the_bound(silent_host: str) -> None:
+    said = unreachable(silent_host, seconds=0.3)
+    assert said in ("no answer within 0.3 s", "Read timed out. (read timeout=0.3)")
+
+
+class FallsSilent(Quiet):
+    """Answers whether a file is there, and sends only the beginning of it."""
+
+    over = threading.Event()
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        outputfile.write(source.read(100))
+        outputfile.flush()
+        self.over.wait(300)
+
+
+def test_a_download_that_falls_silent_is_given_up(
+    small_mnist: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = Server(write_idx(tmp_path / "files"), FallsSilent)
+    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    monkeypatch.setattr(reach, "SILENCE", 0.3)
+    with pytest.raises(UnavailableError, match=r"cannot download TFDS set 'mnist' to .*: Read timed out"):
+        load_source("mnist", tmp_path / "data")
+    FallsSilent.over.set()
+    server.stop()
+
+
+class Slow(Quiet):
+    """Waits, in the middle of a file, until somebody has looked how far the download is."""
+
+    looked = threading.Event()
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        content = source.read()
+        outputfile.write(content[: len(content) // 2])
+        outputfile.flush()
+        self.looked.wait(300)
+        outputfile.write(content[len(content) // 2 :])
+
+
+def test_a_download_says_how_far_it_is(small_mnist: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    server = Server(write_idx(tmp_path / "files"), Slow)
+    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    seen: list[tuple[str, int, int, str]] = []
+
+    def look() -> None:
+        deadline = time.monotonic() + 300
+        while not seen and time.monotonic() < deadline:
+            for stage in in_progress():
+                if stage.look is not None:
+                    stage.look(stage)
+                    if stage.done >= 2000:
+                        seen.append((stage.text, stage.done, stage.total, stage.unit))
+            time.sleep(0.02)
+        Slow.looked.set()
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    load_source("mnist", tmp_path / "data")
+    watcher.join(timeout=300)
+    server.stop()
+    (text, done, total, unit), *_ = seen
+    assert (text, unit) == ("downloading mnist", "bytes")
+    assert 2000 <= done < total
+    assert total == 11_594_722  # bytes of the four files of MNIST, as TFDS has noted them
 
 
 @pytest.mark.slow

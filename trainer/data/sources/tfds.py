@@ -165,11 +165,11 @@ def _quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def _downloading(builder: Any, name: str) -> Iterator[None]:
     """Announce the download, and then the preparation, as the stage in progress."""
-    place = Path(builder.data_dir_root) / "downloads"
-    before, total = _size(place), sum(info.size for info in (builder.url_infos or {}).values())
+    place = Path(builder.data_dir_root) / "downloads" / builder.name
+    total = sum(info.size for info in (builder.url_infos or {}).values())
 
     def look(stage: Stage) -> None:
-        stage.done = _size(place) - before
+        stage.done = _size(place)
         if total and stage.done >= total:
             stage.text, stage.total = f"preparing {name}", 0
 
