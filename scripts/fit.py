@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ except ImportError:
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 EXIT_STATUS = """Exit status: 0 done, 1 failed, 2 wrong usage or configuration; saved and stopped, to be resumed: 129 by
 SIGHUP (closed terminal), 130 by Ctrl-C, 140 by SIGUSR2, 143 by SIGTERM, a file STOP or --stop-when, 152 by SIGXCPU."""
@@ -231,6 +232,15 @@ def main() -> int:
         return train(args, config, parts, run_dir, lock)
 
 
+@contextmanager
+def nothing_saved() -> Iterator[None]:
+    """Have Ctrl-C in the meantime, before the first step, told as what it is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped by Ctrl-C before training; nothing was saved") from None
+
+
 def train(args: Namespace, config: Config, parts: Parts, run_dir: Path, lock: RunLock | None) -> int:
     """Train, or plan to; return the exit status.
 
@@ -247,11 +257,12 @@ def train(args: Namespace, config: Config, parts: Parts, run_dir: Path, lock: Ru
         return 0
     ledger = Ledger(STARTED)
     ledger.rest("imports")
-    if config.model.args or config.optimizer.args:
-        start(config, ledger)  # a wrong argument is all that is said
-    if not args.dry_run:
-        say(f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}")
-    session = assemble(config, parts, run_dir, ledger)
+    with nothing_saved():
+        if config.model.args or config.optimizer.args:
+            start(config, ledger)  # a wrong argument is all that is said
+        if not args.dry_run:
+            say(f"training {config.model.name} on {config.data.name}; everything goes to {run_dir}")
+        session = assemble(config, parts, run_dir, ledger)
     trainer, data = session.trainer, session.data
     arguments = session.arguments(args.stop_when)
     if args.dry_run:
@@ -260,8 +271,9 @@ def train(args: Namespace, config: Config, parts: Parts, run_dir: Path, lock: Ru
     try:
         _ = trainer.resume(data, anyway=anyway, lock=lock, **arguments) if resumed else trainer.fit(data, **arguments)
     except KeyboardInterrupt:
-        if trainer.run.signal is None:  # before training: else it is told below, with what was saved
-            raise KeyboardInterrupt("stopped by Ctrl-C before training; nothing was saved") from None
+        with nothing_saved():
+            if not hasattr(trainer, "loop") or trainer.run.signal is None:  # else it is told below, with what was saved
+                raise
     run = trainer.run
     if run.status == "interrupted" and run.signal is not None:
         saved = f"step {run.step} is saved; resume with --resume {run_dir}" if run.saved else "nothing was saved"

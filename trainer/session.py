@@ -118,9 +118,10 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
     training = config.training
     with ThreadPoolExecutor(1) as reader:  # much of importing and of reading is waiting
         reading = reader.submit(load, config.data.name, config.data.folder, training.seed, config.data.test)
-        start(config, ledger)
-        with ledger("imports"):
-            from trainer.trainer import Trainer
+        with startup.IMPORTING:
+            start(config, ledger)
+            with ledger("imports"):
+                from trainer.trainer import Trainer
         with ledger("data"):
             data = reading.result()
     for notice in data.notices:

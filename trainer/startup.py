@@ -33,6 +33,12 @@ EPSILON = 1e-7
 EXTRAS = ("matplotlib", "pandas", "sklearn")
 """What Keras imports at once if it is there, for galleries, data frames and wrappers that training does not need."""
 
+IMPORTING = threading.RLock()
+"""Held while TensorFlow, Keras or TFDS is imported in a process with several threads.
+
+TFDS replaces Python's `__import__` for all threads while it imports anything, and spoils what others import meanwhile.
+"""
+
 CHATTER = re.compile(
     rb"^(?:WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:"
     rb"|fully_quantize: |INFO: Created TensorFlow Lite )"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.server
 import os
@@ -26,11 +27,13 @@ from trainer.data.imageset import ImageSet
 from trainer.data.mapped import MappedImages
 from trainer.data.sources import emnist, reach
 from trainer.data.sources.find import load_source
+from trainer.data.sources.mnist import ADDRESSES
 from trainer.data.sources.reach import unreachable
 from trainer.data.sources.tfds import UnavailableError
 from trainer.data.sources.tfds_names import builder_name, image_sets, is_tfds
 from trainer.errors import DataError, UsageError
 from trainer.stage import in_progress
+from trainer.startup import IMPORTING
 
 TRAIN, TEST = 300, 60
 
@@ -82,11 +85,21 @@ def small_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Make TFDS download MNIST and Fashion-MNIST from an address where nobody listens."""
+    """Make MNIST and Fashion-MNIST come from an address where nobody listens."""
     server = Server(tmp_path)
     server.stop()
-    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
-    monkeypatch.setattr(tfds_mnist.FashionMNIST, "URL", server.url)
+    move(server.url, monkeypatch)
+
+
+def move(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make MNIST and Fashion-MNIST come from another address."""
+    for name, builder in (("mnist", tfds_mnist.MNIST), ("fashion_mnist", tfds_mnist.FashionMNIST)):
+        monkeypatch.setattr(builder, "URL", url)
+        monkeypatch.setitem(ADDRESSES, name, url)
+
+
+def test_mnist_is_looked_for_where_tfds_downloads_it() -> None:
+    assert {"mnist": tfds_mnist.MNIST.URL, "fashion_mnist": tfds_mnist.FashionMNIST.URL} == ADDRESSES
 
 
 @pytest.fixture
@@ -94,7 +107,7 @@ def served(small_mnist: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     """Serve IDX files to TFDS's own MNIST builder; yields the server and the folder of the files."""
     files = write_idx(tmp_path / "files")
     server = Server(files)
-    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    move(server.url, monkeypatch)
     yield server, files
     server.stop()
 
@@ -191,7 +204,7 @@ def test_classes_without_any_image_are_left_out_with_a_notice(
     small_mnist: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server(write_idx(tmp_path / "files", classes=8))
-    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    move(server.url, monkeypatch)
     source = load_source("mnist:3.0.1", tmp_path / "data")
     server.stop()
     assert source.class_names == tuple("01234567")
@@ -217,12 +230,11 @@ def test_without_network_mnist_is_an_error_that_says_what_was_tried(offline: Non
         load_source("mnist", tmp_path / "data")
     message = str(caught.value)
     assert len(message.splitlines()) == 1
+    looked = f"{tmp_path / 'data'} or {tmp_path / 'data' / 'mnist'}"
     for fragment in (
-        f"mnist was not found in {tmp_path / 'data'} or {tmp_path / 'data' / 'mnist'}",
-        "cannot download TFDS set 'mnist' from 127.0.0.1",
-        "refused",
-        "try again with a network",
-        "or put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte",
+        f"mnist is not in {looked}, and cannot be downloaded from 127.0.0.1",
+        "refused; connect to a network, or put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3",
+        f"into {tmp_path / 'data' / 'mnist'}",
     ):
         assert fragment in message
     assert not (tmp_path / "data").exists()
@@ -237,10 +249,32 @@ def test_without_network_auto_takes_the_embedded_images_and_says_so(offline: Non
     assert "--data mnist says why" in notice
 
 
+def test_a_set_that_tfds_could_download_is_told_the_same_way(offline: None, tmp_path: Path) -> None:
+    said = r"cannot download TFDS set 'mnist:3.0.1' from 127.0.0.1 \(.*refused\); connect to a network, or copy the set"
+    with pytest.raises(UnavailableError, match=said):
+        load_source("mnist:3.0.1", tmp_path / "data")
+
+
+def test_tfds_imports_nothing_while_another_thread_does(offline: None, tmp_path: Path) -> None:
+    """It replaces `__import__` for all threads, which breaks the import of TensorFlow in another one now and then."""
+
+    def refused() -> None:
+        with contextlib.suppress(UnavailableError):
+            load_source("mnist:3.0.1", tmp_path / "data")
+
+    thread = threading.Thread(target=refused)
+    with IMPORTING:
+        thread.start()
+        thread.join(timeout=2)
+        assert thread.is_alive()
+    thread.join(timeout=300)
+    assert not thread.is_alive()
+
+
 def test_fashion_is_not_taken_from_mnist_files(offline: None, tmp_path: Path) -> None:
     files = write_idx(tmp_path / "data")
     assert load_source("mnist", files).name == "mnist"
-    with pytest.raises(UnavailableError, match=r"fashion_mnist was not found in .*fashion_mnist: cannot download"):
+    with pytest.raises(UnavailableError, match=r"fashion_mnist is not in .*fashion_mnist, and cannot be"):
         load_source("fashion_mnist", files)
 
 
@@ -348,7 +382,7 @@ def test_a_download_that_falls_silent_is_given_up(
     small_mnist: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     server = Server(write_idx(tmp_path / "files"), FallsSilent)
-    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    move(server.url, monkeypatch)
     monkeypatch.setattr(reach, "SILENCE", 0.3)
     with pytest.raises(UnavailableError, match=r"cannot download TFDS set 'mnist' to .*: Read timed out"):
         load_source("mnist", tmp_path / "data")
@@ -371,7 +405,7 @@ class Slow(Quiet):
 
 def test_a_download_says_how_far_it_is(small_mnist: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     server = Server(write_idx(tmp_path / "files"), Slow)
-    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    move(server.url, monkeypatch)
     seen: list[tuple[str, int, int, str]] = []
 
     def look() -> None:
@@ -402,7 +436,7 @@ def test_a_download_says_how_far_it_is(small_mnist: None, monkeypatch: pytest.Mo
 def test_the_real_mnist_is_the_same_through_tfds_and_idx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = Path(os.environ["INKWELL_MNIST"])
     server = Server(files)
-    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    move(server.url, monkeypatch)
     through_tfds = load_source("mnist", tmp_path)
     server.stop()
     direct = load_source("mnist", files)

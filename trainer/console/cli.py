@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from trainer.console import interrupt, output, stages, style
+from trainer.console.leaving import leave, leave_threads
 from trainer.console.starting import started
 from trainer.errors import InkwellError, UsageError, did_you_mean
 from trainer.text import program, shortened
@@ -92,10 +93,10 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt as stopped:
         stages.hide()
         output.say(f"{program()}: {str(stopped) or 'stopped by Ctrl-C'}")
-        interrupt.leave(interrupt.STATUS)
+        leave_threads(interrupt.STATUS)
     finally:
         stages.hide()
     if (lost := output.loss()) and status == 0:
         output.say_error(f"cannot write to stdout: {lost}; send the output elsewhere and run it again")
         status = 1
-    sys.exit(status)
+    leave(status)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -53,11 +52,3 @@ def handle_ctrl_c(handler: Callable[[int, FrameType | None], Any]) -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         with suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGINT, handler)
-
-
-def leave(status: int) -> NoReturn:
-    """End an interrupted program without waiting for its threads, one of which may be in the middle of a download."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # there is none, or its reader has gone
-            stream.flush()
-    os._exit(status)

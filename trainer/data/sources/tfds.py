@@ -19,6 +19,7 @@ from trainer.data.sources.decoding import Block, Undecoded, block_length
 from trainer.data.sources.reach import bounded_downloads, reason, unreachable
 from trainer.errors import DataError, unknown
 from trainer.stage import Stage
+from trainer.startup import IMPORTING
 
 BATCH = 1024
 MANY_HOSTS = 2  # how many hosts of a set are asked; each may take seconds
@@ -42,13 +43,14 @@ def load_tfds(name: str, folder: Path) -> Source:
         DataError: If it does not hold images of one size with a class label or is damaged, or the disk has no room
             for decoded images that do not fit in memory.
     """
-    builder = _open(name, folder)
-    keys = _keys(builder, name)
-    if not _is_prepared(builder):
-        _refuse_if_out_of_reach(builder, name, folder)
-        _prepare(builder, name, folder)
+    with IMPORTING:  # TFDS imports what it needs when it needs it
         builder = _open(name, folder)
-    return _read(builder, name, keys, folder / "cache")
+        keys = _keys(builder, name)
+        if not _is_prepared(builder):
+            _refuse_if_out_of_reach(builder, name, folder)
+            _prepare(builder, name, folder)
+            builder = _open(name, folder)
+        return _read(builder, name, keys, folder / "cache")
 
 
 def _open(name: str, folder: Path) -> Any:
@@ -118,8 +120,8 @@ def _refuse_if_out_of_reach(builder: Any, name: str, folder: Path) -> None:
     if reasons:
         tried = " and ".join(f"{host} ({reason})" for host, reason in reasons.items())
         raise UnavailableError(
-            f"cannot download TFDS set {name!r} from {tried}; try again with a network, or copy a set that TFDS "
-            f"prepared elsewhere into {folder}"
+            f"cannot download TFDS set {name!r} from {tried}; connect to a network, or copy the set to {folder} from a "
+            "machine where TFDS has prepared it"
         )
 
 
