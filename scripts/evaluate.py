@@ -11,6 +11,7 @@ try:
 
     if __name__ == "__main__":
         starting()
+    from trainer.console import style
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import say, show
     from trainer.console.tables import class_table, evaluation_rows, overlap_rows, robustness_table, score_rows, table
@@ -56,7 +57,7 @@ def main() -> int:
         trained = load_trained(path, getattr(args, "import"))
     chosen = trained.images(args.data, args.data_dir, args.split)
     for notice in chosen.notices:
-        say(f"{program()}: {notice}")
+        say(f"{program()}: {notice}", style.warning)
     from trainer.examine import Examination, report_folder
     from trainer.runs.files import REPORT, is_run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plugins.progress.lines import EpochLines, described, time_left
+from plugins.progress.lines import described, epoch_line, time_left
 from trainer.console.output import say
 from trainer.run import Run
 from trainer.stage import Stage
@@ -13,7 +13,6 @@ class Bar:
 
     def __init__(self) -> None:
         self._stage = Stage("training")
-        self._epochs = EpochLines()
         self._stage.__enter__()
 
     def step(self, run: Run) -> None:
@@ -31,8 +30,8 @@ class Bar:
 
     def epoch(self, run: Run) -> None:
         """Print the line of the epoch above the bar."""
-        say(self._epochs.line(run))
-        self._show(run, f"{time_left(run)} left")
+        say(epoch_line(run))
+        self._show(run, f"{time_left(run)} left" if run.step < run.steps else "finishing")
 
     def close(self) -> None:
         """Remove the bar."""

@@ -23,7 +23,6 @@ class Lines:
     """One line per epoch, and one every half minute of a long epoch or validation."""
 
     def __init__(self) -> None:
-        self._epochs = EpochLines()
         self._last = time.monotonic()
 
     def step(self, run: Run) -> None:
@@ -42,7 +41,7 @@ class Lines:
 
     def epoch(self, run: Run) -> None:
         """Say what came out of an epoch."""
-        self._say(self._epochs.line(run))
+        self._say(epoch_line(run))
 
     def close(self) -> None:
         """Do nothing: what was said stays."""
@@ -67,25 +66,12 @@ class Cell(NamedTuple):
     importance: int
 
 
-class EpochLines:
-    """Makes the lines of epochs that have ended, each with its columns under those of the one before."""
+def epoch_line(run: Run) -> str:
+    """Return the line of the epoch that has just ended, no wider than the terminal, if stderr is one.
 
-    def __init__(self) -> None:
-        self._widths: dict[int, int] = {}
-
-    def line(self, run: Run) -> str:
-        """Return the line of the epoch that has just ended, no wider than the terminal, if stderr is one."""
-        cells = [self._aligned(place, cell) for place, cell in enumerate(_cells(run))]
-        return "  ".join(cell.text for cell in fitting(cells, columns_of(sys.stderr))).rstrip()
-
-    def _aligned(self, place: int, cell: Cell) -> Cell:
-        """Return a cell as wide as the widest in its column so far, with its value at the right."""
-        name, space, value = cell.text.rpartition(" ") if place else ("", "", cell.text)
-        width = self._widths[place] = max(self._widths.get(place, 0), len(cell.text))
-        if value in ("s", "%", "images/s", "left"):  # a unit: what is before it is the number
-            name, space, number = name.rpartition(" ")
-            value = f"{number} {value}"
-        return Cell(f"{name}{space}{value:>{width - len(name) - len(space)}}", cell.importance)
+    Numbers have widths that do not change, so that the columns of epochs are under one another.
+    """
+    return "  ".join(cell.text for cell in fitting(_cells(run), columns_of(sys.stderr))).rstrip()
 
 
 def _cells(run: Run) -> list[Cell]:
@@ -95,8 +81,8 @@ def _cells(run: Run) -> list[Cell]:
     return [
         Cell(f"epoch {run.epoch:>{len(str(run.epochs))}}/{run.epochs}", 9),
         *(Cell(text, _importance(name)) for name, text in zip(numbers, described(numbers), strict=True)),
-        Cell(f"{seconds:.1f} s", 3),
-        Cell(f"{speed:,.0f} images/s", 2),
+        Cell(f"{seconds:5.1f} s", 3),
+        Cell(f"{speed:7,.0f} images/s", 2),
         Cell(f"{time_left(run)} left" if more else "", 4),
     ]
 
@@ -121,7 +107,7 @@ def described(numbers: Mapping[str, float]) -> list[str]:
 
 
 def _value(name: str, value: float) -> str:
-    return f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.4f}"
+    return f"{100 * value:6.2f} %" if name.endswith("accuracy") else f"{value:7.4f}"
 
 
 def time_left(run: Run) -> str:

@@ -244,7 +244,7 @@ def test_without_network_auto_takes_the_embedded_images_and_says_so(offline: Non
     source = load_source("auto", tmp_path / "data")
     assert (source.name, len(source.train)) == ("mnist5k", 5000)
     (notice,) = source.notices
-    assert notice.startswith("training on 5,000 MNIST images instead of 60,000: MNIST was not found in ")
+    assert notice.startswith("using 5,000 MNIST images instead of 70,000: MNIST was not found in ")
     assert str(tmp_path / "data") in notice
     assert "--data mnist says why" in notice
 

@@ -41,8 +41,8 @@ def auto(folder: Path) -> Source:
     except UnavailableError:
         source = mnist5k(folder)
         notice = (
-            f"training on 5,000 MNIST images instead of 60,000: MNIST was not found in {folder}/ and could not be "
-            "downloaded (--data mnist says why)"
+            f"using 5,000 MNIST images instead of 70,000: MNIST was not found in {folder}/ and could not be downloaded "
+            "(--data mnist says why)"
         )
         return replace(source, notices=(notice, *source.notices))
 
