@@ -81,8 +81,8 @@ def _cells(run: Run) -> list[Cell]:
     return [
         Cell(f"epoch {run.epoch:>{len(str(run.epochs))}}/{run.epochs}", 9),
         *(Cell(text, _importance(name)) for name, text in zip(numbers, described(numbers), strict=True)),
-        Cell(f"{seconds:5.1f} s", 3),
-        Cell(f"{speed:7,.0f} images/s", 2),
+        Cell(f"{seconds:4.1f} s", 3),
+        Cell(f"{speed:6,.0f} images/s", 2),
         Cell(f"{time_left(run)} left" if more else "", 4),
     ]
 
@@ -107,7 +107,7 @@ def described(numbers: Mapping[str, float]) -> list[str]:
 
 
 def _value(name: str, value: float) -> str:
-    return f"{100 * value:6.2f} %" if name.endswith("accuracy") else f"{value:7.4f}"
+    return f"{100 * value:6.2f} %" if name.endswith("accuracy") else f"{value:.4f}"
 
 
 def time_left(run: Run) -> str:
