@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import runpy
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +14,6 @@ try:
     from trainer.console.output import show
     from trainer.console.starting import starting
     from trainer.errors import unknown
-    from trainer.stage import Stage
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))
     raise
@@ -56,9 +54,8 @@ def command() -> int:
         raise unknown("command", name, COMMANDS)
     # As which the script speaks of itself; beside the code, whose git commit a run keeps.
     sys.argv = [str(Path(__file__).with_name(f"inkwell {name}")), *arguments]
-    with Stage("starting"):
-        main: Callable[[], int] = import_module(f"scripts.{COMMANDS[name]}").main
-    return main()
+    status: int = import_module(f"scripts.{COMMANDS[name]}").main()
+    return status
 
 
 def main() -> NoReturn:

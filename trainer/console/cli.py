@@ -36,6 +36,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: If a flag is unknown or a value does not fit.
         """
+        started()
         known, unknown = self.parse_known_args(arguments)
         if unknown:
             flags = [flag for action in self._actions for flag in action.option_strings]
@@ -74,7 +75,6 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     interrupt.handle_ctrl_c(interrupt.EndInOrder())
     if not stages.is_shown():
         stages.show()
-    started()
     logger = logging.getLogger("trainer")
     logger.addHandler(_ToStderr())
     logger.setLevel(logging.INFO)

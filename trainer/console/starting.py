@@ -16,7 +16,7 @@ _stage = Stage("starting")
 
 
 def starting() -> None:
-    """Show at once, in an interactive terminal, that the program is starting; `run_script` takes over from there."""
+    """Show at once, in an interactive terminal, that the program is starting, until its command line is parsed."""
 
     def end(number: int, frame: FrameType | None) -> None:
         interrupt.quit_now()  # nothing was begun that would have to be ended
@@ -28,5 +28,5 @@ def starting() -> None:
 
 
 def started() -> None:
-    """End what `starting` began."""
+    """End what `starting` began to show."""
     _stage.__exit__(None, None, None)
