@@ -17,14 +17,14 @@ class Stage:
     """Something that takes a while, from the beginning to the end of a `with` block, in any thread.
 
     Args:
-        text: What is being done, such as `reading mnist`.
-        total: How much there is to do; 0 if that is unknown.
-        unit: What is counted, such as `images`; `bytes` are shown as sizes.
+        text: The activity, such as `reading mnist`.
+        total: Amount to do; 0 if that is unknown.
+        unit: Unit of the amount, such as `images`; `bytes` are shown as sizes.
 
     Attributes:
-        done: How much of `total` is done.
-        details: What else is worth showing, most important first.
-        look: Brings the other attributes up to date; called by whoever is about to show them.
+        done: Amount done so far.
+        details: Short texts to show in place of the amount, most important first.
+        look: Function that brings the other attributes up to date, called before they are shown.
         started: Clock reading at the beginning, in seconds.
     """
 

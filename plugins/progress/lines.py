@@ -58,8 +58,8 @@ class Cell(NamedTuple):
     """A column of a line.
 
     Attributes:
-        text: What it says.
-        importance: Where there is no room for all, the least important goes first.
+        text: Its content.
+        importance: Where there is no room for all cells, the least important goes first.
     """
 
     text: str

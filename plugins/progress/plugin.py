@@ -15,7 +15,7 @@ from trainer.run import Run
 
 
 class Display(Protocol):
-    """What shows the progress of one run, from the start of training to its end."""
+    """Display of the progress of one run, from the start of training to its end."""
 
     def step(self, run: Run) -> None:
         """Show how far training is."""

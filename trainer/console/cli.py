@@ -1,4 +1,4 @@
-"""What the scripts' command lines share: errors in one line with a suggestion, and exit statuses."""
+"""Command lines of all scripts: errors in one line with a suggestion, and exit statuses."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class _ToStderr(logging.Handler):
 def run_script(main: Callable[[], int]) -> NoReturn:
     """Run a script's `main` and exit with its status; errors that a user can cause are one line on stderr.
 
-    Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 128 + n stopped by signal n (130 by Ctrl-C). That
-    nobody reads the output any more, such as `head`, is no failure; that it cannot be stored is one.
+    Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 128 + n stopped by signal n (130 by Ctrl-C). A
+    reader that has left, such as `head`, is no failure; output that cannot be stored is one.
     """
     output.guard_streams()
     interrupt.handle_ctrl_c(interrupt.EndInOrder())

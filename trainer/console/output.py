@@ -1,14 +1,14 @@
-"""What a terminal is told: results on stdout by `show`, all else on stderr by `say`. No failure to print harms a run.
+"""Output to people: results on stdout by `show`, all else on stderr by `say`. No failure to print harms a run.
 
 | the reader | stderr | stdout |
 |---|---|---|
-| has gone: `head`, a closed terminal, `2>&-` | is written to no more | the same, and is no failure |
-| has a full disk | what does not fit is lost | the same; a command with nothing else to give fails |
-| reads nothing: Ctrl-S, `less` | is waited for `PATIENCE` seconds, then not told | is waited for: no result is lost |
+| has gone: `head`, a closed terminal, `2>&-` | nothing more is written | the same; this is no failure |
+| has a full disk | what does not fit is lost | the same; a command that only prints fails |
+| has stopped reading: Ctrl-S, `less` | waits `PATIENCE` seconds, then drops the line | waits: no result is lost |
 | cannot show a character | gets an escape sequence that names it | the same |
 
-What others print (plugins, libraries, tracebacks, `warnings`) takes the same way, since `sys.stdout` and `sys.stderr`
-themselves are guarded. What C++ code writes does not: it fails without harm, but it waits for a reader.
+Output of others (plugins, libraries, tracebacks, `warnings`) is treated in the same way, since `sys.stdout` and
+`sys.stderr` themselves are guarded. Output of C++ code is not: it fails without harm, but it waits for a reader.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ line: Line | None = None
 
 
 def say(text: str, styled: Callable[[str, TextIO], str] | None = None) -> None:
-    """Write what people should know, but no program reads, to stderr: one line, at once.
+    """Write a message for people, which no program reads, to stderr: one line, at once.
 
     In a terminal that is narrower, it is wrapped between words.
 
@@ -52,7 +52,7 @@ def say(text: str, styled: Callable[[str, TextIO], str] | None = None) -> None:
 
 
 def say_error(message: str) -> None:
-    """Write to stderr why this program failed: one line, whose label stands out in a terminal."""
+    """Write the reason why this program failed to stderr: one line, whose label stands out in a terminal."""
     text = _wrapped(f"{program()}: error: {printable(' '.join(message.splitlines()))}")
     _guard(sys.stderr, PATIENCE).put(text.replace("error:", style.error("error:", sys.stderr), 1))
 
@@ -70,8 +70,8 @@ def show(text: str, *, as_is: bool = False, kept: bool = False) -> None:
 
     Args:
         text: The result.
-        as_is: Whether the text may hold control characters that mean something, such as colours.
-        kept: Whether a file says the same, so that the command has not failed if nobody can read it here.
+        as_is: True if the text may hold control characters on purpose, such as colours.
+        kept: True if a file says the same, so that the command has not failed if this cannot be written.
     """
     stream = _guard(sys.stdout)
     written = stream.put(text if as_is else printable_lines(text))
@@ -115,7 +115,7 @@ def guard_streams() -> None:
 
 
 def loss() -> str:
-    """Return why a result could not be written to stdout; empty if nothing was lost but by the reader's own will."""
+    """Return why a result could not be written to stdout; empty if nothing was lost, or the reader left on purpose."""
     lost = _guard(sys.stdout).lost
     return (getattr(lost, "strerror", None) or first_line(lost)) if lost is not None else ""
 
@@ -129,7 +129,7 @@ class GuardedStream:
 
     Attributes:
         failure: The last error of the stream.
-        has_gone: Whether nobody will ever read it again.
+        has_gone: True once nobody will ever read it again.
         lost: The error that kept a result from being written.
     """
 
@@ -153,11 +153,11 @@ class GuardedStream:
         self.write("".join(lines))
 
     def flush(self) -> None:
-        """Hand on what is buffered."""
+        """Flush what is buffered."""
         self._attempt(self._stream.flush, "")
 
     def put(self, text: str) -> bool:
-        """Write text as lines of their own and hand them on; return whether that went well."""
+        """Write text as lines of their own and flush it; return True if that succeeded."""
 
         def whole() -> None:
             self._encode(f"{text}\n")
@@ -172,11 +172,11 @@ class GuardedStream:
             self._stream.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
 
     def _attempt(self, action: Callable[[], object], text: str) -> bool:
-        """Do something with the stream; return whether that went well.
+        """Do something with the stream; return True if that succeeded.
 
         Args:
-            action: What to do.
-            text: What is printed by it.
+            action: Writes or flushes.
+            text: The text that it writes.
         """
         if self.has_gone or not self._is_ready():
             return False
@@ -191,7 +191,7 @@ class GuardedStream:
         return True
 
     def _is_ready(self) -> bool:
-        """Return whether the stream takes a line without waiting for its reader; one that stopped is not waited for."""
+        """Return True if the stream takes a line without waiting; a reader that has stopped is waited for once."""
         if self._patience is None or not hasattr(select, "poll"):
             return True
         try:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal, TextIO
 
 from trainer import stage as announced
@@ -130,7 +130,8 @@ class Watch:
             return
         try:
             self._looked = now
-            self._display.look()
+            with suppress(Exception):  # a stage may be asked how far it is when it cannot tell
+                self._display.look()
         finally:
             self._looking.release()
 

@@ -1,6 +1,6 @@
-"""What the outside asks of a run: signals, and files that appear.
+"""Requests to a run from outside: signals, and files that appear.
 
-| asked by | does | exit status of `fit.py` |
+| request | effect | exit status of `fit.py` |
 |---|---|---|
 | Ctrl-C, SIGINT | saves and ends; a second time ends at once | 130 |
 | SIGTERM | saves and ends; a second time ends at once | 143 |
@@ -9,11 +9,11 @@
 | SIGXCPU: a limit of processor time was reached | saves and ends | 152 |
 | SIGUSR1 | saves and continues | - |
 | a file named STOP in the run directory | saves and ends | 143 |
-| the file that `Durations.stop_when` names | saves and ends | 143 |
+| the file named by `Durations.stop_when` | saves and ends | 143 |
 
 Handlers only leave a note, which is read after each span of steps and each batch of a validation. Python calls them
-between two of these, which may be a while, so that a thread answers who has asked. A signal that is ignored stays so,
-as SIGHUP under `nohup` or SIGINT in the background of a script.
+between two of these, which may take a while, so a thread answers at once. A signal that is ignored stays ignored, such
+as SIGHUP under `nohup` or SIGINT in the background of a shell script.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ REASONS = {
 }
 STOPPING = {getattr(signal, name): reason for name, reason in REASONS.items() if hasattr(signal, name)}
 INSISTING = (signal.SIGINT, signal.SIGTERM)
-"""What people send again to end a run at once; the others come in numbers, SIGXCPU with every second."""
+"""Signals that people send again to end a run at once; others repeat by themselves, such as SIGXCPU every second."""
 SAVING = getattr(signal, "SIGUSR1", None)  # Windows has none
 LIMIT = getattr(signal, "SIGXCPU", None)
 
@@ -65,7 +65,7 @@ def listening(run: Run) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         ask_to_stop(run, number, STOPPING[signal.Signals(number)])
         if number == LIMIT:
-            before[number] = signal.SIG_IGN  # it comes each second up to the hard limit, and would kill
+            before[number] = signal.SIG_IGN  # it comes every second up to the hard limit, and would kill
         if number in INSISTING:
             for each in before.keys() & set(INSISTING):
                 signal.signal(each, getattr(before[each], "again", before[each]))
@@ -85,7 +85,7 @@ def listening(run: Run) -> Iterator[None]:
 
 @contextmanager
 def _answering(run: Run, numbers: Collection[int]) -> Iterator[None]:
-    """Answer each of these signals as soon as it arrives, whatever the main thread is busy with.
+    """Answer each of these signals as soon as it arrives, while the main thread is busy.
 
     Python writes the number of a signal to a file descriptor at once (`signal.set_wakeup_fd`), and calls its handler
     later. Whoever listened there before, such as the event loop of a notebook, still gets everything.
@@ -117,7 +117,7 @@ def _answering(run: Run, numbers: Collection[int]) -> Iterator[None]:
 
 
 def _answer(run: Run, number: int) -> str:
-    """Return what to say when a signal arrives; nothing if the terminal is gone."""
+    """Return the answer to a signal; empty if the terminal has gone."""
     if number == getattr(signal, "SIGHUP", None):
         return ""
     if number == SAVING:
@@ -150,10 +150,10 @@ def ask_to_stop(run: Run, number: int, reason: str) -> None:
 
 
 def check_notice(notice: Path | None) -> None:
-    """Refuse to train until a file appears that is there already, or that cannot be looked for.
+    """Refuse to train until a file appears if it exists already, or cannot be looked for.
 
     Raises:
-        UsageError: If it is.
+        UsageError: If so.
     """
     if notice is None:
         return

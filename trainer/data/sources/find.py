@@ -1,4 +1,4 @@
-"""What `--data` may name: a registered source, a path, or a TFDS set; resolved first, loaded later."""
+"""Data by name, as `--data` gives it: a registered source, a path, or a TFDS set; resolved first, loaded later."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def load_source(name: str, folder: Path, whole: bool = True) -> Source:
-    """Load what `--data` names: a registered source, else an existing path, else a TFDS set.
+    """Load data by name: a registered source, else an existing path, else a TFDS set.
 
     A path is a folder of IDX files, a folder of class folders with images, or an `.npz` file.
 
     Args:
         name: A name or a path.
         folder: The data folder (`--data-dir`).
-        whole: Whether every class must have training images; not for data to evaluate on.
+        whole: True if every class must have training images, unlike in data to evaluate on.
 
     Raises:
         UsageError: If it is none of them, or the registered source is not one.

@@ -126,7 +126,7 @@ def _refuse_if_out_of_reach(builder: Any, name: str, folder: Path) -> None:
 
 
 def _addresses(builder: Any) -> dict[str, str]:
-    """Return one http(s) address a host, of those the builder downloads from."""
+    """Return one http(s) address per host that the builder downloads from."""
     own = getattr(builder, "URL", None)
     addresses = [own] if isinstance(own, str) else list(builder.url_infos or ())
     found: dict[str, str] = {}
@@ -218,7 +218,7 @@ def _class_names(builder: Any, keys: tuple[str, str]) -> tuple[str, ...]:
 
 
 def _identity(builder: Any, keys: tuple[str, str]) -> list[Any]:
-    """Return what the decoded images depend on: the set, its files, whether they have changed, and the decoder."""
+    """Return everything that the decoded images depend on: the set, its files, their times, and the decoder."""
     import tensorflow as tf
 
     folder = Path(builder.data_path)
