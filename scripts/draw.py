@@ -7,6 +7,10 @@ from argparse import Namespace
 from pathlib import Path
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from scripts.page import limits
     from trainer.console.cli import Parser, run_script
     from trainer.errors import UsageError
