@@ -64,9 +64,13 @@ class NotebookDisplay:
 
     def _show(self, text: str) -> None:
         done, total = self._run.step, self._run.steps
-        line = Markup('{} <span style="margin-left:8px">{:.0%}</span> <span style="color:{};margin-left:8px">{}</span>')
+        line = Markup(
+            '{} <span style="margin-left:8px">{:.0f} %</span> <span style="color:{};margin-left:8px">{}</span>'
+        )
         share = done / (total or 1)
-        self._status.show(card(self._run.name, line.format(bar(share), share, GRAY, text)), f"{share:.0%}, {text}")
+        self._status.show(
+            card(self._run.name, line.format(bar(share), 100 * share, GRAY, printable(text))), f"{share:.0%}, {text}"
+        )
 
 
 class Area:

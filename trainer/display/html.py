@@ -69,7 +69,9 @@ def place(path: Path | str) -> str:
 def side_by_side(*parts: str) -> Markup:
     """Return parts beside one another where there is room."""
     style = "display:flex;flex-wrap:wrap;gap:10px 28px;align-items:flex-start"
-    columns = Markup("").join(Markup("<div>{}</div>").format(part) for part in parts if part)
+    columns = Markup("").join(
+        Markup('<div style="min-width:0;max-width:100%">{}</div>').format(part) for part in parts if part
+    )
     return Markup('<div style="{}">{}</div>').format(style, columns)
 
 
