@@ -171,6 +171,7 @@ def test_every_package_that_is_imported_is_a_declared_dependency():
     declared = {d.split(">=")[0].strip().lower() for group in (project["dependencies"], *extras) for d in group}
     modules = {
         "ai_edge_litert": "ai-edge-litert",
+        "markdown_it": "markdown-it-py",
         "ml_dtypes": "ml-dtypes",
         "tomli_w": "tomli-w",
         "PIL": "pillow",

@@ -1,0 +1,44 @@
+"""Pictures of the terminal: the start, the middle and the end of a training, Ctrl-C and an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .browser import page
+from .screen import Screen, svg
+from .terminal import record
+from .workshop import TRAIN, Workshop
+
+WIDTHS = (80, 120)
+"""Columns of the terminals."""
+START = 2.0
+"""Seconds after Enter at which the start is shown."""
+EPOCH = re.compile(r"epoch +2\b")
+"""What is on the screen when Ctrl-C is pressed."""
+MISSPELT = (*TRAIN[:-1], "lennet")
+
+
+def pictures(workshop: Workshop) -> Iterator[tuple[str, bytes]]:
+    """Yield the pictures with their names."""
+    for columns in WIDTHS:
+        training = workshop.training(columns)
+        stopped = record(TRAIN, workshop.folder, columns, interrupt=lambda text: EPOCH.search(text) is not None)
+        screens = {
+            "start": training.screen(START),
+            "middle": training.screen(training.seconds / 2),
+            "end": training.screen(),
+            "ctrl-c": stopped.screen(),
+            "error": workshop.record(*MISSPELT, columns=columns).screen(),
+        }
+        for moment, screen in screens.items():
+            yield f"terminal-{columns}-{moment}", picture(workshop, screen)
+
+
+def picture(workshop: Workshop, screen: Screen) -> bytes:
+    """Return a picture of a screen as PNG."""
+    with page(workshop.browser, 1600, 900, offline=True) as opened:
+        opened.set_content(f'<body style="margin: 0">{svg(screen, "inkwell")}</body>')
+        shown = opened.locator("svg")
+        shown.evaluate("(svg) => (svg.style.width = svg.viewBox.baseVal.width + 'px')")
+        return shown.screenshot(omit_background=False)
