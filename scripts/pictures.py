@@ -49,7 +49,6 @@ def main() -> int:
             raise unknown("picture", name, SUBJECTS)
     if args.mnist and not args.mnist.is_dir():
         raise UsageError(f"cannot train on {args.mnist}: not a folder; name the folder of the MNIST files")
-    args.to.mkdir(parents=True, exist_ok=True)
     try:
         from scripts.gallery import png
         from scripts.gallery.browser import chromium
@@ -59,6 +58,7 @@ def main() -> int:
     except ImportError as error:
         missing = f"{error.name} is missing" if error.name else str(error)
         raise InkwellError(f'cannot take pictures: {missing}; python -m pip install -e ".[pictures]"') from error
+    args.to.mkdir(parents=True, exist_ok=True)
     with scratch() as folder, chromium() as browser:
         workshop = Workshop(folder, browser, args.mnist)
         for name, take in takers.items():
