@@ -25,7 +25,7 @@ PAGE = ROOT / "docs" / "comparison.md"
 README = ROOT / "README.md"
 
 BEGIN, END = "<!-- comparison -->\n", "<!-- /comparison -->\n"
-"""The lines of the README between which its table stands."""
+"""The lines of the README that enclose its table."""
 
 MARKS = {"yes": "✓", "partly": "◐", "no": "✗"}
 """Answers as tables show them."""
@@ -38,20 +38,23 @@ RARE = "What few trainers have"
 INTRODUCTION = """\
 # Comparison with Lightning and Keras
 
-Lightning and Keras are general: any model, many devices, many trackers. Inkwell trains one Keras model on one device,
-and puts its effort into the run itself: resuming exactly, surviving faults, and saying what happened.
+Lightning and Keras are general: any model, many devices, many trackers. Inkwell trains one Keras model on one device and
+concentrates on the run itself: resuming exactly, surviving faults, and reporting what happened.
 
-✓ means yes, ◐ partly, ✗ no. The answers about the others were read in {month} in the source code of
-{sources}; there, ✗ means that nothing was found.
-For every ✓ of Inkwell, `docs/comparison.toml` names a test that proves it; what no test proves is ◐ at best. This page
-is written from that file by `python scripts/comparison.py`.
+✓ means yes, ◐ partly, ✗ no. The answers for the others come from reading, in {month}, the source code of
+{sources};
+for them, ✗ means that nothing was found. For every ✓ of Inkwell, `docs/comparison.toml` names a test that proves it;
+without a test, the answer is ◐ at best. `python scripts/comparison.py` generates this page from that file.
 """
 
 UNCOUNTED = f"""\
-The last section, “{RARE}”, is not counted, since Inkwell was built to have these features.
+The last section, “{RARE}”, is not counted, because Inkwell was built to have these features.
 """
 
-LEGEND = "✓ yes, ◐ partly, ✗ no; Lightning {lightning} and Keras {keras}. [All {count} features](docs/comparison.md)."
+LEGEND = (
+    "✓ yes, ◐ partly, ✗ no, for Lightning {lightning} and Keras {keras}. "
+    "[All {count} features](docs/comparison.md), {missing} of which Inkwell lacks."
+)
 
 Answer = Literal["yes", "partly", "no"]
 Peer = Annotated[str, Field(pattern=r"^(yes|partly|no)(: .+)?$")]
@@ -60,17 +63,17 @@ Peer = Annotated[str, Field(pattern=r"^(yes|partly|no)(: .+)?$")]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A feature, and which library has it.
+    """A feature, and which libraries have it.
 
     Attributes:
-        section: The table in which it stands.
+        section: The table that it belongs to.
         feature: Its name.
-        inkwell: Whether Inkwell has it.
-        how: What it is in Inkwell; where the answer is partly or no: what is missing.
-        lightning: Whether Lightning has it.
-        keras: Whether Keras has it.
+        inkwell: The answer for Inkwell.
+        how: How Inkwell does it; if partly or no, what is missing.
+        lightning: The answer for Lightning.
+        keras: The answer for Keras.
         test: The test that proves it, `path::name`; every yes has one, a no has none.
-        readme: Whether the README shows it.
+        readme: True if the README shows it.
 
     Raises:
         ValueError: If a yes has no test, or a no has one.
@@ -95,7 +98,7 @@ class Row:
 
     @property
     def answers(self) -> tuple[str, str, str]:
-        """The answers in the order of `COLUMNS`, with their words after a colon."""
+        """The answers in the order of `COLUMNS`, each with its words after a colon."""
         return f"{self.inkwell}: {self.how}", self.lightning, self.keras
 
 
@@ -104,9 +107,9 @@ class Source:
     """Source code that was read.
 
     Attributes:
-        name: Of which library.
-        version: Of which version.
-        url: Where it is.
+        name: The library.
+        version: Its version.
+        url: The address of its repository.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
@@ -121,8 +124,8 @@ class Comparison:
     """The content of docs/comparison.toml.
 
     Attributes:
-        month: When the source code of the others was read.
-        source: That source code.
+        month: The month in which the source code of the others was read.
+        source: The source code that was read.
         row: The features, section by section.
     """
 
@@ -167,10 +170,10 @@ def main() -> int:
 
 
 def read(file: Path) -> Comparison:
-    """Return what a file says.
+    """Return the comparison in a file.
 
     Raises:
-        UsageError: If it cannot be read, a key is missing or unknown, or a value does not fit.
+        UsageError: If the file cannot be read, a key is missing or unknown, or a value is invalid.
     """
     try:
         return TypeAdapter(Comparison).validate_python(read_toml(file))
@@ -188,23 +191,24 @@ def page(comparison: Comparison) -> str:
 
 
 def readme(comparison: Comparison) -> str:
-    """Return README.md with the rows that it shows between its two lines.
+    """Return README.md with its table, between the two lines that enclose it.
 
     Raises:
-        InkwellError: If they are not there.
+        InkwellError: If these lines are missing.
     """
     before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise InkwellError(f"{README} has no place for the table; add the lines {BEGIN.strip()} and {END.strip()}")
     versions = {source.name.lower(): source.version for source in comparison.source}
-    legend = LEGEND.format(count=len(comparison.counted), **versions)
+    missing = sum(row.inkwell == "no" for row in comparison.counted)
+    legend = LEGEND.format(count=len(comparison.counted), missing=missing, **versions)
     shown = table(row for row in comparison.row if row.readme)
     return f"{before}{begin}\n{shown}\n{legend}\n\n{end}{after}"
 
 
 def counts(rows: Sequence[Row]) -> str:
-    """Return a table of how many features each library has."""
+    """Return a table that counts the answers for each library."""
     lines = [f"| of {len(rows)} features | {' | '.join(f'{mark} {word}' for word, mark in MARKS.items())} |"]
     lines.append("|---|---:|---:|---:|")
     for name, answers in zip(COLUMNS, zip(*(row.answers for row in rows), strict=True), strict=True):
@@ -214,7 +218,7 @@ def counts(rows: Sequence[Row]) -> str:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Return the table of features, a line each."""
+    """Return a table with one line per feature."""
     lines = [f"| feature | {' | '.join(COLUMNS)} |", "|---|---|---|---|"]
     lines += [f"| {row.feature} | {' | '.join(map(cell, row.answers))} |" for row in rows]
     return "\n".join([*lines, ""])
