@@ -25,7 +25,7 @@ class Scores(Plugin):
 
 
 @pytest.mark.parametrize(("mode", "kept"), [("min", [2, 4, 5, 6]), ("max", [1, 3, 5, 6])])
-def test_the_best_three_by_a_metric_are_kept_beside_the_last_and_the_one_before(keras, tmp_path: Path, mode: str, kept: list[int]):
+def test_the_best_three_and_the_last_two_are_kept(keras, tmp_path: Path, mode: str, kept: list[int]):
     checkpoint = Checkpoint(monitor="score", mode=mode, keep=3)
     trainer = Trainer(small_net(keras), plugins=[Scores(), checkpoint], run_dir=tmp_path / "run")
     trainer.fit(make_images(64), epochs=len(SCORES), batch_size=32)
