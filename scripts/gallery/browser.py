@@ -16,6 +16,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars")
 PATIENCE = 180_000
 """Longest wait for anything on a page, in milliseconds."""
+LONGEST = 4000
+"""CSS pixels of a page, from its top, in one picture."""
 
 
 @contextmanager
@@ -49,3 +51,10 @@ def page(browser: Browser, width: int, height: int, **settings: Any) -> Iterator
         raise InkwellError(f"cannot take a picture: {first_line(error)}; see whether the page has changed") from error
     finally:
         context.close()
+
+
+def whole(opened: Page) -> bytes:
+    """Return a picture of an open page from its top to its end, or as far as `LONGEST` goes."""
+    height = min(opened.evaluate("document.documentElement.scrollHeight"), LONGEST)
+    width = opened.viewport_size["width"] if opened.viewport_size else 0
+    return opened.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": width, "height": height})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from .browser import page
@@ -14,8 +13,8 @@ WIDTHS = (80, 120)
 """Columns of the terminals."""
 START = 2.0
 """Seconds after Enter at which the start is shown."""
-EPOCH = re.compile(r"epoch +2\b")
-"""What is on the screen when Ctrl-C is pressed."""
+FIRST, SECOND, LAST = r"epoch +1\b", r"epoch +2\b", r"epoch +(\d+)/\1\b"
+"""Text on the screen at the start of training, when Ctrl-C is pressed, and at the end of training."""
 MISSPELT = (*TRAIN[:-1], "lennet")
 
 
@@ -23,10 +22,11 @@ def pictures(workshop: Workshop) -> Iterator[tuple[str, bytes]]:
     """Yield the pictures with their names."""
     for columns in WIDTHS:
         training = workshop.training(columns)
-        stopped = record(TRAIN, workshop.folder, columns, interrupt=lambda text: EPOCH.search(text) is not None)
+        begun, ended = training.when(FIRST), training.when(LAST)
+        stopped = record(TRAIN, workshop.folder, columns, interrupt=SECOND)
         screens = {
             "start": training.screen(START),
-            "middle": training.screen(training.seconds / 2),
+            "middle": training.screen(((begun or 0) + (ended or training.seconds)) / 2),
             "end": training.screen(),
             "ctrl-c": stopped.screen(),
             "error": workshop.record(*MISSPELT, columns=columns).screen(),
@@ -41,4 +41,4 @@ def picture(workshop: Workshop, screen: Screen) -> bytes:
         opened.set_content(f'<body style="margin: 0">{svg(screen, "inkwell")}</body>')
         shown = opened.locator("svg")
         shown.evaluate("(svg) => (svg.style.width = svg.viewBox.baseVal.width + 'px')")
-        return shown.screenshot(omit_background=False)
+        return shown.screenshot()

@@ -9,7 +9,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
-from .browser import page
+from .browser import page, whole
 from .workshop import ROOT, Workshop
 
 WIDTH = 1012
@@ -36,7 +36,7 @@ def pictures(workshop: Workshop) -> Iterator[tuple[str, bytes]]:
     shown.write_text(html((ROOT / "README.md").read_text(encoding="utf-8")), encoding="utf-8")
     with page(workshop.browser, WIDTH, 1400, offline=True) as opened:
         opened.goto(shown.as_uri())
-        yield "readme", opened.screenshot(full_page=True)
+        yield "readme", whole(opened)
 
 
 def html(markdown: str) -> str:

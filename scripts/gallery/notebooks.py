@@ -11,7 +11,7 @@ from nbconvert import HTMLExporter
 
 from trainer.errors import InkwellError
 
-from .browser import page
+from .browser import page, whole
 from .workshop import ROOT, Workshop
 
 NOTEBOOKS = ROOT / "docs" / "notebooks"
@@ -35,4 +35,4 @@ def pictures(workshop: Workshop) -> Iterator[tuple[str, bytes]]:
         html, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook)
         with page(workshop.browser, 1000, 800, offline=True) as opened:
             opened.set_content(html)
-            yield f"notebook-{path.stem}", opened.screenshot(full_page=True)
+            yield f"notebook-{path.stem}", whole(opened)

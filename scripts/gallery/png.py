@@ -28,7 +28,9 @@ def write(picture: bytes, path: Path) -> None:
     for scale, colours in product(SCALES, COLOURS):
         shown = image if scale == 1 else image.resize((round(scale * image.width), round(scale * image.height)))
         smaller = io.BytesIO()
-        shown.quantize(colours, dither=Image.Dither.NONE).save(smaller, "PNG", optimize=True)
+        # An octree keeps the colour of what is small, such as a dot; a median cut would make it grey.
+        few = shown.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few.save(smaller, "PNG", optimize=True)
         if smaller.tell() < LARGEST:
             path.write_bytes(smaller.getvalue())
             return

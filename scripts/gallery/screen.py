@@ -29,6 +29,11 @@ class Screen(pyte.Screen):
         super().select_graphic_rendition(*visible, **private)
 
 
+def text_of(screen: Screen) -> str:
+    """Return the text on a screen."""
+    return "\n".join(screen.display)
+
+
 def svg(screen: Screen, title: str) -> str:
     """Return a picture of a screen, without the empty rows at its end."""
     used = max(row for row, line in enumerate(screen.display) if line.strip()) + 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -18,7 +19,7 @@ import pyte
 
 from trainer.errors import InkwellError
 
-from .screen import ROWS, Screen
+from .screen import ROWS, Screen, text_of
 
 LONGEST = 1800.0
 """Seconds after which a command is considered to hang."""
@@ -45,6 +46,16 @@ class Recording:
         """The time of the last output, in seconds since the start."""
         return self.chunks[-1][0]
 
+    def when(self, pattern: str) -> float | None:
+        """Return the seconds after which a regular expression first matched the text on the screen; None if never."""
+        screen = Screen(self.columns, ROWS)
+        stream = pyte.ByteStream(screen)
+        for when, chunk in self.chunks:
+            stream.feed(chunk)
+            if re.search(pattern, text_of(screen)):
+                return when
+        return None
+
     def screen(self, until: float = inf) -> Screen:
         """Return the screen as it was `until` seconds after the start; default: at the end."""
         screen = Screen(self.columns, ROWS)
@@ -55,16 +66,14 @@ class Recording:
         return screen
 
 
-def record(
-    arguments: Sequence[str], folder: Path, columns: int, interrupt: Callable[[str], bool] | None = None
-) -> Recording:
+def record(arguments: Sequence[str], folder: Path, columns: int, interrupt: str | None = None) -> Recording:
     """Run a Python script in a terminal of its own until it ends.
 
     Args:
         arguments: The script and its arguments.
         folder: The folder to run it in.
         columns: The width of the terminal.
-        interrupt: Given the text on the screen, returns True once it is time to press Ctrl-C, which happens once.
+        interrupt: A regular expression; Ctrl-C is pressed once, when it first matches the text on the screen.
 
     Raises:
         InkwellError: If the script does not end within half an hour.
@@ -81,7 +90,7 @@ def record(
     try:
         while chunk := _read(keyboard, start + LONGEST - time.monotonic()):
             recording.chunks.append((time.monotonic() - start, chunk))
-            if interrupt and interrupt("\n".join(recording.screen().display)):
+            if interrupt and re.search(interrupt, text_of(recording.screen())):
                 os.write(keyboard, CTRL_C)
                 interrupt = None
         process.wait(timeout=60)

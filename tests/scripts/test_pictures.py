@@ -36,7 +36,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory):
     """A program that was interrupted once it had said something."""
     folder = tmp_path_factory.mktemp("terminal")
     (folder / "program.py").write_text(PROGRAM)
-    return record(["program.py"], folder, 80, interrupt=lambda text: "warning" in text)
+    return record(["program.py"], folder, 80, interrupt="war+ning")
 
 
 def shown(screen: Screen) -> list[str]:
@@ -54,6 +54,8 @@ def test_a_command_runs_in_a_terminal_and_is_interrupted_as_by_a_person(recordin
 def test_a_screen_is_shown_as_it_was(recording):
     assert shown(recording.screen(0)) == ["$ python program.py"]
     assert len(shown(recording.screen())) == 4
+    assert 0 == recording.when("program") < recording.when("warning") <= recording.when("xx") <= recording.seconds
+    assert recording.when("yy") is None
 
 
 def test_a_picture_of_a_screen_keeps_its_text_and_colours(recording):
