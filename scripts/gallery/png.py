@@ -28,8 +28,8 @@ def write(picture: bytes, path: Path) -> None:
     for scale, colours in product(SCALES, COLOURS):
         shown = image if scale == 1 else image.resize((round(scale * image.width), round(scale * image.height)))
         smaller = io.BytesIO()
-        # An octree keeps the colour of what is small, such as a dot; a median cut would make it grey.
-        few = shown.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        # A median cut turns small dots grey, an octree merges two shades of white; this keeps both.
+        few = shown.quantize(colours, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
         few.save(smaller, "PNG", optimize=True)
         if smaller.tell() < LARGEST:
             path.write_bytes(smaller.getvalue())

@@ -74,8 +74,12 @@ def test_an_error_is_pictured_too(tmp_path: Path):
 @pytest.fixture
 def noise() -> bytes:
     """A picture of 100 x 100 pixels that no method makes much smaller."""
+    return encoded(np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8))
+
+
+def encoded(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)).save(file, "PNG")
+    Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
 
 
@@ -83,6 +87,17 @@ def test_a_picture_has_its_size_if_it_is_small_enough(noise, tmp_path: Path):
     png.write(noise, tmp_path / "noise.png")
     with Image.open(tmp_path / "noise.png") as image:
         assert image.size == (100, 100)
+
+
+def test_a_small_dot_and_two_shades_of_white_keep_their_colours(tmp_path: Path):
+    pixels = np.full((300, 300, 3), 255, np.uint8)
+    pixels[:, 150:] = (253, 252, 249)
+    pixels[200:, :, :] = np.random.default_rng(0).integers(20, 60, (100, 300, 3))
+    pixels[100:104, 100:104] = (255, 95, 87)
+    png.write(encoded(pixels), tmp_path / "dot.png")
+    with Image.open(tmp_path / "dot.png") as image:
+        kept = [image.convert("RGB").getpixel(place) for place in ((102, 102), (10, 10), (290, 10))]
+    assert np.abs(np.subtract(kept, [(255, 95, 87), (255, 255, 255), (253, 252, 249)])).max() <= 1
 
 
 def test_a_large_picture_is_made_smaller(noise, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
