@@ -36,7 +36,13 @@ def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(description="Take the pictures of the documentation: real commands, real pages.")
     p.add_argument("subjects", nargs="*", metavar="NAME", help=f"what to show: {', '.join(SUBJECTS)} (default: all)")
-    p.add_argument("--to", type=Path, default=ROOT / "docs" / "pictures", metavar="DIR", help="output folder")
+    p.add_argument(
+        "--to",
+        type=Path,
+        default=ROOT / "docs" / "pictures",
+        metavar="DIR",
+        help="output folder (default: docs/pictures)",
+    )
     p.add_argument("--mnist", type=Path, metavar="DIR", help="folder of the MNIST files (default: embedded images)")
     return p
 

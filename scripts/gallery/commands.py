@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+
+from trainer.errors import UsageError
 
 from .browser import page
 from .screen import Screen, svg
-from .terminal import record
 from .workshop import TRAIN, Workshop
 
 WIDTHS = (80, 120)
@@ -23,13 +25,14 @@ def pictures(workshop: Workshop) -> Iterator[tuple[str, bytes]]:
     for columns in WIDTHS:
         training = workshop.training(columns)
         begun, ended = training.when(FIRST), training.when(LAST)
-        stopped = record(TRAIN, workshop.folder, columns, interrupt=SECOND)
+        stopped = workshop.record(*TRAIN, columns=columns, interrupt=SECOND, status=128 + signal.SIGINT)
+        misspelt = workshop.record(*MISSPELT, columns=columns, status=UsageError.exit_status)
         screens = {
             "start": training.screen(START),
             "middle": training.screen(((begun or 0) + (ended or training.seconds)) / 2),
             "end": training.screen(),
             "ctrl-c": stopped.screen(),
-            "error": workshop.record(*MISSPELT, columns=columns).screen(),
+            "error": misspelt.screen(),
         }
         for moment, screen in screens.items():
             yield f"terminal-{columns}-{moment}", picture(workshop, screen)

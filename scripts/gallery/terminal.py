@@ -66,7 +66,9 @@ class Recording:
         return screen
 
 
-def record(arguments: Sequence[str], folder: Path, columns: int, interrupt: str | None = None) -> Recording:
+def record(
+    arguments: Sequence[str], folder: Path, columns: int, interrupt: str | None = None, status: int = 0
+) -> Recording:
     """Run a Python script in a terminal of its own until it ends.
 
     Args:
@@ -74,9 +76,10 @@ def record(arguments: Sequence[str], folder: Path, columns: int, interrupt: str 
         folder: The folder to run it in.
         columns: The width of the terminal.
         interrupt: A regular expression; Ctrl-C is pressed once, when it first matches the text on the screen.
+        status: The exit status that the script should have.
 
     Raises:
-        InkwellError: If the script does not end within half an hour.
+        InkwellError: If the script ends with another exit status, or not within half an hour.
     """
     recording = Recording(columns, [(0.0, PROMPT.format(" ".join(arguments)).encode())])
     keyboard, terminal = os.openpty()
@@ -100,6 +103,11 @@ def record(arguments: Sequence[str], folder: Path, columns: int, interrupt: str 
         process.kill()
         process.wait()
         os.close(keyboard)
+    if process.returncode != status:
+        last = text_of(recording.screen()).strip().splitlines()[-1].strip()
+        raise InkwellError(
+            f"cannot picture {' '.join(arguments)}: it ended with {process.returncode}, not {status}: {last}"
+        )
     return recording
 
 

@@ -42,9 +42,9 @@ class Workshop:
             self._recorded[columns] = self.record(*TRAIN, columns=columns)
         return self._recorded[columns]
 
-    def record(self, *arguments: str, columns: int = 80) -> Recording:
-        """Return the recording of a script."""
-        return record(arguments, self.folder, columns)
+    def record(self, *arguments: str, columns: int = 80, interrupt: str | None = None, status: int = 0) -> Recording:
+        """Return the recording of a script; see `terminal.record`."""
+        return record(arguments, self.folder, columns, interrupt, status)
 
     def run(self) -> Path:
         """Return the run directory of a finished training, which is done first if need be.

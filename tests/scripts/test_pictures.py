@@ -24,7 +24,7 @@ from scripts.gallery.terminal import record
 PROGRAM = """\
 import sys, time
 try:
-    print(f"{sys.stdout.isatty()} \\x1b[2mfaint\\x1b[0m \\x1b[33mwarning\\x1b[0m")
+    print(f"{sys.stdout.isatty()} \\x1b[2mfaint\\x1b[0m \\x1b[33mwarning\\x1b[0m\\nready", end="", flush=True)
     time.sleep(300)
 except KeyboardInterrupt:
     print("x" * 100)
@@ -36,7 +36,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory):
     """A program that was interrupted once it had said something."""
     folder = tmp_path_factory.mktemp("terminal")
     (folder / "program.py").write_text(PROGRAM)
-    return record(["program.py"], folder, 80, interrupt="war+ning")
+    return record(["program.py"], folder, 80, interrupt="read[y]")
 
 
 def shown(screen: Screen) -> list[str]:
@@ -47,7 +47,7 @@ def test_a_command_runs_in_a_terminal_and_is_interrupted_as_by_a_person(recordin
     command, said, *after = shown(recording.screen())
     assert command == "$ python program.py"
     assert said == "True faint warning"
-    assert "".join(after) == f"^C{'x' * 100}"
+    assert "".join(after) == f"ready^C{'x' * 100}"
     assert max(map(len, after)) == 80
 
 
@@ -56,6 +56,12 @@ def test_a_screen_is_shown_as_it_was(recording):
     assert len(shown(recording.screen())) == 4
     assert 0 == recording.when("program") < recording.when("warning") <= recording.when("xx") <= recording.seconds
     assert recording.when("yy") is None
+
+
+def test_a_command_that_fails_is_not_pictured(tmp_path: Path):
+    (tmp_path / "program.py").write_text("raise SystemExit('lost the thread')")
+    with pytest.raises(InkwellError, match=r"^cannot picture program\.py: it ended with 1, not 0: lost the thread$"):
+        record(["program.py"], tmp_path, 80)
 
 
 def test_a_picture_of_a_screen_keeps_its_text_and_colours(recording):
@@ -67,7 +73,7 @@ def test_a_picture_of_a_screen_keeps_its_text_and_colours(recording):
 
 def test_an_error_is_pictured_too(tmp_path: Path):
     (tmp_path / "scripts").symlink_to(ROOT / "scripts")
-    screen = record(["scripts/fit.py", "--model", "lennet"], tmp_path, 120).screen()
+    screen = record(["scripts/fit.py", "--model", "lennet"], tmp_path, 120, status=2).screen()
     assert "did you mean 'lenet'?" in "".join(shown(screen))
 
 
