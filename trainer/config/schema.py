@@ -14,6 +14,7 @@ import tomli_w
 from pydantic import ConfigDict
 
 from trainer.config.types import BelowOne, Count, ModuleName, Positive, Seconds, Seed, Switch
+from trainer.display.shown import Shown
 from trainer.text import in_line, unseen
 
 Args = dict[str, Any]
@@ -160,8 +161,8 @@ def _default_plugins() -> dict[str, Args]:
 
 
 @_section
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Config(Shown):
     """Everything that decides what a run computes; saved as `config.toml` before step 0.
 
     Attributes:
