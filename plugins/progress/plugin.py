@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from plugins.progress.bar import Bar
@@ -57,7 +57,7 @@ class Progress(Plugin):
     def __init__(self, mode: stages.Mode = "auto") -> None:
         self.mode = mode
         self._display: Display | None = None
-        self._shown = ExitStack()
+        self._shown: AbstractContextManager[None] | None = None
 
     def on_fit_start(self, run: Run) -> None:
         """Print the plan and open the display."""
@@ -66,7 +66,8 @@ class Progress(Plugin):
         if self.mode != "plain" and notebook.is_here():
             self._display = notebook.NotebookDisplay(run)
             return
-        self._shown.enter_context(stages.shown(self.mode))
+        self._shown = stages.shown(self.mode)
+        self._shown.__enter__()
         for line in plan_lines(run.plan):
             say(line, style.dim)
         self._display = display_for(self.mode)
@@ -100,5 +101,6 @@ class Progress(Plugin):
         """Close the display."""
         if self._display is not None:
             self._display.close()
-            self._display = None
-        self._shown.close()
+        if self._shown is not None:
+            self._shown.__exit__(None, None, None)
+        self._display = self._shown = None
