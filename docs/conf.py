@@ -5,11 +5,12 @@ from importlib.metadata import version as version_of
 project = "Inkwell"
 copyright = "the Inkwell authors, MIT licence"
 version = release = version_of("inkwell-trainer")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "Inkwell"
 myst_heading_anchors = 3
+nb_execution_mode = "off"  # notebooks are stored with their outputs; scripts/notebooks.py makes them
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"

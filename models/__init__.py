@@ -1,8 +1,8 @@
-"""Architectures by name; one file each. Listed here, so that names can be shown without importing Keras.
+"""Architectures by name, one file each; listed here so that names can be shown without importing Keras.
 
 A builder is `build(input_shape, num_classes, **hyper) -> keras.Model`, from images float32 `[N, H, W, C]` in [0, 1] to
-logits float32 `[N, num_classes]`. Parameters are the trained ones, as papers count them, for images of 28 x 28 x 1 and
-10 classes.
+logits float32 `[N, num_classes]`. Parameter counts are of trainable parameters, as in papers, for images of 28 x 28 x 1
+and 10 classes.
 """
 
 from trainer.registry import models, tasks
@@ -13,7 +13,7 @@ models.table(
         "lenet5": ("models.lenet5:lenet5", "LeNet-5 as published in 1998, 60,000 parameters"),
         "mlp": ("models.mlp:mlp", "two dense layers with dropout, 669,706 parameters"),
         "simple_cnn": ("models.simple_cnn:simple_cnn", "the convnet of the Keras examples, 34,826 parameters"),
-        "inknet": ("models.inknet:inknet", "Inkwell's own, for a minute on two cores, 71,226 parameters"),
+        "inknet": ("models.inknet:inknet", "Inkwell's own, trains in a minute on two cores, 71,226 parameters"),
         "speed24": ("models.speed24:speed24", "99 % after one epoch (tuomaso 2020), 215,194 parameters"),
         "simple7": ("models.simple7:simple7", "seven convolutions (Deotte 2018), 326,410 parameters"),
         "vgg_mini": ("models.vgg_mini:vgg_mini", "a small VGG (j05t 2018), 598,250 parameters"),
@@ -34,15 +34,15 @@ models.table(
             "models.efficient_capsnet:efficient_capsnet",
             "capsules with self-attention routing (Mazzia et al. 2021), 161,824 parameters",
         ),
-        "tiny9k": ("models.tiny9k:tiny9k", "four convolutions made for speed on a CPU, 9,722 parameters"),
+        "tiny9k": ("models.tiny9k:tiny9k", "four convolutions designed for CPU speed, 9,722 parameters"),
         "tiny10k": ("models.tiny10k:tiny10k", "seven thin convolutions, 9,980 parameters"),
         "micro2k": ("models.micro2k:micro2k", "one separable convolution applied three times, 1,936 parameters"),
         "nano700": ("models.nano700:nano700", "four thin separable convolutions, 697 parameters"),
         "ensemble": (
             "models.ensemble.model:ensemble",
-            "the mean of several models, two LeNets by itself, 123,412 parameters",
+            "average of several models, two LeNets by default, 123,412 parameters",
         ),
     }
 )
 
-tasks.table({"members": ("models.ensemble.task:Members", "classes from an ensemble whose members learn side by side")})
+tasks.table({"members": ("models.ensemble.task:Members", "classification by an ensemble trained in a single run")})

@@ -1,4 +1,4 @@
-"""A convolutional network built like a transformer: large depthwise kernels, then a dense layer at every place."""
+"""A convolutional network built like a transformer: large depthwise kernels, then a dense layer at every position."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def convnext_mini(
 ) -> keras.Model:
     """Build a ConvNeXt of two stages: 321,658 parameters, 24.7 MMAC for images of 28 x 28 x 1 and 10 classes.
 
-    Liu et al. 2022, "A ConvNet for the 2020s", arXiv 2201.03545, figure 4 and section 2; patches of 2 x 2 for small
-    images.
+    Liu et al. 2022, "A ConvNet for the 2020s", arXiv 2201.03545, figure 4 and section 2, with patches of 2 x 2 for
+    small images.
 
     Args:
         input_shape: Height, width and channels, at least 4 x 4.
         num_classes: Number of classes.
-        width: Channels of the first stage; the second has twice as many at half the side.
+        width: Channels of the first stage; the second has twice as many at half the height and width.
         depth: Blocks in each stage.
 
     Returns:
@@ -50,7 +50,7 @@ def convnext_mini(
 
 
 def _block(x: Any, name: str) -> Any:
-    """Return `x` plus a depthwise 7 x 7 convolution and a perceptron at every place."""
+    """Return `x` plus a depthwise 7 x 7 convolution followed by a perceptron at every position."""
     channels = x.shape[-1]
     y = layers.DepthwiseConv2D(7, padding="same", name=f"{name}_depthwise")(x)
     y = _normalised(y, f"{name}_norm")
@@ -66,13 +66,13 @@ def _normalised(x: Any, name: str) -> Any:
 
 @keras.saving.register_keras_serializable("inkwell")
 class LayerScale(layers.Layer):
-    """A trained factor for each channel, `[N, …, C]` to the same.
+    """A trainable factor per channel, `[N, …, C]` to the same shape.
 
-    It begins at 0.1, which Touvron et al. 2021 (arXiv 2103.17239, section 2) advise for nets of up to 18 blocks.
+    It starts at 0.1, as Touvron et al. 2021 (arXiv 2103.17239, section 2) recommend for networks of up to 18 blocks.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the factors, `[C]`."""
+        """Create the factors, `[C]`."""
         self.scale = self.add_weight(
             shape=(input_shape[-1],), initializer=keras.initializers.Constant(0.1), name="scale"
         )

@@ -23,7 +23,7 @@ def dscnn(
         input_shape: Height, width and channels.
         num_classes: Number of classes.
         width: Channels of the first convolution; the separable ones have 2, 2, 4, 4 and 4 times as many.
-        dropout: Share of units dropped before the last layer, from 0 to below 1.
+        dropout: Fraction of units dropped before the last layer, from 0 to below 1.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.

@@ -1,4 +1,4 @@
-"""Capsules: vectors whose length says that something is there and whose direction says how it looks."""
+"""Capsules: vectors whose length tells whether something is present and whose direction tells how it looks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def efficient_capsnet(input_shape: tuple[int, int, int], num_classes: int, sharp
     """Build Efficient-CapsNet without its decoder: 161,824 trainable parameters, 30.1 MMAC for 28 x 28 x 1.
 
     Mazzia et al. 2021, "Efficient-CapsNet: capsule network with self-attention routing", Scientific Reports 11,
-    arXiv 2101.12491, section "Methods". A capsule of each class has a length below 1; the logits are the lengths times
-    `sharpness`, so that softmax cross-entropy can take the place of the paper's margin loss: at its margins of 0.9 and
-    0.1, a factor of 16 gives the right one of 10 classes a probability of 0.99998.
+    arXiv 2101.12491, section "Methods". Each class capsule has a length below 1; the logits are these lengths times
+    `sharpness`, so that softmax cross-entropy can replace the paper's margin loss: at the paper's margins of 0.9 and
+    0.1, a factor of 16 gives the true one of 10 classes a probability of 0.99998.
 
     Args:
         input_shape: Height, width and channels, at least 11 x 11.
         num_classes: Number of classes.
-        sharpness: Factor from the length of a capsule to its logit.
+        sharpness: Factor by which the length of a capsule is multiplied to give its logit.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`, each in
@@ -51,7 +51,7 @@ def efficient_capsnet(input_shape: tuple[int, int, int], num_classes: int, sharp
 
 
 def _length(capsules: Any, keepdims: bool = False) -> Any:
-    """Return the lengths along the last axis; the small number gives a capsule of length 0 a gradient."""
+    """Return the lengths along the last axis; the small constant gives a capsule of length 0 a gradient."""
     return ops.sqrt(ops.sum(ops.square(capsules), axis=-1, keepdims=keepdims) + 1e-12)
 
 
@@ -67,14 +67,14 @@ class CapsuleSquash(layers.Layer):
 
 @keras.saving.register_keras_serializable("inkwell")
 class RoutedCapsules(layers.Layer):
-    """Capsules of classes from those of parts, `[N, parts, D]` to `[N, capsules, size]`, by self-attention.
+    """Class capsules computed from part capsules, `[N, parts, D]` to `[N, capsules, size]`, by self-attention.
 
-    Every part predicts every class. A prediction counts for what it agrees with the other parts' predictions for that
-    class, compared across classes by softmax, plus a trained prior.
+    Every part predicts every class. A prediction is weighted by its agreement with the other parts' predictions for
+    that class, normalised across classes by softmax, plus a trainable prior.
 
     Args:
-        capsules: Number of capsules, one a class.
-        size: Numbers in each.
+        capsules: Number of capsules, one per class.
+        size: Dimension of each capsule.
         kwargs: Arguments of `keras.layers.Layer`.
     """
 
@@ -83,7 +83,7 @@ class RoutedCapsules(layers.Layer):
         self.capsules, self.size = capsules, size
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make a matrix `[D, size]` and a prior for every pair of class and part."""
+        """Create a matrix `[D, size]` and a prior for every pair of class and part."""
         parts, numbers = input_shape[1:]
         self.matrices = self.add_weight(
             shape=(self.capsules, parts, numbers, self.size),
@@ -93,23 +93,23 @@ class RoutedCapsules(layers.Layer):
         self.priors = self.add_weight(shape=(self.capsules, parts, 1), initializer="zeros", name="priors")
 
     def call(self, inputs: Any) -> Any:
-        """Return the capsules of the classes, not squashed."""
+        """Return the class capsules before squashing."""
         predictions = ops.einsum("npd,kpds->nkps", inputs, self.matrices)
         agreement = ops.sum(predictions * ops.sum(predictions, axis=2, keepdims=True), axis=-1, keepdims=True)
         share = ops.softmax(agreement / self.size**0.5, axis=1)
         return ops.sum(predictions * (share + self.priors), axis=2)
 
     def get_config(self) -> dict[str, Any]:
-        """Return number and size of the capsules with the layer's configuration."""
+        """Return the layer's configuration, including number and size of the capsules."""
         return {**super().get_config(), "capsules": self.capsules, "size": self.size}
 
 
 @keras.saving.register_keras_serializable("inkwell")
 class CapsuleLength(layers.Layer):
-    """The lengths of capsules times a factor, `[N, capsules, D]` to `[N, capsules]`.
+    """The lengths of capsules, multiplied by a factor: `[N, capsules, D]` to `[N, capsules]`.
 
     Args:
-        factor: What lengths are multiplied by.
+        factor: Multiplier of the lengths.
         kwargs: Arguments of `keras.layers.Layer`.
     """
 
@@ -118,9 +118,9 @@ class CapsuleLength(layers.Layer):
         self.factor = factor
 
     def call(self, inputs: Any) -> Any:
-        """Return the lengths."""
+        """Return the multiplied lengths."""
         return self.factor * _length(inputs)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the factor with the layer's configuration."""
+        """Return the layer's configuration, including the factor."""
         return {**super().get_config(), "factor": self.factor}

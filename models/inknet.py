@@ -1,4 +1,4 @@
-"""Inkwell's own network: what two cores learn the most from in a minute."""
+"""Inkwell's own network, designed for high accuracy after a minute of training on two cores."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def inknet(
 ) -> keras.Model:
     """Build the network of the recipes: 71,226 parameters, 4.21 MMAC for images of 28 x 28 x 1 and 10 classes.
 
-    One 5 x 5 convolution and pooling, then two stages of `depth` 3 x 3 convolutions with twice and four times as many
-    channels; convolutions are at half and quarter size, where they are cheap, and each is followed by batch
-    normalisation (Ioffe and Szegedy 2015) and ReLU. The end is the maximum and the mean over each map, side by side.
+    A 5 x 5 convolution and pooling, then two stages of `depth` 3 x 3 convolutions with twice and four times as many
+    channels. These work at half and quarter resolution, where they are cheap; each convolution is followed by batch
+    normalisation (Ioffe and Szegedy 2015) and ReLU. Maximum and mean over each map, side by side, feed the last layer.
 
     Args:
         input_shape: Height, width and channels, at least 8 x 8.
         num_classes: Number of classes.
         width: Channels of the first convolution.
-        depth: Convolutions a stage.
-        dropout: Share of the maps dropped after each stage, from 0 to below 1.
+        depth: Convolutions per stage.
+        dropout: Fraction of the maps dropped after each stage, from 0 to below 1.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.
@@ -51,5 +51,5 @@ def inknet(
 
 def _convolution(x: Any, channels: int, kernel: int, name: str, padding: str = "same") -> Any:
     x = layers.Conv2D(channels, kernel, padding=padding, use_bias=False, name=name)(x)
-    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)  # averages settle within a short run
+    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)  # low momentum, to converge within a short run
     return layers.ReLU(name=f"{name}_relu")(x)

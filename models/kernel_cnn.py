@@ -1,4 +1,4 @@
-"""Convolutions of one kernel size without pooling, and batch normalisation of the logits: M3, M5 and M7."""
+"""Convolutions of one kernel size without pooling, with batch normalisation of the logits: M3, M5 and M7."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def m3(input_shape: tuple[int, int, int], num_classes: int, width: Positive = 1.
     Args:
         input_shape: Height, width and channels, at least 21 x 21.
         num_classes: Number of classes.
-        width: Factor of the number of channels; at 0.25 the cost is a sixteenth.
+        width: Multiplier of the number of channels; at 0.25 the cost is a sixteenth.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.
@@ -42,7 +42,7 @@ def m5(input_shape: tuple[int, int, int], num_classes: int, width: Positive = 1.
     Args:
         input_shape: Height, width and channels, at least 21 x 21.
         num_classes: Number of classes.
-        width: Factor of the number of channels; at 0.25 the cost is a sixteenth.
+        width: Multiplier of the number of channels; at 0.25 the cost is a sixteenth.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.
@@ -62,7 +62,7 @@ def m7(input_shape: tuple[int, int, int], num_classes: int, width: Positive = 1.
     Args:
         input_shape: Height, width and channels, at least 25 x 25.
         num_classes: Number of classes.
-        width: Factor of the number of channels; at 0.25 the cost is a sixteenth.
+        width: Multiplier of the number of channels; at 0.25 the cost is a sixteenth.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.
@@ -76,7 +76,7 @@ def m7(input_shape: tuple[int, int, int], num_classes: int, width: Positive = 1.
 def _kernel_cnn(
     name: str, input_shape: tuple[int, int, int], num_classes: int, size: int, channels: Sequence[float]
 ) -> keras.Model:
-    """Build one of the family; the constants of batch normalisation are those of the published code."""
+    """Build one of the family, with the published code's constants for batch normalisation."""
     check_size(input_shape, 1 + len(channels) * (size - 1))
     images = keras.Input(input_shape, name="images")
     x = layers.Rescaling(2.0, offset=-1.0, name="range")(images)

@@ -1,4 +1,4 @@
-"""LeNet-5 as it is built today: dense C3, ReLU, max pooling, logits."""
+"""LeNet-5 in its modern form: fully connected C3, ReLU, max pooling, logits."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from trainer.registry import models
 def lenet(input_shape: tuple[int, int, int], num_classes: int, dropout: BelowOne = 0.0) -> keras.Model:
     """Build the modern LeNet-5: 61,706 parameters, 0.42 MMAC for images of 28 x 28 x 1 and 10 classes.
 
-    After LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B; ReLU, max pooling
-    and a full C3 are what later practice made of it.
+    After LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B, with ReLU, max
+    pooling and a fully connected C3, as is common today.
 
     Args:
         input_shape: Height, width and channels, at least 12 x 12.
         num_classes: Number of classes.
-        dropout: Share of units dropped before each of the last two layers, from 0 to below 1.
+        dropout: Fraction of units dropped before each of the last two layers, from 0 to below 1.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.

@@ -17,7 +17,7 @@ CONNECTIONS: tuple[tuple[int, ...], ...] = (
     *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5)),
     (0, 1, 2, 3, 4, 5),
 )
-"""Which maps of S2 each map of C3 sees (LeCun et al. 1998, table I)."""
+"""The maps of S2 that each map of C3 sees (LeCun et al. 1998, table I)."""
 
 BITMAPS = """
 .......  .......  .......  .......  .......  .......  .......  .......  .......  .......
@@ -33,7 +33,7 @@ BITMAPS = """
 .#####.  .######  #######  .#####.  ....##.  .#####.  .#####.  ..##...  .#####.  .####..
 .......  .......  .......  .......  .......  .......  .......  .......  .......  .......
 """
-"""Digits of 7 x 12 pixels, the form that F6 is trained towards; drawn after the idea of section II.B, not copied."""
+"""Digits of 7 x 12 pixels, the targets of F6; drawn in the spirit of section II.B, not copied."""
 
 
 @models.register("lenet5")
@@ -41,13 +41,13 @@ def lenet5(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
     """Build LeNet-5 of LeCun et al. 1998: exactly 60,000 trainable parameters, 0.42 MMAC for images of 28 x 28 x 1.
 
     "Gradient-based learning applied to document recognition", Proc. IEEE 86(11), section II.B, with the connection
-    table I. Images get a frame of 2 pixels and the paper's range (ground -0.1, ink 1.175). The output is the negative
-    squared distance of F6 to a fixed bitmap for each class, so that softmax cross-entropy is the paper's criterion
-    (equation 9) without its constant for rubbish.
+    table I. Images are padded by 2 pixels and scaled to the paper's range (background -0.1, ink 1.175). The output is
+    the negative squared distance of F6 to a fixed bitmap for each class, so that softmax cross-entropy is the paper's
+    criterion (equation 9) without the constant for rejecting garbage.
 
     Args:
         input_shape: Height, width and channels, at least 12 x 12.
-        num_classes: Number of classes, at most 10: one bitmap a digit.
+        num_classes: Number of classes, at most 10, one per bitmap.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.
@@ -56,7 +56,7 @@ def lenet5(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
         ValueError: If there are more than 10 classes or the images are too small.
     """
     if num_classes > len(_bitmaps()):
-        raise ValueError(f"the 1998 network knows {len(_bitmaps())} bitmaps, not {num_classes} classes; use lenet")
+        raise ValueError(f"lenet5 has bitmaps for {len(_bitmaps())} classes, not {num_classes}; use lenet")
     check_size(input_shape, 12)
     images = keras.Input(input_shape, name="images")
     x = layers.ZeroPadding2D(2, name="frame")(images)
@@ -73,7 +73,7 @@ def lenet5(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
 
 
 def _uniform(fan_in: int) -> keras.Initializer:
-    """Return initial weights: uniform within 2.4 / √fan-in.
+    """Return the initializer: uniform within ±2.4 / √fan-in.
 
     Appendix A of the paper says 2.4 / fan-in; karpathy/lecun1989-repro reads it with the root, and training agrees:
     98.52 % against 96.94 % of MNIST's validation images after 10 epochs (`fit.py --model lenet5 --data mnist`, seed 0).
@@ -90,7 +90,7 @@ def _bitmaps() -> np.ndarray:
 
 @keras.saving.register_keras_serializable("inkwell")
 class Squash(layers.Layer):
-    """The paper's activation, 1.7159 tanh(2/3 a), of any shape (appendix A)."""
+    """The paper's activation, 1.7159 tanh(2/3 a), for any shape (appendix A)."""
 
     def call(self, inputs: Any) -> Any:
         """Return `inputs` squashed into ±1.7159."""
@@ -103,10 +103,10 @@ class Squash(layers.Layer):
 
 @keras.saving.register_keras_serializable("inkwell")
 class Subsampling(layers.Layer):
-    """The sum of 2 x 2 pixels times a coefficient plus a bias, trained for each map: `[N, H, W, C]` to half a side."""
+    """Sum of 2 x 2 pixels times a coefficient plus a bias, both trained per map: `[N, H, W, C]` to half the size."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make coefficient and bias, `[C]` each."""
+        """Create coefficient and bias, `[C]` each."""
         self.coefficient = self.add_weight(shape=(input_shape[-1],), initializer=_uniform(4), name="coefficient")
         self.bias = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="bias")
 
@@ -120,7 +120,7 @@ class TableConv2D(layers.Layer):
     """A 5 x 5 convolution whose output maps see only some of the input maps: `[N, H, W, 6]` to `[N, H-4, W-4, 16]`.
 
     Args:
-        connections: For each output map the input maps it sees, 0-based.
+        connections: The input maps that each output map sees, 0-based.
         kwargs: Arguments of `keras.layers.Layer`.
     """
 
@@ -129,7 +129,7 @@ class TableConv2D(layers.Layer):
         self.connections = tuple(tuple(inputs) for inputs in connections)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make one kernel of 25 weights a link, and one bias an output map."""
+        """Create one kernel of 25 weights per connection, and one bias per output map."""
         links = [(source, target) for target, sources in enumerate(self.connections) for source in sources]
         fans = np.array([len(self.connections[target]) * 25 for _, target in links], np.float32)
         self.links = np.array(links, np.int32)
@@ -143,19 +143,19 @@ class TableConv2D(layers.Layer):
         self.bias = self.add_weight(shape=(len(self.connections),), initializer="zeros", name="bias")
 
     def call(self, inputs: Any) -> Any:
-        """Return the convolution; links that the table does not have are zeros of a full kernel."""
+        """Return the convolution; connections that are not in the table are zeros in a full kernel."""
         full = ops.scatter(self.links, self.kernels, (self.maps, len(self.connections), 25))
         kernel = ops.reshape(ops.transpose(full, (2, 0, 1)), (5, 5, self.maps, len(self.connections)))
         return ops.conv(inputs, kernel) + self.bias
 
     def get_config(self) -> dict[str, Any]:
-        """Return the table with the layer's configuration."""
+        """Return the layer's configuration, including the table."""
         return {**super().get_config(), "connections": self.connections}
 
 
 @keras.saving.register_keras_serializable("inkwell")
 class BitmapDistance(layers.Layer):
-    """Negative squared distances to fixed bitmaps: `[N, 84]` to `[N, classes]`; nothing is trained.
+    """Negative squared distances to fixed bitmaps: `[N, 84]` to `[N, classes]`; it has no trainable weights.
 
     Args:
         classes: Number of bitmaps, at most 10.
@@ -168,9 +168,9 @@ class BitmapDistance(layers.Layer):
         self.bitmaps = _bitmaps()[:classes]
 
     def call(self, inputs: Any) -> Any:
-        """Return one number a class, 0 at best."""
+        """Return one number per class, at most 0."""
         return -ops.sum(ops.square(inputs[:, None, :] - self.bitmaps), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the number of classes with the layer's configuration."""
+        """Return the layer's configuration, including the number of classes."""
         return {**super().get_config(), "classes": self.classes}

@@ -1,4 +1,4 @@
-"""What a forward pass costs, in multiply-accumulates (MACs), read off the graph that TensorFlow runs."""
+"""The cost of a forward pass in multiply-accumulates (MACs), read off the graph that TensorFlow runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def multiply_accumulates(model: keras.Model) -> int:
-    """Return the multiply-accumulates of a forward pass for one image: convolutions and products of matrices.
+    """Return the multiply-accumulates of a forward pass for one image, in convolutions and matrix products.
 
-    Counted in the traced graph, so that a layer used three times, attention and layers of one's own count for what they
-    do. Element-wise work (activations, normalisation, pooling, biases) is left out, as is the custom.
+    They are counted in the traced graph, so that attention, custom layers and a layer used three times count in full.
+    Element-wise operations (activations, normalisation, pooling, biases) are left out, as is customary.
 
     Args:
-        model: A built model with one input, whose size is known.
+        model: A built model with one input of known size.
     """
     import tensorflow as tf
 
@@ -28,19 +28,19 @@ def multiply_accumulates(model: keras.Model) -> int:
 
 
 def _convolution(operation: Any) -> int:
-    """Every output takes the kernel of its channel once: height, width and input channels."""
+    """Count one product per output and kernel weight of its channel: height, width and input channels."""
     *window, _ = operation.inputs[1].shape
     return operation.outputs[0].shape.num_elements() * math.prod(window)
 
 
 def _depthwise(operation: Any) -> int:
-    """Every output takes a kernel of one input channel."""
+    """Count one product per output and weight of a single-channel kernel."""
     height, width, *_ = operation.inputs[1].shape
     return operation.outputs[0].shape.num_elements() * height * width
 
 
 def _product(transposed: str) -> Callable[[Any], int]:
-    """Every output is a sum over the inner axis: the last of the left matrix, or the last but one if transposed."""
+    """Count one product per output and entry of the inner axis: the left matrix's last axis, or the one before it."""
 
     def count(operation: Any) -> int:
         inner = operation.inputs[0].shape[-2 if operation.get_attr(transposed) else -1]
@@ -50,7 +50,7 @@ def _product(transposed: str) -> Callable[[Any], int]:
 
 
 def _einsum(operation: Any) -> int:
-    """Every combination of the axes named on the left of the arrow is multiplied once."""
+    """Count one product per combination of the axes named left of the arrow."""
     terms = operation.get_attr("equation").decode().split("->")[0].split(",")
     axes = {
         axis: size
@@ -67,4 +67,4 @@ PRODUCTS: dict[str, Callable[[Any], int]] = {
     "BatchMatMulV2": _product("adj_x"),
     "Einsum": _einsum,
 }
-"""Operations that are counted, by TensorFlow's names, and how."""
+"""Counting function of each operation, by TensorFlow's name."""

@@ -1,4 +1,4 @@
-"""Fewer than 2,000 parameters: one separable convolution is applied three times."""
+"""A network with fewer than 2,000 parameters: one separable convolution is applied three times."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from trainer.registry import models
 
 @models.register("micro2k")
 def micro2k(input_shape: tuple[int, int, int], num_classes: int, dropout: BelowOne = 0.1) -> keras.Model:
-    """Build a net of 1,936 parameters, 0.41 MMAC for images of 28 x 28 x 1 and 10 classes.
+    """Build a network of 1,936 parameters, 0.41 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     The smallest network of github.com/ruslangrimov/mnist-minimal-model (`1936/model.txt`, 2019).
 
     Args:
         input_shape: Height, width and channels, at least 8 x 8.
         num_classes: Number of classes.
-        dropout: Share of units dropped after each layer, from 0 to below 1.
+        dropout: Fraction of units dropped after each layer, from 0 to below 1.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.
@@ -54,13 +54,13 @@ def _dropped(x: Any, dropout: float, name: str) -> Any:
 
 @keras.saving.register_keras_serializable("inkwell")
 class InstanceNormalization(layers.Layer):
-    """Gives each image mean 0 and variance 1 over all axes, then one trained factor and offset; of any shape.
+    """Normalises each image to mean 0 and variance 1 over all axes, then applies one trainable scale and offset.
 
-    Keras' own normalisations train a factor for each channel at least.
+    Keras's own normalisation layers have at least one scale per channel.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make factor and offset, one number each."""
+        """Create scale and offset, one number each."""
         self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
         self.offset = self.add_weight(shape=(), initializer="zeros", name="offset")
 

@@ -1,4 +1,4 @@
-"""Perceptrons only, in turn over the places of an image and over the channels: a small MLP-Mixer."""
+"""Perceptrons alone, alternating over the positions of an image and over its channels: a small MLP-Mixer."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def mixer_tiny(
     layers have half and four times the width, as in its table 1.
 
     Args:
-        input_shape: Height, width and channels, at least one patch; what does not fill one is cut off.
+        input_shape: Height, width and channels, at least one patch; an incomplete last patch is cropped.
         num_classes: Number of classes.
         patch: Side of a patch in pixels.
-        width: Numbers in a token, at least 2.
+        width: Dimension of a token, at least 2.
         depth: Pairs of perceptrons.
 
     Returns:
@@ -48,7 +48,7 @@ def mixer_tiny(
 
 
 def _mix_places(x: Any, hidden: int, name: str) -> Any:
-    """Return `x` plus a perceptron over the places, the same for every channel."""
+    """Return `x` plus a perceptron over the positions, shared by all channels."""
     y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm")(x)
     y = layers.Permute((2, 1), name=f"{name}_turn")(y)
     y = _perceptron(y, hidden, name)
@@ -57,7 +57,7 @@ def _mix_places(x: Any, hidden: int, name: str) -> Any:
 
 
 def _mix_channels(x: Any, hidden: int, name: str) -> Any:
-    """Return `x` plus a perceptron over the channels, the same at every place."""
+    """Return `x` plus a perceptron over the channels, shared by all positions."""
     y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm")(x)
     return layers.Add(name=f"{name}_add")([x, _perceptron(y, hidden, name)])
 

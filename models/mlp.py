@@ -21,7 +21,7 @@ def mlp(
         input_shape: Height, width and channels.
         num_classes: Number of classes.
         units: Width of each hidden layer.
-        dropout: Share of units dropped after each hidden layer, from 0 to below 1.
+        dropout: Fraction of units dropped after each hidden layer, from 0 to below 1.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.

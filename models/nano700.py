@@ -1,4 +1,4 @@
-"""Fewer than 700 parameters: four thin separable convolutions."""
+"""A network with fewer than 700 parameters: four thin separable convolutions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from trainer.registry import models
 
 @models.register("nano700")
 def nano700(input_shape: tuple[int, int, int], num_classes: int, dropout: BelowOne = 0.05) -> keras.Model:
-    """Build a net of 697 parameters, 0.08 MMAC for images of 28 x 28 x 1 and 10 classes.
+    """Build a network of 697 parameters, 0.08 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     The smallest network of github.com/JoshWarn/Parameter-Efficient-MNIST (2023).
 
     Args:
         input_shape: Height, width and channels, at least 18 x 18.
         num_classes: Number of classes.
-        dropout: Share of units dropped after each separable convolution, from 0 to below 1.
+        dropout: Fraction of units dropped after each separable convolution, from 0 to below 1.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.

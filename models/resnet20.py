@@ -1,4 +1,4 @@
-"""The residual network for small images: three stages of pairs of 3 x 3 convolutions with shortcuts."""
+"""The residual network for small images: three stages of 3 x 3 convolution pairs with shortcuts."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def resnet20(input_shape: tuple[int, int, int], num_classes: int, width: Count =
     Args:
         input_shape: Height, width and channels.
         num_classes: Number of classes.
-        width: Channels of the first stage; each further stage has twice as many at half the side.
+        width: Channels of the first stage; each further stage has twice as many at half the height and width.
         depth: Number of layers with weights on the longest path, 6n + 2: 8, 14, 20, 32, 44, 56 …
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.
 
     Raises:
-        ValueError: If `depth` is not of that form or `width` is out of range.
+        ValueError: If `depth` is not of the form 6n + 2 or `width` is out of range.
     """
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
@@ -46,7 +46,7 @@ def resnet20(input_shape: tuple[int, int, int], num_classes: int, width: Count =
 
 
 def _block(x: Any, channels: int, strides: int, name: str) -> Any:
-    """Return two convolutions plus their input, which is projected where its shape differs."""
+    """Return two convolutions plus their input, projected where the shape changes."""
     shortcut = x
     if strides > 1:
         shortcut = layers.Conv2D(channels, 1, strides=strides, use_bias=False, name=f"{name}_project")(x)

@@ -1,4 +1,4 @@
-"""Convolutions whose channels are weighed by what the whole image holds: squeeze and excitation."""
+"""Convolutions whose channels are weighted by the content of the whole image: squeeze and excitation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def se_net(
 ) -> keras.Model:
     """Build three blocks with squeeze and excitation: 169,308 trainable parameters, 93.8 MMAC for 28 x 28 x 1.
 
-    The network of github.com/Matuzas77/MNIST-0.17 (2020), which has `width=128` (1.19 million parameters, 666 MMAC);
-    squeeze and excitation after Hu et al. 2017, arXiv 1709.01507, section 3.
+    The network of github.com/Matuzas77/MNIST-0.17 (2020), which uses `width=128` (1.19 million parameters, 666 MMAC),
+    with squeeze and excitation after Hu et al. 2017, arXiv 1709.01507, section 3.
 
     Args:
         input_shape: Height, width and channels, at least 4 x 4.
         num_classes: Number of classes.
         width: Channels of every convolution.
-        l1: Factor of the sum of the last layer's absolute weights, which is added to the loss (also to `val_loss`).
+        l1: Factor of the L1 penalty on the last layer's weights, which is added to the loss (and to `val_loss`).
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.
@@ -52,9 +52,9 @@ def se_net(
 
 
 def _excite(x: Any, name: str) -> Any:
-    """Return `x` with each channel multiplied by a factor in (0, 1) that depends on the means of all."""
+    """Return `x` with each channel scaled by a factor in (0, 1) that depends on the means of all channels."""
     channels = x.shape[-1]
-    # A 32nd of the channels as in the source, but no fewer than the 4 that it has.
+    # A 32nd of the channels, as in the source, but at least the 4 that its 128 channels give.
     squeezed = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(x)
     squeezed = layers.Dense(max(4, channels // 32), activation="relu", name=f"{name}_squeeze")(squeezed)
     factors = layers.Dense(channels, activation="sigmoid", name=f"{name}_factors")(squeezed)

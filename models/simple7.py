@@ -1,4 +1,4 @@
-"""Seven convolutions with batch normalisation: the most accuracy for its cost, with statistics over 1,500 nets."""
+"""Seven convolutions with batch normalisation: high accuracy for the cost, published with 1,500 trained networks."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def simple7(
 ) -> keras.Model:
     """Build the CNN of Deotte 2018: 326,410 trainable parameters, 15.2 MMAC for images of 28 x 28 x 1 and 10 classes.
 
-    github.com/cdeotte/MNIST-CNN-99.75: three convolutions a stage, the third of 5 x 5 with stride 2 instead of pooling,
-    each with ReLU and batch normalisation in this order; then one of 4 x 4. With the 832 statistics of batch
-    normalisation there are 327,242 numbers.
+    github.com/cdeotte/MNIST-CNN-99.75: three convolutions per stage, the third 5 x 5 with stride 2 instead of pooling,
+    each followed by ReLU and then batch normalisation; finally one of 4 x 4. Including the 832 batch-normalisation
+    statistics, it has 327,242 numbers.
 
     Args:
         input_shape: Height, width and channels, at least 25 x 25.
         num_classes: Number of classes.
-        width: Channels of the first stage; the second has twice, the last convolution four times as many.
-        dropout: Share of units dropped after each stage, from 0 to below 1.
+        width: Channels of the first stage; the second has twice as many, the last convolution four times as many.
+        dropout: Fraction of units dropped after each stage, from 0 to below 1.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.
@@ -52,6 +52,6 @@ def simple7(
 
 
 def _convolution(x: Any, channels: int, size: int, name: str, **kwargs: Any) -> Any:
-    """Return convolution, ReLU and batch normalisation in the source's order."""
+    """Return convolution, ReLU and batch normalisation, in the source's order."""
     x = layers.Conv2D(channels, size, activation="relu", name=name, **kwargs)(x)
     return layers.BatchNormalization(name=f"{name}_norm")(x)

@@ -1,4 +1,4 @@
-"""The small convnet that Keras users meet first."""
+"""The small convnet of the Keras tutorial."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def simple_cnn(input_shape: tuple[int, int, int], num_classes: int, dropout: Bel
     Args:
         input_shape: Height, width and channels, at least 10 x 10.
         num_classes: Number of classes.
-        dropout: Share of units dropped before the last layer, from 0 to below 1.
+        dropout: Fraction of units dropped before the last layer, from 0 to below 1.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.

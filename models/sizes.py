@@ -1,4 +1,4 @@
-"""What a builder says of images that its layers would leave nothing of."""
+"""The check that images are large enough for a model's layers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ def check_size(input_shape: tuple[int, int, int], least: int) -> None:
 
     Args:
         input_shape: Height, width and channels.
-        least: The smallest side of which every layer still has something to see.
+        least: The smallest side at which every layer still has an input.
 
     Raises:
-        ValueError: With both sizes.
+        ValueError: If they are too small; the message gives both sizes.
     """
     height, width, _ = input_shape
     if min(height, width) < least:
-        raise ValueError(f"images of {height} x {width} pixels are too small, it needs at least {least} x {least}")
+        raise ValueError(f"images of {height} x {width} pixels are too small; use at least {least} x {least}")

@@ -12,16 +12,16 @@ from trainer.registry import models
 
 @models.register("tiny10k")
 def tiny10k(input_shape: tuple[int, int, int], num_classes: int, dropout: BelowOne = 0.15) -> keras.Model:
-    """Build a net of 9,980 trainable parameters, 2.43 MMAC for images of 28 x 28 x 1 and 10 classes.
+    """Build a network of 9,980 trainable parameters, 2.43 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     The last network of github.com/rahulsharma11/EVA_S5 (`S5f5.ipynb`, 2022): four padded convolutions with ReLU and
-    batch normalisation, then three without either. With the 116 statistics of batch normalisation there are 10,096
+    batch normalisation, then three without either. Including the 116 batch-normalisation statistics, it has 10,096
     numbers.
 
     Args:
         input_shape: Height, width and channels, at least 28 x 28.
         num_classes: Number of classes.
-        dropout: Share of units dropped after each pooling, from 0 to below 1.
+        dropout: Fraction of units dropped after each pooling, from 0 to below 1.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.
@@ -41,5 +41,5 @@ def tiny10k(input_shape: tuple[int, int, int], num_classes: int, dropout: BelowO
             x = layers.Dropout(dropout, name=f"dropout{stage}")(x)
     for letter, channels in zip("abc", (12, 10, num_classes), strict=True):
         x = layers.Conv2D(channels, 3, name=f"conv3{letter}")(x)
-    logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)  # of 1 x 1 for images of 28 x 28
+    logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)  # over 1 x 1 for images of 28 x 28
     return keras.Model(images, logits, name="tiny10k")

@@ -1,4 +1,4 @@
-"""Fewer than 10,000 numbers, placed where they cost two CPU cores the least time."""
+"""A network of fewer than 10,000 numbers, designed for speed on two CPU cores."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from trainer.registry import models
 def tiny9k(
     input_shape: tuple[int, int, int], num_classes: int, width: Count = 16, dropout: BelowOne = 0.0
 ) -> keras.Model:
-    """Build our own tiny net: 9,722 trainable parameters, 1.02 MMAC for images of 28 x 28 x 1 and 10 classes.
+    """Build Inkwell's own tiny network: 9,722 trainable parameters, 1.02 MMAC for images of 28 x 28 x 1 and 10 classes.
 
-    An own design; with the 144 statistics of batch normalisation it has 9,866 numbers. Time goes into maps, not into
-    parameters: the first convolution is pooled before anything else sees it, and normalisation, which is dear on a CPU,
-    comes after the pooling. Convolutions are full, since depthwise ones save parameters but no time. A weight for every
-    place and channel takes the place of a mean at the end, so that the last layer knows where a stroke is (global
-    depthwise convolution, Chen et al. 2018, "MobileFaceNets", arXiv 1804.07573).
+    Including the 144 batch-normalisation statistics, it has 9,866 numbers. Time is spent on feature maps rather than
+    parameters: the first convolution is pooled before any other layer, and normalisation, which is slow on a CPU, comes
+    after pooling. Convolutions are full, since depthwise ones save parameters but no time. At the end, a weight per
+    position and channel replaces the mean, so that the last layer knows where a stroke is (global depthwise
+    convolution, Chen et al. 2018, "MobileFaceNets", arXiv 1804.07573).
 
     Args:
         input_shape: Height, width and channels, at least 8 x 8.
         num_classes: Number of classes.
         width: Channels of the first three convolutions; the fourth has half as many again.
-        dropout: Share of units dropped before the last layer, from 0 to below 1.
+        dropout: Fraction of units dropped before the last layer, from 0 to below 1.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.
@@ -51,10 +51,10 @@ def tiny9k(
 
 
 def _convolution(x: Any, channels: int, size: int, name: str, pool: bool = False, padding: str = "same") -> Any:
-    """Return a convolution, pooled if asked for, with batch normalisation and ReLU."""
+    """Return a convolution, optionally pooled, with batch normalisation and ReLU."""
     x = layers.Conv2D(channels, size, padding=padding, use_bias=False, name=name)(x)
     if pool:
         x = layers.MaxPooling2D(name=f"{name}_pool")(x)
-    # the least epsilon that the fused operation takes; see trainer.kernels.normalisation
+    # the smallest epsilon that the fused operation accepts; see trainer.kernels.normalisation
     x = layers.BatchNormalization(momentum=0.9, epsilon=1.001e-5, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)

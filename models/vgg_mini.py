@@ -20,15 +20,15 @@ def vgg_mini(
 ) -> keras.Model:
     """Build a small VGG: 598,250 trainable parameters, 10.2 MMAC for images of 28 x 28 x 1 and 10 classes.
 
-    The network of github.com/j05t/mnist (2018), after Simonyan and Zisserman 2014, arXiv 1409.1556: leaky ReLU, and
-    batch normalisation before every layer but the first.
+    The network of github.com/j05t/mnist (2018), after Simonyan and Zisserman 2014, arXiv 1409.1556, with leaky ReLU and
+    with batch normalisation before every layer but the first.
 
     Args:
         input_shape: Height, width and channels, at least 16 x 16.
         num_classes: Number of classes.
         width: Channels of the first stage; the second has twice as many.
         units: Width of the hidden layer.
-        dropout: Share of units dropped before the last layer, from 0 to below 1.
+        dropout: Fraction of units dropped before the last layer, from 0 to below 1.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.

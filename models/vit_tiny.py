@@ -1,4 +1,4 @@
-"""A vision transformer for small images: every patch of 4 x 4 pixels is a word."""
+"""A vision transformer for small images: every patch of 4 x 4 pixels is a token."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def vit_tiny(
     """Build a vision transformer: 205,834 parameters, 11.5 MMAC for images of 28 x 28 x 1 and 10 classes.
 
     Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words", arXiv 2010.11929, section 3.1 and figure 1; the mean of
-    the tokens takes the place of a class token (appendix D.3).
+    the tokens replaces the class token (appendix D.3).
 
     Args:
-        input_shape: Height, width and channels, at least one patch; what does not fill one is cut off.
+        input_shape: Height, width and channels, at least one patch; an incomplete last patch is cropped.
         num_classes: Number of classes.
         patch: Side of a patch in pixels.
-        width: Numbers in a token; a multiple of `heads`.
-        depth: Blocks of attention and perceptron.
-        heads: Heads of attention.
-        dropout: Share of units dropped in every block, from 0 to below 1.
+        width: Dimension of a token, a multiple of `heads`.
+        depth: Number of blocks of attention and perceptron.
+        heads: Number of attention heads.
+        dropout: Fraction of units dropped in every block, from 0 to below 1.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logits float32 `[N, num_classes]`.
@@ -59,7 +59,7 @@ def vit_tiny(
 
 
 def _block(x: Any, heads: int, dropout: float, name: str) -> Any:
-    """Return `x` plus attention, plus a perceptron at every token; both see normalised tokens."""
+    """Return `x` plus attention, plus a perceptron at every token, both applied to normalised tokens."""
     width = x.shape[-1]
     y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_attention_norm")(x)
     y = layers.MultiHeadAttention(heads, width // heads, dropout=dropout, name=f"{name}_attention")(y, y)
@@ -74,13 +74,13 @@ def _block(x: Any, heads: int, dropout: float, name: str) -> Any:
 
 @keras.saving.register_keras_serializable("inkwell")
 class PositionEmbedding(layers.Layer):
-    """Adds to every token a trained vector of its place, `[N, tokens, width]` to the same."""
+    """Adds a trainable position vector to every token, `[N, tokens, width]` to the same shape."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the vectors, `[tokens, width]`."""
+        """Create the vectors, `[tokens, width]`."""
         initializer = keras.initializers.TruncatedNormal(stddev=0.02)
         self.vectors = self.add_weight(shape=input_shape[1:], initializer=initializer, name="vectors")
 
     def call(self, inputs: Any) -> Any:
-        """Return `inputs` with their places."""
+        """Return `inputs` plus the position vectors."""
         return inputs + self.vectors

@@ -1,20 +1,20 @@
-"""Plugins by name; one file or folder each. Listed here so that names can be shown without importing the files."""
+"""Plugins by name, one file or folder each; listed here so that names can be shown without importing anything."""
 
 from trainer.registry import plugins
 
 plugins.table(
     {
-        "checkpoint": ("plugins.checkpoint:Checkpoint", "keep the best and the last weights"),
-        "early_stopping": ("plugins.early_stopping:EarlyStopping", "stop when a number no longer improves"),
+        "checkpoint": ("plugins.checkpoint:Checkpoint", "save the best and the latest weights"),
+        "early_stopping": ("plugins.early_stopping:EarlyStopping", "stop when a metric no longer improves"),
         "mlflow": ("plugins.mlflow.plugin:Mlflow", "mirror the run in MLflow"),
-        "nan_guard": ("plugins.nan_guard:NanGuard", "fail the run when the loss or a weight is not finite"),
+        "nan_guard": ("plugins.nan_guard:NanGuard", "fail the run when the loss or a weight is NaN or infinite"),
         "norm_statistics": (
             "plugins.norm_statistics:NormStatistics",
-            "measure batch normalisation on unaugmented images before validations",
+            "recompute batch-normalisation statistics on unaugmented images before each validation",
         ),
         "profiler": ("plugins.profiler:Profiler", "trace 20 steps with TensorFlow's profiler"),
         "progress": ("plugins.progress:Progress", "show progress, speed and time left"),
-        "recovery": ("plugins.recovery:Recovery", "go back to a checkpoint when training diverges"),
-        "report": ("plugins.report.plugin:Report", "write pictures, tables, a page and a model card"),
+        "recovery": ("plugins.recovery:Recovery", "rewind to a checkpoint when training diverges"),
+        "report": ("plugins.report.plugin:Report", "write charts, tables, an HTML page and a model card"),
     }
 )

@@ -1,4 +1,4 @@
-"""Keeps the best and the last weights."""
+"""Saves the best and the latest weights."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from trainer.run import Run
 
 @plugins.register("checkpoint")
 class Checkpoint(Plugin):
-    """Save the weights as `last` at a cadence, and as `best` whenever `monitor` improved.
+    """Save the weights as `last` at regular intervals, and as `best` whenever `monitor` improves.
 
-    A number whose name begins with `val_` is read after every validation, any other after every epoch. The weights of
-    `best` are those that are tested and exported, whatever ended the run; without validation data, give
-    `monitor=loss`. The end of training and an exception are saved as `last` too; a signal and the file STOP are the
-    engine's business.
+    A metric whose name begins with `val_` is read after every validation, any other after every epoch. The `best`
+    weights are the ones tested and exported, however the run ended; without validation data, pass `monitor=loss`. The
+    end of training and an exception also save `last`; signals and the STOP file are handled by the engine.
+
 
     Args:
-        monitor: Name of a logged number; None: only `last` is saved, and the last weights are tested.
-        mode: `min`, `max`, or `auto`, which tells from the name (see `plugins.monitor.direction`).
-        keep: Number of best checkpoints to keep; those behind the best have the roles `top-<step>`.
-        every_epochs: Epochs between two saves as `last`.
-        every_steps: Steps between two saves, instead.
-        every_minutes: Minutes between two saves, instead.
+        monitor: Name of a logged metric; with None, only `last` is saved, and the last weights are tested.
+        mode: `min`, `max`, or `auto` to infer it from the name (see `plugins.monitor.direction`).
+        keep: Number of best checkpoints to keep; the runners-up have the roles `top-<step>`.
+        every_epochs: Epochs between two saves of `last`.
+        every_steps: Steps between two saves of `last`, instead of `every_epochs`.
+        every_minutes: Minutes between two saves of `last`, instead of `every_epochs`.
 
     Raises:
-        ValueError: If `mode` is unknown, `auto` cannot tell, or both steps and minutes are given.
+        ValueError: If `mode` is unknown, `auto` cannot infer it, or both steps and minutes are given.
     """
 
     every = Every(epochs=1)
@@ -46,7 +46,7 @@ class Checkpoint(Plugin):
         if every_steps is not None and every_minutes is not None:
             raise ValueError("give every_steps or every_minutes, not both")
         self.keep = keep
-        self.checkpoints = keep + 1  # and the last
+        self.checkpoints = keep + 1  # plus `last`
         self.monitors = (monitor,) if monitor is not None else ()
         self.every = Every(epochs=every_epochs)
         if every_steps is not None:
@@ -58,29 +58,29 @@ class Checkpoint(Plugin):
         self._asked: tuple[int, float, list[tuple[float, str]]] | None = None
 
     def on_step_end(self, run: Run) -> None:
-        """Save at the cadence."""
+        """Save `last` on schedule."""
         run.save("last")
 
     def on_validation_end(self, run: Run) -> None:
-        """Save weights that validation finds better."""
+        """Save the weights if validation improved."""
         if self.best is not None and self.best.monitor.startswith("val_"):
             self._look(run, self.best)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Save the last weights of the run, and those that the numbers of the epoch find better."""
+        """Save the final weights of the run, and the weights of this epoch if its metrics improved."""
         if run.stop_reason or run.step == run.steps:
             run.save("last")
         if self.best is not None and not self.best.monitor.startswith("val_"):
             self._look(run, self.best)
 
     def on_exception(self, run: Run) -> None:
-        """Save the weights reached, unless they are what is broken."""
+        """Save the current weights, unless they are the reason for the failure."""
         if not run.failed:
             run.save("last")
 
     def _look(self, run: Run, best: Best) -> None:
         if self._asked is not None and run.saved.get("best") != self._asked[0]:
-            _, best.value, self.top = self._asked  # it could not be written: the one before is still the one to beat
+            _, best.value, self.top = self._asked  # the save failed, so the previous best is still the one to beat
         before = run.step, best.value, list(self.top)
         self._asked = None
         value = best.read(run)
@@ -91,21 +91,21 @@ class Checkpoint(Plugin):
             self._rank(run, best.sign, value)
 
     def _rank(self, run: Run, sign: int, value: float) -> None:
-        """Keep the `keep` best; of equal ones, the older."""
+        """Keep the `keep` best checkpoints; ties go to the older."""
         role = f"top-{run.step:07d}"
         ranked = sorted([*self.top, (value, role)], key=lambda entry: -sign * entry[0])
-        self.top = [entry for entry in ranked if entry[0] == entry[0]][: self.keep]  # NaN is never among them
+        self.top = [entry for entry in ranked if entry[0] == entry[0]][: self.keep]  # drops NaN
         if (value, role) in self.top:
             run.save(role)
         run.drop(*(old for _, old in ranked if old not in {kept for _, kept in self.top} and old != role))
 
     def state(self) -> dict[str, Any]:
-        """Return the best value so far, and the best checkpoints."""
+        """Return the best value so far and the best checkpoints."""
         best = self.best.state() if self.best is not None else None
         return {"best": best, "top": [list(entry) for entry in self.top]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore both."""
+        """Restore what `state` returned."""
         if self.best is not None:
             self.best.restore(state["best"])
         self._asked = None

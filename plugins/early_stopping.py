@@ -1,4 +1,4 @@
-"""Stops training when a number no longer improves."""
+"""Stops training when a metric no longer improves."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from trainer.run import Run
 
 @plugins.register("early_stopping")
 class EarlyStopping(Plugin):
-    """Stop when a monitored number has not improved `patience` times in a row.
+    """Stop when a monitored metric has not improved `patience` times in a row.
 
-    A number whose name begins with `val_` is read after every validation, any other after every epoch.
+    A metric whose name begins with `val_` is read after every validation, any other after every epoch. Patience does
+    not end a run before its `min_steps`.
 
     Args:
-        monitor: Name of a logged number.
-        min_delta: How much better than the best a value must be to count as an improvement, at least 0.
-        patience: Number of values in a row without an improvement after which training stops, at least 1.
-        mode: `min`, `max`, or `auto`, which tells from the name (see `plugins.monitor.direction`).
-        threshold: Stop as soon as the number is at least as good as this.
-        divergence: Stop as soon as the number is worse than this, or no longer finite.
+        monitor: Name of a logged metric.
+        min_delta: Minimum change that counts as an improvement, at least 0.
+        patience: Number of consecutive values without improvement after which training stops, at least 1.
+        mode: `min`, `max`, or `auto` to infer it from the name (see `plugins.monitor.direction`).
+        threshold: Stop as soon as the metric is at least this good.
+        divergence: Stop as soon as the metric is worse than this, NaN or infinite.
 
     Raises:
-        ValueError: If `patience`, `min_delta` or `mode` is out of range, or `auto` cannot tell.
+        ValueError: If `patience`, `min_delta` or `mode` is out of range, or `auto` cannot infer the mode.
     """
 
     def __init__(
@@ -47,12 +48,12 @@ class EarlyStopping(Plugin):
         self.waited = 0
 
     def on_validation_end(self, run: Run) -> None:
-        """Read a number that validation gives."""
+        """Check a validation metric."""
         if self.monitor.startswith("val_"):
             self._look(run)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Read a number that the epoch gives."""
+        """Check a metric of the epoch."""
         if not self.monitor.startswith("val_"):
             self._look(run)
 
@@ -65,16 +66,16 @@ class EarlyStopping(Plugin):
             not math.isfinite(value) or not self.best.reached(value, self.divergence)
         ):
             run.stop(f"{self.monitor} {value:.4g} is worse than {self.divergence:g}")
-        elif self.waited >= self.patience:
+        elif self.waited >= self.patience and run.step >= run.min_steps:
             unit = "validation" if self.monitor.startswith("val_") else "epoch"
             times = f"{self.waited} {unit}{'s' if self.waited > 1 else ''}"
             run.stop(f"{self.monitor} has not improved on {self.best.value:.4g} for {times}")
 
     def state(self) -> dict[str, Any]:
-        """Return the best value so far, and how many values have come since."""
+        """Return the best value so far and the number of values since."""
         return {"best": self.best.state(), "waited": self.waited}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore both."""
+        """Restore what `state` returned."""
         self.best.restore(state["best"])
         self.waited = state["waited"]

@@ -1,4 +1,4 @@
-"""Which values of a monitored number are better, and the best of them so far; shared by plugins that watch a number."""
+"""The direction in which a monitored metric improves, and its best value so far; shared by several plugins."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RISING = (
     *("psnr", "ssim", "bleu", "rouge", "meteor"),
     *("images_per_second", "steps_per_second", "reward"),
 )
-"""Names of numbers that should rise."""
+"""Names of metrics that should rise."""
 
 FALLING = (
     *("loss", "losses", "error", "errors", "err", "cost", "penalty", "regret"),
@@ -43,13 +43,13 @@ FALLING = (
     *("ece", "brier", "fpr", "fnr", "eer", "false_positives", "false_negatives", "false_positive", "false_negative"),
     *("wer", "cer", "fid", "seconds", "minutes", "latency", "duration"),
 )
-"""Names of numbers that should fall."""
+"""Names of metrics that should fall."""
 
 
 def _words(name: str) -> str:
-    """Return a name as words in lower case, joined by underscores: `val/F1Score` becomes `val_f_1_score`.
+    """Return a name as lowercase words joined by underscores: `val/F1Score` becomes `val_f_1_score`.
 
-    Digits are words of their own, so that `top5` and `top_5` are the same name.
+    Digits are separate words, so that `top5` and `top_5` are the same name.
     """
     return "_".join(re.findall(r"[a-z]+|\d+", snake_case(name)))
 
@@ -58,11 +58,11 @@ _SIGNS = {_words(name): 1 for name in RISING} | {_words(name): -1 for name in FA
 
 
 def direction(monitor: str) -> int | None:
-    """Return 1 if a number of this name should rise, -1 if it should fall, None if the name does not tell.
+    """Return 1 if a metric of this name should rise, -1 if it should fall, None if the name does not tell.
 
-    Whole words of the name are looked up in `RISING` and `FALLING`, whatever stands before and after them (`val_`,
-    `accuracy_1`), in any case. Of several known words the last decides, as in `dice_loss`; what follows `at` is a
-    condition and does not count, as in `sensitivity_at_specificity`.
+    Whole words of the name are looked up in `RISING` and `FALLING`, ignoring case and whatever precedes or follows them
+    (`val_`, `accuracy_1`). If several are known, the last one decides, as in `dice_loss`; words after `at` are a
+    condition and are ignored, as in `sensitivity_at_specificity`.
     """
     words = f"_{_words(monitor)}_".partition("_at_")[0] + "_"
     places = {name: words.rfind(f"_{name}_") for name in _SIGNS}
@@ -71,15 +71,15 @@ def direction(monitor: str) -> int | None:
 
 
 class Best:
-    """The best value so far of a number that should fall or rise.
+    """The best value so far of a metric that should fall or rise.
 
     Args:
-        monitor: The number's name.
-        mode: `min`, `max`, or `auto`, which tells from the name (`direction`).
-        min_delta: How much better than the best a value must be to count, at least 0.
+        monitor: Name of the metric.
+        mode: `min`, `max`, or `auto` to infer it from the name (`direction`).
+        min_delta: Minimum change that counts as an improvement, at least 0.
 
     Raises:
-        ValueError: If `mode` is none of these, the name does not tell, or `min_delta` is negative.
+        ValueError: If `mode` is unknown or cannot be inferred, or `min_delta` is negative.
     """
 
     def __init__(self, monitor: str, mode: Mode = "auto", min_delta: float = 0.0) -> None:
@@ -94,7 +94,7 @@ class Best:
         self.value = -self.sign * math.inf
 
     def read(self, run: Run) -> float:
-        """Return the number's value in a run.
+        """Return the metric's value in a run.
 
         Raises:
             UsageError: If it has not been logged yet.
@@ -107,14 +107,14 @@ class Best:
         return run.logs[self.monitor]
 
     def improved(self, value: float) -> bool:
-        """Return True if `value` is the best so far, and keep it then; NaN never is."""
+        """Return True if `value` is the best so far, and store it; NaN never is."""
         if not self.sign * (value - self.value) > self.min_delta:
             return False
         self.value = value
         return True
 
     def state(self) -> float | None:
-        """Return the best value, or None before the first."""
+        """Return the best value, or None before the first one."""
         return self.value if math.isfinite(self.value) else None
 
     def restore(self, state: float | None) -> None:
@@ -127,7 +127,7 @@ class Best:
 
 
 def _undecided(monitor: str) -> str:
-    """Return what is wrong with a name that does not tell, and a suggestion if its last word is only misspelt."""
+    """Return the error for a name that does not tell, with a suggestion if its last word is only misspelt."""
     before, underscore, last = monitor.rpartition("_")
     near = difflib.get_close_matches(last, [*RISING, *FALLING], n=1, cutoff=0.75)
     meant = f" (or did you mean {before}{underscore}{near[0]}?)" if near else ""

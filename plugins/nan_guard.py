@@ -12,10 +12,10 @@ from trainer.run import Run
 
 @plugins.register("nan_guard")
 class NanGuard(Plugin):
-    """Fail the run when the training loss or a weight is NaN or infinite: neither recovers by itself.
+    """Fail the run when the training loss or a weight is NaN or infinite, since neither recovers on its own.
 
-    The mean loss of the epoch is checked, which any NaN since the epoch began has spoilt too. Weights are checked when
-    an epoch ends, before they are saved, so that the last checkpoint is sound.
+    The check uses the epoch's mean loss, which any NaN since the start of the epoch makes NaN. Weights are checked at
+    the end of an epoch, before they are saved, so that the last checkpoint is sound.
 
     Args:
         every_steps: Steps between two checks, at least 1. A check waits for the device.
@@ -30,30 +30,30 @@ class NanGuard(Plugin):
         self.every = Every(steps=every_steps)
 
     def on_step_end(self, run: Run) -> None:
-        """Check the mean loss since the epoch began."""
+        """Check the mean loss since the start of the epoch."""
         self._check(run, run.metrics()["loss"])
 
     def on_epoch_end(self, run: Run) -> None:
         """Check the mean loss of the epoch, and the weights."""
         self._check(run, run.logs["loss"])
         if run.model is not None and not all_finite(run.model):
-            self._fail(run, "a weight is no longer finite")
+            self._fail(run, "a weight is NaN or infinite")
 
     def _check(self, run: Run, loss: float) -> None:
         if not math.isfinite(loss):
             self._fail(run, f"the training loss is {loss}")
 
-    def _fail(self, run: Run, what: str) -> None:
+    def _fail(self, run: Run, problem: str) -> None:
         run.fail(
-            f"{what} at step {run.step} (epoch {run.epoch}); try a lower learning rate, optimizer.clip_norm=1, or the "
-            "plugin recovery"
+            f"{problem} at step {run.step} (epoch {run.epoch}); try a lower learning rate, optimizer.clip_norm=1, or "
+            "the plugin recovery"
         )
 
 
 def all_finite(model: Any) -> bool:
     """Return True if no weight of a Keras model is NaN or infinite.
 
-    The loss does not always tell: a ReLU turns NaN into 0.
+    The loss alone may not show it: a ReLU turns NaN into 0.
     """
     import numpy as np
 

@@ -9,49 +9,49 @@ from trainer.registry import plugins
 from trainer.run import Run
 
 STEPS = 20
-"""Steps in the trace, and before it: the first ones compile and allocate, and more than 20 make a trace unwieldy."""
+"""Number of steps traced, and skipped before: the first ones compile, and longer traces are unwieldy."""
 
 
 @plugins.register("profiler")
 class Profiler(Plugin):
-    """Trace steps 21 to 40 of a run into the folder `profile` of its directory, and say how to open the trace.
+    """Trace steps 21 to 40 of a run into the folder `profile` of its directory, and show how to open the trace.
 
-    A resumed run is traced anew, at least 20 steps after it continued. A trace that is under way when the run ends, or
-    fails, is shorter.
+    A resumed run is traced again, starting at least 20 steps after resuming. If the run ends or fails during the trace,
+    the trace is shorter.
     """
 
     observer = True
     every = Every(steps=STEPS)
 
     def __init__(self) -> None:
-        self._continued = 0  # the step from which this process trains
-        self._begun: int | None = None  # the step after which the trace begins
+        self._continued = 0  # the step at which this process started training
+        self._begun: int | None = None  # the step after which the trace starts
         self._over = False
 
     def on_fit_start(self, run: Run) -> None:
-        """Say so if there is no place for a trace."""
+        """Warn if there is no directory for a trace."""
         self._continued, self._begun, self._over = run.step, None, run.directory is None
         if self._over:
-            run.warn("profiler: nothing is traced, since the run has no directory; give run_dir")
+            run.warn("profiler: cannot trace a run without a directory; give run_dir")
 
     def on_step_end(self, run: Run) -> None:
-        """Start the trace, or stop it."""
+        """Start or stop the trace."""
         if self._begun is not None:
             self._stop(run)
         elif not self._over and run.step - self._continued >= STEPS and run.step < run.steps:
             self._start(run)
 
     def on_fit_end(self, run: Run) -> None:
-        """Stop a trace that is under way."""
+        """Stop a trace in progress."""
         if self._begun is not None:
             self._stop(run)
         elif not self._over:
-            run.warn(f"profiler: nothing was traced, since fewer than {STEPS + 1} steps were made")
+            run.warn(f"profiler: no trace was recorded, since the run had fewer than {STEPS + 1} steps")
 
     def _start(self, run: Run) -> None:
         import tensorflow as tf
 
-        self._over = True  # also if the profiler is busy and refuses
+        self._over = True  # even if another profiler is active and this one is refused
         tf.profiler.experimental.start(str(_folder(run)))
         self._begun = run.step
 

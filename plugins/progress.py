@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Literal
 
+from trainer.console import notebook
 from trainer.console.output import for_display
 from trainer.console.tables import table
 from trainer.plugin import Every, Plugin
@@ -27,7 +28,7 @@ class Progress(Plugin):
 
     Args:
         mode: `rich` for bars, `plain` for lines, `none` for silence, or `auto`: bars if stderr is an interactive
-            terminal (not a dumb one, and not in CI), otherwise lines.
+            terminal (not a dumb one, and not in CI), otherwise lines. In a notebook, bars are a display of its own.
     """
 
     observer = True
@@ -35,11 +36,14 @@ class Progress(Plugin):
 
     def __init__(self, mode: Literal["auto", "rich", "plain", "none"] = "auto") -> None:
         self.mode = mode
-        self._display: _Bars | _Lines | None = None
+        self._display: _Bars | _Lines | notebook.NotebookDisplay | None = None
 
     def on_fit_start(self, run: Run) -> None:
         """Print the plan and open the display."""
         if self.mode == "none":
+            return
+        if self.mode != "plain" and notebook.is_here():
+            self._display = notebook.NotebookDisplay(run)
             return
         from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""Brings a run that diverged back to a good checkpoint."""
+"""Rewinds a diverged run to a good checkpoint."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from trainer.registry import plugins
 from trainer.run import Run
 
 RECENT, BEFORE = 10, 100
-"""Losses compared: the median of the latest 10 with that of the 100 before them, so that one hard batch is no spike."""
+"""Losses compared: the median of the latest 10 with that of the 100 before, so that one hard batch is no spike."""
 
 OUTLIER = 10
 """Factor above the limit for medians at which a single loss counts as a spike: no batch is that hard."""
 
 FLOOR = 0.05
-"""Share of the first loss below which losses may jump: a loss near zero multiplies easily."""
+"""Share of the first loss below which losses may jump: a loss near zero easily multiplies."""
 
 
 @plugins.register("recovery")
 class Recovery(Plugin):
-    """Go back to the last good checkpoint when training diverges, and continue without the bad batches.
+    """Rewind to the last good checkpoint when training diverges, and continue without the bad batches.
 
-    The loss and the gradients of every step are checked, in order, so that what is skipped depends on nothing else.
-    A batch whose loss or gradients are not finite is skipped; if training fails again before it has got any further,
-    so are as many more before it as were skipped already, since one step can spoil the next. When the loss spikes, all
-    batches of the spike are skipped, and the one before it (after Chowdhery et al. 2022, arXiv 2204.02311, section
-    5.1). How far back the last good checkpoint lies is up to the plugin `checkpoint`.
+    The loss and the gradients of every step are checked in order, so that the batches skipped depend on nothing else.
+    A batch whose loss or gradients are not finite is skipped. If training fails again without getting further, as many
+    more batches before it are skipped as were skipped already, since one step can spoil the next. When the loss spikes,
+    all batches of the spike and the one before it are skipped (after Chowdhery et al. 2022, arXiv 2204.02311, section
+    5.1). The plugin `checkpoint` determines how far back the last good checkpoint is.
 
     Args:
-        spike: Factor by which the median of 10 losses must exceed the median of the 100 before them (at the beginning
-            the first loss), or a twentieth of the first loss if that is more; a single loss must exceed ten times that.
+        spike: Factor by which the median of 10 losses must exceed the median of the 100 before them (at the start, the
+            first loss), or a twentieth of the first loss if that is more; a single loss must exceed ten times that.
             Greater than 1.
-        factor: Factor for the learning rate from the first skipped batch on, greater than 0 and at most 1.
-        retries: Number of recoveries per run, at least 1; after them the run fails.
+        factor: Factor applied to the learning rate from the first skipped batch on, greater than 0 and at most 1.
+        retries: Maximum number of recoveries per run, at least 1; the next divergence fails the run.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -53,20 +53,20 @@ class Recovery(Plugin):
         if factor > 1:
             raise ValueError(f"factor must be at most 1: {factor}")
         self.spike, self.factor, self.retries = spike, factor, retries
-        self.losses: list[float] = []  # the latest, oldest first
+        self.losses: list[float] = []  # the latest losses, oldest first
         self.first_loss: float | None = None
 
     def check(self, run: Run) -> None:
-        """Look for a place for checkpoints.
+        """Check that checkpoints can be saved.
 
         Raises:
             UsageError: If the run has no directory.
         """
         if run.directory is None:
-            raise UsageError("recovery goes back to checkpoints, which need a run directory; give run_dir")
+            raise UsageError("recovery needs a run directory for its checkpoints; give run_dir")
 
     def on_fit_start(self, run: Run) -> None:
-        """Ask for a first checkpoint to go back to."""
+        """Request a first checkpoint to rewind to."""
         if run.step == 0:
             run.save("last")
 
@@ -83,11 +83,11 @@ class Recovery(Plugin):
         self.first_loss = float(new[0]) if self.first_loss is None else self.first_loss
         known = np.array([*self.losses, *new])
         self.losses = known[-(RECENT + BEFORE) :].tolist()
-        if new.max() > self.spike * FLOOR * self.first_loss:  # else no median of them can be a spike
+        if new.max() > self.spike * FLOOR * self.first_loss:  # otherwise no median of them can be a spike
             self._look_for_spike(run, known, len(new))
 
     def _look_for_spike(self, run: Run, losses: np.ndarray, new: int) -> None:
-        """Check the last `new` of `losses`, one after the other; the very last is that of `run.step`."""
+        """Check the last `new` of `losses` one by one; the very last is that of `run.step`."""
         for end in range(len(losses) - new + 1, len(losses) + 1):
             recent, limit = losses[max(0, end - RECENT) : end], self._limit(losses[:end])
             middle = float(np.median(recent)) if len(recent) > RECENT // 2 else 0.0
@@ -104,14 +104,14 @@ class Recovery(Plugin):
             self._go_back(run, f"the weights are not finite after step {run.step}", run.step, run.step)
 
     def _limit(self, losses: np.ndarray) -> float:
-        """Return the limit for the median of the latest of `losses`."""
+        """Return the limit for the median of the most recent `losses`."""
         assert self.first_loss is not None
         before = losses[-(RECENT + BEFORE) : -RECENT]
         usual = float(np.median(before)) if len(before) >= RECENT else self.first_loss
         return self.spike * max(usual, FLOOR * self.first_loss)
 
     def _go_back(self, run: Run, reason: str, first: int, last: int) -> None:
-        """Skip the steps from `first` to `last` (1-based), and more before them if that was tried in vain."""
+        """Skip the steps from `first` to `last` (1-based), and more before them if skipping those was in vain."""
         if len(run.recoveries) >= self.retries:
             return run.fail(f"{reason}, after {len(run.recoveries)} recoveries; try a lower learning rate")
         in_vain, begin = 0, first
@@ -126,5 +126,5 @@ class Recovery(Plugin):
         return {"losses": self.losses, "first_loss": self.first_loss}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore them."""
+        """Restore what `state` returned."""
         self.losses, self.first_loss = list(state["losses"]), state["first_loss"]

@@ -1,4 +1,4 @@
-"""Measure Inkwell beside Keras and PyTorch: `python scripts/bench.py speed --data mnist`."""
+"""Benchmark Inkwell against Keras and PyTorch: `python scripts/bench.py speed --data mnist`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,19 +29,19 @@ if TYPE_CHECKING:
 def parser() -> Parser:
     """Return the parser of the command line."""
     listed = "; ".join(f"{name}: {what}" for name, what in NAMES.items())
-    p = Parser(description="Measure Inkwell, all contenders in turn in one run.", epilog=f"WHAT is {listed}.")
-    p.add_argument("what", nargs="*", metavar="WHAT", help=f"{', '.join(NAMES)} (speed)")
-    p.add_argument("--data", default="auto", metavar="NAME|PATH", help="what to train on (auto)")
-    p.add_argument("--data-dir", default="data", metavar="DIR", help="where data lie (data)")
-    p.add_argument("--model", default="lenet", metavar="NAME[:key=value,…]", help="architecture (lenet)")
-    p.add_argument("--import", action="append", default=[], metavar="MODULE", help="import what registers models")
-    p.add_argument("--batch-size", type=int, default=128, metavar="N", help="images a training batch (128)")
-    p.add_argument("--steps", type=int, default=256, metavar="N", help="steps a round of speed and augment (256)")
-    p.add_argument("--rounds", type=int, metavar="N", help="rounds of measurements (each benchmark has its own)")
-    p.add_argument("--epochs", type=int, metavar="N", help="pairs of epochs of overhead, its rounds")
-    p.add_argument("--only", action="append", default=[], metavar="NAME", help="a contender of speed; may be repeated")
-    p.add_argument("--quick", action="store_true", help="measure next to nothing, to see that everything runs")
-    p.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to a file")
+    p = Parser(description="Run benchmarks, all contenders taking turns in one run.", epilog=f"WHAT is {listed}.")
+    p.add_argument("what", nargs="*", metavar="WHAT", help=f"{', '.join(NAMES)} (default: speed)")
+    p.add_argument("--data", default="auto", metavar="NAME|PATH", help="training data (default: auto)")
+    p.add_argument("--data-dir", default="data", metavar="DIR", help="folder of downloaded data (default: data)")
+    p.add_argument("--model", default="lenet", metavar="NAME[:key=value,…]", help="architecture (default: lenet)")
+    p.add_argument("--import", action="append", default=[], metavar="MODULE", help="import a module with models")
+    p.add_argument("--batch-size", type=int, default=128, metavar="N", help="training batch size (default: 128)")
+    p.add_argument("--steps", type=int, default=256, metavar="N", help="steps per round (default: 256)")
+    p.add_argument("--rounds", type=int, metavar="N", help="rounds of measurements (default: set by each benchmark)")
+    p.add_argument("--epochs", type=int, metavar="N", help="pairs of epochs of overhead, which are its rounds")
+    p.add_argument("--only", action="append", default=[], metavar="NAME", help="a contender of speed; repeatable")
+    p.add_argument("--quick", action="store_true", help="measure as little as possible, to check that everything runs")
+    p.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to a JSON file")
     p.add_argument("--png", type=Path, metavar="FILE", help="draw the chart of speed")
     return p
 
@@ -49,7 +50,7 @@ def check(args: Namespace) -> list[str]:
     """Return the benchmarks to run.
 
     Raises:
-        UsageError: If an argument does not fit; nothing was measured.
+        UsageError: If an argument is invalid; nothing has been measured then.
     """
     names = list(dict.fromkeys(args.what or ["speed"]))
     for name in names:
@@ -61,17 +62,20 @@ def check(args: Namespace) -> list[str]:
             raise UsageError(f"argument --{flag.replace('_', '-')}: must be at least 1, not {value} (see --help)")
     for flag, needed in (("png", "speed"), ("only", "speed"), ("epochs", "overhead")):
         if getattr(args, flag) and needed not in names:
-            raise UsageError(f"--{flag} is for the benchmark {needed!r}, which is not asked for (see --help)")
+            raise UsageError(f"--{flag} needs the benchmark {needed!r}; add it, or remove the flag (see --help)")
     for file in (args.json, args.png):
         if file is not None and not file.absolute().parent.is_dir():
-            raise UsageError(f"{file} cannot be written: {file.absolute().parent} is not a folder")
+            folder = file.absolute().parent
+            raise UsageError(f"cannot write {file}: {folder} is not a folder; create it, or choose another")
     if args.png is not None and args.png.suffix.lower() != ".png":
-        raise UsageError(f"--png {args.png}: the name must end in .png")
+        raise UsageError(f"cannot draw {args.png}: the name must end in .png")
+    if args.png is not None and find_spec("matplotlib") is None:
+        raise InkwellError('cannot draw a chart: Matplotlib is missing; python -m pip install -e ".[plots]"')
     return names
 
 
 def options(args: Namespace, name: str) -> Any:
-    """Return what the benchmark `name` is asked for."""
+    """Return the options of the benchmark `name`."""
     model, arguments = parse_spec(args.model)
     return import_module("scripts.benchmarks.options").Options(
         data=args.data,
@@ -89,10 +93,10 @@ def options(args: Namespace, name: str) -> Any:
 
 
 def main() -> int:
-    """Measure what the command line says; return the exit status."""
+    """Run the benchmarks of the command line; return the exit status."""
     args = parser().parse()
     names = check(args)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # contenders and their files go too
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends contenders, deletes their files
     machine = import_module("scripts.benchmarks.machine")
     found: dict[str, Any] = {"machine": machine.describe(), "benchmarks": {}}
     for name in names:
@@ -107,7 +111,7 @@ def main() -> int:
 
 
 def write(found: dict[str, Any], args: Namespace) -> None:
-    """Write what was found so far to the files asked for.
+    """Write the results so far to the requested files.
 
     Raises:
         InkwellError: If they cannot be written.
@@ -118,7 +122,7 @@ def write(found: dict[str, Any], args: Namespace) -> None:
         if args.png is not None and "speed" in found["benchmarks"]:
             import_module("scripts.benchmarks.chart").draw(found["benchmarks"]["speed"], args.png)
     except OSError as error:
-        raise InkwellError(f"{error.filename} cannot be written: {error.strerror}") from error
+        raise InkwellError(f"cannot write {error.filename}: {error.strerror}") from error
 
 
 if __name__ == "__main__":

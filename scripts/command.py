@@ -1,4 +1,4 @@
-"""The command `inkwell` of an installed Inkwell: `inkwell fit` does what `python scripts/fit.py` does."""
+"""The command `inkwell` of an installed Inkwell: `inkwell fit` does the same as `python scripts/fit.py`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMANDS = {
 
 
 def overview() -> str:
-    """Return what `inkwell --help` prints: the commands with a line each, from the scripts' first lines."""
+    """Return the text of `inkwell --help`: each command with the first line of its script's docstring."""
     lines = [f"  {name:<{max(map(len, COMMANDS))}}  {_about(script)}" for name, script in COMMANDS.items()]
     head = ("usage: inkwell COMMAND [flags …]", "", "commands:")
     return "\n".join([*head, *lines, "", "inkwell COMMAND --help lists the flags of a command."])
@@ -40,10 +40,10 @@ def _about(script: str) -> str:
 
 
 def command() -> int:
-    """Run the command that the first argument names; return its exit status.
+    """Run the command named by the first argument; return its exit status.
 
     Raises:
-        UsageError: If there is none of this name.
+        UsageError: If the command does not exist.
     """
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
@@ -51,7 +51,7 @@ def command() -> int:
         return 0
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
-    # As which the script speaks of itself; beside the code, whose git commit a run keeps.
+    # The name in the script's own messages; next to the code, whose git commit is recorded in runs.
     sys.argv = [str(Path(__file__).with_name(f"inkwell {name}")), *arguments]
     status: int = import_module(f"scripts.{COMMANDS[name]}").main()
     return status

@@ -25,26 +25,26 @@ PAGE = ROOT / "docs" / "comparison.md"
 README = ROOT / "README.md"
 
 BEGIN, END = "<!-- comparison -->\n", "<!-- /comparison -->\n"
-"""The lines of the README between which its table stands."""
+"""The lines of the README that enclose its table."""
 
 MARKS = {"yes": "✓", "partly": "◐", "no": "✗"}
-"""Answers as tables show them."""
+"""Symbols of the answers in tables."""
 
 COLUMNS = ("Inkwell", "Lightning", "Keras")
 
 RARE = "What few trainers have"
-"""The section that is not counted: its features are those that Inkwell was built for."""
+"""The section that is not counted, since Inkwell was built for its features."""
 
 INTRODUCTION = """\
 # Comparison with Lightning and Keras
 
 Lightning and Keras are general: any model, many devices, many trackers. Inkwell trains one Keras model on one device,
-and puts its effort into the run itself: resuming exactly, surviving faults, and saying what happened.
+and puts its effort into the run itself: resuming exactly, surviving faults, and reporting what happened.
 
-✓ means yes, ◐ partly, ✗ no. The answers about the others were read in {month} in the source code of
+✓ means yes, ◐ partly, ✗ no. The answers for the others were read in {month} from the source code of
 {sources}; there, ✗ means that nothing was found.
-For every ✓ of Inkwell, `docs/comparison.toml` names a test that proves it; what no test proves is ◐ at best. This page
-is written from that file by `python scripts/comparison.py`.
+Every ✓ of Inkwell is backed by a test named in `docs/comparison.toml`; a feature without a test is ◐ at best. This page
+is generated from that file by `python scripts/comparison.py`.
 """
 
 UNCOUNTED = f"""\
@@ -55,22 +55,22 @@ LEGEND = "✓ yes, ◐ partly, ✗ no; Lightning {lightning} and Keras {keras}. 
 
 Answer = Literal["yes", "partly", "no"]
 Peer = Annotated[str, Field(pattern=r"^(yes|partly|no)(: .+)?$")]
-"""The answer of another library and, after a colon, the few words that matter."""
+"""The answer for another library, optionally followed by a colon and a few words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A feature, and which library has it.
+    """A feature, and which libraries have it.
 
     Attributes:
-        section: The table in which it stands.
+        section: The table that it belongs to.
         feature: Its name.
-        inkwell: Whether Inkwell has it.
-        how: What it is in Inkwell; where the answer is partly or no: what is missing.
-        lightning: Whether Lightning has it.
-        keras: Whether Keras has it.
+        inkwell: Inkwell's answer.
+        how: How Inkwell does it or, if the answer is partly or no, what is missing.
+        lightning: Lightning's answer.
+        keras: Keras's answer.
         test: The test that proves it, `path::name`; every yes has one, a no has none.
-        readme: Whether the README shows it.
+        readme: True to show it in the README.
 
     Raises:
         ValueError: If a yes has no test, or a no has one.
@@ -95,7 +95,7 @@ class Row:
 
     @property
     def answers(self) -> tuple[str, str, str]:
-        """The answers in the order of `COLUMNS`, with their words after a colon."""
+        """The answers in the order of `COLUMNS`, each with its words after a colon."""
         return f"{self.inkwell}: {self.how}", self.lightning, self.keras
 
 
@@ -104,9 +104,9 @@ class Source:
     """Source code that was read.
 
     Attributes:
-        name: Of which library.
-        version: Of which version.
-        url: Where it is.
+        name: The library.
+        version: Its version.
+        url: Address of the source code.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
@@ -121,7 +121,7 @@ class Comparison:
     """The content of docs/comparison.toml.
 
     Attributes:
-        month: When the source code of the others was read.
+        month: The month in which the source code of the others was read.
         source: That source code.
         row: The features, section by section.
     """
@@ -134,7 +134,7 @@ class Comparison:
 
     @property
     def sections(self) -> dict[str, list[Row]]:
-        """The features by the titles of their sections, in the order of the file."""
+        """The features by section title, in the order of the file."""
         found: dict[str, list[Row]] = {}
         for row in self.row:
             found.setdefault(row.section, []).append(row)
@@ -148,8 +148,8 @@ class Comparison:
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Write docs/comparison.md, and the table of the README, from docs/comparison.toml.")
-    p.add_argument("--check", action="store_true", help="write nothing, fail if either is out of date")
+    p = Parser(description="Write docs/comparison.md and the table in the README from docs/comparison.toml.")
+    p.add_argument("--check", action="store_true", help="write nothing; fail if either is out of date")
     return p
 
 
@@ -167,10 +167,10 @@ def main() -> int:
 
 
 def read(file: Path) -> Comparison:
-    """Return what a file says.
+    """Return the content of the TOML file.
 
     Raises:
-        UsageError: If it cannot be read, a key is missing or unknown, or a value does not fit.
+        UsageError: If it cannot be read, a key is missing or unknown, or a value is invalid.
     """
     try:
         return TypeAdapter(Comparison).validate_python(read_toml(file))
@@ -188,10 +188,10 @@ def page(comparison: Comparison) -> str:
 
 
 def readme(comparison: Comparison) -> str:
-    """Return README.md with the rows that it shows between its two lines.
+    """Return README.md with its table replaced.
 
     Raises:
-        InkwellError: If they are not there.
+        InkwellError: If the lines that enclose the table are missing.
     """
     before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -204,7 +204,7 @@ def readme(comparison: Comparison) -> str:
 
 
 def counts(rows: Sequence[Row]) -> str:
-    """Return a table of how many features each library has."""
+    """Return a table of the number of features of each library."""
     lines = [f"| of {len(rows)} features | {' | '.join(f'{mark} {word}' for word, mark in MARKS.items())} |"]
     lines.append("|---|---:|---:|---:|")
     for name, answers in zip(COLUMNS, zip(*(row.answers for row in rows), strict=True), strict=True):
@@ -214,14 +214,14 @@ def counts(rows: Sequence[Row]) -> str:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Return the table of features, a line each."""
+    """Return the table of features, one per line."""
     lines = [f"| feature | {' | '.join(COLUMNS)} |", "|---|---|---|---|"]
     lines += [f"| {row.feature} | {' | '.join(map(cell, row.answers))} |" for row in rows]
     return "\n".join([*lines, ""])
 
 
 def cell(answer: str) -> str:
-    """Return the cell of an answer: its mark, then its words."""
+    """Return the table cell of an answer: its symbol, then its words."""
     word, _, words = answer.partition(": ")
     return f"{MARKS[word]} {words}".rstrip().replace("|", r"\|")
 

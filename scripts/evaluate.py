@@ -59,7 +59,7 @@ def main() -> int:
     if args.compare is not None:
         find_checkpoint(args.compare)
     if args.out is not None:
-        check_folder(args.out, "--out", "name another folder")
+        check_folder(args.out, "folder", "name another with --out")
     elif not is_run(path.parent.parent):
         raise UsageError(f"{path} lies in no run directory; name a folder for tables and pictures with --out")
     return evaluate(path, args)
@@ -90,6 +90,10 @@ def evaluate(path: Path, args: Namespace) -> int:
     if args.robustness:
         _robustness(examination, folder)
     run = path.parent.parent
+    if folder.resolve() != (run / REPORT).resolve():
+        from plugins.report.page import write_images_page
+
+        write_images_page(folder, examination.title)
     steps = []
     if is_run(run) and folder.is_relative_to(run / REPORT):
         from plugins.report.rebuild import write_report
@@ -124,7 +128,7 @@ def _classes(
         **known,
     }
     names = examination.trained.data["class_names"]
-    found = write_evaluation(folder, examination.predictions, names, examination.title, extra)
+    found = write_evaluation(folder, examination.predictions, names, extra)
     said = [("compared", compared.on_all.sentence(str(other)))] if compared is not None else []
     if compared is not None and compared.on_new is not None:
         said.append(("on new images", compared.on_new.sentence(str(other))))
@@ -141,7 +145,7 @@ def _robustness(examination: Examination, folder: Path) -> None:
     from trainer.evaluation.robustness.measure import summary
 
     corruptions, variations = examination.robustness()
-    write_robustness(folder, corruptions, variations, examination.title)
+    write_robustness(folder, corruptions, variations)
     if corruptions:
         show(robustness_table(corruptions, summary(corruptions)))
     else:

@@ -223,7 +223,7 @@ def run_to_resume(args: Namespace, config: Config) -> Path:
 def is_done(run: RunFiles, config: Config) -> bool:
     """Return True if a run has a result and is not asked to train for longer."""
     before, now = resolve([run.config]).training, config.training
-    more = (now.epochs, now.steps, now.max_time) != (before.epochs, before.steps, before.max_time)
+    more = any(getattr(now, key) != getattr(before, key) for key in ("epochs", "steps", "min_steps", "max_time"))
     return run.has_result and not more
 
 

@@ -1,9 +1,9 @@
-"""Train the digitness network again: `python scripts/make_digitness.py`, a few minutes.
+"""Retrain the digitness network: `python scripts/make_digitness.py`, a few minutes.
 
-Digits are those of MNIST's training images with pens of all widths, and drawn ones. What is no digit: letters, but for
-those that look like digits, in other fonts than the tests take, bent and written with other pens; scribbles; blots; two
-digits side by side, touching; halves of digits; two digits that touch, uncut, and what wrong cuts leave of them, while
-what right ones leave are digits.
+Digits are MNIST's training images with pens of all widths, and drawn ones. The rest are letters that do not look like
+digits, in other fonts than the tests use, bent and written with other pens; scribbles; blots; two digits side by side,
+touching; halves of digits; and two touching digits, uncut or cut in the wrong place, while those cut in the right place
+count as digits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EPOCHS, BATCH = 40, 128
 
 
 def bent(ink: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return ink slanted, stretched and wobbling."""
+    """Return ink slanted, stretched and warped."""
     matrix = np.array([[1, 0], [random.uniform(-0.25, 0.25), 1 / random.uniform(0.8, 1.2)]])
     padded = np.pad(ink, 60)
     middle = np.array(padded.shape) / 2
@@ -54,7 +54,7 @@ def _wobble(shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
 
 
 def rewritten(ink: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return ink written by another pen: of one width, thicker, or as it is."""
+    """Return ink written with another pen: of uniform width, thicker, or unchanged."""
     from skimage.morphology import skeletonize
 
     mask = np.pad(ink > 0.5, 20)
@@ -67,7 +67,7 @@ def rewritten(ink: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def pair(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return two digits side by side that touch or nearly do."""
+    """Return two digits side by side that touch or nearly touch."""
     a, b = (enlarged(images[random.integers(len(images))], float(random.uniform(-1, 1))) for _ in range(2))
     canvas = np.zeros((max(a.shape[0], b.shape[0]) + 40, a.shape[1] + b.shape[1]), np.float32)
     for ink, left in ((a, 0), (b, a.shape[1] - round(random.uniform(0, 0.2) * a.shape[1]))):
@@ -78,7 +78,7 @@ def pair(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def half(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return about half a digit: an upper, lower, left or right one; of narrow ones, two digits."""
+    """Return about half of a digit: the upper, lower, left or right one; for narrow halves, two digits instead."""
     ink = enlarged(images[random.integers(len(images))], float(random.uniform(-1, 1)))
     turns = int(random.integers(4))
     kept = np.rot90(ink, turns)[: round(random.uniform(0.35, 0.65) * np.rot90(ink, turns).shape[0])]
@@ -86,9 +86,9 @@ def half(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def cut_apart(images: np.ndarray, random: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return what cuts make of two touching digits: parts that are one of them; the two uncut, and parts that are none.
+    """Return the parts that cuts make of two touching digits: those that are one digit, and the rest with the whole.
 
-    The two are the narrowest of three, since it is narrow pairs that look like one digit.
+    The two are the narrowest of three, since narrow pairs are the ones that look like one digit.
     """
     pen = float(random.uniform(-1, 0.8))
     three = [enlarged(images[random.integers(len(images))], pen) for _ in range(3)]
@@ -114,7 +114,7 @@ def blot(random: np.random.Generator) -> np.ndarray:
 
 
 def a_digit(k: int, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return the ink of a digit, framed: seven of ten from MNIST."""
+    """Return the ink of a digit, framed; seven out of ten are from MNIST."""
     if k % 10 >= 7:
         return frame(drawn(int(random.integers(10)), random))
     pen = float(random.choice([0, 0, random.uniform(-1.6, 0), random.uniform(0, 2)]))
@@ -132,7 +132,7 @@ def no_digit(k: int, images: np.ndarray, random: np.random.Generator) -> np.ndar
 
 
 def learnt(images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the weights of the network that tells digits, label 1, from the rest."""
+    """Return the weights of the network that separates digits, label 1, from the rest."""
     startup.start(seed=0)
     import keras
     from keras import layers
@@ -154,15 +154,15 @@ def learnt(images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Train the network that tells digits from the rest again; takes a few minutes.")
+    p = Parser(description="Retrain the network that separates digits from the rest; takes a few minutes.")
     p.add_argument("count", nargs="?", type=int, default=9000, metavar="N", help="images per kind (default: 9000)")
-    p.add_argument("--data", default="mnist", metavar="NAME|PATH", help="where digits come from (default: mnist)")
+    p.add_argument("--data", default="mnist", metavar="NAME|PATH", help="source of the digits (default: mnist)")
     p.add_argument("--data-dir", default="data", metavar="DIR", help="folder of downloaded data (default: data)")
     return p
 
 
 def main() -> int:
-    """Make the weights; return the exit status."""
+    """Train and write the weights; return the exit status."""
     args = parser().parse()
     count = args.count
     digits = np.asarray(load(args.data, args.data_dir).train.images)[..., 0]

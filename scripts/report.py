@@ -22,7 +22,7 @@ except ImportError:
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Rewrite the report of a run: pictures, tables, page and model card.")
+    p = Parser(description="Rewrite the report of a run: tables, charts, page and model card.")
     run = "run directory (default: the newest finished run)"
     p.add_argument("run", nargs="?", type=Path, metavar="RUN_DIR", help=run)
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
@@ -36,7 +36,7 @@ def main() -> int:
     args = parser().parse()
     import_named(getattr(args, "import"))
     folder = args.run or newest_done(args.runs)
-    check_folder(RunFiles(folder).report, "report", "make its folder writable")
+    check_folder(RunFiles(folder).report, "folder", "make it writable")
     import_ours("plugins")
     from plugins.report.rebuild import rebuild
 

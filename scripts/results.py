@@ -29,19 +29,19 @@ PAGE = ROOT / "RESULTS.md"
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(description="Train recipes with seeds 0 to n - 1, keep a record of each run, and write RESULTS.md.")
-    p.add_argument("recipes", nargs="*", metavar="RECIPE", help="what to train, `zoo` for architectures")
-    p.add_argument("--models", nargs="+", metavar="NAME", help="which architectures `zoo` trains (all)")
-    p.add_argument("--seeds", type=int, default=5, metavar="N", help="how many, those that have a record included (5)")
-    p.add_argument("--data-dir", default="data", metavar="DIR", help="where data lie (data)")
+    p = Parser(description="Train recipes with seeds 0 to N - 1, keep a record of each run, and write RESULTS.md.")
+    p.add_argument("recipes", nargs="*", metavar="RECIPE", help="recipes to train, or `zoo` for architectures")
+    p.add_argument("--models", nargs="+", metavar="NAME", help="architectures that `zoo` trains (default: all)")
+    p.add_argument("--seeds", type=int, default=5, metavar="N", help="number of seeds, recorded or not (default: 5)")
+    p.add_argument("--data-dir", default="data", metavar="DIR", help="folder of downloaded data (default: data)")
     p.add_argument(
-        "--runs", type=Path, default=Path("runs/results"), metavar="DIR", help="where runs go (runs/results)"
+        "--runs", type=Path, default=Path("runs/results"), metavar="DIR", help="folder for runs (default: runs/results)"
     )
     return p
 
 
 def main() -> int:
-    """Measure as the command line says; return 1 if a run is damaged."""
+    """Train and record as the command line asks; return 1 if a run is damaged."""
     args = parser().parse()
     for recipe in args.recipes:
         if recipe not in (known := [*scoreboard.GOALS, scoreboard.ZOO]):
@@ -56,22 +56,22 @@ def main() -> int:
 
 
 def architectures() -> list[str]:
-    """Return the names of the models that come with Inkwell and are not made of others."""
+    """Return the names of the models that come with Inkwell and do not consist of others."""
     return [entry.name for entry in registry.entries() if not entry.distribution and entry.name != "ensemble"]
 
 
 def whole(recipe: str, seeds: int, chosen: list[str] | None) -> Iterable[int | str]:
-    """Return all that is to be measured of a recipe: its seeds, or architectures."""
+    """Return everything to be measured for a recipe: its seeds, or architectures."""
     if recipe == scoreboard.ZOO:
         return chosen or architectures()
     return range(1 if scoreboard.GOALS[recipe].runs else seeds)
 
 
 def train(recipe: str, which: int | str, runs: Path, data_dir: str) -> Path:
-    """Train a recipe with a seed, or an architecture of the zoo, or resume that; return the run directory.
+    """Train a recipe with a seed, or an architecture of the zoo, resuming if possible; return the run directory.
 
     Raises:
-        InkwellError: If training failed, or was stopped.
+        InkwellError: If training failed or was stopped.
     """
     run = runs / f"{recipe}-{which}"
     if not (run / RESULT).exists():
@@ -85,14 +85,14 @@ def call(run: Path, command: list[Any]) -> None:
     """Run a script.
 
     Raises:
-        InkwellError: If it failed, or was stopped.
+        InkwellError: If it failed or was stopped.
     """
     if status := subprocess.run([sys.executable, *map(str, command)]).returncode:
         raise InkwellError(f"{run.name} ended with status {status}; run the same command again to continue")
 
 
 def making(recipe: str, which: int | str, run: Path, data_dir: str) -> list[Any]:
-    """Return the script and the flags that make a run: train it, resume it, or put it together of others."""
+    """Return the command that makes a run: train it, resume it, or combine it from others."""
     place = ["--resume" if run.exists() else "--run-dir", run]
     fit = [ROOT / "scripts" / "fit.py", *place, "--data-dir", data_dir]
     if recipe == scoreboard.ZOO:
@@ -111,14 +111,14 @@ def making(recipe: str, which: int | str, run: Path, data_dir: str) -> list[Any]
 
 
 def keep(recipe: str, run: Path) -> bool:
-    """Keep a record of a finished run; return False if it is damaged, which ends nothing for the others."""
+    """Keep a record of a finished run; return False if it is damaged, so that the others are still trained."""
     from scripts.benchmarks.machine import describe
 
     machine = describe()
     try:
         kept = scoreboard.record(run, recipe, f"{machine['cores']} cores of {machine['cpu']}")
     except InkwellError as error:
-        say(f"{program()}: passed over: {error}")
+        say(f"{program()}: skipped: {error}")
         return False
     say(f"{scoreboard.write_record(RECORDS, kept)}: {100 * kept['test_accuracy']:.2f} %")
     return True

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FIT = Path(__file__).with_name("fit.py")
 SILENCED = ("mlflow", "report", "progress")
-"""Plugins that are left out, since they only watch."""
+"""Plugins that are left out because they only observe."""
 
 
 def parser() -> Parser:
@@ -41,19 +41,19 @@ def parser() -> Parser:
         usage="%(prog)s [-h] [--steps K] [flags of fit.py …]",
         epilog="All other flags are those of fit.py.",
     )
-    p.add_argument("--steps", type=int, default=50, metavar="K", help="optimizer steps of each training (50)")
+    p.add_argument("--steps", type=int, default=50, metavar="K", help="optimizer steps of each training (default: 50)")
     return p
 
 
 def fit(*arguments: str | Path) -> str:
-    """Run `fit.py` in a process of its own and return what it prints.
+    """Run `fit.py` in a separate process and return its output.
 
     Raises:
-        InkwellError: With the last line of its errors and its exit status, if it fails.
+        InkwellError: If it fails, with the last line of stderr and its exit status.
     """
     done = subprocess.run([sys.executable, str(FIT), *map(str, arguments)], capture_output=True, text=True)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it failed and said nothing"]
+        lines = done.stderr.strip().splitlines() or ["fit.py failed without an error message"]
         failure = InkwellError(lines[-1].removeprefix("fit.py: error: "))
         failure.exit_status = done.returncode if done.returncode > 0 else 128 - done.returncode
         raise failure
@@ -61,10 +61,10 @@ def fit(*arguments: str | Path) -> str:
 
 
 def configuration(flags: Sequence[str], steps: int) -> Config:
-    """Return what `fit.py` would train with `flags`, for `steps` steps, without plugins that only watch.
+    """Return the configuration that `fit.py` would use with `flags`, for `steps` steps and without observing plugins.
 
     Raises:
-        InkwellError: If `fit.py` refuses the flags.
+        InkwellError: If `fit.py` rejects the flags.
     """
     config = resolve([tomllib.loads(fit(*flags, "--steps", str(steps), "--print-config"))])
     plugins = {name: arguments for name, arguments in config.plugins.items() if name not in SILENCED}
@@ -72,12 +72,12 @@ def configuration(flags: Sequence[str], steps: int) -> Config:
 
 
 def train(config: Config, run_dir: Path) -> str:
-    """Train in a process of its own and return the digest of its last checkpoint's arrays.
+    """Train in a separate process and return the digest of its last checkpoint's arrays.
 
-    The user's own word, which `fit.py` asked for when it made the configuration, is given to it again.
+    The permissions that `fit.py` required to make the configuration are passed to it again.
 
     Raises:
-        InkwellError: If the training fails.
+        InkwellError: If training fails.
         CheckpointError: If it leaves no checkpoint.
     """
     file = run_dir.with_suffix(".toml")
@@ -85,12 +85,12 @@ def train(config: Config, run_dir: Path) -> str:
     fit("--config", file, *trust.flags(config), "--run-dir", run_dir)
     saved = Checkpoints(run_dir / "checkpoints").role("last")
     if saved is None:
-        raise CheckpointError("the training left no checkpoint `last` to compare")
+        raise CheckpointError("cannot compare the weights: training left no checkpoint `last`")
     return digest(read(saved).arrays)
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:
-    """Return the SHA-256 over dtypes, shapes and bytes of arrays; the file they were in, which has dates, is not."""
+    """Return the SHA-256 hash of the dtypes, shapes and bytes of arrays; their file, which has dates, is not hashed."""
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(f"{array.dtype.str}{array.shape}\n".encode())
@@ -99,7 +99,7 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
 
 
 def main() -> int:
-    """Train twice as the command line says; return the exit status."""
+    """Train twice as the command line asks; return the exit status."""
     args, flags = parser().parse_known_args()
     if args.steps < 1:
         raise UsageError(f"argument --steps: must be at least 1, not {args.steps} (see --help)")

@@ -1,4 +1,4 @@
-"""What the tests share: a quiet TensorFlow, small data that can be learnt, and a way to run the scripts."""
+"""Shared by the tests: a quiet TensorFlow, small data that can be learnt, and helpers that run the scripts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ startup.configure()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return how many processes share the tests: one per usable core up to four, none beside this for a single file."""
+    """Return the number of worker processes: one per usable core up to four, and none for a single file."""
     single = len(config.args) == 1 and config.args[0].partition("::")[0].endswith(".py")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 0 if single or cores == 1 else min(cores, 4)
@@ -32,7 +32,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.fixture(scope="session")
 def keras():
-    """Keras on a started TensorFlow; what does not ask for it is tested without."""
+    """Keras on a started TensorFlow; tests that do not request it run without."""
     startup.start(seed=0)
     import keras
 
@@ -41,7 +41,7 @@ def keras():
 
 @pytest.fixture(scope="session")
 def mnist_folder() -> Path:
-    """The folder of the real MNIST files; without it the test is skipped."""
+    """The folder of the real MNIST files; the test is skipped without it."""
     folder = os.environ.get("INKWELL_MNIST")
     if not folder:
         pytest.skip("INKWELL_MNIST does not name a folder of the MNIST files")
@@ -49,7 +49,7 @@ def mnist_folder() -> Path:
 
 
 def make_images(count: int, classes: int = 4, side: int = 12, channels: int = 1, seed: int = 0) -> ImageSet:
-    """Return images of which each class has a bright stripe of its own, with noise; learnt in a few steps."""
+    """Return noisy images in which each class has a bright stripe of its own; they are learnt in a few steps."""
     random = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int32) % classes
     images = random.integers(0, 60, (count, side, side, channels))
@@ -60,7 +60,7 @@ def make_images(count: int, classes: int = 4, side: int = 12, channels: int = 1,
 
 
 def small_net(keras):
-    """Return a model for `make_images` with everything in it that a resume can forget."""
+    """Return a model for `make_images` with everything that resuming can lose."""
     layers = keras.layers
     images = keras.Input((12, 12, 1))
     x = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(images))
@@ -69,7 +69,7 @@ def small_net(keras):
 
 
 class Losses(Plugin):
-    """Keeps the loss of every step."""
+    """Records the loss of every step."""
 
     every = Every(steps=1)
 
@@ -88,8 +88,8 @@ def images() -> ImageSet:
 
 @contextmanager
 def files_no_longer_than(size: int) -> Iterator[None]:
-    """Let the system refuse longer files in this process, as a full disk does: in the middle of a write."""
-    import resource  # Unix has it
+    """Make the system refuse longer files in this process, as a full disk does: in the middle of a write."""
+    import resource  # available on Unix only
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -102,9 +102,9 @@ def files_no_longer_than(size: int) -> Iterator[None]:
 Done = subprocess.CompletedProcess[str]
 Script = Callable[..., Done]
 ALONE = ("--no-plugin", "mlflow", "--no-plugin", "report", "--progress", "none")
-"""Flags of `fit.py` for a run that leaves only its own files."""
+"""Flags of `fit.py` for a run that leaves no files but its own."""
 SILENT = (*ALONE, "--augment", "none")
-"""Flags of `fit.py` for a run that leaves only its own files, without augmentation, which takes longest to compile."""
+"""The same without augmentation, which takes longest to compile."""
 
 
 def run_script(
@@ -122,14 +122,14 @@ def run_command(
     env: dict[str, str] | None = None,
     before: Callable[[], None] | None = None,
 ) -> Done:
-    """Run a script of ours, begun where TensorFlow is imported; a fresh process where that may not be.
+    """Run one of the project's scripts in a process that has TensorFlow imported, or in a fresh one where necessary.
 
     Args:
         command: `[sys.executable, script, *arguments]`.
-        cwd: The folder to run it in.
+        cwd: Working directory.
         timeout: Seconds after which the process is killed and the test fails.
-        env: Variables beside those of the tests; a `PYTHONPATH` goes before theirs.
-        before: Called in the process, a fresh one then, before the command.
+        env: Environment variables to add; a `PYTHONPATH` goes before the existing one.
+        before: Called in the process before the command, which requires a fresh process.
     """
     changed = dict(env or {})
     if "PYTHONPATH" in changed and "PYTHONPATH" in os.environ:
@@ -147,13 +147,13 @@ def run_command(
 
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
-    """Runs a script of the project in an empty folder."""
+    """Run a script of the project in an empty folder."""
     return partial(run_script, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An .npz file of 240 images that a run of one epoch gets through in a second."""
+    """An .npz file of 240 images, on which a run of one epoch takes a second."""
     path = tmp_path_factory.mktemp("tiny") / "tiny.npz"
     train, test = make_images(200), make_images(40, seed=1)
     np.savez(path, x_train=train.images, y_train=train.labels, x_test=test.images, y_test=test.labels)
@@ -161,7 +161,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Variable(SimpleNamespace):
-    """As much of a Keras variable as a checkpoint asks for."""
+    """The part of a Keras variable that a checkpoint uses."""
 
     def __init__(self, path: str, value: np.ndarray) -> None:
         super().__init__(path=path, value=value, shape=value.shape, dtype=value.dtype.name)

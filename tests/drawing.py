@@ -1,4 +1,4 @@
-"""What the tests of the page share: its server, a browser, and twenty digits as two people write them."""
+"""Shared by the tests of the page: its server, a browser, and twenty digits in two people's handwriting."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROUND = {
     "8": ["65,24 50,14 36,25 44,42 60,55 68,71 52,87 34,75 40,57 58,42 66,28 62,20"],
     "9": ["67,26 51,16 36,28 40,46 56,47 67,30 67,30 68,56 62,88"],
 }
-"""A round hand: 1 with an upstroke, open 4, 7 with a bar. Percent of the paper; a point given twice is a corner."""
+"""Round handwriting: 1 with an upstroke, open 4, 7 with a bar. Percent of the paper; a repeated point is a corner."""
 
 STEEP = {
     "0": ["58,20 42,30 36,52 40,72 52,76 64,62 67,38 58,20 50,22"],
@@ -48,11 +48,11 @@ STEEP = {
     "8": ["54,48 42,40 46,24 62,20 68,32 54,48 54,48 40,60 38,74 52,80 62,68 54,48"],
     "9": ["66,28 52,22 42,36 48,48 62,42 68,28 68,28 62,52 52,80"],
 }
-"""A steep, smaller hand, off the middle: a 1 that is one stroke, a closed 4, a 7 without a bar, an 8 in two loops."""
+"""Steep, smaller, off-centre handwriting: 1 as a single stroke, closed 4, 7 without a bar, 8 in two loops."""
 
 
 def curve(stroke: str, steps: int = 4) -> np.ndarray:
-    """Return a smooth way through the points of a stroke (Catmull and Rom 1974), `[N, 2]` in shares of the paper."""
+    """Return a smooth curve through a stroke's points (Catmull and Rom 1974), `[N, 2]` as fractions of the paper."""
     points = np.array([point.split(",") for point in stroke.split()], float) / 100
     p = np.concatenate([points[:1], points, points[-1:]])
     t = np.linspace(0, 1, steps, endpoint=False)[:, np.newaxis]
@@ -89,9 +89,9 @@ class Server:
 
     Attributes:
         process: Its process.
-        port: Where it listens.
-        log: What it writes to stderr.
-        said: What it says on stdout: one address a line.
+        port: The port it listens on.
+        log: The file with its stderr.
+        said: Its stdout: one address per line.
     """
 
     process: subprocess.Popen[str]
@@ -112,7 +112,7 @@ class Server:
         return self.urls[0].partition("?token=")[2]
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """Return status and JSON of an answer; an answer in other words than one line of JSON is an error."""
+        """Return the status and JSON of an answer, which must be one line of JSON."""
         status, _, text = self.ask(method, path, body, **headers)
         assert "\n" not in text
         return status, json.loads(text)
@@ -120,7 +120,7 @@ class Server:
     def ask(
         self, method: str, path: str, body: Any = None, to: str = "127.0.0.1", by: str = "", **headers: str
     ) -> tuple[int, Message, str]:
-        """Return status, headers and text of an answer to a request that is sent to and by some address."""
+        """Return status, headers and text of the answer to a request between given addresses."""
         connection = HTTPConnection(to, self.port, timeout=300, source_address=(by, 0) if by else None)
         try:
             connection.request(method, path, body, headers)
@@ -168,7 +168,7 @@ def serving(folder: Path, *arguments: str | Path, **env: str) -> Iterator[Server
         try:
             assert process.stdout is not None
             said = process.stdout.readline()
-            while "token" in said and "//127.0.0.1:" not in said:  # which comes last, beside the network's
+            while "token" in said and "//127.0.0.1:" not in said:  # this address comes last, after the network's
                 said += process.stdout.readline()
             found = re.search(r"http://\S+:(\d+)/", said)
             assert found, Path(log.name).read_text()
@@ -180,7 +180,7 @@ def serving(folder: Path, *arguments: str | Path, **env: str) -> Iterator[Server
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """Run the system's Chromium, headless; without one, or without playwright, the test is skipped."""
+    """Run the system's Chromium, headless; the test is skipped without it or without playwright."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:

@@ -1,4 +1,4 @@
-"""What the tests of the MLflow plugin share: real servers, a door before one that can be shut, and what must arrive."""
+"""Shared by the tests of the MLflow plugin: real servers, a proxy that can be closed, and the expected content."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 QUIET = ("--progress", "none", "--no-plugin", "report", "--augment", "none")
 """Flags of `fit.py` for a short run with MLflow."""
 CLOCK = {"seconds", "images_per_second", "time"}
-"""Keys of a history line that differ from run to run."""
+"""Keys of a history line that differ between runs."""
 
 
 def free_port() -> int:
@@ -43,10 +43,10 @@ def serving(folder: Path, port: int, artifacts: str = "", uri: str = "") -> Iter
     """Run MLflow's server, and end it.
 
     Args:
-        folder: Where its log lies and, by default, what it keeps.
-        port: Where it listens.
-        artifacts: Address that clients are told to send files to; by default the server takes them itself.
-        uri: What it serves; by default a SQLite file in `folder`.
+        folder: Folder of its log and, by default, of its data.
+        port: The port it listens on.
+        artifacts: Address that clients are told to send files to; by default the server accepts them itself.
+        uri: The store that it serves; by default a SQLite file in `folder`.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     stores = ["--backend-store-uri", uri or f"sqlite:///{folder}/server.db"]
@@ -66,7 +66,7 @@ def serving(folder: Path, port: int, artifacts: str = "", uri: str = "") -> Iter
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a server and the workers that it started: a session of its own."""
+    """Kill a server and the workers that it started, which share a session."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
     process.wait(timeout=300)
@@ -88,13 +88,13 @@ def until(condition: Any, seconds: float) -> None:
 
 
 class Door:
-    """A port behind which is a server, as long as the door is open.
+    """A port with a server behind it, as long as the door is open.
 
     Args:
-        port: Where the server listens.
+        port: Port of the server.
 
     Attributes:
-        guests: How many connections there were since the mode was set.
+        guests: Number of connections since the mode was set.
     """
 
     def __init__(self, port: int) -> None:
@@ -136,14 +136,14 @@ class Door:
 
 
 def refuse(guest: socket.socket) -> None:
-    """Answer every request with 401, as a server does that does not like the credentials."""
+    """Answer every request with 401, like a server that rejects the credentials."""
     with guest, suppress(OSError):
         guest.recv(1 << 20)
         guest.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 13\r\nConnection: close\r\n\r\nnot with those")
 
 
 def conduct(guest: socket.socket, port: int) -> None:
-    """Carry what a guest and the server say to one another."""
+    """Forward traffic between a guest and the server."""
     with guest, socket.create_connection(("127.0.0.1", port)) as host:
         back = threading.Thread(target=pass_on, args=(host, guest), daemon=True)
         back.start()
@@ -160,14 +160,14 @@ def pass_on(one: socket.socket, other: socket.socket) -> None:
 
 
 class Gate(ThreadingHTTPServer):
-    """A server that passes requests on to MLflow's, but for those that it refuses.
+    """A proxy that forwards requests to MLflow's server, except those that it refuses.
 
     Args:
         behind: Port of MLflow's server.
 
     Attributes:
-        refused: Status with which requests are answered whose path or body holds a text, by that text.
-        passed: Paths of the requests that were passed on.
+        refused: Statuses for requests whose path or body contains a text, by that text.
+        passed: Paths of the requests that were forwarded.
     """
 
     def __init__(self, behind: int) -> None:
@@ -194,7 +194,7 @@ class Gate(ThreadingHTTPServer):
 
 
 class Porter(BaseHTTPRequestHandler):
-    """Answers one request at a `Gate`."""
+    """Answers one request to a `Gate`."""
 
     server: Gate
 
@@ -224,14 +224,14 @@ class Porter(BaseHTTPRequestHandler):
 
 
 def begin(root: Path, name: str, **changes: Any) -> Path:
-    """Make a run directory whose process is gone."""
+    """Create a run directory whose process is gone."""
     run_dir = root / name
     (run_dir / "report").mkdir(parents=True)
-    (run_dir / "report" / "curves.png").write_bytes(b"a picture")
+    (run_dir / "report" / "curves.svg").write_bytes(b"a picture")
     (run_dir / "config.toml").write_text('[data]\nname = "mnist"\n[training]\nseed = 7\n')
     (run_dir / "history.jsonl").touch()
     data = {"name": "mnist", "digest": "ab" * 32, "train": 100, "input_shape": [28, 28, 1], "class_names": ["0"]}
-    facts = {
+    record = {
         "layout": LAYOUT,
         "id": f"{root}/{name}",
         "started": "2026-01-01T00:00:00+0000",
@@ -239,7 +239,7 @@ def begin(root: Path, name: str, **changes: Any) -> Path:
         "data": data,
     }
     ending = {"status": "done", "stop_reason": "", "ended": 1767225700.5}
-    (run_dir / "run.json").write_text(json.dumps({**facts, **this_process(), **ending, **changes}))
+    (run_dir / "run.json").write_text(json.dumps({**record, **this_process(), **ending, **changes}))
     return run_dir
 
 
@@ -255,7 +255,7 @@ def lines_of(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def expected(run_dir: Path) -> list[tuple[str, int, float, int]]:
-    """Return the points of a run's history and the most important of its result: name, step, value, milliseconds."""
+    """Return the points of a run's history and the main ones of its result: name, step, value, milliseconds."""
     found = []
     lines = lines_of(run_dir)
     for line in lines:
@@ -270,7 +270,7 @@ def expected(run_dir: Path) -> list[tuple[str, int, float, int]]:
 
 
 def mirrored(uri: str, run_dir: Path, files: bool = True) -> dict[str, Any]:
-    """Return all that MLflow has of a run, which must be one run; its files only where they can be reached."""
+    """Return everything that MLflow has of a run, which must be a single run; files only where they are reachable."""
     client = client_of(uri)
     ids = [experiment.experiment_id for experiment in client.search_experiments()]
     identity = json.loads((run_dir / "run.json").read_text())["id"]
@@ -295,8 +295,8 @@ def artifacts(client: MlflowClient, run_id: str, folder: str = "") -> Iterator[t
 
 
 def assert_complete(found: dict[str, Any], run_dir: Path, status: str = "FINISHED") -> None:
-    """See that every point, parameter, tag and artifact of a run directory is there, and once."""
-    facts = json.loads((run_dir / "run.json").read_text())
+    """Assert that every point, parameter, tag and artifact of a run directory has arrived exactly once."""
+    record = json.loads((run_dir / "run.json").read_text())
     steps = [row[:2] for row in found["points"] if not row[0].startswith("system/")]
     assert len(steps) == len(set(steps))
     assert set(expected(run_dir)) <= set(found["points"])
@@ -304,13 +304,13 @@ def assert_complete(found: dict[str, Any], run_dir: Path, status: str = "FINISHE
     of_history = [row for row in found["points"] if row[0] in names]
     assert len(of_history) == len([row for row in expected(run_dir) if row[0] in names])
     assert found["status"] == status
-    assert abs(found["end"] / 1000 - (facts["ended"] or lines_of(run_dir)[-1]["time"])) < 0.01
+    assert abs(found["end"] / 1000 - (record["ended"] or lines_of(run_dir)[-1]["time"])) < 0.01
     config = tomllib.loads((run_dir / "config.toml").read_text())
     assert found["params"]["training.seed"] == str(config["training"]["seed"])
     assert found["params"]["data.name"] == config["data"]["name"]
-    tags = {"run_dir": str(run_dir), "data_digest": facts["data"]["digest"], "command": facts["command"]}
-    assert (tags | {"stop_reason": facts["stop_reason"]}).items() <= found["tags"].items()
-    assert found["datasets"] == [(facts["data"]["name"], facts["data"]["digest"][:36])]
+    tags = {"run_dir": str(run_dir), "data_digest": record["data"]["digest"], "command": record["command"]}
+    assert (tags | {"stop_reason": record["stop_reason"]}).items() <= found["tags"].items()
+    assert found["datasets"] == [(record["data"]["name"], record["data"]["digest"][:36])]
     files = [path for path in run_dir.rglob("*") if path.name in ("config.toml", "history.jsonl", "result.json")]
     files += [path for path in (run_dir / "report").rglob("*") if path.is_file()]
     assert found["artifacts"] == sorted((str(path.relative_to(run_dir)), path.stat().st_size) for path in files)
@@ -324,7 +324,7 @@ def weights(run_dir: Path) -> dict[str, np.ndarray]:
 
 
 def assert_same_run(run_dir: Path, other: Path) -> None:
-    """See that two runs have the same weights, bit for bit, and the same history but for the clock."""
+    """Assert that two runs have the same weights, bit for bit, and the same history except for the clock."""
     one, two = weights(run_dir), weights(other)
     assert one.keys() == two.keys()
     assert all(one[name].tobytes() == two[name].tobytes() for name in one)

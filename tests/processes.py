@@ -1,11 +1,11 @@
-"""Scripts in processes of their own that need not import TensorFlow: they are forked from one that has done so.
+"""Runs scripts in separate processes without importing TensorFlow again: they are forked from one that has done so.
 
-To import TensorFlow and Keras takes longer than most of what the tests ask of a script. `Forked` is a
-`subprocess.Popen` whose process begins where that is over; file descriptors, signals, exit status and the end of the
-interpreter are those of any process. Where the start itself is the question, `subprocess` is right.
+Importing TensorFlow and Keras takes longer than most of what the tests ask of a script. `Forked` is a
+`subprocess.Popen` whose process starts after that; its file descriptors, signals, exit status and interpreter shutdown
+are those of any process. Use `subprocess` where the start itself is being tested.
 
-This file is also the program of the process that is forked: it has imported TensorFlow and run nothing of it, so that
-no thread of TensorFlow's exists that a fork would lose.
+This file is also the program of the process that is forked: it has imported TensorFlow and executed nothing with it,
+so that it has no TensorFlow threads, which a fork would lose.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from threading import Lock
 from typing import Any
 
 LARGEST = 1 << 18
-"""Bytes of the largest request."""
+"""Maximum size of a request in bytes."""
 READ_AT_IMPORT = ("CUDA", "KERAS_", "OMP_", "PYTHON", "TF_", "XLA_")
-"""Beginnings of the names of variables that Python, TensorFlow or Keras read when they start."""
+"""Prefixes of environment variables that Python, TensorFlow or Keras read when they start."""
 SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 ONE_AT_A_TIME = Lock()
-"""Held while a child is made: whose parent a grandchild gets is a property of the whole process."""
+"""Held while a child is created: the new parent of a grandchild is a property of the whole process."""
 
 
 class Forked(subprocess.Popen):
-    """A process that runs a script of ours, with TensorFlow and Keras imported already.
+    """A process that runs one of the project's scripts, with TensorFlow and Keras already imported.
 
-    Takes what `subprocess.Popen` takes, of which the command, `cwd`, `env` and the three streams count. The command is
+    It accepts the arguments of `subprocess.Popen`; command, `cwd`, `env` and the three streams are used. The command is
     `[sys.executable, script, *arguments]`.
     """
 
     def _execute_child(self, command: list[str], *others: Any) -> None:
         cwd, env = others[4:6]
-        ends = others[9:15]  # of stdin, stdout and stderr: read, write; -1 where it is ours
+        ends = others[9:15]  # of stdin, stdout and stderr: read, write; -1 if inherited
         streams = [ours if end == -1 else end for ours, end in enumerate((ends[0], ends[3], ends[5]))]
         request = {
             "command": command[1:],
@@ -60,13 +60,13 @@ class Forked(subprocess.Popen):
 
 
 def process_class(changed: Iterable[str] = ()) -> type[subprocess.Popen]:
-    """Return the class of a process in which these variables differ from ours; the fork is sound on Linux alone."""
+    """Return the class for a process whose environment differs in these variables; forking is safe on Linux only."""
     fresh = sys.platform != "linux" or any(name.startswith(READ_AT_IMPORT) for name in changed)
     return subprocess.Popen if fresh else Forked
 
 
 class Origin:
-    """The process that is forked, from the side of the tests."""
+    """The process that is forked, seen from the tests."""
 
     def __init__(self) -> None:
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -76,10 +76,10 @@ class Origin:
         atexit.register(self.close)
 
     def fork(self, request: dict[str, Any], streams: list[int]) -> int:
-        """Have a child made that is ours to wait for, and return its process id.
+        """Have a child created that this process can wait for, and return its process id.
 
         Raises:
-            RuntimeError: If there is none, since the process that is forked has ended.
+            RuntimeError: If the process that is forked has ended.
         """
         adopt_orphans(True)
         try:
@@ -98,7 +98,7 @@ class Origin:
 
 @cache
 def origin() -> Origin:
-    """Return the process that is forked, started when it is needed first."""
+    """Return the process that is forked, starting it on first use."""
     return Origin()
 
 
@@ -111,15 +111,13 @@ def adopt_orphans(adopt: bool) -> None:
 
 
 def prepare() -> None:
-    """Import what scripts import, as far as nothing starts with it."""
+    """Import what scripts import, as long as it starts no threads."""
     from trainer import startup
 
     startup.configure()
     with startup.without_chatter(), startup.without(startup.EXTRAS):
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
-
-    import matplotlib.figure  # noqa: F401
 
     import models  # noqa: F401
     import trainer.session  # noqa: F401
@@ -133,12 +131,12 @@ def prepare() -> None:
 def serve(door: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """Fork a child for each request; return in the child, with the request and its streams.
 
-    A process between the two ends at once, so that the child is inherited by the one that asked for it.
+    An intermediate process ends at once, so that the child is inherited by the process that requested it.
     """
     while True:
         text, streams, *_ = socket.recv_fds(door, LARGEST, 3)
         if not text:
-            os._exit(0)  # the tests are over
+            os._exit(0)  # the tests have ended
         reader, writer = os.pipe()
         if between := os.fork():
             os.waitpid(between, 0)
@@ -155,7 +153,7 @@ def serve(door: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def become(request: dict[str, Any], streams: list[int]) -> None:
-    """Take on the command line, folder, variables and streams of a request."""
+    """Adopt the command line, folder, environment variables and streams of a request."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -171,10 +169,10 @@ def become(request: dict[str, Any], streams: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which then end this process too
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the tests, which then end this process too
     prepare()
     gc.collect()
-    gc.freeze()  # what is there already is not looked through again by the children
+    gc.freeze()  # spare the children from scanning existing objects
     with socket.socket(fileno=int(sys.argv[1])) as asking:
         asked = serve(asking)
     become(*asked)

@@ -21,7 +21,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page: Path, kind: str) -> list[str]:
-    """Return the blocks of one kind: `python` is run, `sh` is run after it, `console` is only shown."""
+    """Return the blocks of one kind: `python` is executed, then `sh`; `console` is only shown."""
     return [text for found, text in BLOCK.findall(page.read_text(encoding="utf-8")) if found == kind]
 
 
@@ -33,7 +33,7 @@ def commands(page: Path) -> list[list[str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.stem)
 def test_the_programs_of_a_page_run(page: Path, tmp_path: Path):
-    """One after the other in one namespace, as readers type them; a block that begins with a name is that file too."""
+    """They run in order in one namespace, as readers type them; a block starting with a file name is that file too."""
     programs = blocks(page, "python")
     for program in programs:
         if name := re.match(r"# (\w+\.py)\n", program):
@@ -59,7 +59,7 @@ def test_every_script_and_flag_that_a_page_shows_exists(page: Path):
 
 @cache
 def flags_of(script: str) -> set[str]:
-    """Return the flags of a script; one that hands them on to `fit.py` has those too."""
+    """Return the flags of a script, including those it passes on to `fit.py`."""
     said = run_command([sys.executable, str(ROOT / script), "--help"], ROOT).stdout
     found = set(re.findall(r"--[a-z][a-z0-9-]+", said))
     return found | flags_of("scripts/fit.py") if "those of fit.py" in said else found

@@ -1,4 +1,4 @@
-"""Is the house in order? Imports run one way, and tables name what is there."""
+"""Is the code base in order? Imports run one way, and tables list what exists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainer import registry
 
 FLOORS = [
     ["trainer/errors", "trainer/text"],
-    ["trainer/bounds"],
+    ["trainer/bounds", "trainer/display"],
     ["trainer/files", "trainer/startup", "trainer/registry"],
     ["trainer/config"],
     ["trainer/data"],
@@ -30,6 +30,7 @@ FLOORS = [
     ["trainer/engine"],
     ["trainer/console"],
     ["trainer/evaluator"],
+    ["trainer/lifecycle"],
     ["trainer/trainer"],
     ["trainer/session", "trainer/examine"],
     ["trainer/export"],
@@ -37,9 +38,9 @@ FLOORS = [
     ["plugins", "models"],
     ["scripts"],
 ]
-"""The floors of the house, from the ground up: imports only go down, at any depth of the code, for type checkers too.
+"""The floors of the code base, from the ground up: imports only go down, at any depth and for type checkers too.
 
-Files on one floor may import each other, folders may not. `trainer/__init__` is the face that users import from.
+Files on one floor may import each other, folders may not. `trainer/__init__` is the interface that users import.
 """
 
 OURS = ("trainer", "plugins", "models", "scripts")
@@ -47,7 +48,7 @@ FILES = sorted(path for top in OURS for path in (ROOT / top).rglob("*.py"))
 
 
 def module_of(path: Path) -> str:
-    """Return the dotted name of a file of ours."""
+    """Return the dotted name of one of our files."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -56,7 +57,7 @@ MODULES = {module_of(path): path for path in FILES}
 
 
 def imported(path: Path) -> set[str]:
-    """Return the modules and names that a file imports, at any depth of its code, in full: `trainer.run.Run`."""
+    """Return the full names of the modules and objects that a file imports, at any depth: `trainer.run.Run`."""
     package = module_of(path).split(".")[: None if path.name == "__init__.py" else -1]
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -77,7 +78,7 @@ def imports(path: Path) -> set[str]:
 
 
 def our_imports(path: Path) -> set[Path]:
-    """Return the files of ours that a file imports; a name that is no module lies in the module before it."""
+    """Return our files that a file imports; a name that is not a module belongs to the module before it."""
     found = set()
     for name in imported(path):
         module = name if name in MODULES else name.rpartition(".")[0]
@@ -87,7 +88,7 @@ def our_imports(path: Path) -> set[Path]:
 
 
 def entry_of(path: Path) -> str:
-    """Return what stands for a file in `FLOORS`; empty if nothing does."""
+    """Return the entry of `FLOORS` for a file; empty if there is none."""
     whole = path.relative_to(ROOT).with_suffix("").as_posix()
     return next((entry for floor in FLOORS for entry in floor if f"{whole}/".startswith(f"{entry}/")), "")
 
@@ -125,9 +126,9 @@ def test_no_two_folders_import_each_other_in_a_circle():
 
 
 def _folder(path: Path) -> str:
-    """Return the folder of a file; files that lie flat in `trainer` go by floors, and a face goes by itself.
+    """Return the folder of a file; files directly in `trainer` are grouped by floor, and an interface stands alone.
 
-    The face is `__init__`, which may hand on what lies in its folder.
+    An interface is an `__init__`, which may re-export what is in its folder.
     """
     whole, folder = path.relative_to(ROOT), path.parent.relative_to(ROOT).as_posix()
     if path.name == "__init__.py":
@@ -189,7 +190,7 @@ def test_every_package_and_every_file_beside_code_is_in_the_wheel():
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = tool["packages"]["find"]["include"]
     for folder in {path.parent for path in FILES}:
-        assert (folder / "__init__.py").is_file(), f"{folder} is no package, so that the wheel does not have it"
+        assert (folder / "__init__.py").is_file(), f"{folder} is not a package, so the wheel does not contain it"
         name = folder.relative_to(ROOT).as_posix().replace("/", ".")
         assert any(fnmatch.fnmatch(name, pattern) for pattern in found), f"{name} is not in the wheel"
     packed = {
@@ -203,12 +204,12 @@ def test_every_package_and_every_file_beside_code_is_in_the_wheel():
     assert {path for path in beside if path.suffix not in left_out} == packed
 
 
-# What docs/architecture.md says of the house
+# Claims of docs/architecture.md
 
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
-def test_the_floors_are_shown_as_they_are():
+def test_the_documented_floors_are_the_real_ones():
     table = ARCHITECTURE.partition("<!-- floors -->")[2].partition("\n\n")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert [re.findall(r"`([^`]+)`", row) for row in rows] == FLOORS

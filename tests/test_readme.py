@@ -16,7 +16,7 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 def shape(text: str) -> str:
-    """Return text without what differs between machines and days: numbers, paths, and what took most of the time."""
+    """Return text without the parts that vary: numbers, paths, and what took most of the time."""
     text = re.sub(r"bottleneck +.*\n?", "", text)  # report, where the machine is busy
     text = re.sub(r"(run directory +|backend-store-uri |time breakdown +).*", r"\1…", text)
     return re.sub(r"\d[\d,.]*", "#", text)
@@ -43,14 +43,14 @@ def output_after(block: str) -> str:
 PROGRAMS = [text for kind, text in BLOCKS if kind == "python"]
 COMMANDS = [text for kind, text in BLOCKS if kind == "sh"][1:]
 LABEL = 14
-"""Characters of a line's label at the end of a run."""
+"""Width of the labels at the end of a run, in characters."""
 LONGEST = 150
-"""Lines of the README."""
+"""Maximum number of lines of the README."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the README's modules and the project's scripts, for one command after another."""
+    """A folder with the README's modules and the project's scripts, shared by all commands."""
     made = tmp_path_factory.mktemp("readme")
     for program in PROGRAMS:
         (made / program.splitlines()[0].removeprefix("# ")).write_text(program)
@@ -69,7 +69,7 @@ def test_the_readme_is_read_in_a_few_minutes():
 
 
 def test_the_first_command_prints_the_lines_that_the_readme_shows(tmp_path):
-    """Without a network and without MNIST: what the package index is asked for is not part of the test."""
+    """It runs without a network and without MNIST; the package index is not part of the test."""
     (tmp_path / "scripts").symlink_to(ROOT / "scripts")
     install, _, train = BLOCKS[0][1].splitlines()[0].partition(" && ")
     python, *arguments = shlex.split(train)

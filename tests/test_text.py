@@ -1,4 +1,4 @@
-"""Are numbers, errors and commands said as a person would say them?"""
+"""Are numbers, errors and commands expressed naturally?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.files import to_json, to_json_line
 from trainer.text import command, command_line, count, first_line, in_bytes, in_line, printable, program, shortened
 
 
-def test_things_are_counted_in_the_singular_and_the_plural():
+def test_counts_use_the_singular_and_the_plural():
     assert [count(number, "step") for number in (0, 1, 2, 12_345)] == ["0 steps", "1 step", "2 steps", "12,345 steps"]
 
 
@@ -81,6 +81,6 @@ def test_csv_holds_no_formula(text):
 
 
 @pytest.mark.parametrize("value", [-0.5, 1e-9, -3, "-0.5", "+1e5", "", "a\nb", 'a "b", c', "a\r\nb", "x=1"])
-def test_csv_leaves_numbers_and_texts_as_they_are(value):
+def test_csv_leaves_numbers_and_texts_unchanged(value):
     (row,) = csv.reader(io.StringIO(csv_line(["x", value]), newline=""), strict=True)
     assert row == ["x", str(value)]

@@ -1,4 +1,4 @@
-"""Does Inkwell work where it was installed, from a wheel and for editing, as users have it?"""
+"""Does Inkwell work as installed by users, from a wheel and in editable mode?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from conftest import ROOT
 pytestmark = pytest.mark.slow
 
 EXTRAS = ("torch", "lightning", "ai_edge_litert", "onnx", "onnxruntime", "tf2onnx")
-"""Packages that only some modules need, which a plain installation does without."""
+"""Packages that only some modules need, and that a plain installation does without."""
 
 IMPORT_ALL = f"""
 import importlib, pathlib, sys
@@ -45,7 +45,7 @@ def pip(*arguments: str | Path, cwd: Path) -> str:
 
 
 def isolation() -> list[str]:
-    """Return pip's flag to build with the setuptools that is here, without a network, if it is new enough."""
+    """Return pip's flags to build offline with the installed setuptools, if it is new enough."""
     is_here = importlib.util.find_spec("setuptools") is not None and int(version("setuptools").partition(".")[0]) >= 77
     return ["--no-build-isolation"] if is_here else []
 
@@ -71,10 +71,10 @@ def wheel(project: Path) -> Path:
 
 
 def environment(folder: Path) -> Path:
-    """Make an environment that has the dependencies of this one and no Inkwell; return its Python.
+    """Create an environment that has the dependencies of this one but no Inkwell; return its Python.
 
-    Its packages are found through a .pth file, and .pth files beside them, such as that of an Inkwell installed for
-    editing, are not read.
+    Its packages are found through a .pth file; .pth files next to them, such as that of an editable Inkwell, are not
+    read.
     """
     run([sys.executable, "-m", "venv", "--without-pip", folder], folder.parent)
     (own,) = folder.glob("lib/python*/site-packages")
@@ -105,7 +105,7 @@ def test_every_module_of_the_wheel_is_imported(wheel, installed, tmp_path):
 def test_the_wheel_has_what_lies_beside_the_code(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
-        *("scripts/recipes/fast.toml", "scripts/page/static/index.html", "plugins/report/page.html"),
+        *("scripts/recipes/fast.toml", "scripts/page/static/index.html", "plugins/report/templates/page.html"),
         *("models/recognizer/judge/digitness.npz", "trainer/export/deployment.md", "trainer/py.typed"),
     } <= names
     assert not {name for name in names if name.startswith("tests/")}

@@ -1,6 +1,6 @@
-"""The trainer: its verbs, the plugin contract, and below them engine, kernels, tasks, runs, data and configuration.
+"""The trainer: its public API and the plugin contract, on top of engine, kernels, tasks, runs, data and configuration.
 
-Names are imported when they are used, so that a plugin's tests and `--help` do not load TensorFlow.
+Names are imported on first use, so that a plugin's tests and `--help` do not load TensorFlow.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""`Evaluator`: a model and its task on data: scores, predictions, temperature. It changes no weight."""
+"""Evaluation of a model without training: scores, predictions and temperature."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from trainer.data.given import as_inputs, evaluation_data
 from trainer.data.pipeline import EvaluationArray, EvaluationPipeline
+from trainer.display.shown import Shown
 from trainer.engine.step import EvaluationStep
 from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
@@ -18,15 +19,16 @@ from trainer.result import Scores
 from trainer.startup import keras_defaults
 from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task
+from trainer.text import count, in_line
 
 
-class Evaluator:
+class Evaluator(Shown):
     """Evaluates and applies one Keras model.
 
     Args:
-        model: A built functional model: images float32 `[N, H, W, C]` in [0, 1] to, by default, logits `[N, K]`.
-        task: What was learned; default: classification.
-        strategy: Where variables live.
+        model: A built functional model from images, float32 `[N, H, W, C]` in [0, 1], to, by default, logits `[N, K]`.
+        task: The task that was learned; default: classification.
+        strategy: The strategy that places variables.
     """
 
     @keras_defaults()
@@ -38,17 +40,20 @@ class Evaluator:
             lambda images: model(images, training=False), input_signature=[images], autograph=False
         )
 
+    def _line(self) -> str:
+        return f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}; {self.task!r}"
+
     @keras_defaults()
     def evaluate(self, x: Any, y: Any = None, *, temperature: float | None = None) -> Scores:
-        """Return the task's numbers over all of the data, every image counted once.
+        """Return the task's numbers on the data, in which every image counts once.
 
-        For classification they are those of `trainer.evaluation.classification_report`, and `calibrated_ece` and
-        `calibrated_nll` if the temperature is given.
+        For classification these are the numbers of `trainer.evaluation.classification_report`, and with a temperature
+        also `calibrated_ece` and `calibrated_nll`.
 
         Args:
-            x: Images in an array, an `ImageSet`, a batched `tf.data.Dataset`, or a pair `(x, y)`.
-            y: Labels of images in an array, whole numbers `[N]`.
-            temperature: What logits are divided by for calibrated probabilities, as `result.json` has it.
+            x: An array of images, an `ImageSet`, a batched `tf.data.Dataset`, or a pair `(x, y)`.
+            y: Labels, integers `[N]`, if `x` is an array of images.
+            temperature: Divisor of the logits for calibrated probabilities, as in `result.json`.
 
         Raises:
             UsageError: If the data are none of these.
@@ -57,7 +62,7 @@ class Evaluator:
 
     @keras_defaults()
     def assess(self, data: EvaluationPipeline, temperature: float | None = None) -> tuple[Scores, Predictions | None]:
-        """Return what `evaluate` returns, and the outputs it comes from if the task reports about them."""
+        """Return the numbers of `evaluate`, and the predictions behind them if the task reports on them."""
         outputs, labels = self._outputs(data)
         numbers = self.step.meter.read()
         if not self.task.reports:
@@ -68,11 +73,11 @@ class Evaluator:
 
     @keras_defaults()
     def temperature(self, x: Any, y: Any = None) -> float | None:
-        """Return what logits are to be divided by for calibrated probabilities; None if the task has no such thing.
+        """Return the divisor of the logits for calibrated probabilities; None if the task has none.
 
         Args:
             x: Validation data, as in `evaluate`.
-            y: Labels of images in an array.
+            y: Labels, if `x` is an array of images.
         """
         if not self.task.reports:
             return None
@@ -88,16 +93,16 @@ class Evaluator:
             batch_size: Images per call of the model.
 
         Raises:
-            UsageError: If they are neither, or there are none.
+            UsageError: If the inputs are neither, or there are none.
         """
         inputs = as_inputs(x, rank=len(self.model.input_shape))
         if not len(inputs):
-            raise UsageError("cannot predict: there is no input")
+            raise UsageError("cannot predict: there are no inputs; pass at least one")
         starts = range(0, len(inputs), batch_size)
         return np.concatenate([np.asarray(self._forward(_floats(inputs[i : i + batch_size]))) for i in starts])
 
     def _outputs(self, pipeline: EvaluationPipeline) -> tuple[np.ndarray, np.ndarray]:
-        """Evaluate all batches; return the model's outputs and the labels, empty if the task does not want them."""
+        """Evaluate all batches; return the model's outputs and the labels, empty if the task does not need them."""
         batches, outputs, labels = self.step.begin(pipeline), [], []
         for _ in range(pipeline.steps):
             batch, output = self.step.next(batches)

@@ -1,4 +1,4 @@
-"""A trained model, from its checkpoint, on images: what `scripts/evaluate.py` asks it."""
+"""The examination of a trained model on images, as done by `scripts/evaluate.py`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from trainer.data.augmentation.strength import strength
 from trainer.data.sources.reporting import StatusLine
+from trainer.display.shown import Shown
 from trainer.errors import InkwellError, UsageError
 from trainer.evaluation.overlap import overlap
 from trainer.evaluation.robustness.measure import corrupted, measurements, varied
@@ -22,29 +23,29 @@ from trainer.runs.trained import Chosen, Trained, load_trained
 
 
 class Comparisons(NamedTuple):
-    """Two models on the same images.
+    """The comparison of two models on the same images.
 
     Attributes:
-        on_all: On all of them.
-        on_new: On those that neither was trained on, as far as that is known; None if that is all of them, or none.
+        on_all: Comparison on all images.
+        on_new: Comparison on the images that neither was trained on, as far as known; None if these are all or none.
     """
 
     on_all: Comparison
     on_new: Comparison | None
 
 
-class Examination:
-    """A trained model and what it makes of images.
+class Examination(Shown):
+    """A trained model and its results on images.
 
     Args:
         trained: The model.
         chosen: The images.
 
     Attributes:
-        numbers: What `Evaluator.evaluate` returns.
-        predictions: What the model made of the images; None if its task does not classify.
-        overlap: What the model had seen of the images; None if that is unknown.
-        title: What this is about, for headings.
+        numbers: The result of `Evaluator.evaluate`.
+        predictions: The model's predictions; None if its task is not classification.
+        overlap: The overlap of the images with those that the model has seen; None if unknown.
+        title: A title for headings.
     """
 
     def __init__(self, trained: Trained, chosen: Chosen) -> None:
@@ -61,17 +62,20 @@ class Examination:
         self.overlap = overlap(trained.seen, chosen.images, right) if trained.seen is not None else None
         self.title = f"{trained.path.parent.parent.absolute().name}: {chosen.what}"
         if self.overlap is not None and self.overlap.trained_on:
-            self.title += f" ({self.overlap.trained_on:,} of {self.overlap.images:,} were trained on)"
+            self.title += f" ({self.overlap.trained_on:,} of {self.overlap.images:,} used for training)"
+
+    def _line(self) -> str:
+        return f"{self.title}: {self.numbers!r}"
 
     def compare(self, path: Path, imports: Sequence[str] = ()) -> Comparisons:
         """Compare this model with that of another run or checkpoint on the same images.
 
         Args:
-            path: The other.
+            path: The other run or checkpoint.
             imports: Modules that register parts of its model; see `trainer.runs.trained.load_trained`.
 
         Raises:
-            UsageError: If the other model takes other images, has other classes or does not classify.
+            UsageError: If the other model has another input shape or other classes, or either does not classify.
         """
         other = load_trained(path, imports)
         for key, what in (("input_shape", "takes other images"), ("class_names", "has other classes")):
@@ -79,7 +83,7 @@ class Examination:
                 raise UsageError(f"--compare {path}: its model {what}: {other.data[key]}, not {self.trained.data[key]}")
         theirs = Examination(other, self.chosen).predictions
         if theirs is None or self.predictions is None:
-            raise UsageError(f"--compare {path}: both models must tell classes apart")
+            raise UsageError(f"--compare {path}: both models must be classifiers")
         right, their_right = self.predictions.right, theirs.right
         new = np.ones(len(right), bool)
         for seen in (self.trained.seen, other.seen):
@@ -89,7 +93,7 @@ class Examination:
         return Comparisons(compare(right, their_right), on_new)
 
     def robustness(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return the rows of `measure.corrupted` and `measure.varied`; progress goes to stderr."""
+        """Return the rows of `measure.corrupted` and `measure.varied`; progress is logged."""
         images, config = self.chosen.images, self.trained.config.data
         status = StatusLine("robustness", measurements(images) * len(images))
         trained_with = strength(config.augmentation, config.augmentation_args)
@@ -106,32 +110,32 @@ class Examination:
 
 
 def report_folder(path: Path, chosen: Chosen, out: Path | None = None) -> Path:
-    """Make and return the folder for the report on a checkpoint and images.
+    """Create and return the folder for the report on a checkpoint and images.
 
-    That of the weights and images that the run was tested with is `report`; others get a folder of their own in it, so
-    that nothing is taken for what it is not.
+    It is `report` for the weights and images that the run was tested with, and a subfolder of it for others, so that
+    the results cannot be confused.
 
     Args:
         path: The checkpoint.
         chosen: The images.
-        out: The folder to take instead.
+        out: The folder to use instead.
 
     Raises:
-        UsageError: If the checkpoint lies in no run directory, and no folder is given.
-        InkwellError: If the folder cannot be made, or is a link that leads out of the run directory.
+        UsageError: If the checkpoint is not in a run directory, and no folder is given.
+        InkwellError: If the folder cannot be created, or is a link that leads out of the run directory.
     """
     folder = out or _own_folder(path, chosen)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InkwellError(f"{folder} cannot be made: {error.strerror}; name another folder with --out") from error
+        raise InkwellError(f"cannot create {folder}: {error.strerror}; choose another folder with --out") from error
     return folder
 
 
 def _own_folder(path: Path, chosen: Chosen) -> Path:
     run = path.parent.parent
     if not is_run(run):
-        raise UsageError(f"{path} lies in no run directory; name a folder for tables and pictures with --out")
+        raise UsageError(f"{path} is not in a run directory; choose a folder for tables and pictures with --out")
     weights = "" if find_checkpoint(run) == path else path.name
     data = "" if chosen.own else re.sub(r"[^\w.]+", "-", chosen.what).strip("-.")
     files = RunFiles(run)

@@ -1,4 +1,4 @@
-"""Files: read up to a limit; written aside, synced and renamed, so that they are either whole or not there."""
+"""Files: read up to a size limit; written to a temporary file, synced and renamed, so that none is ever incomplete."""
 
 from __future__ import annotations
 
@@ -20,77 +20,77 @@ from trainer.errors import InkwellError, UsageError
 from trainer.text import first_line, unseen
 
 MAX_JSON = 64 * 2**20
-"""Limit in bytes of a JSON file that is read: what is longer is none of ours."""
+"""Size limit of a JSON file in bytes; Inkwell writes no larger ones."""
 ABANDONED_SECONDS = 3600.0
-"""Age of a half-written file that nobody writes any more, even if a process has the id of the one that did."""
+"""Age after which an incomplete file counts as abandoned, even if its process id exists (it may have been reused)."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the table in a JSON file of at most 64 MiB, within the bounds of `trainer.bounds.plain`.
+    """Return the table in a JSON file of at most 64 MiB, within the limits of `trainer.bounds.plain`.
 
     Raises:
-        InkwellError: If it is missing, damaged or out of bounds.
+        InkwellError: If it is missing or damaged, or exceeds a limit.
     """
     try:
         values = parse_json(read_bounded(path, MAX_JSON))
     except (OSError, ValueError) as error:
-        raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
+        raise InkwellError(f"cannot read {path}: {first_line(error)}") from error
     if not isinstance(values, dict):
-        raise InkwellError(f"{path} is damaged: it holds no table")
+        raise InkwellError(f"{path} is damaged: it is not a table")
     return values
 
 
 def check_new(path: Path, what: str, hint: str) -> None:
-    """Refuse a folder that exists, or that cannot be made; makes nothing.
+    """Check that a folder does not exist and can be created; create nothing.
 
     Args:
         path: The folder.
-        what: How messages call it.
-        hint: What to do instead.
+        what: Kind of folder, for messages.
+        hint: Advice, for messages.
 
     Raises:
-        UsageError: If it exists, or lies where no folder can be.
-        InkwellError: If the folder that it would lie in may not be written to, such as on a read-only disk.
+        UsageError: If it exists, or its path is invalid.
+        InkwellError: If its parent folder is not writable, for example on a read-only disk.
     """
     try:
         taken = path.exists() or path.is_symlink()
         parent = next(folder for folder in path.absolute().parents if folder.exists())
-    except OSError as error:  # a name too long, a folder that may not be looked into
-        raise UsageError(f"{what} {path} cannot be made: {error.strerror}; {hint}") from error
+    except OSError as error:  # the name is too long, or the folder is not readable
+        raise UsageError(f"cannot create {what} {path}: {error.strerror}; {hint}") from error
     if taken:
-        raise UsageError(f"{what} {path} exists; {hint}")
+        raise UsageError(f"cannot create {what} {path}: it already exists; {hint}")
     if not parent.is_dir():
-        raise UsageError(f"{what} {path} cannot be made: {parent} is not a folder; {hint}")
+        raise UsageError(f"cannot create {what} {path}: {parent} is not a folder; {hint}")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise InkwellError(f"{what} {path} cannot be made: {parent} cannot be written to; {hint}")
+        raise InkwellError(f"cannot create {what} {path}: {parent} is not writable; {hint}")
 
 
 def check_folder(path: Path, what: str, hint: str) -> None:
-    """Refuse a folder to write into that is none, may not be written to or cannot be made; makes nothing.
+    """Check that files can be written into a folder, which may have to be created; create nothing.
 
     Args:
         path: The folder.
-        what: What messages call it.
-        hint: What to do instead.
+        what: Kind of folder, for messages.
+        hint: Advice, for messages.
 
     Raises:
-        UsageError: If something else is there, or no folder can be.
-        InkwellError: If it may not be written to, such as on a read-only disk.
+        UsageError: If it is not a folder, or its path is invalid.
+        InkwellError: If it, or its parent folder, is not writable, for example on a read-only disk.
     """
     try:
-        there, taken = path.is_dir(), path.exists()
-    except OSError as error:  # a name too long, a folder that may not be looked into
-        raise UsageError(f"{what} {path} cannot be made: {error.strerror}; {hint}") from error
-    if not taken:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:  # the name is too long, or the folder is not readable
+        raise UsageError(f"cannot create {what} {path}: {error.strerror}; {hint}") from error
+    if not exists:
         check_new(path, what, hint)
-    elif not there:
-        raise UsageError(f"{what} {path} is not a folder; {hint}")
+    elif not is_folder:
+        raise UsageError(f"cannot write into {what} {path}: it is not a folder; {hint}")
     elif not os.access(path, os.W_OK | os.X_OK):
-        raise InkwellError(f"{what} {path} cannot be written to; {hint}")
+        raise InkwellError(f"cannot write into {what} {path}: it is not writable; {hint}")
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Write a new file and wait until it is on the disk."""
+    """Write a new file and wait until it is on disk."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -98,18 +98,18 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def aside(path: Path) -> Path:
-    """Return where this process writes what is to be `path` once it is whole; see `sweep`."""
+    """Return the path to which this process writes `path` until it is complete; see `sweep`."""
     return path.with_name(f".tmp-{os.getpid()}-{path.name}")
 
 
 def sweep(folder: Path, name: str | None = None) -> None:
-    """Delete what processes that are gone have left half-written in a folder; to be called before anything is written.
+    """Delete incomplete files that dead processes left in a folder; call it before writing there.
 
     Args:
         folder: The folder; need not exist.
-        name: The name of what was being written; default: whatever it was.
+        name: Name of the file or folder that was being written; default: any.
     """
-    with suppress(OSError):  # a folder that may not be looked into or written to: then they stay
+    with suppress(OSError):  # the folder may not be readable or writable, in which case they stay
         for path in folder.iterdir():
             left = re.fullmatch(r"\.tmp-(\d{1,9})-(.+)", path.name, re.DOTALL)
             if left and name in (None, left[2]) and _is_left(path, int(left[1])):
@@ -117,14 +117,14 @@ def sweep(folder: Path, name: str | None = None) -> None:
 
 
 def _is_left(path: Path, pid: int) -> bool:
-    """Return whether nobody writes a file any more: not its process, nor one that has got the same id since."""
+    """Return True if a file is abandoned: its process is dead, or the file too old for the process with its id."""
     import psutil
 
     return pid == os.getpid() or not psutil.pid_exists(pid) or time.time() - path.lstat().st_mtime > ABANDONED_SECONDS
 
 
 def delete(path: Path) -> None:
-    """Delete a file, a link, or a folder with all that is in it.
+    """Delete a file, a link, or a folder with its content.
 
     Raises:
         OSError: If it cannot be deleted.
@@ -136,12 +136,12 @@ def delete(path: Path) -> None:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    r"""Replace `path` by a file with `content` in one step; on failure the old file is intact.
+    r"""Replace `path` by a file with `content` atomically; on failure the old file is intact.
 
-    Text is written as UTF-8; what no UTF-8 has, such as a byte of a file's name, becomes visible: `\udce9`.
+    Text is written as UTF-8; characters that it cannot encode, such as a byte of a file name, are escaped: `\udce9`.
 
     Raises:
-        OSError: If the disk is full or the folder cannot be written.
+        OSError: If the disk is full or the folder is not writable.
     """
     draft = aside(path)
     try:
@@ -153,10 +153,10 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def append(path: Path, text: str) -> None:
-    """Append text to a file, as UTF-8, but never through a link to another.
+    """Append text to a file as UTF-8, without following a link.
 
     Raises:
-        OSError: If the path is a link, the disk is full or the folder cannot be written.
+        OSError: If the path is a link, the disk is full or the folder is not writable.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     with open(path, "a", encoding="utf-8", opener=lambda name, _: os.open(name, flags, 0o666)) as file:
@@ -165,24 +165,24 @@ def append(path: Path, text: str) -> None:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Give a temporary folder that is deleted afterwards.
+    """Provide a temporary folder that is deleted on exit.
 
     Raises:
-        InkwellError: If there is no folder for temporary files.
+        InkwellError: If it cannot be created.
     """
     try:
         folder = tempfile.TemporaryDirectory(prefix="inkwell-")
     except OSError as error:
         raise InkwellError(
-            f"cannot make a temporary folder: {error.strerror or first_line(error)}; "
-            "set TMPDIR to a folder that can be written to and has room"
+            f"cannot create a temporary folder: {error.strerror or first_line(error)}; "
+            "set TMPDIR to a writable folder with enough space"
         ) from error
     with folder as name:
         yield Path(name)
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in `folder` are on the disk; does nothing where folders cannot be opened (Windows)."""
+    """Wait until the entries of `folder` are on disk; does nothing on Windows, where folders cannot be opened."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -199,20 +199,19 @@ def _encoded(text: str) -> bytes:
 def to_json(value: Any, indent: int | None = 2) -> str:
     """Return `value` as JSON text that ends in a newline.
 
-    Numbers that are not finite become null, as JSON has none. Characters that are not seen are escaped, and so are the
-    bytes of names that are not UTF-8.
+    Non-finite numbers, which JSON lacks, become null. Invisible characters and bytes that are not UTF-8 are escaped.
     """
     text = json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
     return unseen(text, lambda character: json.dumps(character)[1:-1]) + "\n"
 
 
 def to_json_line(value: Any) -> str:
-    """Return `value` as one line of JSON in ASCII, which any terminal and pipe takes, without a newline at its end."""
+    """Return `value` as one line of ASCII JSON, safe for any terminal and pipe, without a trailing newline."""
     return json.dumps(_finite(value), allow_nan=False)
 
 
 def flatten(values: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:
-    """Return nested mappings as one: `{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    """Return nested mappings as a flat one: `{"a": {"b": 1}}` as `{"a.b": 1}`."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         inner = flatten(value, separator) if isinstance(value, Mapping) else None

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trainer.display.shown import Shown, arguments
 from trainer.errors import HookError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 class Every:
     """A cadence, given in one of three units.
 
-    `Every()`, without a unit, means the end of every span: whenever training pauses for any reason, at least twice a
-    second.
+    `Every()`, without a unit, means the end of every span, that is, whenever training pauses for any reason, and at
+    least twice per second.
 
     Attributes:
-        steps: Every n optimizer steps, counted over the whole run.
-        epochs: Every n epochs, at the end of the epoch.
-        seconds: At the end of the first span after that many seconds of wall time.
+        steps: Number of optimizer steps between two calls, counted over the whole run.
+        epochs: Number of epochs between two calls, which happen at the end of an epoch.
+        seconds: Seconds of wall time between two calls, rounded up to the end of a span.
 
     Raises:
-        ValueError: If more than one unit is given, or one that is not greater than 0.
+        ValueError: If more than one unit is given, or a value is not greater than 0.
     """
 
     steps: int | None = None
@@ -44,29 +45,29 @@ class Every:
         return f"every {unit.removesuffix('s')}" if value == 1 else f"every {value} {unit}"
 
 
-class Plugin:
+class Plugin(Shown):
     """Base class of every plugin: override the hooks you need, and `state`/`restore` if you remember anything.
 
     Hooks run in the order in which plugins are listed, except that a plugin that monitors a value runs after the one
     that logs it (`in_order`). `on_fit_end` runs in reverse order, for every plugin whose `on_fit_start` was reached,
     also after an exception. To end training, call `run.stop("reason")` instead of raising.
 
-    Mistakes that can be seen in the class are errors when it is defined: a method that begins with `on_` but is not a
+    Mistakes that are visible in the class are errors at its definition: a method that begins with `on_` but is not a
     hook, a hook that does not take one argument, and `on_step_end` without an `every`.
 
     Attributes:
         name: Key of the plugin's state in checkpoints and its name in messages; default: the class name in snake case.
-        observer: True if the plugin only watches. An observer that raises is set aside with one warning and training
-            continues; a plugin that steers training (the default) ends the run with an error that names it.
-        writes: True if all that the plugin does is to write about the run, in its directory or elsewhere: where nothing
-            is written, the default plugins are without it.
-        addresses: Arguments that say whom the plugin speaks to, each with the variable of the environment that says it
-            too: a configuration file alone may not decide them, unless to name a place below the folder of the runs.
-        every: When `on_step_end` is called; a class with that hook must choose. Steps between two calls run as one
+        observer: True if the plugin only watches. An observer that raises is disabled with one warning and training
+            continues; an exception in a plugin that steers training (the default) ends the run with an error.
+        writes: True if the plugin does nothing but write about the run, in its directory or elsewhere; the default
+            plugins omit it if nothing is written.
+        addresses: Arguments that name an address to contact, each with the environment variable that also sets it. A
+            configuration file alone may not set them, except to a path in the folder of the runs.
+        every: Cadence of `on_step_end`; a class with that hook must choose one. Steps between two calls run as one
             compiled call. `__init__` may replace the value of the class.
-        checkpoints: Largest number of checkpoints that the plugin keeps, to check the disk space before step 0.
-        gradient_norms: True if the plugin reads `run.gradient_norms`, which slows every step down a little.
-        monitors: Names of logged values that the plugin reads; an unknown one is an error before step 0.
+        checkpoints: Maximum number of checkpoints that the plugin keeps, used to check the disk space before step 0.
+        gradient_norms: True if the plugin reads `run.gradient_norms`, which slows down every step slightly.
+        monitors: Names of logged values that the plugin reads; an unknown name is an error before step 0.
         logs: Names of values that the plugin adds with `run.log`.
     """
 
@@ -91,20 +92,22 @@ class Plugin:
                 raise HookError(f"{cls.__name__}.{attribute} must take one argument besides self, the run")
         if _overrides(cls, "on_step_end") and not any("every" in vars(c) for c in cls.__mro__ if c is not Plugin):
             raise HookError(
-                f"{cls.__name__} has on_step_end but no `every`; write every = Every(steps=100) to be called every "
-                "100 steps, Every(seconds=1), or Every(steps=1) to be called after every step, which makes each step a "
-                "call of its own and costs a small model up to a fifth of its speed"
+                f"{cls.__name__} has on_step_end but no `every`; set every = Every(steps=100) or Every(seconds=1), or "
+                "Every(steps=1) to be called after every step, which costs a small model up to a fifth of its speed"
             )
         if isinstance(cls.monitors, str) or isinstance(cls.logs, str):
-            raise HookError(f"{cls.__name__}: monitors and logs are tuples of names, such as ('val_loss',)")
+            raise HookError(f"{cls.__name__}: monitors and logs must be tuples of names, such as ('val_loss',)")
         if "name" not in vars(cls):
             cls.name = snake_case(cls.__name__)
 
+    def _line(self) -> str:
+        return arguments(self, without=self.addresses)
+
     def check(self, run: Run) -> None:
-        """Refuse a run that the plugin cannot work with; called before step 0, when nothing is written yet.
+        """Refuse a run that the plugin does not support; called before step 0, when nothing is written yet.
 
         Raises:
-            UsageError: With the reason and what to do.
+            UsageError: If the run is not supported; the message has the reason and what to do.
         """
 
     def on_fit_start(self, run: Run) -> None:
@@ -120,7 +123,7 @@ class Plugin:
         """Called before the first batch of a validation, with the weights that are about to be validated."""
 
     def on_validation_step(self, run: Run) -> None:
-        """Called about twice a second during a validation; see `run.validation_step`."""
+        """Called about twice per second during a validation; see `run.validation_step`."""
 
     def on_validation_end(self, run: Run) -> None:
         """Called after a validation, with the weights that were validated; `run.logs` holds its `val_` values."""
@@ -129,20 +132,20 @@ class Plugin:
         """Called after an epoch and its validation; `run.logs` holds training and `val_` values together."""
 
     def on_test_end(self, run: Run) -> None:
-        """Called after the one evaluation on the test data, with the chosen weights; `run.result` holds it."""
+        """Called after the final evaluation on the test data, with the selected weights; `run.result` holds it."""
 
     def on_exception(self, run: Run) -> None:
         """Called when an exception ends training; it is `run.error`."""
 
     def on_fit_end(self, run: Run) -> None:
-        """Called last, in reverse order, however the run ended; `run.status` says how."""
+        """Called last, in reverse order, however the run ended; see `run.status`."""
 
     def state(self) -> dict[str, Any]:
-        """Return what the plugin must remember for a resumed run, as values that JSON can hold."""
+        """Return the state that a resumed run needs, as values that JSON can represent."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned."""
+        """Restore a state returned by `state`."""
 
 
 HOOKS: tuple[str, ...] = tuple(name for name in vars(Plugin) if name.startswith("on_"))
@@ -154,7 +157,7 @@ def snake_case(name: str) -> str:
 
 
 def overrides(plugin: Plugin, hook: str) -> bool:
-    """Return True if `plugin` does anything in `hook`; the engine never calls a hook that nobody wrote."""
+    """Return True if `plugin` overrides `hook`; the engine never calls other hooks."""
     return _overrides(type(plugin), hook)
 
 
@@ -165,22 +168,22 @@ def _overrides(cls: type[Plugin], hook: str) -> bool:
 def in_order(plugins: Iterable[Plugin]) -> list[Plugin]:
     """Return the plugins in the order in which their hooks run.
 
-    That is the order given, except that a plugin that logs a value moves ahead of the first one that monitors it.
+    This is the order given, except that a plugin that logs a value moves ahead of the first one that monitors it.
 
     Args:
         plugins: The plugins of one run.
 
     Raises:
-        UsageError: If one is no plugin, or plugins wait for one another in a circle; the message names them.
+        UsageError: If an object is not a plugin, or plugins depend on each other in a cycle; the message names them.
     """
     given, placed = list(plugins), list[int]()
-    for thing in given:
-        if not isinstance(thing, Plugin):
-            raise UsageError(_stranger(thing))
+    for plugin in given:
+        if not isinstance(plugin, Plugin):
+            raise UsageError(_not_a_plugin(plugin))
 
     def place(one: int, waiting: list[int]) -> None:
         if one in waiting:
-            raise UsageError(_circle([given[k] for k in waiting[waiting.index(one) :]]))
+            raise UsageError(_cycle([given[k] for k in waiting[waiting.index(one) :]]))
         if one not in placed:
             for other, plugin in enumerate(given):
                 if other != one and set(plugin.logs) & set(given[one].monitors):
@@ -192,41 +195,41 @@ def in_order(plugins: Iterable[Plugin]) -> list[Plugin]:
     return [given[number] for number in placed]
 
 
-def _stranger(thing: Any) -> str:
-    """Return what is wrong with something that is no plugin."""
-    if inspect.isclass(thing):
-        return f"{thing.__name__} is a class; give an instance of it: {thing.__name__}()"
-    kind = type(thing)
+def _not_a_plugin(value: Any) -> str:
+    """Return the error message for a value that is not a plugin."""
+    if inspect.isclass(value):
+        return f"{value.__name__} is a class; pass an instance: {value.__name__}()"
+    kind = type(value)
     return (
         f"{kind.__name__} of {kind.__module__} is not a plugin; plugins are instances of subclasses of trainer.Plugin"
     )
 
 
-def _circle(plugins: list[Plugin]) -> str:
-    """Return what is wrong with plugins of which each monitors what the next one logs, and the last what the first."""
+def _cycle(plugins: list[Plugin]) -> str:
+    """Return the error message for a cycle of plugins, each of which monitors a value that the next one logs."""
     pairs = zip(plugins, [*plugins[1:], plugins[0]], strict=True)
-    said = [
+    links = [
         f"{one.name!r} monitors {min(set(one.monitors) & set(other.logs))!r}, which {other.name!r} logs"
         for one, other in pairs
     ]
-    return f"plugins wait for one another: {'; '.join(said)}; leave one of them out, or have it monitor something else"
+    return f"plugins depend on each other in a cycle: {'; '.join(links)}; remove one, or monitor another value"
 
 
 def check_plugins(plugins: Iterable[Plugin], logged: Collection[str]) -> list[str]:
-    """Check that plugins fit together; return all names that will be logged, sorted.
+    """Check that plugins are compatible; return all names that will be logged, sorted.
 
     Args:
         plugins: The plugins of one run.
         logged: Names that the engine and the task log (`"loss"`, `"val_loss"`).
 
     Raises:
-        UsageError: If two plugins have the same name, or one monitors a name that nobody logs (with a suggestion).
+        UsageError: If two plugins have the same name, or one monitors a name that is not logged (with a suggestion).
     """
     plugins = list(plugins)
     names = [plugin.name for plugin in plugins]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"plugin {name!r} is listed twice; give one of them another `name`")
+            raise UsageError(f"plugin {name!r} is listed twice; remove one or change its `name`")
     known = sorted({*logged, *(name for plugin in plugins for name in plugin.logs)})
     for plugin in plugins:
         for monitor in plugin.monitors:

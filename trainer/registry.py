@@ -1,8 +1,8 @@
-"""Things that are found by name: models, plugins, data sources, tasks.
+"""Registries of models, plugins, data sources and tasks by name.
 
-A name comes from a table (listed without importing its module), from the decorator `register`, or from an
-entry point of another installed package. It is resolved when it is used, and only then is its module imported. Our own
-tables lie in the packages whose modules they list; these are imported when a name is first looked up.
+A name comes from a table (listed without importing its module), from the decorator `register`, or from an entry point
+of another installed package. Its module is imported only when the name is used. Inkwell's own tables are in the
+packages whose modules they list, which are imported on the first lookup.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Entry:
-    """One name of a registry: where it is found, and one line of help."""
+    """One name of a registry, with its location and one line of help."""
 
     name: str
     target: str  # "module:attribute"
     help: str = ""
-    distribution: str = ""  # the package that offers it by entry point; empty for our own and registered ones
+    distribution: str = ""  # the package that offers it by entry point; empty for table entries and registered objects
     load: Callable[[], Any] | None = None
 
     def resolve(self, kind: str) -> Any:
-        """Import and return what the name stands for.
+        """Import and return the registered object.
 
         Raises:
             UsageError: If another package's module cannot be imported; the message names the package.
@@ -50,21 +50,19 @@ class Entry:
             return getattr(import_module(module), attribute)
         try:
             return self.load()
-        except Exception as error:  # somebody else's module may raise anything
+        except Exception as error:  # a third-party module may raise anything
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise UsageError(
-                f"{kind} {self.name!r} of package {self.distribution} cannot be loaded: {reason}"
-            ) from error
+            raise UsageError(f"cannot load {kind} {self.name!r} of package {self.distribution}: {reason}") from error
 
 
 class Registry:
     """A strict, lazy table of names.
 
     Args:
-        kind: What the names stand for, in messages (`"model"`).
-        group: The entry point group that other packages use (`"inkwell.models"`).
-        homes: Our own packages that table names here, `("models",)`.
-        around: Makes the context in which a registered function runs, whoever calls it; None is no context.
+        kind: Kind of the registered objects, for messages (`"model"`).
+        group: Entry point group for other packages (`"inkwell.models"`).
+        homes: Inkwell's packages with tables for this registry, such as `("models",)`.
+        around: Creates the context in which registered functions run; default: no context.
     """
 
     def __init__(
@@ -81,28 +79,28 @@ class Registry:
         self._entries: dict[str, Entry] = {}
 
     def table(self, entries: Mapping[str, tuple[str, str]]) -> None:
-        """File names whose modules are imported only when used: `{name: ("module:attribute", help)}`."""
+        """Add names whose modules are imported only on use: `{name: ("module:attribute", help)}`."""
         for name, (target, text) in entries.items():
-            self._file(Entry(name, target, text))
+            self._add(Entry(name, target, text))
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that files a function or class under `name` and returns it.
+        """Return a decorator that registers a function or class as `name` and returns it.
 
         Raises:
-            UsageError: If the name already stands for something else.
+            UsageError: If the name is already taken by another object.
         """
 
-        def decorate(thing: T) -> T:
-            if self._around is not None and inspect.isfunction(thing):
-                thing = _within(self._around, thing)
-            text = (inspect.getdoc(thing) or "").partition("\n")[0]
-            load = (lambda: thing) if thing.__module__ == "__main__" or "<locals>" in thing.__qualname__ else None
-            self._file(Entry(name, f"{thing.__module__}:{thing.__qualname__}", text, load=load))
-            return thing
+        def decorate(item: T) -> T:
+            if self._around is not None and inspect.isfunction(item):
+                item = _within(self._around, item)
+            text = (inspect.getdoc(item) or "").partition("\n")[0]
+            load = (lambda: item) if item.__module__ == "__main__" or "<locals>" in item.__qualname__ else None
+            self._add(Entry(name, f"{item.__module__}:{item.__qualname__}", text, load=load))
+            return item
 
         return decorate
 
-    def _file(self, entry: Entry) -> None:
+    def _add(self, entry: Entry) -> None:
         held = self._entries.get(entry.name)
         if held is None:
             self._entries[entry.name] = entry
@@ -112,7 +110,7 @@ class Registry:
             )
 
     def _fill(self) -> None:
-        """Import the packages that table names here, before the first look-up; what is filed already comes after."""
+        """Import the packages with tables before the first lookup; earlier registrations are listed after them."""
         if not self._homes:
             return
         homes, self._homes = self._homes, ()
@@ -120,24 +118,24 @@ class Registry:
         try:
             for home in homes:
                 import_ours(home)
-        except BaseException:  # the next look-up says the same
+        except BaseException:  # so that the next lookup reports the same
             self._homes, self._entries = homes, {**early, **self._entries}
             raise
         for entry in early.values():
-            self._file(entry)
+            self._add(entry)
 
     def entries(self) -> list[Entry]:
-        """Return every name in order of filing, then those of other packages; imports none of them.
+        """Return all entries, in the order of registration and then those of other packages, without importing them.
 
         Raises:
-            UsageError: If another package was found in the place of ours, or a name stands for two things.
+            UsageError: If another package hides one of Inkwell's, or a name has two meanings.
         """
         self._fill()
         theirs = (_entry(point) for point in _points(self.group))
         return [*self._entries.values(), *(entry for entry in theirs if not self._registers(entry))]
 
     def _registers(self, entry: Entry) -> bool:
-        """Return whether the package of an entry point has registered its name too: that is one thing, not two."""
+        """Return True if the package of an entry point has also registered its name, which is then not ambiguous."""
         held = self._entries.get(entry.name)
         return held is not None and _package(held.target) == _package(entry.target)
 
@@ -145,8 +143,8 @@ class Registry:
         """Return the entry of `name` without importing it.
 
         Raises:
-            UsageError: If the name is unknown (with a suggestion) or stands for two things, or another package was
-                found in the place of ours.
+            UsageError: If the name is unknown (with a suggestion) or ambiguous, or another package hides one of
+                Inkwell's.
         """
         found = [entry for entry in self.entries() if entry.name == name]
         if not found:
@@ -157,7 +155,7 @@ class Registry:
         return found[0]
 
     def resolve(self, name: str) -> Any:
-        """Import and return what `name` stands for.
+        """Import and return the object registered as `name`.
 
         Raises:
             UsageError: If the name is unknown or ambiguous, or its package cannot be imported.
@@ -165,10 +163,10 @@ class Registry:
         return self.find(name).resolve(self.kind)
 
     def build(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call what `name` stands for; keyword arguments are converted to their annotated types.
+        """Call the object registered as `name`; keyword arguments are converted to their annotated types.
 
         Raises:
-            UsageError: If an argument is missing, unknown, of the wrong type or refused (`ValueError`) by the callee.
+            UsageError: If an argument is missing, unknown, of the wrong type or refused by the callee (`ValueError`).
         """
         builder = self.resolve(name)
         kwargs = self.check(name, builder, *args, **kwargs)
@@ -204,45 +202,45 @@ class Registry:
         try:
             return TypeAdapter(_hint(builder, key, ranges=True)).validate_python(value)
         except (PydanticUserError, PydanticUndefinedAnnotation):
-            return value  # a type that only the builder itself can check
+            return value  # only the builder itself can check this type
         except ValidationError as error:
             reason = explain(error.errors()[0])
             raise UsageError(f"{self.kind} {name!r}: {key}={value!r}: {reason}; it takes {takes}") from error
 
 
 def _hint(builder: Callable[..., Any], key: str, ranges: bool) -> Any:
-    """Return the declared type of one argument; anything goes where it is not declared or cannot be looked up.
+    """Return the declared type of one argument; `Any` if it is not declared or cannot be resolved.
 
-    Only this one is looked up: others may name what their module imports for type checkers alone.
+    Other arguments are not resolved, since their types may be imported for type checkers only.
 
     Args:
         builder: A function or class.
         key: Name of the argument.
-        ranges: Keep what `Annotated` adds to a type.
+        ranges: Keep the metadata of `Annotated`.
     """
     function: Any = inspect.unwrap(vars(builder).get("__init__", builder) if inspect.isclass(builder) else builder)
     declared = {key: getattr(function, "__annotations__", {}).get(key, Any)}
     names = getattr(function, "__globals__", {})
     try:
         return typing.get_type_hints(SimpleNamespace(__annotations__=declared), names, include_extras=ranges)[key]
-    except Exception:  # somebody else's annotation may hold anything
+    except Exception:  # a third-party annotation may be anything
         return Any
 
 
 def _describe(builder: Callable[..., Any], parameters: list[inspect.Parameter]) -> str:
-    """Return the parameters that a user may set, as `(patience: int = 5, …)`; aliases of types are spelt out."""
-    said = []
+    """Return the parameters that a user may set, as `(patience: int = 5, …)`, with type aliases expanded."""
+    texts = []
     for parameter in parameters:
         text = str(parameter.replace(default=parameter.empty, annotation=parameter.empty))
         declared = _hint(builder, parameter.name, ranges=False)
         if declared is not Any:
             text += f": {inspect.formatannotation(declared)}"
-        said.append(text if parameter.default is parameter.empty else f"{text} = {parameter.default!r}")
-    return f"({', '.join(said)})" if said else "no arguments"
+        texts.append(text if parameter.default is parameter.empty else f"{text} = {parameter.default!r}")
+    return f"({', '.join(texts)})" if texts else "no arguments"
 
 
 def is_offered(module: str) -> bool:
-    """Return whether an installed package offers something of a module, or of a package in it, by entry point."""
+    """Return True if an installed package offers an object of a module, or of one inside it, by entry point."""
     groups = (registry.group for registry in (models, plugins, data_sources, tasks))
     offering = (point.module for group in groups for point in _points(group))
     return any(f"{offered}.".startswith(f"{module}.") for offered in offering)
@@ -268,21 +266,21 @@ def _package(target: str) -> str:
 
 def _entry(point: EntryPoint) -> Entry:
     distribution = _package(point.value)
-    said = point.dist.metadata if point.dist is not None else None
-    if said is not None and "Name" in said and "Version" in said:  # a package half removed has no metadata
-        distribution = f"{said['Name']} {said['Version']}"
+    metadata = point.dist.metadata if point.dist is not None else None
+    if metadata is not None and "Name" in metadata and "Version" in metadata:  # a partly removed package has none
+        distribution = f"{metadata['Name']} {metadata['Version']}"
     return Entry(point.name, point.value, f"from {distribution}", distribution, point.load)
 
 
 HOME = Path(__file__).resolve().parents[1]
-"""The folder in which our packages lie side by side: the project, or `site-packages`."""
+"""The folder of Inkwell's packages: the project, or `site-packages`."""
 
 
 def import_ours(package: str) -> None:
-    """Import a package of ours, unless another one would be imported in its place.
+    """Import one of Inkwell's packages, unless another package of the same name hides it.
 
     Raises:
-        UsageError: If it would; the message says which file.
+        UsageError: If it is missing or hidden; the message names the file that hides it.
     """
     spec = find_spec(package)
     if spec is None:

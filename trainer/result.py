@@ -1,16 +1,20 @@
-"""What came out of a run: typed objects with the JSON of `result.json` behind them."""
+"""The result of a run: typed objects on top of the JSON of `result.json`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from trainer.display.shown import Shown
+from trainer.text import count, in_line
 
-class Record(Mapping[str, Any]):
-    """Values as JSON has them, read by key or, the usual ones, by attribute.
+
+class Record(Shown, Mapping[str, Any]):
+    """JSON values, accessible by key and, for the common ones, by attribute.
 
     Args:
-        values: The content, which is copied; none by default.
+        values: The content, which is copied; default: empty.
     """
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
@@ -25,16 +29,49 @@ class Record(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._values!r})"
+    def _line(self) -> str:
+        return ", ".join(f"{in_line(key)}: {in_line(value)}" for key, value in self._values.items()) or "empty"
+
+    def _card(self) -> str:
+        from trainer.display.html import card, facts
+
+        return card(type(self).__name__, facts((key, in_line(value)) for key, value in self._values.items()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content as plain nested values, as JSON can hold them."""
+        """Return the content as plain nested values, ready for JSON."""
         return {key: value.to_dict() if isinstance(value, Record) else value for key, value in self._values.items()}
 
 
 class Scores(Record):
-    """The numbers of an evaluation; the attributes are None where the task does not report them."""
+    """The numbers of an evaluation; attributes that the task does not report are None."""
+
+    def _line(self) -> str:
+        return self.headline() or "empty"
+
+    def _card(self) -> str:
+        from trainer.display.html import card, facts
+
+        plain = [(key.replace("_", " "), f"{value:.4f}") for key, value in self.items() if isinstance(value, float)]
+        return card(self.headline() or repr(self), facts(plain))
+
+    def headline(self, what: str = "image") -> str:
+        """Return the numbers in one line: `97.60 % of 500 images, 95 %: 95.86 to 98.62`, by Wilson's interval.
+
+        That is the loss where the task reports no accuracy, and nothing where there are no numbers.
+
+        Args:
+            what: What the images are, in the singular.
+        """
+        from trainer.evaluation.statistics import wilson_interval
+
+        if self.accuracy is None or not math.isfinite(self.accuracy):
+            return f"loss {self.loss:.4f}" if self.loss is not None else ""
+        share = f"{100 * self.accuracy:.2f} %"
+        images = sum(sum(row) for row in self.get("confusion") or ())
+        if not images:
+            return f"accuracy {share}"
+        low, high = wilson_interval(round(self.accuracy * images), images)
+        return f"{share} of {count(images, what)}, 95 %: {100 * low:.2f} to {100 * high:.2f}"
 
     @property
     def loss(self) -> float | None:
@@ -43,7 +80,7 @@ class Scores(Record):
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the images whose class is read right, from 0 to 1."""
+        """Share of correctly classified images, from 0 to 1."""
         return self.get("accuracy")
 
     @property
@@ -68,29 +105,49 @@ class Scores(Record):
 
 
 class Best(Record):
-    """The weights that were tested; besides the attributes, every number logged with them by its own key."""
+    """The tested weights; besides the attributes, all numbers logged with them are accessible by key."""
+
+    def _line(self) -> str:
+        numbers = [f"{key} {value:.4f}" for key, value in self.items() if isinstance(value, float)]
+        return ", ".join([f"epoch {self.epoch}", f"step {self.step:,}", *numbers])
 
     @property
     def epoch(self) -> int:
-        """1-based number of their epoch."""
+        """1-based number of the epoch of these weights."""
         return int(self["epoch"])
 
     @property
     def step(self) -> int:
-        """Optimizer steps done when they were kept."""
+        """Number of optimizer steps completed when the weights were saved."""
         return int(self["step"])
 
     @property
     def checkpoint(self) -> str | None:
-        """Name of their checkpoint; None if they are those of the last step, or nothing was written."""
+        """Name of the checkpoint; None if the weights are those of the last step, or nothing was written."""
         return self.get("checkpoint")
 
 
 class Result(Record):
-    """What came out of a run; empty until its test data were evaluated.
+    """The result of a run; empty until its test data have been evaluated.
 
     `run.result.test.accuracy` and `run.result["test"]["accuracy"]` are the same number.
     """
+
+    def _line(self) -> str:
+        if not self:
+            return "nothing was tested yet"
+        return f"{in_line(self.model)} on {in_line(self['data']['name'])}: {self.headline or 'no test data'}"
+
+    def _card(self) -> str:
+        from trainer.display.html import card
+        from trainer.display.outcome import outcome
+
+        return card(self.headline or "no test data", outcome(self)) if self else card(repr(self))
+
+    @property
+    def headline(self) -> str:
+        """The numbers on the test data in one line; empty if there are none."""
+        return self.test.headline("test image") if self else ""
 
     @property
     def model(self) -> str:
@@ -99,22 +156,22 @@ class Result(Record):
 
     @property
     def parameters(self) -> int:
-        """Number of the model's weights."""
+        """Number of parameters of the model."""
         return int(self["params"]["count"])
 
     @property
     def epochs(self) -> int:
-        """Epochs begun."""
+        """Number of epochs begun."""
         return int(self["epochs"])
 
     @property
     def steps(self) -> int:
-        """Optimizer steps done."""
+        """Number of completed optimizer steps."""
         return int(self["steps"])
 
     @property
     def best(self) -> Best:
-        """The weights that were tested."""
+        """The tested weights."""
         return Best(self["best"])
 
     @property
@@ -124,7 +181,7 @@ class Result(Record):
 
     @property
     def temperature(self) -> float | None:
-        """What logits are divided by for calibrated probabilities; None if it was not fitted."""
+        """Divisor of the logits for calibrated probabilities; None if it was not fitted."""
         return self["temperature"]
 
     @property
@@ -134,10 +191,10 @@ class Result(Record):
 
     @property
     def stop_reason(self) -> str:
-        """Why training ended before its plan; empty if it did not."""
+        """Reason why training ended early; empty if it did not."""
         return str(self["stop_reason"])
 
     @property
     def versions(self) -> dict[str, str]:
-        """Versions of Python and of the packages that decide what a run computes."""
+        """Versions of Python and of the packages that determine the results of a run."""
         return dict(self["versions"])

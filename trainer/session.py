@@ -1,4 +1,4 @@
-"""From a configuration to a trainer and its data; the scripts' way in."""
+"""Build a trainer and its data from a configuration, as the scripts do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from trainer import startup
 from trainer.config.build import build_model
 from trainer.config.optimizers import build_optimizer, check_optimizer
-from trainer.config.schema import Config
+from trainer.config.schema import Config, TrainingConfig
 from trainer.data import load
 from trainer.data.augmentation.strength import strength
 from trainer.data.sources.find import check_source
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a configuration names, built without data.
+    """The parts of a configuration that can be built without data.
 
     Attributes:
-        plugins: In their order.
-        task: What is learnt.
+        plugins: Plugins, in running order.
+        task: The task to learn.
     """
 
     plugins: list[Plugin]
@@ -42,21 +42,22 @@ class Parts:
 
 
 def check(config: Config, said: Config, root: Path, origin: str = "") -> Parts:
-    """Resolve every name and argument that needs no data; unknown names are told before TensorFlow is imported.
+    """Resolve every name and argument that needs no data, to report wrong ones before TensorFlow is imported.
 
     Args:
         config: The configuration.
-        said: What the user says of it himself; see `trainer.runs.trust`.
+        said: The part of it that comes from the user directly; see `trainer.runs.trust`.
         root: The folder of the runs.
         origin: The file that the rest comes from, for messages.
 
     Raises:
-        UsageError: If anything is unknown or does not fit together, or the file decides what it may not.
+        UsageError: If a name is unknown, parts do not fit together, or the file decides what only the user may.
     """
     import_trusted(config, said, origin)
     models.find(config.model.name)
     check_optimizer(config.optimizer.name)
     strength(config.data.augmentation, config.data.augmentation_args)
+    durations_of(config.training)
     for name in (config.data.name, config.data.test):
         if name is not None:
             check_source(name, Path(config.data.folder))
@@ -79,26 +80,32 @@ class Session:
     trainer: Trainer
 
     def arguments(self, stop_when: Path | None = None) -> FitArguments:
-        """Return what `Trainer.fit`, `resume` and `plan` are given besides the data.
+        """Return the arguments of `Trainer.fit`, `resume` and `plan` besides the data.
 
         Args:
-            stop_when: A file whose appearance ends the run; it decides nothing that is computed, and is not configured.
+            stop_when: A file whose appearance ends the run. It affects no result, and so is no part of the
+                configuration.
         """
-        training = self.config.training
-        steps = training.validate_every_steps
-        durations = Durations(
-            epochs=None if training.steps is not None else training.epochs,
-            steps=training.steps,
-            max_time=training.max_time,
-            stop_when=stop_when,
-            validate_every=Every(steps=steps) if steps is not None else Every(epochs=1),
-            log_every=training.log_every_steps,
-        )
+        durations = durations_of(self.config.training, stop_when)
         return {"batch_size": self.config.data.batch_size, "durations": durations}
 
 
+def durations_of(training: TrainingConfig, stop_when: Path | None = None) -> Durations:
+    """Return how long a configuration trains, and how often it validates."""
+    every = training.validate_every_steps
+    return Durations(
+        epochs=None if training.steps is not None else training.epochs,
+        steps=training.steps,
+        min_steps=training.min_steps,
+        max_time=training.max_time,
+        stop_when=stop_when,
+        validate_every=Every(steps=every) if every is not None else None,
+        log_every=training.log_every_steps,
+    )
+
+
 def start(config: Config, ledger: Ledger) -> None:
-    """Start TensorFlow and check the arguments of model and optimizer; a second call costs next to nothing.
+    """Start TensorFlow and check the arguments of model and optimizer; a second call is cheap.
 
     Raises:
         UsageError: If an argument is wrong.
@@ -111,14 +118,14 @@ def start(config: Config, ledger: Ledger) -> None:
 
 
 def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Session:
-    """Start TensorFlow, load the data, build model and trainer.
+    """Start TensorFlow, load the data, and build model and trainer.
 
     Raises:
-        UsageError: If an argument of model or optimizer is wrong; told before data are read.
+        UsageError: If an argument of model or optimizer is wrong.
         DataError: If the data cannot be read.
     """
     training = config.training
-    with ThreadPoolExecutor(1) as reader:  # much of importing and of reading is waiting
+    with ThreadPoolExecutor(1) as reader:  # importing and reading both spend much time waiting
         reading = reader.submit(load, config.data.name, config.data.folder, training.seed, config.data.test)
         start(config, ledger)
         with ledger("imports"):
@@ -129,7 +136,7 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
         logger.warning("%s", notice)
     with ledger("build"):
         model = build_model(config, data.input_shape, data.num_classes)
-        steps = training.steps or training.epochs * -(-len(data.train) // config.data.batch_size)
+        steps = durations_of(training).total(-(-len(data.train) // config.data.batch_size))
         trainer = Trainer(
             model,
             task=parts.task,

@@ -1,19 +1,24 @@
-"""Starts TensorFlow and Keras: settings that must come before the import, and a terminal free of their chatter."""
+"""Start TensorFlow and Keras with settings that must precede the import, and keep their chatter off the terminal."""
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
 import os
 import re
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO
 
 from trainer.errors import InkwellError, UsageError
@@ -24,13 +29,16 @@ SETTINGS = {
     # Off by default on CPUs without AVX-512, where it more than halves the time of a LeNet step.
     "TF_ENABLE_ONEDNN_OPTS": "1",
 }
-"""Environment variables that are set unless the user did."""
+"""Environment variables, set unless the user has set them."""
 
 EPSILON = 1e-7
-"""What Keras adds to denominators, by default."""
+"""Default small number that Keras adds to denominators."""
 
-EXTRAS = ("matplotlib", "pandas", "sklearn")
-"""What Keras imports at once if it is there, for galleries, data frames and wrappers that training does not need."""
+EXTRAS = ("IPython", "matplotlib", "pandas", "scipy", "sklearn")
+"""Packages that TensorFlow and Keras import if they are installed, and that training does not need."""
+
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
+"""Files of which there is one on a Linux machine with a GPU."""
 
 CHATTER = re.compile(
     rb"^(?:WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:"
@@ -52,6 +60,8 @@ def configure() -> None:
         os.environ[name] = os.environ.get(name) or value
     if not loaded and not _can_be_read(_keras_home() / "keras.json"):
         os.environ["KERAS_HOME"] = os.devnull  # where Keras finds no file, and can make none
+    _QuietTensorFlow.install()
+    warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm in a notebook; we show no bars with widgets
 
 
 def _keras_home() -> Path:
@@ -61,26 +71,26 @@ def _keras_home() -> Path:
 
 
 def _can_be_read(settings: Path) -> bool:
-    """Return whether Keras can be imported with a `keras.json`; what it says is another matter (`keras_defaults`)."""
+    """Return True if Keras can be imported with a `keras.json`, whatever values it holds (see `keras_defaults`)."""
     try:
-        said = json.loads(settings.expanduser().read_bytes()) if os.path.exists(settings) else {}  # noqa: PTH110
-    except ValueError:  # no JSON: Keras passes it over
+        found = json.loads(settings.expanduser().read_bytes()) if os.path.exists(settings) else {}  # noqa: PTH110
+    except ValueError:  # not JSON: Keras ignores it
         return True
     except (OSError, RuntimeError):
         return False
     return (
-        isinstance(said, dict)
-        and said.get("floatx", "float32") in ("float16", "float32", "float64")
-        and said.get("image_data_format", "channels_last") in ("channels_last", "channels_first")
-        and isinstance(said.get("epsilon", EPSILON), float)
+        isinstance(found, dict)
+        and found.get("floatx", "float32") in ("float16", "float32", "float64")
+        and found.get("image_data_format", "channels_last") in ("channels_last", "channels_first")
+        and isinstance(found.get("epsilon", EPSILON), float)
     )
 
 
 def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> None:
-    """Import TensorFlow and Keras and set what holds for the process: seeds, determinism, dtype policy.
+    """Import TensorFlow and Keras and set seeds, determinism and dtype policy for the whole process.
 
-    Keras is imported without its extras (`EXTRAS`); a program that wants `keras.wrappers`,
-    `keras.visualization` or data frames in Keras imports Keras before.
+    Both are imported without their extras (`EXTRAS`); a program that wants `keras.wrappers`, `keras.visualization` or
+    data frames in Keras imports Keras first.
 
     Args:
         seed: Seed of initial weights and dropout, from 0 to 2³² - 1.
@@ -88,16 +98,16 @@ def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> Non
         dtype: Keras dtype policy.
 
     Raises:
-        UsageError: If Keras was loaded or is configured with another backend.
-        InkwellError: If there is no folder for temporary files, which TensorFlow asks for when it is imported.
+        UsageError: If Keras is loaded or configured with another backend.
+        InkwellError: If there is no folder for temporary files, which importing TensorFlow requires.
     """
     configure()
     check_temporary_folder()
-    with without_chatter(), without(EXTRAS):
+    with without_chatter(), without(EXTRAS), collector_paused():
         import keras
         import tensorflow as tf
 
-        tf.config.list_logical_devices()  # the first look at the devices is what talks about missing GPUs
+        tf.config.list_logical_devices()  # the first query is what logs lines about missing GPUs
     keras.utils.set_random_seed(seed)
     _set_keras("float32", EPSILON, "channels_last", dtype)
     if deterministic:
@@ -106,10 +116,10 @@ def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> Non
 
 @contextmanager
 def keras_defaults() -> Iterator[None]:
-    """Have Keras compute meanwhile as it comes, not as the user's `keras.json` or program has set it.
+    """Restore Keras's own defaults for the duration, whatever the user's `keras.json` or program has set.
 
-    That is float32, channels last and an epsilon of 1e-7. A dtype policy of the user's own, such as `mixed_float16`,
-    stays; the one that only follows from Keras's default type, `floatx`, does not.
+    These are float32, channels last and an epsilon of 1e-7. A dtype policy chosen by the user, such as
+    `mixed_float16`, is kept; one that merely follows from `floatx` is not.
     """
     import keras
 
@@ -133,10 +143,10 @@ def _set_keras(floatx: str, epsilon: float, image_data_format: str, dtype_policy
 
 
 def check_temporary_folder() -> None:
-    """Refuse to start where nothing temporary can be written.
+    """Refuse to start if there is nowhere to write temporary files.
 
     Raises:
-        InkwellError: If there is no folder for it.
+        InkwellError: If no folder for temporary files can be used.
     """
     try:
         tempfile.gettempdir()
@@ -144,12 +154,12 @@ def check_temporary_folder() -> None:
         tried = "TMPDIR, /tmp, /var/tmp and the current folder" if os.name == "posix" else "TMPDIR, TEMP and TMP"
         raise InkwellError(
             f"cannot start TensorFlow: there is no folder for temporary files (tried: {tried}); "
-            "set TMPDIR to a folder that can be written to and has room"
+            "set TMPDIR to a writable folder with enough space"
         ) from error
 
 
 def clock_is_allowed() -> bool:
-    """Return whether TensorFlow may read a clock inside a function: under op determinism it refuses to."""
+    """Return True if TensorFlow may read a clock inside a function, which op determinism forbids."""
     import tensorflow as tf
 
     try:
@@ -161,12 +171,12 @@ def clock_is_allowed() -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What decides how fast TensorFlow is here, and the last bits of what it computes.
+    """Settings that determine TensorFlow's speed on this machine, and the last bits of its results.
 
     Attributes:
-        onednn: `on`, `off`, or `default`, which is TensorFlow's own choice.
-        inter_op_threads: Threads that run operations beside one another; 0 is TensorFlow's own choice.
-        intra_op_threads: Threads that share an operation; 0 is one for each core.
+        onednn: `on`, `off`, or `default`, which leaves the choice to TensorFlow.
+        inter_op_threads: Threads that run independent operations in parallel; 0 leaves the number to TensorFlow.
+        intra_op_threads: Threads that share one operation; 0 means one per core.
         cores: Cores that this process may use.
     """
 
@@ -177,7 +187,7 @@ class Environment:
 
 
 def environment() -> Environment:
-    """Return what decides how fast TensorFlow is here."""
+    """Return the settings in effect."""
     tensorflow = sys.modules.get("tensorflow")
     chosen = tensorflow.config.threading if tensorflow is not None else None
     return Environment(
@@ -190,25 +200,41 @@ def environment() -> Environment:
 
 @cache  # TensorFlow makes its threads once
 def usable_cores() -> int:
-    """Return how many cores this process may use, as TensorFlow counts them: not those of a container's quota."""
+    """Return how many cores this process may use, counted like TensorFlow, which ignores a container's quota."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _threads(kind: str) -> int:
-    """Return the number of threads that the environment chooses; TensorFlow takes what is no number for 0."""
+    """Return the number of threads set in the environment; like TensorFlow, read anything but a number as 0."""
     text = os.environ.get(f"TF_NUM_{kind}OP_THREADS", "")
     return int(text) if text.isdecimal() and len(text) < 6 else 0
 
 
 @contextmanager
+def collector_paused() -> Iterator[None]:
+    """Import large packages without the garbage collector, which takes a quarter of the time and finds nothing.
+
+    What was imported is left out of later collections too, by `gc.freeze`.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
 def without(packages: tuple[str, ...]) -> Iterator[None]:
-    """Have packages that are not imported yet seem not to be installed meanwhile, to this thread alone."""
+    """Hide packages that are not imported yet, as if not installed, from this thread for the duration."""
     thread = threading.get_ident()
 
     class Refuse(MetaPathFinder):
         def find_spec(self, name: str, path: object = None, target: object = None) -> None:
             if name in packages and threading.get_ident() == thread:
-                raise ModuleNotFoundError(f"{name} is left out", name=name)
+                raise ModuleNotFoundError(f"{name} is hidden", name=name)
 
     refuse = Refuse()
     sys.meta_path.insert(0, refuse)
@@ -218,8 +244,8 @@ def without(packages: tuple[str, ...]) -> Iterator[None]:
         sys.meta_path.remove(refuse)
 
 
-def _place_aside() -> BinaryIO:
-    """Return an open file in memory where the system has such (Linux), else in the temporary folder."""
+def _buffer_file() -> BinaryIO:
+    """Return an open file: in memory on Linux, elsewhere in the temporary folder."""
     if sys.platform == "linux":
         return os.fdopen(os.memfd_create("stderr"), "w+b")
     return tempfile.TemporaryFile()
@@ -227,18 +253,18 @@ def _place_aside() -> BinaryIO:
 
 @contextmanager
 def without_chatter() -> Iterator[None]:
-    """Hold back what C++ code writes to stderr meanwhile, and pass on all but the log lines known to mean nothing.
+    """Hold back whatever C++ code writes to stderr, and pass on all but the log lines known to be noise.
 
-    TensorFlow logs before it reads its own log level, so that no setting silences it. That stderr is full, closed or
-    has lost its reader changes nothing.
+    TensorFlow logs before it reads its own log level, so no setting silences it. A full or closed stderr, or one
+    without a reader, changes nothing.
     """
     try:
-        kept, place = os.dup(2), _place_aside()
-    except OSError:  # stderr is closed, and nothing will be seen anyway; or there is no place for what is held back
+        kept, buffer = os.dup(2), _buffer_file()
+    except OSError:  # stderr is closed, or there is nowhere to keep the lines
         yield
         return
     _flush_stderr()
-    with place as held:
+    with buffer as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
@@ -253,6 +279,35 @@ def without_chatter() -> Iterator[None]:
                         os.write(2, line)
 
 
+class _QuietTensorFlow(MetaPathFinder):
+    """Has TensorFlow imported without its chatter, whoever imports it: a notebook would show that in red."""
+
+    @classmethod
+    def install(cls) -> None:
+        """Wait for the import of TensorFlow, unless that is done or somebody waits for it already."""
+        if "tensorflow" not in sys.modules and not any(isinstance(finder, cls) for finder in sys.meta_path):
+            sys.meta_path.insert(0, cls())
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Return the spec that the finders behind this one return, its loader made quiet."""
+        if name != "tensorflow":
+            return None
+        found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def quietly(module: ModuleType) -> None:
+                with without_chatter():
+                    load(module)
+                    module.get_logger().setLevel(max(module.get_logger().level, logging.WARNING))  # INFO in a notebook
+                    if not any(map(os.path.exists, GPU_DRIVERS)):  # where there is one, a process that forks waits
+                        module.config.list_physical_devices()  # the first look complains that there is no GPU
+
+            spec.loader.exec_module = quietly  # type: ignore[method-assign]  # of this loader alone
+        return spec
+
+
 def _flush_stderr() -> None:
-    with suppress(OSError, ValueError, AttributeError):  # its reader has gone, it is closed, there is none
+    with suppress(OSError, ValueError, AttributeError):  # closed, missing, or without a reader
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Words for people: numbers with their nouns, sizes, what others wrote in one harmless line, commands in use."""
+"""Text for users: numbers with nouns, sizes, untrusted values as one safe line, commands."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 LONGEST = 80
-"""Characters of `in_line`."""
+"""Maximum length of `in_line` in characters."""
 
 
-def count(number: int, thing: str) -> str:
-    """Return a number of things, in the singular or the plural."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def count(number: int, noun: str) -> str:
+    """Return a number with a noun in the singular or plural, such as `1 step` or `2,000 steps`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def in_bytes(size: int) -> str:
@@ -26,26 +26,26 @@ def in_bytes(size: int) -> str:
 
 
 def printable(value: Any) -> str:
-    r"""Return a value as text that a terminal shows as it is: one line, and nothing that steers the terminal.
+    r"""Return a value as one line that is safe to print on a terminal.
 
-    Names of files, runs and classes are made by others. Control characters, escape sequences, characters of no width,
-    those that turn the direction of writing, and bytes that are no UTF-8 become visible, such as `\x1b` or `\u202e`.
+    Names of files, runs and classes are untrusted. Control characters, escape sequences, zero-width characters, those
+    that change the writing direction, and bytes that are not UTF-8 are escaped, such as `\x1b` or `\u202e`.
     """
     text = str(value)
     return text if text.isprintable() else "".join(map(shown, text))
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of several lines with each of them `printable`."""
+    """Return a text of several lines, each of them made `printable`."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def unseen(text: str, spell: Callable[[str], str]) -> str:
-    """Return a text in which each character that is not seen, the newline left out, is spelt by a function.
+    """Return a text in which a function replaces each invisible character except newlines.
 
     Args:
-        text: What a terminal may be shown.
-        spell: From such a character to what stands for it.
+        text: Any text.
+        spell: Maps an invisible character to its replacement.
     """
     if text.isprintable():
         return text
@@ -57,7 +57,7 @@ def _is_seen(character: str) -> bool:
 
 
 def shown(character: str) -> str:
-    """Return a character as it is if it is seen, else its escape."""
+    """Return a character if it is visible, otherwise its escape sequence."""
     if _is_seen(character):
         return character
     if "\udc80" <= character <= "\udcff":  # a byte of a file name that is not UTF-8
@@ -66,13 +66,13 @@ def shown(character: str) -> str:
 
 
 def in_line(value: Any) -> str:
-    """Return a value that may hold anything as one printable line of at most `LONGEST` characters."""
+    """Return any value as one printable line of at most `LONGEST` characters."""
     text = printable(" ".join(str(value).split()))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def shortened(value: Any, length: int = 300) -> str:
-    """Return a value as printable text with an ellipsis for the middle if it is too long; the end often tells most."""
+    """Return a value as printable text; if it is too long, an ellipsis replaces the middle, since the end matters."""
     text = printable(value)
     if len(text) <= length:
         return text
@@ -81,7 +81,7 @@ def shortened(value: Any, length: int = 300) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an exception says, or the name of its class if it says nothing."""
+    """Return the first line of an exception's message, or the name of its class if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
@@ -91,13 +91,13 @@ def program() -> str:
 
 
 def command_line() -> str:
-    """Return the command that started this process, as a shell takes it."""
+    """Return the command that started this process, quoted for a shell."""
     started = program() if program().startswith("inkwell ") else shlex.quote(sys.argv[0])
     return " ".join([started, *map(shlex.quote, sys.argv[1:])])
 
 
 def command(name: str) -> str:
-    """Return how to start another program of Inkwell, in the form that the user has chosen.
+    """Return the command for another program of Inkwell, in the form used to start this process.
 
     Args:
         name: The program, such as `mlflow_sync`.

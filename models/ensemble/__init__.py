@@ -1,1 +1,1 @@
-"""Several networks as one: the model, the task that trains one, and the function that combines finished runs."""
+"""Several networks as one: the model, the task that trains it, and the function that combines finished runs."""

@@ -1,4 +1,4 @@
-"""Makes one run of several: an ensemble of their models, tested once, in a run directory like any other."""
+"""Combines several runs into one: an ensemble of their models, tested once, in an ordinary run directory."""
 
 from __future__ import annotations
 
@@ -33,23 +33,24 @@ if TYPE_CHECKING:
 
 
 def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0, imports: Sequence[str] = ()) -> Run:
-    """Write the ensemble of trained models as a finished run, with the first one's data and configuration.
+    """Write the ensemble of trained models as a finished run, with the data and configuration of the first.
 
-    Runs of different seeds have different validation images; then there are no numbers on any, and no temperature. An
-    ensemble among the runs counts as its members, without the shifts of its own.
+    Runs with different seeds have different validation images; the ensemble is then not validated and has no
+    temperature. An ensemble among the runs contributes its members, without its own shifts.
 
     Args:
-        runs: Run directories or checkpoints; of a run the weights that its validation chose.
-        run_dir: Where the ensemble goes; must not exist.
+        runs: Run directories or checkpoints; a run contributes the weights selected by validation.
+        run_dir: Directory of the new run, which must not exist.
         shift: Pixels of test-time augmentation; see `models.ensemble.model`.
         imports: Modules that register parts of the models; see `trainer.runs.trained.load_trained`.
 
     Returns:
-        The run; its `result` has the numbers on the test images, and on the validation images that no member has seen.
+        The run; its `result` has the metrics on the test images, and on the validation images if no member has seen
+        them.
 
     Raises:
-        UsageError: If there is no run, one is none, or they were trained on other data than the first.
-        DataError: If the data cannot be read any more.
+        UsageError: If `runs` is empty or contains something else, or the runs were trained on different data.
+        DataError: If the data can no longer be read.
         CheckpointError: If a checkpoint is damaged.
     """
     check_free(run_dir)
@@ -63,7 +64,7 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0, imports: Sequen
     for number, net in enumerate(nets):
         model.get_layer(f"member{number}").set_weights(net.model.get_weights())
     run = Run(seed=config.training.seed, config=config.to_dict(), model=model, data=data.describe(), steps_per_epoch=1)
-    # An image that validates one seed's run has trained another's.
+    # With different seeds, one run's validation images are another's training images.
     unseen = len({member.config.training.seed for member in members}) == 1
     temperature, tested = _test(run, data, unseen)
     seen = _seen(members)
@@ -87,11 +88,11 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0, imports: Sequen
 
 def _check(members: Sequence[Trained]) -> None:
     if not members:
-        raise UsageError("an ensemble needs runs")
+        raise UsageError("cannot build an ensemble: no runs were given")
     for member in members:
         if not member.from_config:
             raise UsageError(
-                f"{member.path} cannot join an ensemble: its run was made from Python, without a configuration that "
+                f"{member.path} cannot join an ensemble: its run was started from Python, without a configuration that "
                 "names model and data; train it with scripts/fit.py"
             )
     for member in members[1:]:
@@ -101,7 +102,7 @@ def _check(members: Sequence[Trained]) -> None:
 
 
 class _Net(NamedTuple):
-    """One network of the ensemble: how it is built, and its weights in a model."""
+    """One network of the ensemble: its configuration, and a model with its weights."""
 
     described: Mapping[str, Any]
     model: keras.Model
@@ -116,7 +117,7 @@ def _nets(member: Trained) -> list[_Net]:
 
 
 def _configuration(members: Sequence[Trained], nets: Sequence[_Net], shift: int) -> Config:
-    """Return the first member's configuration for the ensemble of all networks."""
+    """Return the first member's configuration, with the ensemble of all networks as its model."""
     return dataclasses.replace(
         members[0].config,
         model=ModelConfig(name="ensemble", args={"members": [net.described for net in nets], "shift": shift}),
@@ -128,16 +129,16 @@ def _configuration(members: Sequence[Trained], nets: Sequence[_Net], shift: int)
 
 
 def _seen(members: Sequence[Trained]) -> Seen | None:
-    """Return the images that any member has seen; None if that is unknown of one."""
+    """Return the images that any member has seen; None if this is unknown for one of them."""
     known = [member.seen for member in members if member.seen is not None]
     return functools.reduce(operator.or_, known) if len(known) == len(members) else None
 
 
 def _test(run: Run, data: Data, unseen: bool) -> tuple[float | None, Scores]:
-    """Validate and fit the temperature, if the validation images are `unseen`; look at the test images once.
+    """Validate and fit the temperature if the validation images are `unseen`; evaluate the test images once.
 
     Returns:
-        The temperature, and the numbers on the test images.
+        The temperature, and the metrics on the test images.
     """
     from trainer.data.given import evaluation_data
     from trainer.evaluator import Evaluator

@@ -1,4 +1,4 @@
-"""Several networks as one: the mean of their probabilities, also over shifted views of the image."""
+"""Several networks as one: the average of their probabilities, optionally over shifted views of the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from trainer.registry import models
 
 LEAST = 1e-12
-"""Probabilities below are raised to it, so that their logarithms are finite."""
+"""Lower bound for probabilities, so that their logarithms are finite."""
 
 Pixels = Annotated[int, Field(ge=0, le=8, strict=True)]
 
@@ -26,26 +26,26 @@ def ensemble(
 ) -> keras.Model:
     """Build a model that averages the probabilities of its members.
 
-    `scripts/ensemble.py` fills it with trained ones; by the task `members` it is trained in one run.
+    `scripts/ensemble.py` fills it with trained models; the task `members` trains it in a single run.
 
-    After Hansen and Salamon 1990, "Neural network ensembles"; the views are those of test-time augmentation.
+    After Hansen and Salamon 1990, "Neural network ensembles"; the views are a form of test-time augmentation.
 
     Args:
         input_shape: Height, width and channels.
         num_classes: Number of classes.
         members: For each member, the `name` of a registered model and, if it has any, its `args`.
-        shift: Pixels by which the image is moved up, down, left and right; every member sees the image and these four
-            views of it. 0: the image alone.
+        shift: Pixels by which the image is shifted up, down, left and right; every member sees the image and these four
+            views of it. With 0, it sees the image alone.
 
     Returns:
         A model from images float32 `[N, H, W, C]` in [0, 1] to logarithms of probabilities float32 `[N, num_classes]`,
         which are logits.
 
     Raises:
-        ValueError: If there is no member, or one names no model.
+        ValueError: If `members` is empty, or one of them is not a registered model.
     """
     if not members:
-        raise ValueError("an ensemble needs members")
+        raise ValueError("an ensemble needs at least one member")
     images = keras.Input(input_shape, name="images")
     views = _views(images, shift)
     shares = []
@@ -57,7 +57,7 @@ def ensemble(
 
 
 def _views(images: Any, shift: int) -> list[Any]:
-    """Return the image and, if asked for, itself moved in four directions."""
+    """Return the images and, with a shift, copies shifted in four directions."""
     if not shift:
         return [images]
     padded = layers.ZeroPadding2D(shift, name="margin")(images)
@@ -68,6 +68,6 @@ def _views(images: Any, shift: int) -> list[Any]:
 
 def _member(member: Mapping[str, Any], input_shape: tuple[int, int, int], classes: int, name: str) -> keras.Model:
     if not isinstance(member, Mapping) or "name" not in member or not {*member} <= {"name", "args"}:
-        raise ValueError(f"a member is a name and perhaps args, such as {{name = 'lenet'}}, not {member!r}")
+        raise ValueError(f"a member must be a name and optional args, such as {{name = 'lenet'}}, not {member!r}")
     net = models.build(member["name"], input_shape, classes, **member.get("args", {}))
     return keras.Model(net.input, net.output, name=name)

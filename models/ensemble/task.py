@@ -1,4 +1,4 @@
-"""Members of an ensemble that learn side by side: one run trains several networks, each for itself."""
+"""The members of an ensemble trained in parallel: one run trains several networks, each with its own loss."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 @tasks.register("members")
 class Members(Classification):
-    """Classes from the model `ensemble`, each member learning the labels by itself.
+    """Classification by the model `ensemble`, each member learning the labels on its own.
 
-    The loss of training is the mean of the members' own cross-entropies, not that of their mean: networks that share a
-    loss cover for each other and are worse apart (Jeffares et al. 2023, "Joint Training of Deep Ensembles Fails Due to
-    Learner Collusion", arXiv 2301.11323). Metrics, validation and test are those of the ensemble; its shifted views, if
-    it has any, are left out while it learns.
+    The training loss is the mean of the members' cross-entropies, not the cross-entropy of their mean: networks that
+    share a loss compensate for each other and are worse individually (Jeffares et al. 2023, "Joint Training of Deep
+    Ensembles Fails Due to Learner Collusion", arXiv 2301.11323). Metrics, validation and test are those of the
+    ensemble; its shifted views, if any, are not used for training.
     """
 
     def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
-        """Compare the data with the model, which must have members.
+        """Check the data against the model, which must have members.
 
         Raises:
-            UsageError: If it has none, or the data do not fit.
+            UsageError: If it has none, or the data does not fit.
         """
         super().check(model, spec, labels)
         if not members(model):
-            raise UsageError(f"task 'members' needs the model 'ensemble'; {model.name!r} has no members")
+            raise UsageError(f"task 'members' needs the model 'ensemble', but {model.name!r} has no members")
 
     def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
-        """Return the loss and the logarithms of the ensemble's probabilities, float32 `[N, K]`."""
+        """Return the loss and the log-probabilities of the ensemble, float32 `[N, K]`."""
         if not training:
             return super().forward(model, batch, training)
         import tensorflow as tf
@@ -47,7 +47,7 @@ class Members(Classification):
 
 
 def members(model: keras.Model) -> list[keras.Model]:
-    """Return the networks that an `ensemble` averages, none if the model is another."""
+    """Return the networks that an `ensemble` averages; empty for any other model."""
     import keras
 
     return [layer for layer in model.layers if isinstance(layer, keras.Model) and layer.name.startswith("member")]

@@ -1,4 +1,4 @@
-"""Reads handwritten digits in pictures: ink is found, framed as the model knows it, and read, or refused."""
+"""Reads handwritten digits in pictures: finds the ink, frames it like the training images, and reads or refuses it."""
 
 from models.recognizer.picture import open_picture
 from models.recognizer.reading import Box, Digit, Line, Reading

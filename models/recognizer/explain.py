@@ -1,4 +1,4 @@
-"""Pictures that explain: what the model saw with its probabilities, and where it found digits."""
+"""Explanatory pictures: what the model saw with its probabilities, and where it found digits."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from trainer.text import printable
 PAPER, TEXT, BAR, BEST, MATTERED = "white", (40, 40, 40), (150, 170, 200), (30, 90, 180), (220, 60, 30)
 SIDE, ROW = 280, 26
 LONGEST = 200
-"""Bytes of a file's name that an explanation takes over, so that a number has room behind it."""
+"""Bytes of a file name kept in the name of its explanation, so that a number still fits behind it."""
 
 
 def explained(picture: np.ndarray, reading: Reading, recognizer: Recognizer) -> Image.Image:
-    """Return a picture beside what the model saw of it, the pixels that mattered in red, and bars of probability.
+    """Return a picture beside what the model saw of it, with important pixels in red, and bars of probability.
 
     Args:
         picture: uint8 `[H, W, 3]`.
-        reading: What was read in it.
-        recognizer: Who read it.
+        reading: The reading of it.
+        recognizer: The recognizer that read it.
     """
     class_names, importance = recognizer.class_names, recognizer.importance(reading.seen)
     height = max(SIDE, ROW * len(class_names)) + 60
@@ -58,7 +58,7 @@ def _seen(seen: np.ndarray, importance: np.ndarray) -> Image.Image:
 
 
 def boxed(picture: np.ndarray, lines: Sequence[Line]) -> Image.Image:
-    """Return a picture with a box around each digit and what was read above it."""
+    """Return a picture with a box around each digit and its label above."""
     image = Image.fromarray(picture).convert("RGB")
     pen = ImageDraw.Draw(image)
     thick = max(1, round(max(image.size) / 600))
@@ -72,10 +72,10 @@ def boxed(picture: np.ndarray, lines: Sequence[Line]) -> Image.Image:
 
 
 def saved(image: Image.Image, folder: Path, file: Path) -> Path:
-    """Write a picture into a folder, named after the file that it explains; a name that is taken gets a number.
+    """Write a picture into a folder, named after the file it explains; a number is added if the name is taken.
 
     Raises:
-        InkwellError: If it cannot be written.
+        InkwellError: If the file cannot be written.
     """
     stem = "stdin" if file == Path("-") else os.fsdecode(os.fsencode(file.stem)[:LONGEST])
     try:
@@ -84,5 +84,5 @@ def saved(image: Image.Image, folder: Path, file: Path) -> Path:
         path = next(path for name in names if not (path := folder / name).exists())
         image.save(path)
     except OSError as error:
-        raise InkwellError(f"{folder} cannot be written: {error.strerror or error}") from error
+        raise InkwellError(f"cannot write to {folder}: {error.strerror or error}") from error
     return path

@@ -1,4 +1,4 @@
-"""From what a command line names to the pictures that are meant, and from readings to the lines that are printed."""
+"""Turns command-line arguments into pictures, and readings into lines of output."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ STDIN = Path("-")
 
 
 def expanded(path: Path) -> list[Path]:
-    """Return a file, or the images in a folder by name.
+    """Return a file, or the images in a folder sorted by name.
 
     Raises:
-        DataError: If a folder holds no image, or may not be looked into.
+        DataError: If a folder contains no image or cannot be read.
     """
     return _images_in(path) if path.is_dir() else [path]
 
 
 def _images_in(folder: Path) -> list[Path]:
     try:
-        # A folder is none, whatever its name: a link to its own folder would lead on and on.
+        # Folders are skipped, whatever their names: a link to its own folder would never end.
         images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.is_dir())
     except OSError as error:
-        raise DataError(f"{folder}: {error.strerror}") from error
+        raise DataError(f"cannot read {folder}: {error.strerror}") from error
     if not images:
-        raise DataError(f"{folder}: no image in it ({', '.join(SUFFIXES)})")
+        raise DataError(f"cannot find an image in {folder}; supported: {', '.join(SUFFIXES)}")
     return images
 
 
 def content(path: Path) -> Path | bytes:
-    """Return a path as it is, and for `-` what stands in standard input, as far as an image may be long.
+    """Return a path unchanged, or the content of standard input for `-`, up to the size limit of an image.
 
     Raises:
         DataError: If standard input is closed.
@@ -51,13 +51,13 @@ def content(path: Path) -> Path | bytes:
 
 
 def named(label: str | None) -> int | str | None:
-    """Return the name of a class, a number of at most 15 digits as such."""
+    """Return the name of a class, as an integer if it is a number of at most 15 digits."""
     is_number = label is not None and label.isascii() and label.isdecimal() and len(label) <= 15
     return int(label) if label is not None and is_number else label
 
 
 def header(style: str, many: bool, class_names: Sequence[str]) -> str | None:
-    """Return the first line of a format, if it has one."""
+    """Return the header of an output format, if it has one."""
     if style != "csv":
         return None
     if many:
@@ -66,7 +66,7 @@ def header(style: str, many: bool, class_names: Sequence[str]) -> str | None:
 
 
 def one_line(style: str, file: str, reading: Reading) -> str:
-    """Return the line for a picture of one digit, in the style `table`, `jsonl` or `csv`."""
+    """Return the line for a picture of one digit, in the format `table`, `jsonl` or `csv`."""
     if style == "jsonl":
         record = {
             "file": file,
@@ -85,7 +85,7 @@ def one_line(style: str, file: str, reading: Reading) -> str:
 
 
 def many_lines(style: str, file: str, lines: Sequence[Line]) -> str:
-    """Return the lines for a picture of numbers, in the style `table`, `jsonl` or `csv`."""
+    """Return the lines for a picture of numbers, in the format `table`, `jsonl` or `csv`."""
     if style == "jsonl":
         record = {"file": file, "numbers": [line.text for line in lines], "lines": [_record(line) for line in lines]}
         return to_json_line(record)
@@ -99,7 +99,7 @@ def many_lines(style: str, file: str, lines: Sequence[Line]) -> str:
 
 
 def _least(line: Line) -> float:
-    """Return the probability of the digit of a line that is least sure."""
+    """Return the probability of the least certain digit of a line."""
     return min(digit.reading.probability for digit in line.digits)
 
 

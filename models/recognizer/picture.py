@@ -1,4 +1,4 @@
-"""Opens pictures from outside."""
+"""Opens untrusted pictures."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 from trainer.data.sources.image import read_image
 
 FAINTEST = 8
-"""A picture whose gray levels lie closer together than this shows nothing."""
+"""Minimum range of gray levels; a picture below it shows nothing."""
 
 
 def open_picture(source: Path | bytes, name: str = "picture") -> np.ndarray:
-    """Decode a picture, upright as its EXIF orientation says.
+    """Decode a picture, rotated according to its EXIF orientation.
 
-    Transparent pixels are white; where that leaves nothing to see, as of white ink, they are black.
+    Transparent pixels become white, or black if the picture would be blank otherwise, as with white ink.
 
     Args:
-        source: A PNG, JPEG, BMP, GIF or WebP file, or what is in one; at most 10 MB and 25 million pixels.
-        name: What errors call a picture that is no file.
+        source: A PNG, JPEG, BMP, GIF or WebP file or its content; at most 10 MB and 25 million pixels.
+        name: Name in error messages for a picture that is not a file.
 
     Returns:
         uint8 `[H, W, 3]`, RGB.
 
     Raises:
-        DataError: If it cannot be decoded or is too large; one line.
+        DataError: If it cannot be decoded or is too large, in one line.
     """
     called = str(source) if isinstance(source, Path) else name
     picture = read_image(source, 3, called)

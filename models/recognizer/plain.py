@@ -1,4 +1,4 @@
-"""Pictures that need no looking for ink: those that are framed already, and those for models of other things."""
+"""Pictures whose ink need not be located: those already framed, and those for models of other subjects."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from scipy import ndimage
 
 
 def as_framed(picture: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray | None:
-    """Return a picture that is already as MNIST's are, light on dark; None if it is not.
+    """Return a picture that is already framed like MNIST's, as light on dark; None if it is not.
 
-    It has the model's size, is gray, its ground is even, its ink as large as MNIST's and centred by its mass.
+    It must have the model's size, be gray on an even background, and have ink as large and as centred as MNIST's.
 
     Args:
         picture: uint8 `[H, W]` or `[H, W, 3]`.

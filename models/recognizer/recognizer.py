@@ -22,17 +22,17 @@ from models.recognizer.source import Source, load_source
 from trainer.errors import DataError
 
 SHEET = 1_500_000
-"""Pixels in which the digits of a sheet are looked for; fewer do for one digit."""
+"""Maximum pixels of a sheet of several digits; fewer suffice for one digit."""
 
 
 class Recognizer:
-    """A trained model with what a picture needs before the model can see it.
+    """A trained model, with the preparation that pictures need.
 
-    A model of gray images of the ten digits reads handwriting: ink is found, framed, read, and refused if it is no
-    digit. For any other model, pictures are scaled to its size, and none is refused.
+    A model of the ten digits in gray reads handwriting: ink is found, framed, read, and refused if it is not a digit.
+    For any other model, pictures are scaled to its input size, and none is refused.
 
     Args:
-        source: The model as a function, and what must be known of it.
+        source: The model as a function, with its class names and input shape.
     """
 
     def __init__(self, source: Source) -> None:
@@ -47,50 +47,51 @@ class Recognizer:
         """Load the model of a run directory, a checkpoint or an exported folder.
 
         Args:
-            path: Where the model is.
-            imports: Modules that register parts of the model of a run; see `trainer.runs.trained.load_trained`.
+            path: Location of the model.
+            imports: Modules that register parts of a run's model; see `trainer.runs.trained.load_trained`.
 
         Raises:
-            UsageError: If `path` is none of them.
-            InkwellError: If what is there is damaged or cannot be used here.
+            UsageError: If `path` is none of these.
+            InkwellError: If the model is damaged or cannot be used here.
         """
         return cls(load_source(path, imports))
 
     def read(self, pictures: Sequence[np.ndarray]) -> list[Reading]:
-        """Return one reading a picture.
+        """Return one reading per picture.
 
         Args:
-            pictures: uint8 `[H, W, 3]` as `open_picture` returns them, `[H, W, 1]` or `[H, W]`; sizes may differ.
+            pictures: uint8 `[H, W, 3]` as returned by `open_picture`, `[H, W, 1]` or `[H, W]`; sizes may differ.
         """
         looks = [self._look(_flat(picture)) for picture in pictures]
         return self._readings([seen for seen, _ in looks], [trouble for _, trouble in looks])
 
     def read_many(self, picture: np.ndarray) -> list[Line]:
-        """Return the lines of digits in a picture, in reading order; none if it is blank.
+        """Return the lines of digits in a picture, in reading order; empty if it is blank.
 
         Args:
             picture: uint8 `[H, W, 3]`, `[H, W, 1]` or `[H, W]`.
 
         Raises:
-            DataError: If the model is not one of handwritten digits.
+            DataError: If the model does not read handwritten digits.
         """
         if not self._handwriting:
-            raise DataError(f"numbers are read by models of the ten digits in gray; this one is of {self.class_names}")
+            names = ", ".join(self.class_names)
+            raise DataError(f"cannot read numbers: it takes a model of ten digits in gray, and this one is of {names}")
         ink = find_ink(_flat(picture), SHEET)
         found, numbers = pieces_of(ink.mask)
         lines = [self._line(ink, numbers, pieces) for pieces in lines_of(found)]
         return [line for line in lines if line]
 
     def importance(self, seen: np.ndarray) -> np.ndarray:
-        """Return how much each pixel mattered for what was read, float32 `[H, W]` in [0, 1].
+        """Return how much each pixel mattered for the reading, float32 `[H, W]` in [0, 1].
 
         Args:
-            seen: What the model saw, uint8 `[H, W, C]`; see `Reading.seen`.
+            seen: The image that the model saw, uint8 `[H, W, C]`; see `Reading.seen`.
         """
         return importance(seen, self.classify)
 
     def _look(self, picture: np.ndarray) -> tuple[np.ndarray, str | None]:
-        """Return a picture as the model takes it, and why it cannot be one digit, if that is seen already."""
+        """Return a picture in the model's form, and why it cannot be one digit, if that is already known."""
         if not self._handwriting:
             return scaled(picture, self.input_shape), None
         if (framed := as_framed(picture, self.input_shape)) is not None:
@@ -103,9 +104,9 @@ class Recognizer:
         return self._framed(ink_of(ink, numbers, piece)[0]), trouble
 
     def _line(self, ink: Ink, numbers: np.ndarray, pieces: list[Piece]) -> Line | None:
-        """Return what is read in pieces of ink that stand side by side, those that touch cut apart.
+        """Return the reading of pieces of ink that stand side by side, with touching digits cut apart.
 
-        It is None if they are no digits on the whole, but the edge of the table or a scribble.
+        Returns None if on the whole they are not digits but, for example, a scribble or the edge of the table.
         """
         height = typical_height(pieces)
         parts: list[Part] = []
@@ -124,7 +125,7 @@ class Recognizer:
         return Line(tuple(map(Digit, map(self._reading, probabilities, seen), boxes)))
 
     def _put_together(self, ink: Ink, numbers: np.ndarray, pieces: list[Piece], height: float) -> list[Piece]:
-        """Return pieces with neighbours joined that are read better as one digit, such as a 4 of two strokes."""
+        """Return pieces, joining neighbours that read better as one digit, such as a 4 of two strokes."""
         whole = pieces[:1]
         for piece in pieces[1:]:
             both = joined(whole[-1], piece)
@@ -137,12 +138,12 @@ class Recognizer:
         return whole
 
     def _likelihoods(self, inks: Sequence[np.ndarray]) -> np.ndarray:
-        """Return how likely each ink is one digit that the model knows, `[N]`."""
+        """Return the probability that each piece of ink is one known digit, `[N]`."""
         seen = np.stack([self._framed(ink) for ink in inks])
         return worth(seen, self.classify(seen))
 
     def _readings(self, seen: Sequence[np.ndarray], troubles: Sequence[str | None]) -> list[Reading]:
-        """Return what the model reads in framed images, refused for the trouble known of each, or for what is seen."""
+        """Return the readings of framed images, refused for the given trouble or because of what the model sees."""
         if not seen:
             return []
         if not self._handwriting:
@@ -156,7 +157,7 @@ class Recognizer:
         return [replace(r, label=None, reason=why) if why else r for r, why in zip(readings, reasons, strict=True)]
 
     def _reading(self, probabilities: np.ndarray, seen: np.ndarray) -> Reading:
-        """Return a reading that is not refused."""
+        """Return a reading that is accepted."""
         return Reading(self.class_names[probabilities.argmax()], float(probabilities.max()), probabilities, None, seen)
 
     def _framed(self, ink: np.ndarray) -> np.ndarray:
@@ -164,5 +165,5 @@ class Recognizer:
 
 
 def _flat(picture: np.ndarray) -> np.ndarray:
-    """Return a gray picture without its axis of one channel."""
+    """Return a gray picture without its channel axis."""
     return picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture

@@ -1,4 +1,4 @@
-"""Where a recognizer's model comes from: a run, a checkpoint or an export; all become one function."""
+"""Loads a recognizer's model from a run, a checkpoint or an export, as one kind of function."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Source:
     """A model as a function.
 
     Attributes:
-        classify: From images, uint8 `[N, H, W, C]`, to calibrated probabilities, float `[N, K]`.
+        classify: Maps images, uint8 `[N, H, W, C]`, to calibrated probabilities, float `[N, K]`.
         input_shape: Height, width and channels.
-        class_names: One a class, in the order of the probabilities.
-        rejection: How pictures are refused, from the `spec.json` of an export; empty for a run.
+        class_names: Names of the classes, in the order of the probabilities.
+        rejection: Parameters for refusing pictures, from the `spec.json` of an export; empty for a run.
     """
 
     classify: Classifier
@@ -41,7 +41,7 @@ class Source:
 
     @property
     def handwriting(self) -> bool:
-        """Whether the model reads the ten digits in gray."""
+        """True if the model reads the ten digits in gray."""
         height, width, channels = self.input_shape
         return self.class_names == DIGITS and channels == 1 and height == width
 
@@ -50,12 +50,12 @@ def load_source(path: Path, imports: Sequence[str] = ()) -> Source:
     """Load the model of a run directory, checkpoint or exported folder.
 
     Args:
-        path: Where the model is.
-        imports: Modules that register parts of the model of a run; see `trainer.runs.trained.load_trained`.
+        path: Location of the model.
+        imports: Modules that register parts of a run's model; see `trainer.runs.trained.load_trained`.
 
     Raises:
-        UsageError: If `path` is none of them, or the export's format is unknown.
-        InkwellError: If what is there is damaged or cannot be used here.
+        UsageError: If `path` is none of these, or the export's format is unknown.
+        InkwellError: If the model is damaged or cannot be used here.
     """
     return _exported(path) if is_export(path) else of_trained(load_trained(find_checkpoint(path), imports))
 
@@ -72,7 +72,7 @@ class _Rejection:
 
 @dataclass(frozen=True)
 class _Spec:
-    """The fields of an export's `spec.json` that are read."""
+    """The fields of an export's `spec.json` that are used."""
 
     format: str
     class_names: ClassNames
@@ -81,7 +81,7 @@ class _Spec:
 
 
 def _spec(file: Path) -> _Spec:
-    """Return what an export says of itself.
+    """Return the description of an export.
 
     Raises:
         InkwellError: If it is damaged.
@@ -91,7 +91,7 @@ def _spec(file: Path) -> _Spec:
     except ValidationError as error:
         problem = error.errors()[0]
         where = in_line(".".join(map(str, problem["loc"])))
-        raise InkwellError(f"{file} is damaged, or of an earlier Inkwell: {where}: {explain(problem)}") from None
+        raise InkwellError(f"{file} is damaged, or from an older Inkwell: {where}: {explain(problem)}") from None
 
 
 def _exported(folder: Path) -> Source:
@@ -102,13 +102,13 @@ def _exported(folder: Path) -> Source:
             classify = form.read(folder)
     except InkwellError:
         raise
-    except Exception as error:  # each format's library has its own
-        raise InkwellError(f"export {folder} cannot be loaded: {first_line(error)}") from error
+    except Exception as error:  # each format's library has its own exceptions
+        raise InkwellError(f"cannot load the export {folder}: {first_line(error)}") from error
     return Source(classify, spec.input.shape[1:], tuple(spec.class_names), vars(spec.rejection or _Rejection()))
 
 
 def of_trained(trained: Trained) -> Source:
-    """Return a trained model as a function, its probabilities calibrated."""
+    """Return a trained model as a function that gives calibrated probabilities."""
     from trainer.export.serving import serving
 
     height, width, channels = shape = tuple(trained.data["input_shape"])

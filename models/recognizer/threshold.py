@@ -13,23 +13,23 @@ from trainer.errors import InkwellError
 from trainer.runs.trained import Trained
 
 REFUSED = 0.01
-"""Part of real digits that a measured threshold refuses."""
+"""Fraction of real digits that a measured threshold refuses."""
 
 BATCH = 500
-"""Images that are read at a time when it is measured."""
+"""Number of images read at a time."""
 
 
 def measured(trained: Trained) -> dict[str, Any]:
-    """Return the threshold for a trained model, as JSON can hold it; empty if it does not read handwritten digits.
+    """Return the threshold for a trained model, ready for JSON; empty if it does not read handwritten digits.
 
-    Of the run's validation images it refuses 1 %, if they are at hand, but it is at most 0.1.
+    It refuses 1 % of the run's validation images, if they are available, and is at most 0.1.
     """
     source = of_trained(trained)
     if not source.handwriting:
         return {}
     try:
         what, images, *_ = trained.images(None, None, "validation")
-    except InkwellError:  # the data have moved, or are others now
+    except InkwellError:  # the data has moved or changed
         return {"threshold": THRESHOLD}
     pixels = np.asarray(images.images)
     batches = np.array_split(pixels, len(pixels) // BATCH + 1)

@@ -1,4 +1,4 @@
-"""The files of a run directory that MLflow gets a copy of; no link, nothing behind one, nothing half-written."""
+"""The files of a run directory that are copied to MLflow: no links, nothing behind a link, nothing half-written."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from trainer.runs.inside import files_inside, is_plain, open_inside
 from trainer.runs.provenance import without_password
 
 PARTIAL = ".tmp-"
-"""Beginning of the names of files that are being written, or that a killed process left behind."""
+"""Prefix of the names of files that are being written, or that a killed process left behind."""
 LARGEST = 256 * 2**20
-"""Bytes of the largest file that is sent."""
+"""Size of the largest file that is sent, in bytes."""
 
 
 def artifacts(run_dir: Path) -> list[Path]:
-    """Return the files that MLflow gets a copy of: no links, and none of more than 256 MiB."""
+    """Return the files to copy to MLflow, without links and files over 256 MiB."""
     return [path for path in _files(run_dir) if stamp_of(path)[0] <= LARGEST]
 
 
 def too_large(run_dir: Path) -> list[str]:
-    """Return the names of the files that are left out for their size, as paths below the run directory."""
+    """Return the files that are skipped because of their size, as paths relative to the run directory."""
     return [path.relative_to(run_dir).as_posix() for path in _files(run_dir) if stamp_of(path)[0] > LARGEST]
 
 
@@ -34,7 +34,7 @@ def _files(run_dir: Path) -> list[Path]:
 
 
 def stamp_of(path: Path) -> tuple[int, int]:
-    """Return size and time of change of a file; of one that is gone, such as no file has."""
+    """Return the size and modification time of a file; for a missing file, values that no file has."""
     try:
         found = path.lstat()
     except OSError:
@@ -44,19 +44,19 @@ def stamp_of(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def copied(path: Path, run_dir: Path) -> Iterator[Path]:
-    """Make a copy of a file for the time of its upload, which then is of what was checked, whatever happens meanwhile.
+    """Copy a file for the duration of its upload, so that what is sent is what was checked.
 
-    Of the configuration it has no passwords.
+    Passwords are removed from the configuration.
 
     Args:
         path: The file.
-        run_dir: The run directory in which it lies.
+        run_dir: The run directory that contains it.
 
     Yields:
-        A file of the same name.
+        A file with the same name.
 
     Raises:
-        OSError: If it cannot be read or copied, or lies behind a link.
+        OSError: If it cannot be read or copied, or is behind a link.
         ValueError: If it is not a file.
     """
     name = path.relative_to(run_dir)

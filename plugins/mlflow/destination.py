@@ -1,6 +1,6 @@
-"""The experiment and the run that a run directory is logged to: named by the user or the environment, or made.
+"""The experiment and run that a run directory is logged to: named by the user or the environment, or created.
 
-Ids are for the environment alone to name, as the store is: an id that only a run directory names is not followed.
+Only the environment may specify ids, as with the store: an id found in a run directory alone is ignored.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 DEFAULT = "inkwell"
 GIVEN = "inkwell.given"
-"""Tag of a run that others made."""
+"""Tag of a run that was created outside Inkwell."""
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "ENDPOINT_NOT_FOUND")
-"""Codes of MLflow's errors for an id that is unknown, or cannot be one."""
+"""MLflow's error codes for an id that is unknown or malformed."""
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a run is to be logged.
+    """The experiment and MLflow run to log to.
 
     Attributes:
-        experiment: Name of the experiment, made if missing; empty if only its id is known.
-        experiment_id: Id of the experiment, which must exist; empty for none.
+        experiment: Name of the experiment, created if missing; empty if only its id is known.
+        experiment_id: Id of the experiment, which must exist; empty if none is specified.
         run_id: Id of the MLflow run, which must exist; empty for a new one.
     """
 
@@ -45,11 +45,11 @@ class Destination:
 
 
 def destination(experiment: str | None, environment: Mapping[str, str] = os.environ) -> Destination:
-    """Return where to log: what the user says, else the environment as MLflow itself reads it, else the default.
+    """Return where to log: as the user specified, else as MLflow itself reads the environment, else the default.
 
     Args:
-        experiment: Name of the experiment as the configuration has it; None if it does not say.
-        environment: Variables; Azure ML, Databricks and `mlflow run` set some.
+        experiment: Name of the experiment in the configuration; None if it specifies none.
+        environment: Environment variables; Azure ML, Databricks and `mlflow run` set some.
     """
     run_id = environment.get("MLFLOW_RUN_ID", "")
     if experiment:
@@ -59,11 +59,11 @@ def destination(experiment: str | None, environment: Mapping[str, str] = os.envi
 
 
 def confirmed(claimed: Destination, environment: Mapping[str, str] = os.environ) -> Destination:
-    """Return where a run is to be logged, as its directory says, without the ids that the environment does not name.
+    """Return the destination in a run directory, without ids that the environment does not confirm.
 
     Args:
-        claimed: What `mlflow.json` says, which may be somebody else's.
-        environment: Variables of this process.
+        claimed: The destination in `mlflow.json`, a file that may come from somebody else.
+        environment: Environment variables of this process.
     """
     own = destination(None, environment)
     experiment_id = claimed.experiment_id if claimed.experiment_id == own.experiment_id else ""
@@ -72,10 +72,10 @@ def confirmed(claimed: Destination, environment: Mapping[str, str] = os.environ)
 
 
 def experiment_of(client: MlflowClient, store: Store, wanted: Destination) -> str:
-    """Return the id of the experiment; it is made if it was named and is missing.
+    """Return the id of the experiment, creating a named experiment that is missing.
 
     Raises:
-        InkwellError: If it is deleted, there is none of that id, or id and name belong to different ones.
+        InkwellError: If it is deleted, its id does not exist, or id and name belong to different experiments.
         MlflowException: If the store refuses.
     """
     found = _by_id(client, wanted) if wanted.experiment_id else _by_name(client, store, wanted.experiment or DEFAULT)
@@ -98,7 +98,7 @@ def _by_id(client: MlflowClient, wanted: Destination) -> Experiment:
     except MlflowException as error:
         if error.error_code not in MISSING:
             raise
-        raise InkwellError(f"cannot log to {shown}: there is none of this id; correct it, {_or_else()}") from None
+        raise InkwellError(f"cannot log to {shown}: no experiment has this id; correct it, {_or_else()}") from None
     if wanted.experiment and found.name != wanted.experiment:
         names = f"{in_line(found.name)!r}, and MLFLOW_EXPERIMENT_NAME says {in_line(wanted.experiment)!r}"
         raise InkwellError(f"cannot log to {shown}: its name is {names}; unset one of them, {_or_else()}")
@@ -112,7 +112,7 @@ def _by_name(client: MlflowClient, store: Store, name: str) -> Experiment:
     if found is None:
         try:
             client.create_experiment(name, store.artifacts)
-        except MlflowException:  # another machine may have been quicker
+        except MlflowException:  # another machine may have created it first
             if client.get_experiment_by_name(name) is None:
                 raise
         found = client.get_experiment_by_name(name)
@@ -120,10 +120,10 @@ def _by_name(client: MlflowClient, store: Store, name: str) -> Experiment:
 
 
 def given_run(client: MlflowClient, store: Store, wanted: Destination) -> Run | None:
-    """Return the run that `MLFLOW_RUN_ID` named, in the experiment that was named with it; None if it named none.
+    """Return the run in `MLFLOW_RUN_ID`, checked against the experiment named with it; None if the variable is unset.
 
     Raises:
-        InkwellError: If there is none of that id, it is deleted, or it lies in another experiment.
+        InkwellError: If its id does not exist, or it is deleted or in another experiment.
         MlflowException: If the store refuses.
     """
     from mlflow.exceptions import MlflowException
@@ -136,7 +136,7 @@ def given_run(client: MlflowClient, store: Store, wanted: Destination) -> Run | 
     except MlflowException as error:
         if error.error_code not in MISSING:
             raise
-        raise InkwellError(f"cannot log to {shown}: there is none of this id; correct it, {_or_else()}") from None
+        raise InkwellError(f"cannot log to {shown}: no run has this id; correct it, {_or_else()}") from None
     if run.info.lifecycle_stage != "active":
         restore = _at(store, f"runs restore --run-id {run.info.run_id}")
         raise InkwellError(f"cannot log to {shown}: it was deleted; restore it with {restore}, {_or_else()}")
@@ -145,17 +145,17 @@ def given_run(client: MlflowClient, store: Store, wanted: Destination) -> Run | 
         named = {wanted.experiment or experiment.name, wanted.experiment_id or experiment.experiment_id}
         if named != {experiment.name, experiment.experiment_id}:
             other = in_line(wanted.experiment or wanted.experiment_id)
-            where = f"it lies in experiment {in_line(experiment.name)!r}, and {other!r} was asked for"
+            where = f"it belongs to experiment {in_line(experiment.name)!r}, but {other!r} was requested"
             raise InkwellError(f"cannot log to {shown}: {where}; name only one of them, {_or_else()}")
     return run
 
 
 def take(client: MlflowClient, run: Run, identity: str) -> Run | None:
-    """Make a run that others made that of a run directory; return None if another run directory has it.
+    """Claim an existing MLflow run for a run directory; return None if another run directory holds it.
 
     Args:
         client: The client.
-        run: The run, which the environment named.
+        run: The run named by the environment.
         identity: Identity of the run directory.
     """
     holder = run.data.tags.get(fields.IDENTITY)
@@ -167,7 +167,7 @@ def take(client: MlflowClient, run: Run, identity: str) -> Run | None:
 
 
 def _at(store: Store, arguments: str) -> str:
-    """Return a command of MLflow's own for a store."""
+    """Return an `mlflow` command for a store."""
     return f"MLFLOW_TRACKING_URI={shlex.quote(store.shown)} mlflow {arguments}"
 
 

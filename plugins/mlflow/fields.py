@@ -19,22 +19,22 @@ STATUS = {"running": "RUNNING", "done": "FINISHED", "failed": "FAILED", "interru
 IDENTITY = "inkwell.id"
 SIZES = ("train", "validation", "test")
 PARAM, TAG, DIGEST = 6000, 8000, 36
-"""The longest texts that MLflow takes."""
+"""Longest texts that MLflow accepts."""
 
 
 def params(config: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, str]:
-    """Return a configuration as parameters (`optimizer.learning_rate`), cut to the length allowed, and sizes of data.
+    """Return a configuration as parameters (`optimizer.learning_rate`), truncated to MLflow's limit, plus data sizes.
 
     Args:
         config: The configuration, nested.
-        data: Description of the data in `run.json`; its counts of images become `data.train` and so on.
+        data: Description of the data in `run.json`; its image counts become `data.train` and so on.
     """
     values = flatten(config) | {f"data.{part}": data[part] for part in SIZES if is_number(data.get(part))}
     return {allowed(key): without_password(_text(value))[:PARAM] for key, value in values.items()}
 
 
 def result_params(result: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return what is known at the end of a run and is no measurement: the number of the model's weights."""
+    """Return parameters that are known only at the end of a run: the model's number of weights."""
     counts = (result or {}).get("params") or {}
     return {"model.parameters": str(counts["count"])} if "count" in counts else {}
 
@@ -44,7 +44,7 @@ def _text(value: Any) -> str:
 
 
 def tags(run_dir: Path, run: RunRecord) -> dict[str, str]:
-    """Return what identifies a run and says where it comes from; what is not known is left out.
+    """Return tags that identify a run and its origin; unknown ones are left out.
 
     Args:
         run_dir: The run directory.
@@ -67,7 +67,7 @@ def tags(run_dir: Path, run: RunRecord) -> dict[str, str]:
 
 
 def source(command: str) -> str:
-    """Return the program of a command line as people call it: `scripts/fit.py`, `inkwell fit`, `mine.py`."""
+    """Return the program of a command line in its usual form: `scripts/fit.py`, `inkwell fit`, `mine.py`."""
     try:
         words = shlex.split(command)
     except ValueError:  # a quotation mark is missing
@@ -84,12 +84,12 @@ def architecture(config: Mapping[str, Any]) -> str:
 
 
 def title(name: str, model: str) -> str:
-    """Return a run's name with that of its model in it, by which runs are told apart where many lie together."""
+    """Return a run's name prefixed with its model's name, to tell runs apart in a long list."""
     return name if name.startswith(model) else f"{model}-{name}"
 
 
 def dataset(data: Mapping[str, Any]) -> dict[str, str] | None:
-    """Return the fields of an MLflow dataset, made of counts and our own digest, which covers all images."""
+    """Return the fields of an MLflow dataset, with image counts and our own digest, which covers all images."""
     if not data.get("digest") or not data.get("name"):
         return None
     counts = {key: data[key] for key in SIZES if is_number(data.get(key))}
@@ -110,13 +110,13 @@ def _tensors(shape: Any) -> dict[str, str]:
 
 
 def result_points(result: Mapping[str, Any] | None, seconds: float) -> list[Point]:
-    """Return the numbers of a result at the last step, in groups (`test/accuracy`, `best/epoch`, `time/steps`).
+    """Return the metrics of a result at the last step, in groups (`test/accuracy`, `best/epoch`, `time/steps`).
 
     `test/trained_on` is the number of test images that the run was trained on.
 
     Args:
-        result: The content of `result.json`; None if there is none, and then no points.
-        seconds: Their time, Unix seconds.
+        result: The content of `result.json`; None, if there is none, gives no points.
+        seconds: Timestamp of the points, Unix seconds.
     """
     if result is None:
         return []
@@ -132,5 +132,5 @@ def result_points(result: Mapping[str, Any] | None, seconds: float) -> list[Poin
 
 
 def started(run: RunRecord) -> int:
-    """Return when a run began, Unix milliseconds; 0, which is now to MLflow, if that is unknown."""
+    """Return a run's start time in Unix milliseconds; 0, which MLflow reads as now, if unknown."""
     return int(datetime.strptime(run.started, STARTED).timestamp() * 1000) if run.started else 0

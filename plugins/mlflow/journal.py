@@ -1,4 +1,4 @@
-"""Reads what was added to a file of JSON lines, also when it was cut back meanwhile."""
+"""Reads new lines of a JSON Lines file, even one that was truncated in the meantime."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from trainer.text import first_line, in_bytes
 LINES = 500
 MARKS = 1000
 LONGEST = 2**24
-"""Bytes of the longest line, its end included, and of all that are read at a time: what is longer is none of ours."""
+"""Maximum bytes of a line, including its newline, and of one read: anything longer was not written by us."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in a file up to which it was dealt with, and what stands before it.
+    """A position up to which a file was processed, and a fingerprint of the line before it.
 
     Attributes:
-        offset: Bytes before it.
+        offset: Bytes before the position.
         length: Bytes of the last line before it; 0 at the beginning of the file.
-        digest: Of that line; each has its own time, so that a file that was cut back and went on is found out.
+        digest: Hash of that line; each line has its own timestamp, so a file truncated and rewritten is detected.
         step: Step of that line; -1 at the beginning.
-        time: Its time, Unix seconds.
+        time: Timestamp of that line, Unix seconds.
     """
 
     offset: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -42,14 +42,14 @@ class Mark:
 
 
 class Journal:
-    """The lines of a file, some at a time, each dealt with once unless the file is cut back.
+    """The lines of a file, read in parts; each is processed once unless the file is truncated.
 
     Args:
-        path: The file; may not exist yet.
-        mark: Where to continue, if the file still has what is before it.
+        path: The file, which need not exist yet.
+        mark: Position to continue from, if the file still contains what precedes it.
 
     Attributes:
-        rewound: Whether the last `read` found that the file was cut back, and went back to a mark before that place.
+        rewound: True if the last `read` found the file truncated and fell back to an earlier mark.
     """
 
     def __init__(self, path: Path, mark: Mark | None = None) -> None:
@@ -60,14 +60,14 @@ class Journal:
 
     @property
     def mark(self) -> Mark:
-        """The place up to which everything was dealt with."""
+        """The position up to which everything was processed."""
         return self._marks[-1]
 
     def read(self) -> list[dict[str, Any]]:
-        """Return the next lines, at most `LINES`, the same again until `done` is called; a torn last line waits.
+        """Return the next lines, at most `LINES`, and the same ones until `done` is called; an incomplete line waits.
 
         Raises:
-            InkwellError: If the file cannot be read, is a link or no file, or a line is damaged or of more than 16 MiB.
+            InkwellError: If the file cannot be read or is not a regular file, or a line is damaged or exceeds 16 MiB.
         """
         self.rewound = False
         if not os.path.lexists(self.path):
@@ -80,14 +80,14 @@ class Journal:
                 file.seek(self.mark.offset)
                 lines = self._next_lines(file)
         except (OSError, ValueError) as error:
-            raise InkwellError(f"{self.path} cannot be read: {first_line(error)}") from error
+            raise InkwellError(f"cannot read {self.path}: {first_line(error)}") from error
         values = parse_lines(lines, self.path)
         if lines:
             self._next = _after(self.mark, lines, values[-1])
         return values
 
     def _next_lines(self, file: BinaryIO) -> list[bytes]:
-        """Return whole lines, at most `LINES` of together at most `LONGEST` bytes."""
+        """Return complete lines, at most `LINES` of them and `LONGEST` bytes in total."""
         lines, left, line = list[bytes](), LONGEST, b""
         while len(lines) < LINES and (line := file.readline(left)).endswith(b"\n"):
             lines.append(line)
@@ -97,9 +97,9 @@ class Journal:
         return lines
 
     def done(self) -> None:
-        """Take what `read` returned as dealt with."""
+        """Mark what `read` returned as processed."""
         self._marks.append(self._next)
-        if len(self._marks) > MARKS:  # a long run keeps every other
+        if len(self._marks) > MARKS:  # thin out the marks of a long run
             self._marks = [*self._marks[:-1:2], self._next]
 
 

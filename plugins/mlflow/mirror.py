@@ -1,4 +1,4 @@
-"""Brings one run directory and MLflow into agreement, from the directory alone, as often as one likes."""
+"""Brings MLflow in line with one run directory, reading nothing but the directory; safe to repeat."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from trainer.runs.files import HISTORY, RESULT, RunFiles
 from trainer.runs.provenance import without_password
 
 CHANNELS = ("parameters", "numbers", "status", "files", "model")
-"""The parts of a run that are sent, in this order."""
+"""The parts of a run, in the order in which they are sent."""
 REASON = 160
-"""Characters of the longest reason."""
+"""Maximum characters of a reason."""
 
 
-class Incomplete(InkwellError):  # noqa: N818, a state and no fault
+class Incomplete(InkwellError):  # noqa: N818, a state rather than an error
     """Some channels of a run could not be sent.
 
     Args:
-        failures: What went wrong, by channel.
+        failures: The exception of each channel that failed.
     """
 
     def __init__(self, failures: Mapping[str, Exception]) -> None:
@@ -41,13 +41,13 @@ class Incomplete(InkwellError):  # noqa: N818, a state and no fault
 
 
 def missing(run_dir: Path, state: State, settings: Settings, ended: str | None) -> list[str]:
-    """Return the channels of which MLflow is missing something, in the order in which they are sent.
+    """Return the channels that MLflow is missing something of, in the order in which they are sent.
 
     Args:
         run_dir: The run directory.
         state: How much of the run MLflow has.
-        settings: What is to be sent.
-        ended: How the run ended, as in `run.json`; None while it is running, when there are parameters and numbers.
+        settings: What to send.
+        ended: Final status as in `run.json`; None while the run is active, when only parameters and numbers are sent.
     """
     lacks = {"parameters": state.described != (ended or "running"), "numbers": True}
     if ended is not None:
@@ -61,27 +61,27 @@ def missing(run_dir: Path, state: State, settings: Settings, ended: str | None) 
 
 
 def _unsent(run_dir: Path, state: State) -> dict[Path, tuple[int, int]]:
-    """Return the files that changed since they were sent, with their size and time."""
+    """Return the files that changed since they were last sent, with size and modification time."""
     stamps = {path: stamp_of(path) for path in artifacts(run_dir)}
     return {path: s for path, s in stamps.items() if state.files.get(path.relative_to(run_dir).as_posix()) != s}
 
 
 def _lacks_model(run_dir: Path, state: State, register: str) -> bool:
-    """Return True if the model of a run is still to be logged, or registered under a name that is not empty."""
+    """Return True if the model of a run has yet to be logged, or registered if `register` is not empty."""
     return (run_dir / RESULT).exists() and not (state.model and register in ("", state.registered))
 
 
 class Mirror:
     """One run directory and its counterpart in MLflow.
 
-    Of the directory only `mlflow.json` is written. Whoever calls a method holds the lock of the directory.
+    Only `mlflow.json` is written in the directory. The caller of any method must hold the directory's lock.
 
     Args:
         run_dir: The run directory.
-        store: Where MLflow keeps things.
-        state: How much of the run is in `store`.
-        settings: How it is sent; by default as `state` says, which then must not be somebody else's.
-        alive: Called after each piece of work.
+        store: The MLflow store.
+        state: How much of the run `store` has.
+        settings: What to send; defaults to the settings in `state`, which must then be trusted.
+        alive: Called after each unit of work.
         imports: Modules that register parts of the model; see `trainer.runs.trained.load_trained`.
     """
 
@@ -102,16 +102,16 @@ class Mirror:
         self._earlier: Earlier | None = None
 
     def update(self, ended: str | None, wanted: Collection[str] = CHANNELS) -> None:
-        """Send whatever MLflow is missing; a channel that fails does not stop the others.
+        """Send whatever MLflow is missing; a failing channel does not stop the others.
 
         Args:
-            ended: How the run ended (`"done"`), as in `run.json`; None while it is running.
-            wanted: Channels that are sent. The model is built anew, with the state that Keras has for the whole
-                process, in which nothing may be trained then.
+            ended: Final status as in `run.json` (`"done"`); None while the run is active.
+            wanted: Channels to send. Sending the model rebuilds it using Keras's process-wide state, so nothing may be
+                training at that time.
 
         Raises:
-            Incomplete: If channels failed; what was sent is remembered.
-            Exception: Whatever MLflow, its store or its server raise if there cannot even be a run.
+            Incomplete: If channels failed; whatever was sent is recorded.
+            Exception: Whatever MLflow, its store or its server raises if the run cannot be opened at all.
         """
         remote = self._open(ended)
         channels, failures = self._channels(remote, ended), dict[str, Exception]()
@@ -146,7 +146,7 @@ class Mirror:
         return remote
 
     def _channels(self, remote: RemoteRun, ended: str | None) -> dict[str, Callable[[], None]]:
-        """Return what sends each channel, by the names of `missing`."""
+        """Return the function that sends each channel, keyed as in `missing`."""
         channels: dict[str, Callable[[], None]] = {
             "parameters": lambda: self._send_parameters(remote, ended),
             "numbers": lambda: self._send_numbers(remote, ended),
@@ -160,7 +160,7 @@ class Mirror:
         return channels
 
     def _send_parameters(self, remote: RemoteRun, ended: str | None) -> None:
-        """Send what holds for the whole run and, once it ended, what its result adds; describe it in words."""
+        """Send what holds for the whole run and, once it has ended, what its result adds; write the description."""
         files = RunFiles(self.run_dir)
         if not self.state.described:
             remote.describe(fields.params(files.config, files.run.data), fields.tags(self.run_dir, files.run))
@@ -172,7 +172,7 @@ class Mirror:
         self.state = replace(self.state, described=ended or "running")
 
     def _send_numbers(self, remote: RemoteRun, ended: str | None) -> None:
-        """Send the lines that were added and, of a run that ended, its result."""
+        """Send new lines of the history and, once the run has ended, its result."""
         stamp = stamp_of(self.history.path)
         self._send_lines(remote)
         if ended is not None:
@@ -200,7 +200,7 @@ class Mirror:
         self._note_superseded(remote, self._earlier.superseded)
 
     def _note_superseded(self, remote: RemoteRun, steps: set[int]) -> None:
-        """Say of which steps MLflow shows values that the run took back."""
+        """Tag the run with the steps whose values in MLflow were superseded."""
         if not steps <= set(self.state.superseded):
             self.state = replace(self.state, superseded=tuple(sorted({*self.state.superseded, *steps})))
             remote.tag("superseded_steps", ranges(self.state.superseded))
@@ -218,7 +218,7 @@ class Mirror:
         self.state = replace(self.state, ended=ended)
 
     def _send_files(self, remote: RemoteRun) -> None:
-        """Send the files that changed since they were sent, and the names of those that are too large."""
+        """Send the files that changed since they were last sent, and tag those that are too large."""
         self.store.check_artifacts(remote.artifacts)
         if left_out := too_large(self.run_dir):
             remote.tag("too_large_to_send", ", ".join(left_out))
@@ -239,21 +239,21 @@ class Mirror:
         self.alive()
 
     def _remember(self) -> None:
-        """Write down how far it got; where that cannot be written it is found out from MLflow the next time."""
+        """Record the progress; if it cannot be written, MLflow is asked the next time."""
         self.state = replace(self.state, history=self.history.mark, system=self.system.mark)
         with contextlib.suppress(OSError):
             self.state.write(self.run_dir)
 
 
 def _title(files: RunFiles) -> str:
-    """Return the name of a run in MLflow; a damaged configuration is for the channel that sends it to tell."""
+    """Return the name of a run in MLflow; a damaged configuration is reported by the channel that sends it."""
     with contextlib.suppress(InkwellError):
         return fields.title(files.name, fields.architecture(files.config))
     return files.name
 
 
 def reason(error: BaseException) -> str:
-    """Return one line: what the system said (`Connection refused`) beneath the layers of libraries."""
+    """Return the root cause in one line (`Connection refused`), beneath the layers of libraries."""
     if isinstance(error, InkwellError):
         return without_password(str(error))
     chain = [error]

@@ -1,4 +1,4 @@
-"""The trained model in MLflow: logged with its run, made a version of a registered model, and promoted."""
+"""The trained model in MLflow: logged with its run, registered as a version, and promoted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHALLENGER, CHAMPION = "challenger", "champion"
 
 
 class _Export(NamedTuple):
-    """A model as MLflow takes it: its folder, where it comes from, and its name there."""
+    """A model in MLflow's format: its folder, its origin, and its name in MLflow."""
 
     folder: Path
     origin: dict[str, Any]
@@ -43,13 +43,13 @@ class _Export(NamedTuple):
 def log_model(
     store: Store, experiment_id: str, run_id: str, run_dir: Path, register: str | None, imports: Sequence[str] = ()
 ) -> None:
-    """Log the model of a run directory to its MLflow run, and register it if asked to.
+    """Log the model of a run directory to its MLflow run, and register it if requested.
 
-    Called again, it continues where it was: a model that is there is not sent a second time. Uses no state of MLflow's
-    but the store's.
+    Repeating the call is safe: a model that was already sent is not sent again. Apart from the store's, no MLflow state
+    is used.
 
     Args:
-        store: Where MLflow keeps things.
+        store: The MLflow store.
         experiment_id: The experiment of the run.
         run_id: The run.
         run_dir: The run directory.
@@ -57,7 +57,7 @@ def log_model(
         imports: Modules that register parts of the model; see `trainer.runs.trained.load_trained`.
 
     Raises:
-        InkwellError: If there is no sound checkpoint, or the export is not the model.
+        InkwellError: If there is no sound checkpoint, or the export differs from the model.
         MlflowException: If the store refuses.
     """
     from mlflow.client import MlflowClient
@@ -74,7 +74,7 @@ def log_model(
 
 
 def _export(run_dir: Path, folder: Path, imports: Sequence[str]) -> dict[str, Any]:
-    """Write the model as MLflow takes it, compared with its source in this process; return where it comes from."""
+    """Write the model in MLflow's format, verified against the original in this process; return its origin."""
     with without_chatter():
         from trainer.export import mlflow_model, saved_model
     from trainer.export import SPEC
@@ -96,7 +96,7 @@ def _export(run_dir: Path, folder: Path, imports: Sequence[str]) -> dict[str, An
 def _send(
     store: Store, client: MlflowClient, experiment_id: str, run_id: str, export: _Export
 ) -> tuple[str, str | None]:
-    """Send an exported model; return where it is, and its id if the server knows logged models."""
+    """Send an exported model; return its location, and its id if the server supports logged models."""
     from mlflow.exceptions import MlflowException
 
     folder, origin, _ = export
@@ -105,15 +105,15 @@ def _send(
     except MlflowException as error:
         if error.get_http_status_code() != 404:
             raise
-        # A server without logged models, such as Azure ML's: the model is an artifact of its run, as in MLflow 2.
-        path = f"{MODEL}-{origin[DIGEST][:8]}"  # a version that was made of another keeps its files
+        # A server without logged models, such as Azure ML: the model is an artifact of its run, as in MLflow 2.
+        path = f"{MODEL}-{origin[DIGEST][:8]}"  # a version registered from other weights keeps its files
         client.log_artifacts(run_id, str(folder), path)
         return f"{client.get_run(run_id).info.artifact_uri}/{path}", None
     return model.artifact_location, model.model_id
 
 
 def _logged(client: MlflowClient, run_id: str, origin: dict[str, Any]) -> LoggedModel | None:
-    """Return the model with these weights that the run has already."""
+    """Return the logged model of the run that has these weights, if any."""
     from mlflow.entities import LoggedModelStatus
 
     outputs = client.get_run(run_id).outputs
@@ -139,7 +139,7 @@ def _log(store: Store, client: MlflowClient, experiment_id: str, run_id: str, ex
         store.check_artifacts(model.artifact_location)
         client.log_model_artifacts(model.model_id, str(folder))
     except Exception:
-        with suppress(Exception):  # else each attempt would leave an empty model behind
+        with suppress(Exception):  # otherwise each attempt would leave an empty model behind
             client.delete_logged_model(model.model_id)
         raise
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=origin["step"])])
@@ -149,7 +149,7 @@ def _log(store: Store, client: MlflowClient, experiment_id: str, run_id: str, ex
 def _register(
     client: MlflowClient, name: str, source: str, run_id: str, model_id: str | None, origin: dict[str, Any]
 ) -> None:
-    """Make the model a version of the registered model `name`, if it is none yet, and the challenger."""
+    """Make the model a version of the registered model `name`, unless it is one already, and the challenger."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -159,7 +159,7 @@ def _register(
             raise
     versions = client.search_model_versions(f"name = '{name}'")
     known = [version for version in versions if (version.source, version.tags.get(DIGEST)) == (source, origin[DIGEST])]
-    # The address, not `models:/<id>`: stores look that up in the process's own tracking URI.
+    # The address rather than `models:/<id>`, which stores resolve in the process's own tracking URI.
     tags = {DIGEST: origin[DIGEST]}
     version = (
         known[0]
@@ -168,14 +168,14 @@ def _register(
             name, source, run_id, tags, await_creation_for=READY_SECONDS, model_id=model_id
         )
     )
-    if all(int(other.version) <= int(version.version) for other in versions):  # not when it is caught up with late
+    if all(int(other.version) <= int(version.version) for other in versions):  # false for a belated registration
         client.set_registered_model_alias(name, CHALLENGER, version.version)
     if model_id is not None:
         _link(client, model_id, version)
 
 
 def _link(client: MlflowClient, model_id: str, version: ModelVersion) -> None:
-    """Have MLflow's page of the model show the version made of it; servers do that themselves, SQLite files do not."""
+    """Show the version on MLflow's page of the model; servers do this themselves, SQLite stores do not."""
     linked = json.loads(client.get_logged_model(model_id).tags.get(VERSIONS, "[]"))
     if (version.name, str(version.version)) not in [(entry["name"], str(entry["version"])) for entry in linked]:
         linked.append({"name": version.name, "version": version.version})
@@ -183,17 +183,17 @@ def _link(client: MlflowClient, model_id: str, version: ModelVersion) -> None:
 
 
 def promote(store: Store, name: str, version: str | None = None) -> tuple[str | None, str]:
-    """Make a version of a registered model the champion, by default the challenger.
+    """Make a version of a registered model the champion (default: the challenger).
 
     Returns:
-        The version that was champion before, None if there was none, and the one that is it now.
+        The previous champion's version, or None, and the new one's.
 
     Raises:
-        UsageError: If there is no such store, model or version, or no challenger.
+        UsageError: If the store, model or version does not exist, or there is no challenger.
         InkwellError: If the store refuses or cannot be reached.
     """
     if store.database is not None and not store.database.exists():
-        raise UsageError(f"there is no MLflow store at {store.shown}; name it with --uri")
+        raise UsageError(f"cannot promote a model: there is no MLflow store at {store.shown}; name it with --uri")
     import_client(store)
     from mlflow.client import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -203,7 +203,7 @@ def promote(store: Store, name: str, version: str | None = None) -> tuple[str | 
         aliases = _find(client, name).aliases
         chosen = str(version or aliases.get(CHALLENGER, ""))
         if not chosen:
-            raise UsageError(f"registered model {name!r} has no challenger; name a version with --version")
+            raise UsageError(f"cannot promote {name!r}: it has no challenger; name a version with --version")
         versions = sorted(int(found.version) for found in client.search_model_versions(f"name = '{name}'"))
         if chosen not in map(str, versions):
             raise unknown(f"version of {name}", chosen, map(str, versions))

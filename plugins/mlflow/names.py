@@ -1,4 +1,4 @@
-"""Names and ids: what `mlflow.json` may hold, and what MLflow takes for a model."""
+"""Valid names and ids: in `mlflow.json`, and for models in MLflow."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pydantic import AfterValidator, Field
 
 LONGEST = 250
 FORBIDDEN = r"[/:.%\"']"
-"""Characters that MLflow does not take in the name of a logged model."""
+"""Characters that MLflow rejects in the name of a logged model."""
 
 
 def _printable(text: str) -> str:
-    """Return a text that a terminal can show as it is.
+    """Return a text that a terminal can show verbatim.
 
     Raises:
-        ValueError: If it has control characters, or such as turn the direction of writing.
+        ValueError: If it has control characters, including those that change the writing direction.
     """
     if not text.isprintable():
         raise ValueError("not printable")
@@ -24,21 +24,21 @@ def _printable(text: str) -> str:
 
 
 def registered_name(name: str) -> str:
-    """Return a name that a registered model can have; it becomes a part of addresses, paths and queries.
+    """Return a valid name of a registered model; it becomes part of addresses, paths and queries.
 
     Raises:
-        ValueError: If it cannot be one.
+        ValueError: If the name is invalid.
     """
     if not name.isprintable() or len(name) > LONGEST or set(name) & set("/:'\"") or name.strip(". ") != name:
         raise ValueError(
             f"a registered model cannot be named {name!r}: use up to {LONGEST} characters other than / : ' and "
-            '", with no dot or blank at either end'
+            '", with no leading or trailing dot or space'
         )
     return name
 
 
 def logged_name(title: str) -> str:
-    """Return the title of a run as a name that a logged model can have."""
+    """Return the title of a run as a valid name of a logged model."""
     return re.sub(FORBIDDEN, "-", title)
 
 

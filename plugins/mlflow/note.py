@@ -1,4 +1,4 @@
-"""The description of a run on its page in MLflow: headline, data, and where the report lies; Markdown."""
+"""The description on a run's MLflow page, in Markdown: headline, data, and location of the report."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from trainer.runs.files import RunFiles
 from trainer.text import count, printable
 
 LONGEST = 500
-"""Characters of one value."""
+"""Maximum characters of one value."""
 
 
 def note(files: RunFiles, ended: str | None, report: str) -> str:
-    """Return the description of a run as it stands.
+    """Return the current description of a run.
 
     Args:
         files: The run directory.
-        ended: How the run ended (`"done"`); None while it is running.
-        report: Address of its report in MLflow; it is linked if the run directory has one.
+        ended: Final status (`"done"`); None while the run is active.
+        report: Address of its report in MLflow, linked if the run directory has one.
 
     Raises:
-        InkwellError: If configuration or result are damaged.
+        InkwellError: If the configuration or the result is damaged.
     """
     data, test = files.run.data, _result(files).get("test") or {}
     rows = [("model", _model(files)), ("data", _data(data)), ("stopped", plain(files.run.stop_reason))]
@@ -41,7 +41,7 @@ def note(files: RunFiles, ended: str | None, report: str) -> str:
 
 
 def plain(value: Any) -> str:
-    """Return a value that may hold anything as text of one line that means nothing in Markdown or HTML."""
+    """Return an arbitrary value as one line of text, with Markdown and HTML escaped."""
     line = printable(" ".join(str(value).split())[:LONGEST])
     return re.sub(r"([\\`*_{}\[\]()#+!|~<>&])", r"\\\1", line)
 
@@ -54,7 +54,7 @@ def _headline(test: Mapping[str, Any], data: Mapping[str, Any], ended: str | Non
     if is_number(test.get("accuracy")):
         images = data.get("test")
         of = f" of {images:,} test images" if is_number(images) else ""
-        return f"{100 * test['accuracy']:.2f} %{of} read right"
+        return f"{100 * test['accuracy']:.2f} %{of} classified correctly"
     return "In training" if ended is None else ended.capitalize()
 
 
@@ -66,12 +66,12 @@ def _model(files: RunFiles) -> str:
 
 
 def _data(data: Mapping[str, Any]) -> str:
-    uses = {"train": "to train", "validation": "to validate", "test": "to test"}
+    uses = {"train": "for training", "validation": "for validation", "test": "for testing"}
     parts = [f"{data[part]:,} {use}" for part, use in uses.items() if is_number(data.get(part))]
     return f"{plain(data['name'])}: {', '.join(parts)}" if data.get("name") else ""
 
 
 def _trained(result: Mapping[str, Any]) -> str:
-    parts = [count(result[f"{thing}s"], thing) for thing in ("epoch", "step") if is_number(result.get(f"{thing}s"))]
+    parts = [count(result[f"{unit}s"], unit) for unit in ("epoch", "step") if is_number(result.get(f"{unit}s"))]
     seconds = result.get("train_seconds")
     return ", ".join([*parts, *([f"{seconds:.1f} s"] if is_number(seconds) else [])])

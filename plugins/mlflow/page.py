@@ -1,4 +1,4 @@
-"""MLflow's page of an experiment: it is about training, and has a view with the accuracy as a column."""
+"""MLflow's experiment page: marked as model training, with a view that has accuracy as a column."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 KIND = ("mlflow.experimentKind", "custom_model_development")
-"""The tag by which MLflow tells experiments of model training from those of GenAI, which it shows other pages for."""
+"""Tag by which MLflow tells model-training experiments from GenAI ones, which get different pages."""
 VIEW = "inkwell"
-"""Key of the view, which the address of the page and the tag `mlflow.sharedViewState.…` have in common."""
+"""Key of the view, used in the page's address and in the tag `mlflow.sharedViewState.…`."""
 COLUMNS = (
     *("metrics.`test/accuracy`", "metrics.`test/loss`", "metrics.`val_accuracy`"),
     *("params.`model.name`", "params.`model.parameters`"),
 )
 SECTIONS = {"Model metrics": True, "test": True, "best": True, "time": False, "System metrics": False}
-"""Groups of charts, the curves first, and whether each is open. MLflow would put what has no group last."""
+"""Chart groups in display order, and whether each is open. MLflow would put ungrouped charts last."""
 
 
 def prepare(client: MlflowClient, experiment: Experiment) -> None:
-    """Say what an experiment is about and give it the view, unless somebody said what it is about before.
+    """Set an experiment's kind and view, unless its kind is already set.
 
-    Nothing depends on it: a server that does not let this user change the experiment is left alone.
+    This is optional: if the server does not let this user change the experiment, it is left unchanged.
     """
     from mlflow.exceptions import MlflowException
 
@@ -38,7 +38,7 @@ def prepare(client: MlflowClient, experiment: Experiment) -> None:
 
 
 def view() -> tuple[str, str]:
-    """Return the tag of a saved view: runs by test accuracy, best first, with the numbers that a person looks for."""
+    """Return the tag of a saved view: runs by test accuracy, best first, with the most useful columns."""
     sections = [
         {"uuid": f"{VIEW}-{name}", "name": name, "display": is_open, "isReordered": True, "isGenerated": True}
         for name, is_open in SECTIONS.items()
@@ -52,10 +52,10 @@ def view() -> tuple[str, str]:
 
 
 def address(experiment_id: str) -> str:
-    """Return the address of an experiment's view in the pages that `mlflow ui` serves on this machine."""
+    """Return the address of an experiment's view as served by `mlflow ui` on this machine."""
     return f"http://127.0.0.1:5000/#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
 
 
 def report_address(experiment_id: str, run_id: str) -> str:
-    """Return where the report of a run lies below the address of MLflow's pages."""
+    """Return the address of a run's report, relative to MLflow's web interface."""
     return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/report/index.html?workflowType=machine_learning"

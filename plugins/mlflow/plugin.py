@@ -25,25 +25,24 @@ if TYPE_CHECKING:
 class Mlflow(Plugin):
     """Mirror the run in MLflow: its parameters, data, history, result, report, model, and how it ended.
 
-    A store that fails costs one warning; whatever it is missing is sent when it is back, by this run, by the next one
-    in the same run root and store, or by `scripts/mlflow_sync.py`. What fails does not stop the rest: without a place
-    for files, the numbers arrive, and how the run ended. A run without a directory is not mirrored.
+    If the store fails, one warning is shown; whatever is missing is sent once it is back, by this run, by the next one
+    in the same run root and store, or by `scripts/mlflow_sync.py`. A failure does not stop the rest: without artifact
+    storage, the metrics and the final status still arrive. A run without a directory is not mirrored.
 
     Args:
-        experiment: Name of the MLflow experiment, made if it does not exist; default: the experiment or the very run
-            that the environment names, as Azure ML, Databricks and `mlflow run` do, otherwise `inkwell`.
-        tracking_uri: Address of the store; default: `MLFLOW_TRACKING_URI` of the environment, otherwise a SQLite
-            file in the run root, the folder that holds the run directories.
-        parent: Name of a run under which this one is nested, as one of a sweep or of several seeds; created if it does
-            not exist.
-        system_metrics: Sample the load of the machine, every ten seconds.
+        experiment: Name of the MLflow experiment, created if missing; default: the experiment or run named by the
+            environment, as Azure ML, Databricks and `mlflow run` do, otherwise `inkwell`.
+        tracking_uri: Address of the store; default: the environment variable `MLFLOW_TRACKING_URI`, otherwise a SQLite
+            file in the run root, the folder that contains the run directories.
+        parent: Name of a run to nest this one under, for a sweep or several seeds; created if missing.
+        system_metrics: Sample system metrics (CPU, memory, disk, network, GPU) every ten seconds.
         log_model: Log the trained model.
-        register: Name of a registered model; the trained one becomes a new version of it.
-        exit_seconds: Seconds that the end of a run waits for the rest to be sent: in all for a server, after each
-            sign of progress for a local file.
+        register: Name of a registered model that gets the trained model as a new version.
+        exit_seconds: Seconds to wait for the upload at the end of a run: in total for a server, since the last sign of
+            progress for a local file.
 
     Raises:
-        UsageError: If no registered model can have the name.
+        UsageError: If `register` is not a valid name.
     """
 
     name = "mlflow"
@@ -74,29 +73,29 @@ class Mlflow(Plugin):
         self._warned = False
 
     def on_fit_start(self, run: Run) -> None:
-        """Start the worker; it does nothing until the first steps are done."""
+        """Start the worker, which stays idle until the first steps are done."""
         self._worker, self._warned = None, False
         if run.directory is None:
             return
         store = Store.own(self.tracking_uri, run.directory.parent)
         settings = replace(self.settings, destination=destination(self.experiment))
         state = State.of(run.directory, store).with_settings(settings)
-        with suppress(OSError):  # a full disk; then the mirror cannot be completed later, which the run survives
+        with suppress(OSError):  # a full disk: the mirror cannot be completed later, but the run survives
             state.write(run.directory)
         sampler = Sampler(run.directory) if self.system_metrics else None
         self._worker = Worker(run.directory, store, state, sampler)
         self._worker.start()
 
     def on_validation_end(self, run: Run) -> None:
-        """Pass on the worker's warning, if it has one."""
+        """Show the worker's warning, if any."""
         self._warn(run)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Pass on the worker's warning, if it has one; it reads the line of this epoch by itself."""
+        """Show the worker's warning, if any; the worker reads this epoch's line itself."""
         self._warn(run)
 
     def on_fit_end(self, run: Run) -> None:
-        """Let the worker send the rest within `exit_seconds`; say how to send what is missing after that."""
+        """Let the worker send the rest within `exit_seconds`, and show how to send what is still missing."""
         worker = self._worker
         if worker is None:
             return
@@ -115,4 +114,4 @@ class Mlflow(Plugin):
         worker = self._worker
         if worker is not None and worker.failure and not self._warned:
             self._warned = True
-            run.warn(f"mlflow: {worker.failure}; training continues, and what is missing is sent when that works again")
+            run.warn(f"mlflow: {worker.failure}; training continues, and what is missing is sent when MLflow is back")

@@ -1,8 +1,8 @@
-"""Points on their way to MLflow, and those that are there already though the run took them back.
+"""Metric points to send to MLflow, and those it already has from steps that are computed again.
 
-A run that goes back to a checkpoint, because it is resumed or told to, computes steps again. MLflow cannot delete
-points. The same value at the same step is therefore not sent again, so that a resumed run, which repeats itself bit for
-bit, has every point once. Another value is sent, and the step noted.
+A run that returns to a checkpoint, on resuming or recovery, repeats steps, and MLflow cannot delete points. A value
+that MLflow already has for a step is therefore not sent again, so that a resumed run, which repeats itself bit for
+bit, has every point once. A different value is sent, and the step is recorded as superseded.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 CLOCK = ("seconds", "images_per_second")
-"""Names in the history that are readings of the clock."""
+"""Metrics in the history that are clock readings."""
 TIME = "time/"
-"""The group of such readings. They differ when the same is done again; the first ones stand."""
+"""Group of clock readings. They differ when a step is repeated; the first ones are kept."""
 
 
 class Point(NamedTuple):
-    """A number of a run: its name, value, optimizer step, and Unix time in milliseconds."""
+    """A metric value of a run: its name, value, optimizer step, and Unix time in milliseconds."""
 
     name: str
     value: float
@@ -29,14 +29,14 @@ class Point(NamedTuple):
 
 
 class Earlier:
-    """The points that MLflow has from steps that may be computed again.
+    """The points that MLflow has from steps that may be repeated.
 
     Args:
-        fetch: Returns the points of a name that MLflow has, as objects with `step` and `value`.
-        after: The step up to which everything stands as it was.
+        fetch: Returns the points that MLflow has under a name, as objects with `step` and `value`.
+        after: The step up to which the history is unchanged.
 
     Attributes:
-        superseded: Steps of which MLflow has a value that was taken back.
+        superseded: Steps for which MLflow has a value that no longer holds.
     """
 
     def __init__(self, fetch: Callable[[str], Iterable[Any]], after: int) -> None:
@@ -45,11 +45,11 @@ class Earlier:
         self._points: dict[str, dict[int, list[float]]] = {}
 
     def missing(self, points: Iterable[Point]) -> list[Point]:
-        """Return the points that MLflow has not, and note where it has another value."""
+        """Return the points that MLflow is missing, and record the steps where it has a different value."""
         return [point for point in points if point.step < self._after or not self._has(point)]
 
     def left(self, step: int) -> set[int]:
-        """Return the steps after `step`, at which the run ended, of which MLflow has points."""
+        """Return the steps after `step`, the last of the run, for which MLflow has points."""
         return {known for points in self._points.values() for known in points if known > max(step, self._after)}
 
     def _has(self, point: Point) -> bool:
@@ -71,12 +71,12 @@ class Earlier:
 
 
 def same(one: float, other: float) -> bool:
-    """Return whether two values are the same to MLflow; a database has no infinity, and so stores the largest float."""
+    """Return True if MLflow cannot distinguish two values; databases store the largest float in place of infinity."""
     return one == other or (math.isnan(one) and math.isnan(other)) or (abs(one) > 1.7e308 and one * other == math.inf)
 
 
 def ranges(steps: Iterable[int]) -> str:
-    """Return steps as text: `51-80, 100`."""
+    """Return steps as text, such as `51-80, 100`."""
     runs: list[list[int]] = []
     for step in sorted(set(steps)):
         if runs and step == runs[-1][1] + 1:
@@ -87,10 +87,10 @@ def ranges(steps: Iterable[int]) -> str:
 
 
 def of_line(line: Mapping[str, Any]) -> list[Point]:
-    """Return the numbers of a line of `history.jsonl`; null is a number that was not finite.
+    """Return the metrics in a line of `history.jsonl`; null stands for a non-finite value.
 
-    Lines of single batches repeat the epoch's number, which is sent with the epoch alone, and last: MLflow shows curves
-    in the order in which they came.
+    Lines of single batches repeat the epoch number, which is sent with the epoch alone, and last: MLflow orders curves
+    by first appearance.
     """
     kind = line.get("kind")
     named = {k: v for k, v in line.items() if k not in ("kind", "step", "time", "epoch")}
@@ -101,22 +101,22 @@ def of_line(line: Mapping[str, Any]) -> list[Point]:
 
 
 def points(values: Mapping[str, Any], step: int, seconds: float, prefix: str) -> list[Point]:
-    """Return the numbers among `values` as points of `step`, at a time in Unix seconds."""
+    """Return the numbers among `values` as points at `step` and a time in Unix seconds."""
     numbers = {k: math.nan if v is None else v for k, v in values.items() if v is None or is_number(v)}
     return [Point(allowed(f"{prefix}{k}"), float(v), step, int(seconds * 1000)) for k, v in numbers.items()]
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
-    """Return whether `value` can be a metric; not a number (NaN) can."""
+    """Return True if `value` can be a metric, which NaN can."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def allowed(name: str) -> str:
-    """Return `name` as MLflow takes it for parameters and metrics: a path below the run, of few kinds of characters."""
+    """Return `name` as a valid MLflow parameter or metric name: a relative path with a restricted character set."""
     path = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", name)[:250])
     return path.lstrip("/.") or "_"
 
 
 def batches(values: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    """Return `values` in parts of at most `size`."""
+    """Return `values` in chunks of at most `size`."""
     return [values[i : i + size] for i in range(0, len(values), size)]

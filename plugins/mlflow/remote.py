@@ -1,4 +1,4 @@
-"""One run in MLflow and the client that writes to it; any call may raise or, within the client's timeouts, hang."""
+"""One MLflow run and the client that writes to it; any call may raise or block up to the client's timeouts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from plugins.mlflow.points import Point, batches
 from plugins.mlflow.state import Settings, State
 from plugins.mlflow.store import Store
 from trainer.runs.files import RunRecord
+from trainer.startup import collector_paused
 
 if TYPE_CHECKING:
     from mlflow.client import MlflowClient
     from mlflow.entities import Run
 
 BATCH = 1000
-CLIENT_SETTINGS = {  # where the user has none: give up within seconds, keep off stderr, do not phone home
+CLIENT_SETTINGS = {  # defaults, which the user's own settings override: fail fast, no stderr output, no telemetry
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -33,13 +34,14 @@ NOTE, NOTED = "mlflow.note.content", "inkwell.note"
 
 
 def import_client(store: Store) -> None:
-    """Import what MLflow needs for `store`, which takes seconds, and have its retries be silent."""
+    """Import what MLflow needs for `store`, which takes seconds, and silence its retries."""
     for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
-    import mlflow.client
+    with collector_paused():
+        import mlflow.client
 
-    if store.database is not None:
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+        if store.database is not None:
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     retries = logging.getLogger("urllib3.connectionpool")
     if retries.level == logging.NOTSET:  # it would print a line for each retry
         retries.setLevel(logging.ERROR)
@@ -51,7 +53,7 @@ class RemoteRun:
     Args:
         client: The client.
         run: The run as MLflow has it.
-        fresh: Whether it was just made, so that nothing is there yet.
+        fresh: True if the run was just created and is still empty.
     """
 
     def __init__(self, client: MlflowClient, run: Run, fresh: bool) -> None:
@@ -66,22 +68,22 @@ class RemoteRun:
     def open(
         cls, store: Store, state: State, run_dir: Path, record: RunRecord, name: str, alive: Callable[[], None]
     ) -> RemoteRun:
-        """Return the MLflow run of a run directory; it is made if there is none, as is the experiment.
+        """Return the MLflow run of a run directory, creating it and its experiment if missing.
 
-        The run that the environment named is taken if no other run directory was logged to it; the run of this one
-        becomes its child otherwise.
+        A run named by the environment is used if no other run directory was logged to it; otherwise the new run becomes
+        its child.
 
         Args:
-            store: Where MLflow keeps things.
-            state: What is known of the MLflow run.
+            store: The MLflow store.
+            state: What is known about the MLflow run.
             run_dir: The run directory.
             record: Its `run.json`.
-            name: Name of a run that is made.
+            name: Name of the run if it is created.
             alive: Called while another process opens the store.
 
         Raises:
-            InkwellError: If the experiment or run that was named is deleted, unknown or contradicts another name.
-            Exception: Whatever MLflow, its store or its server raise.
+            InkwellError: If the named experiment or run is deleted, unknown or contradicts another name.
+            Exception: Whatever MLflow, its store or its server raises.
         """
         from mlflow.client import MlflowClient
 
@@ -102,9 +104,9 @@ class RemoteRun:
         return cls(client, made, fresh=True)
 
     def describe(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Send what holds for the whole run; a parameter that has another value already becomes a tag too.
+        """Send what holds for the whole run; a parameter that already has a different value also becomes a tag.
 
-        Of a run that others made, what MLflow itself keeps in tags (name, source, user) stays as they set it.
+        On a run created outside Inkwell, MLflow's own tags (name, source, user) are left unchanged.
         """
         from mlflow.entities import Param, RunTag
 
@@ -117,7 +119,7 @@ class RemoteRun:
         self._params = {**params, **self._params}
 
     def note(self, text: str) -> None:
-        """Set the description, unless somebody has written another one than this function."""
+        """Set the description, unless somebody has edited it since."""
         from mlflow.entities import RunTag
 
         written, text = self.client.get_run(self.run_id).data.tags, text[: fields.TAG]
@@ -125,26 +127,26 @@ class RemoteRun:
             self.client.log_batch(self.run_id, tags=[RunTag(NOTE, text), RunTag(NOTED, _digest(text))])
 
     def use(self, dataset: Mapping[str, str]) -> None:
-        """Send what the run is trained on."""
+        """Send the training dataset."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         context = [InputTag("mlflow.data.context", "training")]
         self.client.log_inputs(self.run_id, [DatasetInput(Dataset(**dataset), context)])
 
     def send(self, points: Sequence[Point]) -> None:
-        """Send points; one that is there already, with the same time, stays one."""
+        """Send points; sending the same point with the same time again does not duplicate it."""
         from mlflow.entities import Metric
 
         for part in batches(points, BATCH):
             self.client.log_batch(self.run_id, [Metric(p.name, p.value, p.time, p.step) for p in part])
 
     def points(self, name: str) -> Sequence[Any]:
-        """Return the points that MLflow has of a name."""
+        """Return the points that MLflow has under a name."""
         found: Sequence[Any] = self.client.get_metric_history(self.run_id, name)
         return found
 
     def upload(self, path: Path, folder: Path) -> None:
-        """Send a file into `folder` of the run's artifacts."""
+        """Upload a file to `folder` in the run's artifacts."""
         self.client.log_artifact(self.run_id, str(path), None if folder == Path() else folder.as_posix())
 
     def tag(self, name: str, value: str) -> None:
@@ -152,11 +154,11 @@ class RemoteRun:
         self.client.set_tag(self.run_id, name, value[: fields.TAG])
 
     def resumed(self) -> None:
-        """Say that a run that had ended is running again."""
+        """Set the status of a run that had ended back to running."""
         self.client.update_run(self.run_id, status="RUNNING")
 
     def end(self, status: str, seconds: float) -> None:
-        """Say how the run ended, and when, in Unix seconds."""
+        """Set the final status of the run and the time it ended, in Unix seconds."""
         self.client.set_terminated(self.run_id, status, int(seconds * 1000))
 
 
@@ -165,7 +167,7 @@ def _digest(text: str) -> str:
 
 
 def _place(client: MlflowClient, store: Store, settings: Settings, given: Run | None) -> tuple[str, str]:
-    """Return the experiment of a run that is to be made, and the run under which it is nested; empty for none."""
+    """Return the experiment for a new run, and the id of the run to nest it under, or an empty string."""
     if given is not None:
         experiment, parent = given.info.experiment_id, given.info.run_id
     else:
@@ -174,7 +176,7 @@ def _place(client: MlflowClient, store: Store, settings: Settings, given: Run | 
 
 
 def _parent(client: MlflowClient, experiment: str, name: str) -> str:
-    """Return the id of the run that groups others under a name; it is made, as one that is over, if there is none."""
+    """Return the id of the run that groups others under a name, creating it as a finished run if missing."""
     found = _by_tag(client, experiment, PARENT, name)
     if found is None:
         found = client.create_run(experiment, tags={PARENT: name}, run_name=name)
@@ -184,7 +186,7 @@ def _parent(client: MlflowClient, experiment: str, name: str) -> str:
 
 
 def _of_this(client: MlflowClient, run_id: str, identity: str) -> Run | None:
-    """Return the run of an id; None if there is none, it was deleted, or it is that of another run directory."""
+    """Return the run with this id; None if it does not exist, was deleted, or belongs to another run directory."""
     from mlflow.exceptions import MlflowException
 
     if not run_id:
@@ -200,7 +202,7 @@ def _of_this(client: MlflowClient, run_id: str, identity: str) -> Run | None:
 
 
 def _by_tag(client: MlflowClient, experiment: str, tag: str, value: str) -> Run | None:
-    """Return the run of which a tag has a value, if there is one."""
+    """Return the run with this tag value, if there is one."""
     quoted = value.replace("'", "")
     if not quoted:
         return None

@@ -1,9 +1,9 @@
 """`mlflow.json` of a run directory: where the run is mirrored, and how much of it.
 
-It is a file of its own, since others than the run's process write it too: the next start of a run, `mlflow_sync.py`.
+It is a separate file because processes other than the run's write it too: the next run, and `mlflow_sync.py`.
 
-Nothing in it can be trusted: the directory may be somebody else's. It says how far a store got that the user named by
-other means, and never where anything is sent.
+Its content is untrusted: the directory may come from somebody else. It says how much was sent to a store that the
+user named by other means, and never decides where anything is sent.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ STATE, LOCK = "mlflow.json", ".mlflow.lock"
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for.
+    """The user's choices.
 
     Attributes:
         destination: The experiment, and the MLflow run if the environment named one.
-        parent: Name of the run under which this one is nested; empty for none.
-        log_model: Whether the trained model is logged.
-        register: Name of the registered model that it becomes a version of; empty for none.
+        parent: Name of the run to nest this one under; empty for none.
+        log_model: True to log the trained model.
+        register: Name of the registered model that gets it as a version; empty for none.
     """
 
     destination: Destination = field(default_factory=Destination)
@@ -47,22 +47,22 @@ class Settings:
 
 @dataclass(frozen=True)
 class State:
-    """Where a run is mirrored, and how much of it.
+    """The mirror of a run: its place, and how much was sent.
 
     Attributes:
-        settings: What the user asked for.
-        tracking_uri: The store, without a password; empty for the one of the run root.
+        settings: The user's choices.
+        tracking_uri: The store, without a password; empty for the default one in the run root.
         run_id: The MLflow run; empty before it exists.
         experiment_id: Its experiment.
-        described: Status of the run when parameters, tags, dataset and description were sent; empty before that.
-        history: Up to where `history.jsonl` was sent.
-        system: Up to where `system.jsonl` was sent.
-        superseded: Steps of which MLflow has points that the run took back.
-        numbers: Status of the run when MLflow had all of its numbers, size and time of the history then.
-        ended: Status of the run that MLflow was told last; empty while the run is running there.
-        files: Size and time of each file that was sent, by its path below the run directory.
-        model: Whether the trained model was logged.
-        registered: Name of the registered model that it was made a version of; empty for none.
+        described: Status of the run when parameters, tags, dataset and description were sent; empty if they were not.
+        history: Position up to which `history.jsonl` was sent.
+        system: Position up to which `system.jsonl` was sent.
+        superseded: Steps for which MLflow has points that no longer hold.
+        numbers: Status of the run when all its numbers had been sent, and size and time of the history at that point.
+        ended: Final status last sent to MLflow; empty while the run is active there.
+        files: Size and modification time of each file that was sent, by its path relative to the run directory.
+        model: True if the trained model was logged.
+        registered: Name of the registered model that has it as a version; empty for none.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -81,7 +81,7 @@ class State:
 
     @classmethod
     def read(cls, run_dir: Path) -> State | None:
-        """Return what `mlflow.json` says; None if it is missing or damaged: nothing depends on it."""
+        """Return the content of `mlflow.json`; None if it is missing or damaged, which does no harm."""
         try:
             return TypeAdapter(cls).validate_python(read_json(run_dir / STATE))
         except (InkwellError, ValidationError):
@@ -89,7 +89,7 @@ class State:
 
     @classmethod
     def of(cls, run_dir: Path, store: Store) -> State:
-        """Return how much of a run `store` has, as `mlflow.json` says; nothing if that is about another store."""
+        """Return how much of a run `store` has according to `mlflow.json`; nothing if the file names another store."""
         state = cls.read(run_dir) or cls()
         if state.is_at(store, run_dir.absolute().parent):
             return state
@@ -104,30 +104,30 @@ class State:
         write_atomic(run_dir / STATE, to_json(asdict(self)))
 
     def is_at(self, store: Store, root: Path) -> bool:
-        """Return True if this is about a run of the run root `root` in `store`."""
+        """Return True if this state is about a run of run root `root` in `store`."""
         return Store.at(self.tracking_uri, root).is_same(store)
 
     def to(self, destination: Destination) -> State:
-        """Return the state for `destination`: this one if it is the same, else one of which nothing was sent."""
+        """Return the state for `destination`: this one if unchanged, else one with nothing sent."""
         if self.settings.destination == destination:
             return self
         return State(replace(self.settings, destination=destination), self.tracking_uri)
 
     def with_settings(self, settings: Settings) -> State:
-        """Return the state of a run that is started or resumed; what was to be sent at its end is sent again."""
+        """Return the state of a run that starts or resumes; what is sent at its end will be sent again."""
         anew = State(settings, self.tracking_uri, self.run_id, self.experiment_id)
         return replace(anew, history=self.history, system=self.system, superseded=self.superseded, files=self.files)
 
 
 def mirror_lock(run_dir: Path) -> FileLock:
-    """Return the lock of the one process that mirrors a run."""
+    """Return the lock that allows one process to mirror a run."""
     return FileLock(run_dir / LOCK)
 
 
 def sync_command(run_dir: Path, store: Store, register: str) -> str:
     """Return the command that sends what `store` is missing of a run.
 
-    It names whatever the run directory may not decide: a store that is not the environment's, and a registered model.
+    It spells out what the run directory may not decide: a store other than the environment's, and a registered model.
     """
     words = [str(run_dir)]
     if not Store.own(None, run_dir.absolute().parent).is_same(store):
@@ -138,14 +138,14 @@ def sync_command(run_dir: Path, store: Store, register: str) -> str:
 
 
 def in_the_browser(run_dir: Path, uri: str | None) -> tuple[str, str] | None:
-    """Return the command that shows a run in MLflow's pages, and the address to open then.
+    """Return the command that serves a run in MLflow's web interface, and the address to open.
 
     Args:
         run_dir: The run directory.
-        uri: The tracking URI that the user named, if any; that of `mlflow.json` is not shown to anybody.
+        uri: The tracking URI that the user named, if any; the one in `mlflow.json` is never shown.
 
     Returns:
-        None if the run is in no store of this machine.
+        None if the run is not in a store on this machine.
     """
     store = Store.own(uri, run_dir.absolute().parent)
     state = State.of(run_dir, store)

@@ -1,4 +1,4 @@
-"""Where MLflow keeps things."""
+"""The MLflow store: a tracking URI, and a SQLite file with its artifacts if it is local."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ PLACES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-"""Columns of MLflow's tables that hold absolute addresses of artifacts."""
+"""Columns of MLflow's tables that contain absolute artifact addresses."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """Where MLflow keeps things.
+    """A place where MLflow keeps runs.
 
     Attributes:
         uri: The tracking URI.
-        database: The file of a SQLite store, beside which its lock and artifacts lie; else None.
-        default: Whether it is the store of a run root, which moves with it.
+        database: The file of a SQLite store, next to its lock and artifacts; None for other stores.
+        default: True for the store in a run root, which moves along with it.
     """
 
     uri: str
@@ -46,7 +46,7 @@ class Store:
 
     @classmethod
     def at(cls, uri: str | None, root: Path) -> Store:
-        """Return the store at `uri`, by default a SQLite file in `root`; a relative path is made absolute."""
+        """Return the store at `uri`, by default a SQLite file in `root`; relative paths are made absolute."""
         default = not uri
         uri = uri or f"sqlite:///{(root.absolute() / DATABASE).as_posix()}"
         if not uri.startswith("sqlite:///"):
@@ -56,32 +56,32 @@ class Store:
 
     @classmethod
     def own(cls, uri: str | None, root: Path) -> Store:
-        """Return the store that the user named: at `uri`, else as the environment says, else the one in `root`."""
+        """Return the user's store: at `uri`, else as set in the environment, else the one in `root`."""
         return cls.at(uri or os.environ.get("MLFLOW_TRACKING_URI"), root)
 
     def is_same(self, other: Store) -> bool:
-        """Return True if this is another name of the same store; passwords do not count."""
+        """Return True if both are the same store; passwords are ignored."""
         if self.database is None or other.database is None:
             return self.database is other.database and self.shown.rstrip("/") == other.shown.rstrip("/")
         return os.path.realpath(self.database) == os.path.realpath(other.database)
 
     @property
     def shown(self) -> str:
-        """The URI without a password."""
+        """The URI with any password removed."""
         return without_password(self.uri)
 
     @property
     def artifacts(self) -> str | None:
-        """Where a new experiment puts its artifacts; None where a server decides."""
+        """The artifact location for new experiments; None if a server decides."""
         return None if self.database is None else (self.database.parent / ARTIFACTS).as_uri()
 
     def check_artifacts(self, address: str) -> None:
-        """Refuse to send files to where the store of a run root keeps them, unless that is in the run root, too.
+        """Refuse to send files outside the run root if the store is the one in the run root.
 
-        The folder may be somebody else's, and the addresses in its database whatever they like.
+        The folder may come from somebody else, and its database may contain any address.
 
         Raises:
-            InkwellError: If they would go elsewhere.
+            InkwellError: If the artifacts would go elsewhere.
         """
         if not self.default or self.database is None:
             return
@@ -89,19 +89,19 @@ class Store:
         if parts.scheme != "file" or not leads_inside(Path(url2pathname(parts.path)), self.database.parent / ARTIFACTS):
             raise InkwellError(
                 f"{self.database} keeps files at {in_line(address)}, not in {ARTIFACTS} beside it; "
-                f"to have them sent there, name the store: --uri {self.uri}"
+                f"to send them there anyway, name the store: --uri {self.uri}"
             )
 
     @contextmanager
     def alone(self, root: Path, alive: Callable[[], None]) -> Iterator[None]:
-        """Hold the lock under which a store is made and found ready: beside the database, else in the run root.
+        """Hold the lock for creating and checking a store: next to the database, else in the run root.
 
         Args:
             root: The run root.
-            alive: Called every second while another process has the lock.
+            alive: Called every second while another process holds the lock.
 
         Raises:
-            OSError: If the lock cannot be made.
+            OSError: If the lock cannot be created.
         """
         folder = self.database.parent if self.database is not None else root
         folder.mkdir(parents=True, exist_ok=True)
@@ -114,22 +114,22 @@ class Store:
             lock.release()
 
     def prepare(self) -> None:
-        """Make a SQLite store if there is none, and see that it can be written to; the lock is held.
+        """Create a SQLite store if there is none, and check that it is writable; the caller holds the lock.
 
-        MLflow itself would leave a half-made file behind on a full disk, and would wait for minutes for one that
+        MLflow itself would leave a half-written file behind on a full disk, and would wait minutes for a file that
         cannot be opened.
 
         Raises:
-            InkwellError: If MLflow would take the path of the file for another one.
+            InkwellError: If MLflow would misread the path of the file.
             OSError: If the disk is full or read-only.
-            sqlite3.Error: If the file is damaged, locked for long, or may not be written to.
+            sqlite3.Error: If the file is damaged, stays locked, or is not writable.
         """
         if self.database is None:
             return
         if "?" in str(self.database) or unquote(str(self.database)) != str(self.database):
             raise InkwellError(
-                f"cannot keep a SQLite file at {printable(self.database)}: MLflow reads ? and % with two digits in a "
-                "path as something else; name another with MLFLOW_TRACKING_URI, or put the runs elsewhere: --run-dir"
+                f"cannot create a SQLite file at {printable(self.database)}: MLflow interprets ? and percent escapes "
+                "in paths; set MLFLOW_TRACKING_URI to another path, or move the runs with --run-dir"
             )
         if not self.database.exists():
             _make(self.database, self.artifacts)
@@ -141,7 +141,7 @@ class Store:
 
 
 def _taken(lock: FileLock) -> bool:
-    """Return whether `lock` could be acquired within a second."""
+    """Return True if `lock` could be acquired within a second."""
     try:
         lock.acquire(timeout=1.0)
     except Timeout:
@@ -150,7 +150,7 @@ def _taken(lock: FileLock) -> bool:
 
 
 def _make(database: Path, artifacts: str | None) -> None:
-    """Make a SQLite store aside, then give it its name; what a killed process left half-made is deleted."""
+    """Create a SQLite store under a temporary name, then rename it; leftovers of a killed process are deleted."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     aside = database.with_name(f".tmp-{database.name}")
@@ -158,7 +158,7 @@ def _make(database: Path, artifacts: str | None) -> None:
     try:
         for leftover in leftovers:
             leftover.unlink(missing_ok=True)
-        aside.touch()  # fails at once where no file can be made
+        aside.touch()  # fails at once where no file can be created
         SqlAlchemyStore(f"sqlite:///{aside.as_posix()}", artifacts).engine.dispose()
         aside.replace(database)
     finally:
@@ -167,10 +167,10 @@ def _make(database: Path, artifacts: str | None) -> None:
 
 
 def _follow(connection: sqlite3.Connection, artifacts: str) -> None:
-    """Rewrite the addresses of artifacts in a store that was moved together with them.
+    """Rewrite the artifact addresses of a store that was moved together with its artifacts.
 
-    MLflow keeps them absolute, and has no call that changes them. The default experiment, which `_make` had made,
-    tells where the store was.
+    MLflow stores absolute addresses and has no call to change them. The default experiment, which `_make` created,
+    tells where the store used to be.
     """
     row = connection.execute("SELECT artifact_location FROM experiments ORDER BY experiment_id LIMIT 1").fetchone()
     before = row[0].rpartition("/")[0] if row and row[0] else ""

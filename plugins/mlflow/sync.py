@@ -1,4 +1,4 @@
-"""Runs that are over and that MLflow does not know the end of: killed ones, and those that lost their store."""
+"""Finished runs that MLflow has not seen the end of: they were killed, or could not reach their store."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from trainer.runs.files import RUN, RunFiles
 from trainer.text import first_line
 
 
-class Busy(InkwellError):  # noqa: N818, a state and no fault
+class Busy(InkwellError):  # noqa: N818, a state rather than an error
     """The run is still running, or another process mirrors it."""
 
 
-class Elsewhere(UsageError):  # noqa: N818, a state and no fault
-    """The run directory names another store than the user does."""
+class Elsewhere(UsageError):  # noqa: N818, a state rather than an error
+    """The run directory names a different store than the user does."""
 
 
 ENDS = {
     **{"killed": "interrupted", "no checkpoint": "interrupted", "elsewhere": "interrupted"},
     **{"no result": "done", "running": None},
 }
-"""How a run ended, for MLflow, by its status; None if it has not. The others mean the same in both."""
+"""Final status of a run for MLflow, by its status; None if it is still active. Other statuses map to themselves."""
 
 
 def how_ended(files: RunFiles) -> str | None:
-    """Return how a run ended, as in `run.json`: `interrupted` if its process was killed; None if it is running."""
+    """Return the final status as in `run.json`: `interrupted` if the process was killed, None if the run is active."""
     status = files.status()
     return ENDS.get(status, status)
 
 
 def behind(root: Path, passed: Callable[[str], None] = lambda line: None) -> Iterator[Path]:
-    """Yield the runs under `root` that are over and, as their directories say, not wholly in their store.
+    """Yield the finished runs under `root` that, according to their directories, MLflow is missing something of.
 
     Args:
         root: The run root.
-        passed: Is told in one line of each run that is damaged.
+        passed: Called with one line for each damaged run.
     """
 
     def lacks(run_dir: Path, state: State, ended: str) -> bool:
@@ -54,15 +54,15 @@ def behind(root: Path, passed: Callable[[str], None] = lambda line: None) -> Ite
 
 
 def to_help(root: Path, store: Store, settings: Settings, wanted: Collection[str]) -> Iterator[Path]:
-    """Yield the runs under `root` of which a run in `store` can send something that is missing there.
+    """Yield the finished runs under `root` for which a run in `store` can send something that is missing.
 
-    They must be in the same store, and there already or of the same destination and parent: a directory, which may be
-    somebody else's, decides neither where anything is sent nor what is made there.
+    They must be in the same store, and either be there already or have the same destination and parent: a directory,
+    which may come from somebody else, decides neither where anything is sent nor what is created there.
 
     Args:
         root: The run root.
-        store: Where the run is mirrored that helps.
-        settings: How it is.
+        store: The store of the helping run.
+        settings: Settings of the helping run.
         wanted: The channels that it can send.
     """
 
@@ -77,14 +77,14 @@ def to_help(root: Path, store: Store, settings: Settings, wanted: Collection[str
 def _over(
     root: Path, lacks: Callable[[Path, State, str], bool], passed: Callable[[str], None] = lambda line: None
 ) -> Iterator[Path]:
-    """Yield the mirrored runs under `root` that are over and of which something is missing.
+    """Yield the mirrored runs under `root` that have ended and of which something is missing.
 
-    Runs of another machine, on a shared disk, that seem to be running are left alone: from here nobody can tell.
+    Runs of another machine, on a shared disk, that seem to be active are skipped: their state cannot be checked here.
 
     Args:
         root: The run root.
-        lacks: Returns True if something is missing of a run with this state that ended like this.
-        passed: Is told in one line of each run that is damaged.
+        lacks: Returns True if something is missing of a run with this state and final status.
+        passed: Called with one line for each damaged run.
     """
     for path in sorted(root.glob(f"*/{RUN}")):
         run_dir = path.parent
@@ -93,17 +93,17 @@ def _over(
             ended = None if files.status() == "elsewhere" else how_ended(files)
             found = state is not None and ended is not None and lacks(run_dir, state, ended)
         except (InkwellError, OSError, ValueError) as error:
-            passed(f"passed over: {first_line(error)}")
+            passed(f"skipped: {first_line(error)}")
         else:
             if found:
                 yield run_dir
 
 
 def check_own(run_dir: Path, store: Store) -> None:
-    """Refuse to send a run to `store` if its directory names another one; nothing is contacted.
+    """Refuse to send a run to `store` if its directory names another one; no store is contacted.
 
     Raises:
-        Elsewhere: With the flag that names the other one.
+        Elsewhere: If it names another one; the message gives the flag to use.
     """
     state = State.read(run_dir)
     if state is None or state.is_at(store, run_dir.absolute().parent):
@@ -111,16 +111,16 @@ def check_own(run_dir: Path, store: Store) -> None:
     named = Store.at(state.tracking_uri, run_dir.absolute().parent).shown
     theirs, own = (shlex.quote(uri) for uri in (named, store.shown))
     raise Elsewhere(
-        f"cannot send {run_dir}: its mlflow.json names another store than yours, {named}; "
+        f"cannot send {run_dir}: its mlflow.json names a different store than yours, {named}; "
         f"add --uri {theirs} if you trust that one, or --uri {own} to send the run to yours"
     )
 
 
 def asked(run_dir: Path, register: str) -> Settings:
-    """Return how a run was to be mirrored, but for what its directory may not decide.
+    """Return the settings of a run's mirror, except for what its directory may not decide.
 
-    That is the name under which its model is registered, which the user gives, and ids of an experiment or a run,
-    which the environment must name, too. Of a run that was not to be mirrored, the environment decides all.
+    The user decides the name under which its model is registered, and the environment the ids of experiments and runs.
+    For a run that was not mirrored, the environment decides everything.
     """
     state = State.read(run_dir)
     settings = Settings() if state is None else state.settings
@@ -129,7 +129,7 @@ def asked(run_dir: Path, register: str) -> Settings:
 
 
 def unregistered(run_dir: Path) -> str:
-    """Return the name under which the model of a run was to be registered, and is not; empty if there is none."""
+    """Return the name under which the model of a run has yet to be registered; empty if there is none."""
     state = State.read(run_dir)
     return "" if state is None or state.settings.register == state.registered else state.settings.register
 
@@ -143,27 +143,27 @@ def bring_up_to_date(
     imports: Sequence[str] = (),
     experiment: str = "",
 ) -> bool:
-    """Send whatever a store is missing of a run that is over; return whether there was anything.
+    """Send whatever a store is missing of a finished run; return True if there was anything to send.
 
     Args:
         run_dir: The run directory.
-        store: Where to.
-        settings: How.
-        wanted: The channels that are sent.
-        alive: Called after each piece of work.
+        store: The store to send to.
+        settings: What to send, and where in the store.
+        wanted: The channels to send.
+        alive: Called after each unit of work.
         imports: Modules that register parts of its model; see `trainer.runs.trained.load_trained`.
-        experiment: Name of an experiment that the run is logged to, anew if it was logged elsewhere; empty for
-            that of `settings`.
+        experiment: Name of the experiment to log to, starting over if the run was logged elsewhere; empty for the one
+            in `settings`.
 
     Raises:
-        Busy: If the run is running, or another process mirrors it.
-        UsageError: If it is no run directory.
-        InkwellError: If its files are damaged or of another layout, or not all of it could be sent.
-        Exception: Whatever MLflow, its store or its server raise.
+        Busy: If the run is active, or another process is mirroring it.
+        UsageError: If `run_dir` is not a run directory.
+        InkwellError: If its files are damaged or have another layout, or some of it could not be sent.
+        Exception: Whatever MLflow, its store or its server raises.
     """
     ended = how_ended(RunFiles(run_dir))
     if ended is None:
-        raise Busy(f"{run_dir} is still running, and mirrored by its own process")
+        raise Busy(f"cannot send {run_dir}: it is still running, and its own process mirrors it")
     run_dir = run_dir.absolute()
     try:
         with mirror_lock(run_dir).acquire(timeout=0):
@@ -176,4 +176,4 @@ def bring_up_to_date(
             Mirror(run_dir, store, state, settings, alive, imports).update(ended, wanted)
             return True
     except Timeout as error:
-        raise Busy(f"{run_dir} is being mirrored by another process") from error
+        raise Busy(f"cannot send {run_dir}: another process is mirroring it") from error

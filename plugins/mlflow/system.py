@@ -1,4 +1,4 @@
-"""Load of the machine, written to `system.jsonl` of the run directory and sent from there like the history."""
+"""System metrics, written to `system.jsonl` of the run directory and sent from there like the history."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ EVERY = 10.0
 
 
 class Sampler:
-    """Samples what MLflow's own monitor does (processor, memory, disk, network, GPU), every ten seconds.
+    """Samples the same metrics as MLflow's own monitor (CPU, memory, disk, network, GPU), every ten seconds.
 
-    Only its readings are used: its thread would give up for good when the store fails once.
+    Only MLflow's readings are used, not its thread, which gives up for good when the store fails once.
 
     Args:
         run_dir: The run directory.
@@ -28,7 +28,7 @@ class Sampler:
         self._next = 0.0
 
     def sample(self) -> None:
-        """Write a line if it is time for one.
+        """Append a line if a sample is due.
 
         Raises:
             OSError: If the disk is full.
@@ -50,7 +50,7 @@ class Sampler:
 
 
 def monitors() -> list[Any]:
-    """Return MLflow's monitors of this machine, whose names its pages know."""
+    """Return MLflow's monitors for this machine; its pages know their metric names."""
     from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
     from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
@@ -59,5 +59,5 @@ def monitors() -> list[Any]:
     found = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
     try:
         return [*found, GPUMonitor()]
-    except Exception:  # there is none, or not the library that reads it
+    except Exception:  # no GPU, or the library that reads it is missing
         return found

@@ -1,4 +1,4 @@
-"""The one thread that talks to MLflow: only it can hang, and then it is left behind."""
+"""The only thread that talks to MLflow; if a call blocks, nothing but this thread waits."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from trainer.runs.files import HISTORY
 
 POLL_SECONDS = 3.0
 RETRY_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
-"""How long MLflow is left in peace after the first failure in a row, the second and so on."""
+"""Pause before the next attempt after the first, second, … consecutive failure."""
 CROWD_SECONDS = 60.0
 NICE = 10
 OTHERS_SECONDS = {"running": 30.0, "over": 3.0}
-"""How long a run spends at most on those before it that were killed: while it trains, or else at its end."""
+"""Maximum time spent on earlier, killed runs: while this run trains, and at its end."""
 
 
 class Worker(threading.Thread):
-    """Mirrors a run while it is running.
+    """Mirrors a run while it is active.
 
-    MLflow is imported once the history has a line: when the first steps are done, which it then cannot delay.
+    MLflow is imported once the history has a line, so that the import cannot delay the first steps.
 
     Args:
         run_dir: The run directory.
-        store: Where MLflow keeps things.
-        state: How far the mirror got before.
-        sampler: Samples the load of the machine, if asked for.
+        store: The MLflow store.
+        state: How much of the run was sent before.
+        sampler: Samples system metrics, if requested.
 
     Attributes:
-        failure: What went wrong first; empty while all is well.
-        complete: Whether MLflow has the whole run, its end included.
+        failure: The first failure; empty if there was none.
+        complete: True if MLflow has the whole run, including its end.
     """
 
     def __init__(self, run_dir: Path, store: Store, state: State, sampler: Sampler | None = None) -> None:
@@ -76,14 +76,15 @@ class Worker(threading.Thread):
         lock.release()
 
     def finish(self, status: str, seconds: float) -> None:
-        """Have the rest sent and wait for it.
+        """Have the rest sent, and wait for it.
 
-        A server gets `seconds` in all. A local file gets them after each sign of life, and `CROWD_SECONDS` in all:
-        many processes that start at once wait for a processor and for one another, and do not hang.
+        For a server, the limit is `seconds` in total. For a local file, it is `seconds` since the last sign of life and
+        `CROWD_SECONDS` in total: many processes that start together wait for the CPU and for one another without
+        hanging.
 
         Args:
-            status: How the run ended.
-            seconds: How long to wait.
+            status: Final status of the run.
+            seconds: Maximum time to wait.
         """
         self._status = status
         self._ending.set()
@@ -95,14 +96,14 @@ class Worker(threading.Thread):
             self.join(0.05)
             now = time.monotonic()
             crowded = self.store.database is not None and now - asked < CROWD_SECONDS
-            # Training is over, so what the process still computes is the worker's.
+            # Training is over, so any CPU time of this process is the worker's.
             if crowded and (self._signs_of_life > signs or time.process_time() - worked > 0.1):
                 heard, signs, worked = now, self._signs_of_life, time.process_time()
             if now - heard > seconds:
                 return self._fail(f"not done within {now - asked:.0f} s")
 
     def missing(self) -> list[str]:
-        """Return what MLflow is missing of the run, now that it is over, such as `["files", "model"]`."""
+        """Return the channels that MLflow is missing something of, now that the run has ended."""
         return missing(self.run_dir, self.mirror.state, self.mirror.settings, self._status)
 
     def _has_history(self) -> bool:
@@ -129,16 +130,17 @@ class Worker(threading.Thread):
                 self.sampler.sample()
 
     def _pause(self, failures: int) -> None:
-        """Wait for the next look; samples are taken meanwhile."""
+        """Wait until the next attempt, sampling system metrics meanwhile."""
         self._sample()
         until = time.monotonic() + (RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1] if failures else POLL_SECONDS)
         while (left := until - time.monotonic()) > 0 and not self._ending.wait(min(left, POLL_SECONDS)):
             self._sample()
 
     def _help_others(self, seconds: float) -> None:
-        """Bring runs of the same root and store up to date whose processes could not do it, for a while."""
+        """Send what is missing of other runs in the same root and store, for a limited time."""
         settings = self.mirror.settings
-        # A model cannot be built while another is trained. A server's place for files may hang, and then so would this.
+        # A model cannot be rebuilt while another is training. A server's artifact storage may block, and this thread
+        # with it.
         wanted = ("parameters", "numbers", "status", *(("files",) if self.store.database is not None else ()))
         deadline, ending = time.monotonic() + seconds, self._ending.is_set()
 
@@ -150,7 +152,7 @@ class Worker(threading.Thread):
         with suppress(TimeoutError):
             for run_dir in to_help(self.run_dir.parent, self.store, settings, wanted):
                 alive()
-                with suppress(Exception):  # it is not this run's trouble
+                with suppress(Exception):  # another run's failure does not concern this one
                     if run_dir != self.run_dir:
                         bring_up_to_date(run_dir, self.store, settings, wanted, alive)
 
@@ -162,13 +164,13 @@ class Worker(threading.Thread):
 
 
 def step_back() -> None:
-    """Have the system prefer training to this thread, of which the import of MLflow keeps a core busy for seconds."""
-    if sys.platform == "linux":  # elsewhere threads have no such priority of their own
+    """Lower this thread's priority, since importing MLflow keeps a core busy for seconds."""
+    if sys.platform == "linux":  # elsewhere threads have no such priority
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def give_priority(thread: int, as_to: int) -> None:
-    """Have the system prefer nothing to a thread for which another one waits, as far as the user may ask for that."""
+    """Raise a thread's priority to that of the thread waiting for it, as far as the user is permitted to."""
     if sys.platform == "linux":
-        with suppress(OSError):  # it has ended, or only root may
+        with suppress(OSError):  # the thread has ended, or only root may
             os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, as_to))

@@ -1,4 +1,4 @@
-"""Writes `report/model_card.md`: what the model is for, how it was made, and where it fails.
+"""Writes `report/model_card.md`: the purpose of the model, how it was made, and where it fails.
 
 In the form of Hugging Face's model cards (Mitchell et al. 2019, arXiv 1810.03993): a YAML head for machines, then
 sections for people.
@@ -13,19 +13,25 @@ from typing import Any
 from markupsafe import Markup
 
 from plugins.report.contents import Contents
-from plugins.report.page import environment, in_shell
+from plugins.report.next_steps import commands
+from plugins.report.rendering import environment, in_shell
 from trainer.files import to_json, write_atomic
 from trainer.text import printable
 
 
 def write_card(contents: Contents) -> Path:
-    """Write the model card of a run that is done, and return where it is.
+    """Write the model card of a run that is done, and return its path.
 
     Args:
-        contents: The contents of its report; its folder has a folder `report`.
+        contents: The contents of its report, whose folder exists.
     """
     templates = environment(plain, _in_code)
-    card = templates.get_template("card.md").render(contents=contents, head=Markup(head(contents)))
+    card = templates.get_template("card.md").render(
+        contents=contents,
+        test=contents.test,
+        head=Markup(head(contents)),
+        commands=[Markup(each.line) for each in commands(contents)],
+    )
     path = contents.folder / "report" / "model_card.md"
     write_atomic(path, re.sub(r"\n{3,}", "\n\n", card))
     return path
@@ -63,8 +69,8 @@ def _result(contents: Contents) -> dict[str, Any]:
     name = contents.data.get("name", "unknown")
     test = contents.result.get("test") or {}
     numbers = {key: test[key] for key in ("accuracy", "ece", "nll") if test.get(key) is not None}
-    if contents.means:
-        numbers["mnist_c_mean_accuracy"] = contents.means["all"]["mean"]
+    if contents.test.means:
+        numbers["mnist_c_mean_accuracy"] = contents.test.means["all"]["mean"]
     return {
         "task": {"type": "image-classification"},
         "dataset": {"name": name, "type": name, "split": "test"},

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.evaluation.assessment import hardest
-from trainer.evaluation.robustness.measure import summary
+from plugins.report import evaluated
+from plugins.report.evaluated import Evaluated
 from trainer.runs import reported
 from trainer.runs.files import RunFiles, RunRecord
+
+DIGITS = [str(digit) for digit in range(10)]
 
 
 @dataclass(frozen=True)
@@ -19,15 +21,16 @@ class Contents:
 
     Attributes:
         folder: The run directory.
-        name: The run's name.
-        status: How the run stands.
+        name: Name of the run.
+        status: Status of the run.
         run: The content of `run.json`.
         result: The content of `result.json`, or what it is about to be; empty while the run is not done.
         config: The configuration, nested.
         config_text: The same as TOML.
-        evaluation: The content of `report/evaluation.json` about the test images; empty if it does not exist.
-        others: The contents of `evaluation.json` about other images or other weights, by their `data`.
-        corruptions: The rows of `report/robustness.csv`, none if robustness was not measured.
+        history: The lines of `history.jsonl`.
+        steps_per_epoch: Steps in an epoch; 0 if unknown.
+        test: The findings about the test images.
+        others: Those about other images or other weights, by the names of their folders.
     """
 
     folder: Path
@@ -37,40 +40,28 @@ class Contents:
     result: Mapping[str, Any]
     config: Mapping[str, Any]
     config_text: str
-    evaluation: Mapping[str, Any]
-    others: Sequence[Mapping[str, Any]]
-    corruptions: list[dict[str, Any]]
+    history: Sequence[Mapping[str, Any]]
+    steps_per_epoch: int
+    test: Evaluated
+    others: Mapping[str, Mapping[str, Any]]
 
     @property
     def model(self) -> str:
-        """The name of the architecture."""
+        """Name of the architecture."""
         return str((self.config.get("model") or {}).get("name") or self.result.get("model") or "model")
 
     @property
     def data(self) -> dict[str, Any]:
-        """Name, digest, sizes and class names of the data; empty if nothing is known of them."""
+        """Name, digest, sizes and class names of the data; empty if nothing is known about them."""
         known = self.run.data
         return {"name": "data without a name", "class_names": [], "notices": [], **known} if known else {}
 
     @property
-    def means(self) -> dict[str, Any]:
-        """The mean accuracies under corruptions, none if robustness was not measured."""
-        return summary(self.corruptions) if self.corruptions else {}
-
-    @property
-    def hardest(self) -> list[Mapping[str, Any]]:
-        """The classes that are found least often, the worst first."""
-        return hardest(self.evaluation["per_class"]) if self.evaluation else []
-
-    @property
-    def confusions(self) -> list[tuple[str, str, int]]:
-        """The most frequent errors: true class, class read, and how often; the most frequent first, at most five."""
-        if not self.evaluation:
-            return []
-        names = [scores["class"] for scores in self.evaluation["per_class"]]
-        counts = enumerate(self.evaluation["confusion"])
-        found = [(names[i], names[j], n) for i, row in counts for j, n in enumerate(row) if n and i != j]
-        return sorted(found, key=lambda error: -error[2])[:5]
+    def reads_handwriting(self) -> bool:
+        """True if `predict.py` and the page to draw on may refuse pictures: the model reads ten digits in gray."""
+        shape = list(self.data.get("input_shape") or [])
+        square = len(shape) == 3 and shape[0] == shape[1] and shape[2] == 1
+        return square and list(self.data["class_names"]) == DIGITS
 
     @property
     def time(self) -> list[tuple[str, float, float]]:
@@ -82,26 +73,50 @@ class Contents:
         ]
 
 
-def gather(files: RunFiles, result: Mapping[str, Any] | None = None) -> Contents:
+@dataclass(frozen=True)
+class Ending:
+    """What a run that ends knows, and its directory does not hold yet.
+
+    Attributes:
+        result: The future content of `result.json`; empty if the run is not done.
+        history: The lines of the history.
+        steps_per_epoch: Steps in an epoch.
+    """
+
+    result: Mapping[str, Any]
+    history: Sequence[Mapping[str, Any]]
+    steps_per_epoch: int
+
+
+def gather(files: RunFiles, ending: Ending | None = None) -> Contents:
     """Return the contents of a run's report.
 
     Args:
         files: The run.
-        result: What `result.json` is about to be, of a run that ends.
+        ending: What a run that ends knows.
 
     Raises:
         InkwellError: If a file is damaged.
     """
-    result = dict(files.result or {} if result is None else result)  # a template asks for what may be missing
+    if ending is None:
+        history = files.history()
+        ending = Ending(files.result or {}, history, steps_per_epoch(history))
     return Contents(
         folder=files.path,
         name=files.name,
-        status="done" if result else files.status(),
+        status="done" if ending.result else files.status(),
         run=files.run,
-        result=result,
+        result=dict(ending.result),  # a template asks for what may be missing
         config=files.config,
         config_text=files.config_text,
-        evaluation=reported.evaluation(files),
+        history=ending.history,
+        steps_per_epoch=ending.steps_per_epoch,
+        test=evaluated.read(files),
         others=reported.other_evaluations(files),
-        corruptions=reported.corruptions(files),
     )
+
+
+def steps_per_epoch(history: Sequence[Mapping[str, Any]]) -> int:
+    """Return the steps of the first epoch; one that was cut short is taken for whole."""
+    epochs = (line for line in history if line.get("kind") == "epoch" and line.get("epoch"))
+    return next((int(line["step"] / line["epoch"]) for line in epochs), 0)

@@ -1,94 +1,85 @@
-"""Writes `report/index.html`: one file with everything in it, for any browser, without a network or a script."""
+"""Writes the pages of a report: each one file with everything in it, for any browser, without a network or a script."""
 
 from __future__ import annotations
 
 import base64
-import shlex
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
+from plugins.report import evaluated, next_steps
 from plugins.report.contents import Contents
+from plugins.report.evaluated import Evaluated
+from plugins.report.pictures.curves import curves
+from plugins.report.pictures.errors import ACROSS
+from plugins.report.pictures.panel import Panel, write_charts
+from plugins.report.pictures.reliability import reliability_charts
+from plugins.report.pictures.variations import variation_charts
+from plugins.report.rendering import environment, in_shell
 from trainer.files import write_atomic
-from trainer.runs.files import RunFiles
-from trainer.runs.reported import picture
-from trainer.text import count, printable, printable_lines
+from trainer.runs.reported import Apart
+from trainer.text import command
 
-PICTURES = ("curves", "confusion", "reliability", "errors", "robustness", "variations")
-HERE = Path(__file__).parent
+TABLES = ("curves", "confusion", "per_class", "errors", "reliability", "robustness", "variations")
+PAGE = "index.html"
 
 
-def write_page(contents: Contents, files: RunFiles) -> Path:
-    """Write the page of a run and return where it is; what the run lacks is left out.
+def write_page(contents: Contents, report: Path) -> Path:
+    """Write the page of a run and its charts, and return the path of the page; what the run lacks is left out.
 
     Args:
         contents: The contents of its report.
-        files: The run, whose folder `report` exists and has the pictures.
-
-    Raises:
-        InkwellError: If a picture cannot be read.
+        report: The existing folder of the report.
     """
-    report = files.report
-    pictures = {name: _inlined(picture(files, f"{name}.png")) for name in PICTURES}
-    tables = [f"{name}.csv" for name in (*PICTURES, "per_class") if (report / f"{name}.csv").is_file()]
-    page = environment().get_template("page.html").render(contents=contents, pictures=pictures, tables=tables)
-    write_atomic(report / "index.html", page)
-    return report / "index.html"
+    charts = {"curves": curves(contents.history, contents.steps_per_epoch), **_charts(contents.test)}
+    known = {
+        "contents": contents,
+        "commands": list(next_steps.commands(contents)),
+        "remarks": list(next_steps.remarks(contents)),
+        "again": f"{command('report')} {in_shell(contents.folder)}",
+        "pages": [name for name in contents.others if (report / name / PAGE).is_file()],
+    }
+    return _write("page.html", report, contents.test, charts, known)
 
 
-def seen(value: Any) -> Any:
-    """Return what a template shows, of a text each line without what would steer a reader or a terminal."""
-    if isinstance(value, Markup):
-        return Markup(printable_lines(value))
-    return printable_lines(value) if isinstance(value, str) else value
-
-
-def in_shell(value: Any) -> str:
-    """Return a value as a word of a command line."""
-    return shlex.quote(printable(value))
-
-
-@cache
-def environment(finalize: Callable[[Any], Any] = seen, shell: Callable[[Any], str] = in_shell) -> Any:
-    """Return what fills templates: everything is escaped for HTML; what a run does not say stays empty.
+def write_images_page(folder: Path, title: str) -> Path:
+    """Write the page about one set of images and its charts, and return the path of the page.
 
     Args:
-        finalize: Makes of each value what is shown.
-        shell: Makes of a value a word of a command line.
+        folder: The folder with the findings, whose files this process wrote.
+        title: Heading of the page.
+
+    Raises:
+        InkwellError: If a file of the folder is damaged.
     """
-    import jinja2
+    test = evaluated.read(Apart(folder))
+    return _write("images.html", folder, test, _charts(test), {"title": title})
 
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=lambda name: name is not None and name.endswith(".html"),
-        undefined=jinja2.ChainableUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=finalize,
+
+def _charts(test: Evaluated) -> dict[str, list[Panel]]:
+    return {
+        "reliability": reliability_charts(test.found.get("reliability", [])),
+        "variations": variation_charts(test.variations),
+    }
+
+
+def _write(
+    template: str, folder: Path, test: Evaluated, charts: Mapping[str, Sequence[Panel]], known: Mapping[str, Any]
+) -> Path:
+    for name, panels in charts.items():
+        write_charts(panels, folder / f"{name}.svg")
+    page = (
+        environment()
+        .get_template(template)
+        .render(
+            **known,
+            test=test,
+            found=test.found,
+            across=ACROSS,
+            charts={name: [panel.markup() for panel in panels] for name, panels in charts.items()},
+            sprite=base64.b64encode(test.sprite).decode(),
+            tables=[f"{name}.csv" for name in TABLES if (folder / f"{name}.csv").is_file()],
+        )
     )
-    templates.filters |= {"percent": percent, "number": number, "count": counted, "shell": shell}
-    return templates
-
-
-def percent(share: Any, digits: int = 2) -> str:
-    """Return a share as `99.49 %`, never broken over two lines; a dash for what is no number."""
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%" if isinstance(share, int | float) else "-"
-
-
-def number(value: Any, digits: int = 0) -> str:
-    """Return a number as `1,234` or `0.0166`; a dash for what is none."""
-    return f"{value:,.{digits}f}" if isinstance(value, int | float) else "-"
-
-
-def counted(value: Any, thing: str) -> str:
-    """Return a number of things; a dash for what is no number."""
-    return count(value, thing) if isinstance(value, int) else f"- {thing}s"
-
-
-def _inlined(content: bytes) -> str:
-    """Return a PNG as a data URI; empty if there is none."""
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}" if content else ""
+    write_atomic(folder / PAGE, page)
+    return folder / PAGE

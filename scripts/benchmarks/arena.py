@@ -1,4 +1,4 @@
-"""Contenders side by side: each in a process of its own, measured in turns, so that all meet the same conditions."""
+"""Runs contenders side by side, each in its own process, taking turns so that all meet the same conditions."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from .worker import GO, REST, Job
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 600.0
-"""Seconds after which an answer is no longer waited for."""
+"""Maximum seconds to wait for an answer."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """Something to be measured.
+    """A program to measure.
 
     Attributes:
-        name: What it is called in tables.
+        name: Name in tables.
         target: `module:function` that runs it, below `scripts.benchmarks.contenders`.
-        extra: What its job says besides.
-        environment: Variables of its process; None for one that must not be set.
-        needs: A package that may be absent.
+        extra: Additional values for its job.
+        environment: Environment variables of its process; None removes one.
+        needs: A package that may be missing.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Contender:
 
 
 class Worker:
-    """A contender's process, from the outside."""
+    """A contender's process, seen from outside."""
 
     def __init__(self, contender: Contender, job: Job, folder: Path) -> None:
         folder.mkdir()
@@ -66,26 +66,26 @@ class Worker:
                 text=True,
                 env=environment(contender.environment),
             )
-        self.facts: dict[str, Any] = {}
+        self.setup: dict[str, Any] = {}
 
     def prepare(self) -> None:
-        """Wait until the contender is ready, then have it warm up: a turn that does not count, and what follows it."""
-        self.facts = self._hear()
+        """Wait until the contender is ready, then let it warm up: a turn that is not counted, and its aftermath."""
+        self.setup = self._hear()
         self.turn()
         self._settle()
 
     def turn(self) -> dict[str, Any]:
-        """Have the contender do a turn and return what it reports; `seconds` holds the background's share too."""
+        """Have the contender take a turn and return its report; `seconds` includes its share of background work."""
         self._send(GO)
         answer = self._hear()
         answer["seconds"] += answer["background"] / (os.cpu_count() or 1)
         return answer
 
     def close(self) -> None:
-        """End the process: gently, then not."""
+        """End the process: politely at first."""
         with self.process as process:
             if process.stdin is not None and not process.stdin.closed:
-                with suppress(BrokenPipeError):  # it has ended by itself
+                with suppress(BrokenPipeError):  # it has already ended
                     process.stdin.close()
             try:
                 process.wait(timeout=5)
@@ -93,7 +93,7 @@ class Worker:
                 process.kill()
 
     def _settle(self, longest: float = 30.0) -> None:
-        """Wait until the process has hardly anything left to compute (such as importing MLflow behind the training)."""
+        """Wait until the process has almost nothing left to compute, such as importing MLflow in the background."""
         process, deadline = psutil.Process(self.process.pid), time.monotonic() + longest
         process.cpu_percent()
         while time.monotonic() < deadline:
@@ -124,17 +124,17 @@ class Worker:
     def _fail(self) -> None:
         try:
             status = self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:  # it says nothing more and lives on
+        except subprocess.TimeoutExpired:  # it closed its output but is still alive
             self.process.kill()
             status = self.process.wait()
-        said = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         raise InkwellError(
-            f"{self.name} failed with status {status}: {said[-1].strip() if said else 'it said nothing'}"
+            f"{self.name} failed with status {status}: {lines[-1].strip() if lines else 'without an error message'}"
         )
 
 
 def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the environment of a process that finds the benchmarks, with `changes`."""
+    """Return an environment in which a process finds the benchmarks, with `changes`."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")]), str(Path.cwd())]  # the last for --import
     merged = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **changes}
     return {name: value for name, value in merged.items() if value is not None}
@@ -142,14 +142,14 @@ def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a contender.
+    """The result of a contender.
 
     Attributes:
-        facts: What it said when it was ready.
-        turns: What it reported of each round.
+        setup: Its report when it was ready.
+        turns: Its report of each round.
     """
 
-    facts: Mapping[str, Any]
+    setup: Mapping[str, Any]
     turns: Sequence[Mapping[str, Any]]
 
     @property
@@ -159,13 +159,13 @@ class Outcome:
 
 
 def compete(contenders: Sequence[Contender], job: Job, folder: Path, rounds: int) -> dict[str, Outcome]:
-    """Start all contenders, then give each a turn in every round, in reverse order in every other.
+    """Start all contenders, then give each a turn in every round, reversing the order in every other round.
 
-    Round 0 does not count: the first contenders have waited for the last to start, and a system may have put away
-    what they had in memory.
+    Round 0 is not counted: the first contenders have waited for the last one to start, and the system may have swapped
+    out their memory.
 
     Raises:
-        InkwellError: If one fails.
+        InkwellError: If a contender fails.
     """
     turns: dict[str, list[dict[str, Any]]] = {contender.name: [] for contender in contenders}
     with ExitStack() as stack:
@@ -182,4 +182,4 @@ def compete(contenders: Sequence[Contender], job: Job, folder: Path, rounds: int
                 tell(f"  round {number}/{rounds}  {turn['seconds']:8.3f} s  {worker.name}")
                 if number:
                     turns[worker.name].append(turn)
-        return {worker.name: Outcome(worker.facts, turns[worker.name]) for worker in workers}
+        return {worker.name: Outcome(worker.setup, turns[worker.name]) for worker in workers}

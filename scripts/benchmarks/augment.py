@@ -1,4 +1,4 @@
-"""`augment`: what light and strong augmentation add to a training step."""
+"""`augment`: time that light and strong augmentation add to a training step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STRENGTHS = ("none", "light", "strong")
 
 
 def run(options: Options, folder: Path) -> Report:
-    """Measure.
+    """Run the benchmark.
 
     Raises:
         InkwellError: If a contender fails.
@@ -27,8 +27,8 @@ def run(options: Options, folder: Path) -> Report:
     ratios = {name: found[name]["median"] / found["none"]["median"] for name in STRENGTHS}
     return Report(
         f"augment: {options.model}, batch {options.batch_size}",
-        ("augmentation", "ms a step", "least - most", "times none"),
+        ("augmentation", "ms per step", "min - max", "times none"),
         [[name, *cells(found[name]), f"{ratios[name]:.3f}"] for name in STRENGTHS],
         {"rows": [{"name": name, "ms": found[name], "ratio": ratios[name]} for name in STRENGTHS], "steps": steps},
-        [f"medians over {rounds} rounds of {steps} steps each, in turn; {images.sentence()}"],
+        [f"medians over {rounds} rounds of {steps} steps each, taking turns; {images.sentence()}"],
     )

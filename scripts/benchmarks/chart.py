@@ -8,7 +8,7 @@ from typing import Any
 
 
 def draw(data: Mapping[str, Any], path: Path) -> None:
-    """Write a PNG of milliseconds a step, a bar a contender, with the spread.
+    """Write a PNG of milliseconds per step, with one bar per contender and its spread.
 
     Args:
         data: The numbers of `speed`.
@@ -32,7 +32,7 @@ def draw(data: Mapping[str, Any], path: Path) -> None:
     for y, row in enumerate(rows):
         axes.text(row["ms"]["max"] + 0.015 * right, y, f"{medians[y]:.1f}", va="center")
     axes.set_xlim(0, 1.12 * right)
-    axes.set_xlabel("milliseconds a training step (median, least to most)")
+    axes.set_xlabel("milliseconds per training step (median, min to max)")
     axes.set_title(f"{data['model']}, batch {data['batch_size']}, {data['images']}")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)

@@ -1,7 +1,7 @@
-"""A plugin for `fit.py --import scripts.benchmarks.first_step`: the process says when its first step is done, and ends.
+"""Plugin for `fit.py --import scripts.benchmarks.first_step`, which reports a run's first step and ends the process.
 
-With `INKWELL_BENCH_FIRST_STEP` set, the file of that name gets the moment, the step and the ledger. Otherwise, with
-`INKWELL_BENCH_STOP_AT`, the run is stopped after that step as by `kill`.
+If `INKWELL_BENCH_FIRST_STEP` is set, the time, step and ledger are written to the file it names. Otherwise, if
+`INKWELL_BENCH_STOP_AT` is set, the run is stopped after that step as by `kill`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _remember(ledger: Ledger, *args: Any, **kwargs: Any) -> None:
     _ledgers.append(ledger)
 
 
-Ledger.__init__ = _remember  # type: ignore[method-assign,assignment]  # plugins do not see the ledger, and need not
+Ledger.__init__ = _remember  # type: ignore[method-assign,assignment]  # plugins have no access to the ledger
 
 
 @plugins.register("first_step")
@@ -39,11 +39,11 @@ class FirstStep(Plugin):
     every = Every(steps=1)
 
     def on_step_end(self, run: Run) -> None:
-        """Report and end at once, or ask for the end."""
+        """Report and end at once, or request the end."""
         if FILE in os.environ:
             float(run.loss)
-            facts = {"time": time.time(), "step": run.step, "ledger": [dict(ledger.seconds) for ledger in _ledgers]}
-            Path(os.environ[FILE]).write_text(json.dumps(facts))
+            report = {"time": time.time(), "step": run.step, "ledger": [dict(ledger.seconds) for ledger in _ledgers]}
+            Path(os.environ[FILE]).write_text(json.dumps(report))
             os._exit(0)
         elif run.step == int(os.environ.get(STOP_AT, "0")):
             os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The images that all contenders get: as many as asked for, in one file."""
+"""The images of all contenders: as many as requested, in one file."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .options import Options
 
 @dataclass(frozen=True)
 class Images:
-    """Images on the disk, uint8, in the .npz form that `--data` takes.
+    """Images on disk, uint8, in the .npz layout that `--data` accepts.
 
     Attributes:
         path: The file.
-        name: Where they come from.
+        name: Name of their source.
         classes: Number of classes.
-        distinct: How many different training images there are; the others repeat them.
+        distinct: Number of different training images; the others repeat them.
     """
 
     path: Path
@@ -31,21 +31,21 @@ class Images:
 
     @property
     def source(self) -> str:
-        """What `--data` has to say in any folder to get the same."""
+        """The value of `--data` that gives the same images from any folder."""
         known = {entry.name for entry in data_sources.entries()}
         return self.name if self.name in known or not Path(self.name).exists() else str(Path(self.name).absolute())
 
     def sentence(self) -> str:
-        """Return what to say below a table."""
-        return f"images: {self.name}, {self.distinct:,} different ones to train on"
+        """Return the note for a table."""
+        return f"images: {self.name}, {self.distinct:,} distinct training images"
 
 
 def prepare(options: Options, folder: Path, train: int, test: int = 128) -> Images:
-    """Write `train` and `test` images of the data asked for; fewer are repeated.
+    """Write `train` and `test` images of the requested data, repeating them if there are fewer.
 
     Raises:
-        UsageError: If the data are unknown.
-        DataError: If they cannot be read.
+        UsageError: If the data is unknown.
+        DataError: If it cannot be read.
     """
     data = load(options.data, options.data_dir)
     path = folder / "images.npz"

@@ -27,7 +27,7 @@ CONTENDERS = {
 
 
 def run(options: Options, folder: Path) -> Report:
-    """Measure.
+    """Run the benchmark.
 
     Raises:
         InkwellError: If a contender fails, or predicts something else.
@@ -43,7 +43,7 @@ def run(options: Options, folder: Path) -> Report:
     ours = rows[0]["ms"]["median"]
     return Report(
         f"inference: {options.model}",
-        ("", f"ms for {count:,}", "least - most", "times the first", "ms for one", "95 % within"),
+        ("", f"ms for {count:,}", "min - max", "times the first", "ms for one", "95th percentile"),
         [
             [
                 *(row["name"], *cells(row["ms"], 1), f"{row['ms']['median'] / ours:.2f}"),
@@ -53,17 +53,17 @@ def run(options: Options, folder: Path) -> Report:
         ],
         {"rows": rows, "images": count},
         [
-            f"medians over {rounds} rounds, in turn; one image: over all of {singles} calls a round; tuned: batches of "
-            "500, one image by a call of the model; the same weights, outputs compared",
+            f"medians over {rounds} rounds, taking turns; one image: over all of {singles} calls per round; tuned: "
+            "batches of 500, one image by a call of the model; the same weights, outputs compared",
         ],
     )
 
 
 def _check(outcomes: Mapping[str, Outcome]) -> None:
-    """Refuse contenders whose outputs differ."""
-    sums = {name: outcome.facts["sum"] for name, outcome in outcomes.items()}
+    """Raise an error if the contenders' outputs differ."""
+    sums = {name: outcome.setup["sum"] for name, outcome in outcomes.items()}
     if max(sums.values()) - min(sums.values()) > TOLERANCE * max(sums.values()):
-        raise InkwellError(f"contenders do not predict the same: sums of outputs {sums}")
+        raise InkwellError(f"contenders differ in their predictions: sums of outputs {sums}")
 
 
 def _row(title: str, outcome: Outcome) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Scripts in processes of their own, timed from their start."""
+"""Scripts run in separate processes, timed from their start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .options import Options
 
 FIT = str(ROOT / "scripts" / "fit.py")
 NAMED = ("--import", "scripts.benchmarks.first_step")
-"""Flags that allow a run to have the plugin `first_step`."""
+"""Flags that allow a run to use the plugin `first_step`."""
 IMPORTED = (*NAMED, "--plugin", "first_step")
 
 
@@ -28,12 +28,12 @@ def timed(command: Sequence[str], folder: Path, changes: Mapping[str, str] | Non
 
     Args:
         command: The arguments.
-        folder: Where it runs.
-        changes: Variables of its environment.
-        status: The exit status that it must have.
+        folder: Working directory.
+        changes: Changes to its environment variables.
+        status: The expected exit status.
 
     Raises:
-        InkwellError: With the last line of its errors, if it ends with another status.
+        InkwellError: If it ends with another status; the message has the last line of stderr.
     """
     started = time.perf_counter()
     done = subprocess.run(
@@ -46,33 +46,33 @@ def timed(command: Sequence[str], folder: Path, changes: Mapping[str, str] | Non
     )
     spent = time.perf_counter() - started
     if done.returncode != status:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-        raise InkwellError(f"{Path(command[0]).name} ended with status {done.returncode}: {said[-1]}")
+        errors = [line for line in done.stderr.splitlines() if line.strip()] or ["without an error message"]
+        raise InkwellError(f"{Path(command[0]).name} ended with status {done.returncode}: {errors[-1]}")
     return spent
 
 
 def to_first_step(arguments: Sequence[str], folder: Path) -> tuple[float, dict[str, Any]]:
-    """Run `fit.py` up to its first step; return the seconds from its start, and what the plugin `first_step` wrote.
+    """Run `fit.py` up to its first step; return the seconds from its start, and the report of the plugin `first_step`.
 
     Raises:
-        InkwellError: If it fails before.
+        InkwellError: If it fails before that.
     """
     file = folder / "first-step.json"
     file.unlink(missing_ok=True)
     started = time.time()
     timed([FIT, *arguments], folder, {FILE: str(file)})
-    facts: dict[str, Any] = json.loads(file.read_text())
-    return facts["time"] - started, facts
+    report: dict[str, Any] = json.loads(file.read_text())
+    return report["time"] - started, report
 
 
 def flags(options: Options, images: Images) -> list[str]:
-    """Return what `fit.py` is told in any folder: model, data, and modules to import."""
+    """Return the flags of `fit.py` for any folder: model, data, and modules to import."""
     named = ["--model", options.spec, "--data", images.source, "--data-dir", str(Path(options.data_dir).absolute())]
     return [*named, *(part for module in options.imports for part in ("--import", module)), *IMPORTED]
 
 
 def to_import(module: str, folder: Path) -> float:
-    """Return the seconds from the start of a process to the end of an import, the end of the process left out.
+    """Return the seconds from the start of a process to the end of an import, excluding its exit.
 
     Raises:
         InkwellError: If it fails.

@@ -1,4 +1,4 @@
-"""What a measurement must say of the machine it was made on."""
+"""The machine that a measurement was made on."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import psutil
 
 PACKAGES = ("inkwell-trainer", "tensorflow", "keras", "numpy", "mlflow", "torch", "lightning")
 BUSY = 0.25
-"""Load per core above which a measurement is worth little."""
+"""Load per core above which a measurement is unreliable."""
 FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
 def describe() -> dict[str, Any]:
-    """Return processor, memory, system, versions, commit, command line and date."""
+    """Return CPU, memory, operating system, versions, commit, command line and date."""
     info = _cpuinfo()
     known = info.get("flags", "").split()
     return {
@@ -39,7 +39,7 @@ def describe() -> dict[str, Any]:
 
 
 def sentence(machine: dict[str, Any]) -> str:
-    """Return what to say below a table."""
+    """Return the note for a table."""
     flags = [flag for flag in ("avx2", "avx512f") if machine["flags"].get(flag)]
     versions = [f"{name} {number}" for name, number in machine["versions"].items() if number]
     busy = machine["load"][0] > BUSY * machine["cores"]
@@ -47,12 +47,12 @@ def sentence(machine: dict[str, Any]) -> str:
         f"{machine['cores']} cores of {machine['cpu']} ({', '.join(flags) or 'no AVX2'}), {machine['ram_gb']} GB, "
         f"{machine['os']}, Python {machine['python']}, {', '.join(versions)}; "
         f"load {machine['load'][0]:.1f} at the start"
-        f"{': THE MACHINE WAS BUSY, so these numbers say little' if busy else ''}; {machine['date']}"
+        f"{': THE MACHINE WAS BUSY, so these numbers are unreliable' if busy else ''}; {machine['date']}"
     )
 
 
 def _cpuinfo() -> dict[str, str]:
-    """Return what Linux says of the first processor; nothing elsewhere."""
+    """Return Linux's description of the first CPU; empty elsewhere."""
     path = Path("/proc/cpuinfo")
     if not path.exists():
         return {}
@@ -69,7 +69,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Return the commit of the code, with `-dirty` behind it if files were changed; None outside a repository."""
+    """Return the commit of the code, with the suffix `-dirty` if files were changed; None outside a repository."""
     command = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)

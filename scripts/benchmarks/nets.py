@@ -1,4 +1,4 @@
-"""The networks as users of Keras and PyTorch write them; Inkwell's own are those of `models/`."""
+"""The networks as Keras and PyTorch users write them; Inkwell's own are in `models/`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from .worker import Job
 
 LEARNING_RATE, EPSILON, CHECKED = 1e-3, 1e-7, 5
-"""Adam's settings for all contenders, and how many first steps are compared."""
+"""Adam's settings for all contenders, and the number of first steps that are compared."""
 
 PLAIN = ("lenet", "simple_cnn")
-"""Models that are written out here; of any other, Keras gets the registered one and PyTorch none."""
+"""Models that are written out here; for any other, Keras gets the registered one and PyTorch is left out."""
 
 
 def registered(job: Job, **changes: Any) -> keras.Model:
@@ -35,11 +35,11 @@ def registered(job: Job, **changes: Any) -> keras.Model:
 
 
 def keras_net(job: Job, dropout: bool = True) -> keras.Model:
-    """Return the model as users of Keras write it, with the initial weights of the job.
+    """Return the model as Keras users write it, with the initial weights of the job.
 
     Args:
         job: The job.
-        dropout: Whether layers drop what they usually do; without, the losses of two programs can be compared.
+        dropout: True to keep the network's dropout; without it, the losses of two programs are comparable.
     """
     changes = {} if dropout else {"dropout": 0.0}
     if job.model not in PLAIN or job.args:
@@ -88,7 +88,7 @@ def _keras_simple_cnn(shape: Sequence[int], classes: int, dropout: float) -> ker
 
 
 def torch_net(job: Job, dropout: bool = True) -> Any:
-    """Return the model as users of PyTorch write it, with the initial weights of the job."""
+    """Return the model as PyTorch users write it, with the initial weights of the job."""
     import torch  # type: ignore[import-not-found,unused-ignore]
 
     weights = job.initial()
@@ -132,11 +132,11 @@ def _dense(shape: Sequence[int]) -> Any:
 
 
 def _transposed(weights: Sequence[np.ndarray], maps: tuple[int, int, int]) -> list[np.ndarray]:
-    """Return Keras weights in the order of PyTorch's axes.
+    """Return Keras weights with their axes in PyTorch's order.
 
     Args:
-        weights: Kernels and biases in turn.
-        maps: Channels, height and width of what is flattened: PyTorch puts the channels first.
+        weights: Kernels and biases, alternating.
+        maps: Channels, height and width of the flattened layer; PyTorch puts the channels first.
     """
     channels, height, width = maps
     flattened, turned = False, []

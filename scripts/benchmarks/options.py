@@ -1,4 +1,4 @@
-"""What the command line asks of every benchmark."""
+"""The command-line options of every benchmark."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What to measure, and how much.
+    """The options of a benchmark.
 
     Attributes:
         data: A data source.
-        data_dir: Where data lie.
+        data_dir: Folder of downloaded data.
         model: A registered model.
         args: Arguments of its builder.
         spec: Both, as `fit.py --model` takes them.
         imports: Modules that register models.
-        batch_size: Images a batch.
-        steps: Batches an epoch of `speed` and `augment`.
-        rounds: Rounds asked for; None for each benchmark's own.
+        batch_size: Training batch size.
+        steps: Batches per epoch of `speed` and `augment`.
+        rounds: Number of rounds; None for the benchmark's own default.
         only: Contenders to measure; empty for all.
-        quick: Measure next to nothing: a test of the benchmark, not of the machine.
+        quick: True to measure as little as possible: a test of the benchmark, not of the machine.
     """
 
     data: str = "auto"
@@ -39,7 +39,7 @@ class Options:
     quick: bool = False
 
     def rounds_or(self, default: int) -> int:
-        """Return how many rounds to measure: as asked for, else 1 if quick, else `default`."""
+        """Return the number of rounds: as requested, else 1 if quick, else `default`."""
         return self.rounds or (1 if self.quick else default)
 
 

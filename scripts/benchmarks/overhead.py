@@ -1,4 +1,4 @@
-"""`overhead`: what the trainer and its plugins cost over bare calls of the same compiled functions."""
+"""`overhead`: cost of the trainer and its plugins compared with direct calls of the same compiled functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .report import Report
 from .speed import job_of
 
 IDLE = 10
-NAMES = {"default plugins": 0, f"and {IDLE} more that do nothing": IDLE}
+NAMES = {"default plugins": 0, f"and {IDLE} that do nothing": IDLE}
 
 
 def run(options: Options, folder: Path) -> Report:
@@ -29,13 +29,13 @@ def run(options: Options, folder: Path) -> Report:
     outcomes = compete(contenders, job_of(options, images, steps=1), folder, rounds)
     rows = [_row(name, outcomes[name]) for name in NAMES]
     return Report(
-        f"overhead: {options.model}, batch {options.batch_size}, {rows[0]['steps']} steps an epoch",
-        ("trainer with", "s an epoch", "bare, s", "ratio, median of pairs", "least - most", "of the sums"),
+        f"overhead: {options.model}, batch {options.batch_size}, {rows[0]['steps']} steps per epoch",
+        ("trainer with", "s per epoch", "bare, s", "ratio, median of pairs", "min - max", "ratio of sums"),
         [_cells(row) for row in rows],
         {"rows": rows, "data": where["data"]},
         [
-            f"{rounds} pairs of an epoch of the trainer, validation, checkpoints and MLflow included, and a bare epoch "
-            "of the same compiled functions on the same pipeline, in one process; light augmentation",
+            f"{rounds} pairs of an epoch of the trainer, including validation, checkpoints and MLflow, and a bare "
+            "epoch of the same compiled functions on the same pipeline, in one process; light augmentation",
         ],
     )
 
@@ -46,7 +46,7 @@ def _row(name: str, outcome: Outcome) -> dict[str, Any]:
         tell(f"  {name}: epoch {number:2}  trainer {ours:7.3f} s  bare loop {bare:7.3f} s  ratio {ours / bare:.3f}")
     return {
         "name": name,
-        "steps": outcome.facts["steps"],
+        "steps": outcome.setup["steps"],
         "pairs": pairs,
         "ratio": statistics.median(ours / bare for ours, bare in pairs),
         "ratio_of_sums": sum(ours for ours, _ in pairs) / sum(bare for _, bare in pairs),

@@ -1,4 +1,4 @@
-"""`race`: seconds from the start of a process to a validation accuracy, by one recipe; then one look at the test."""
+"""`race`: seconds from process start to a validation accuracy, by one recipe; followed by a single test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RIVALS = {"Model.fit tuned": "race_keras", "PyTorch Lightning": "race_lightning"
 
 
 def run(options: Options, folder: Path) -> Report:
-    """Measure.
+    """Run the benchmark.
 
     Raises:
         InkwellError: If a process fails.
@@ -33,7 +33,7 @@ def run(options: Options, folder: Path) -> Report:
     skipped = []
     for title, module in RIVALS.items():
         if module == "race_lightning" and any(find_spec(package) is None for package in ("torch", "lightning")):
-            skipped.append(f'{title} is left out: python -m pip install -e ".[bench]"')
+            skipped.append(f'{title} is left out: it is not installed (python -m pip install -e ".[bench]")')
         else:
             runners[title] = partial(_rival, module)
     found: dict[str, list[Mapping[str, Any]]] = {title: [] for title in runners}
@@ -52,11 +52,11 @@ def run(options: Options, folder: Path) -> Report:
             place.mkdir()
             found[title].append(runner(recipe, place))
             tell(f"  seed {seed} of {rounds}  {title}: {found[title][-1]}")
-    return _report(name, recipe, found, [*skipped, f"{rounds} seeds of split and training, fresh processes in turn"])
+    return _report(name, recipe, found, [*skipped, f"{rounds} seeds for split and training, fresh processes in turn"])
 
 
 def _write(options: Options, recipe: Recipe) -> str:
-    """Write the images as Inkwell splits them by the seed, for the others."""
+    """Write Inkwell's split for this seed to a file for the others."""
     data = load(options.data, options.data_dir, recipe.seed)
     parts = {"train": data.train, "val": data.validation, "test": data.test}
     arrays = {
@@ -100,10 +100,10 @@ def _report(name: str, recipe: Recipe, found: Mapping[str, list[Mapping[str, Any
         rows.append({"name": title, "reached": reached, "total": total, "test": test, "short": short, "runs": runs})
         epochs = ", ".join(str(each["epochs"]) for each in runs)
         table.append([title, *cells(reached, 1), f"{total['median']:.1f}", epochs, f"{test['median']:.2f}", str(short)])
-    columns = ("", "s to target", "least - most", "s to exit", "epochs", "test, %", "missed")
+    columns = ("", "s to target", "min - max", "s to exit", "epochs", "test, %", "missed")
     target = f"{recipe.target:.1%} of the validation images"
     recipe_note = (
-        f"LeNet, Adam, {recipe.epochs} epochs of cosine from {PEAK}, batch {recipe.batch_size}, affine augmentation of "
-        "the same ranges, each contender's in batches"
+        f"LeNet, Adam, {recipe.epochs} epochs of cosine decay from {PEAK}, batch {recipe.batch_size}, affine "
+        "augmentation with the same ranges, each contender's on whole batches"
     )
     return Report(f"race to {target}: {name}", columns, table, {"rows": rows, "data": name}, [recipe_note, *notes])

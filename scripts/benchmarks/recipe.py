@@ -1,4 +1,4 @@
-"""The recipe of `race`, the same for all contenders."""
+"""The recipe of `race`, shared by all contenders."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 EPOCHS = 30
 PEAK, WARM_UP = 4e-3, 0.05
-"""The learning rate rises from a hundredth of the peak in a share of the steps, then falls to 0 as half a cosine."""
+"""Peak learning rate, and share of the steps in which it rises from a hundredth of it; then it decays by a cosine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What is trained until when.
+    """The training of each contender.
 
     Attributes:
         images: An .npz file with `x_` and `y_` of `train`, `val` and `test`, uint8.
         target: Validation accuracy at which training stops.
-        batch_size: Images a batch.
-        epochs: Epochs at most, over which the schedule goes.
-        seed: Of initial weights, order and augmentation.
+        batch_size: Training batch size.
+        epochs: Maximum number of epochs, which is also the length of the schedule.
+        seed: Seed of initial weights, shuffling and augmentation.
     """
 
     images: str
@@ -30,5 +30,5 @@ class Recipe:
     seed: int
 
     def to_json(self) -> str:
-        """Return it as text."""
+        """Return the recipe as JSON."""
         return json.dumps(dataclasses.asdict(self))

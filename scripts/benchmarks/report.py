@@ -1,4 +1,4 @@
-"""What a benchmark found: a table for people, numbers for files."""
+"""The results of a benchmark: a table for people, numbers for files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Report:
-    """The findings of one benchmark.
+    """The results of one benchmark.
 
     Attributes:
-        title: What was measured.
-        columns: Heads of the table.
-        rows: Its cells; the first of each row is a name.
-        data: The same and more as numbers, as JSON can hold them.
+        title: Title of the table.
+        columns: Column headings.
+        rows: Table cells; the first of each row is a name.
+        data: The same and more as numbers, ready for JSON.
         notes: Sentences below the table.
     """
 
@@ -27,7 +27,7 @@ class Report:
     notes: Sequence[str] = field(default_factory=tuple)
 
     def text(self) -> str:
-        """Return title, table and notes: names to the left, numbers to the right."""
+        """Return title, table and notes, with names aligned left and numbers right."""
         table = [self.columns, *self.rows]
         widths = [max(len(row[i]) for row in table) for i in range(len(self.columns))]
         lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in table]
@@ -35,16 +35,16 @@ class Report:
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Return the median of measurements, the least, the largest, and all of them in order."""
+    """Return the median, minimum and maximum of measurements, and all of them in order."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "values": list(values)}
 
 
 def cells(found: Mapping[str, Any], digits: int = 2) -> list[str]:
-    """Return the median and the spread of `spread` as two cells."""
+    """Return the median and the range of `spread` as two cells."""
     return [f"{found['median']:,.{digits}f}", f"{found['min']:,.{digits}f} - {found['max']:,.{digits}f}"]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest of `values` that at least `share` of them do not exceed."""
+    """Return the smallest of `values` that at least a fraction `share` of them do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -1,4 +1,4 @@
-"""`resume`: whether a run is taken up as fast after 100,000 steps as after 100."""
+"""`resume`: time to resume a run, after 100,000 steps compared with after 100."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ YOUNG, OLD, PLANNED = 100, 100_000, 200_000
 
 
 def run(options: Options, folder: Path) -> Report:
-    """Measure.
+    """Run the benchmark.
 
     Raises:
-        InkwellError: If a process fails, or does not go on where the checkpoint was.
+        InkwellError: If a process fails, or does not continue from the checkpoint.
     """
     rounds, (young, old) = options.rounds_or(8), (4, 400) if options.quick else (YOUNG, OLD)
     images = prepare(options, folder, 1)
@@ -37,7 +37,7 @@ def run(options: Options, folder: Path) -> Report:
     shutil.copytree(runs[young], runs[old])
     lines = age(runs[old] / "run", old)
     times: dict[int, list[float]] = {step: [] for step in runs}
-    for number in range(int(options.quick), rounds + 1):  # round 0 fills the caches of the disk and does not count
+    for number in range(int(options.quick), rounds + 1):  # round 0 fills the disk caches and is not counted
         for step in list(runs) if number % 2 else reversed(runs):
             seconds = resumed(runs[step], folder / f"copy-{number}-{step}", step)
             tell(f"  round {number}/{rounds}  {seconds:6.2f} s  after {step:,} steps")
@@ -47,24 +47,24 @@ def run(options: Options, folder: Path) -> Report:
     ratio = found[old]["median"] / found[young]["median"]
     return Report(
         f"resume: {options.model} on {images.name}, all default plugins",
-        ("fit.py --resume after", "s to the first step", "least - most", "ratio"),
+        ("fit.py --resume after", "s to the first step", "min - max", "ratio"),
         [
             [f"{step:,} steps", *cells(found[step]), f"{found[step]['median'] / found[young]['median']:.3f}"]
             for step in runs
         ],
         {"rows": [{"name": str(step), "s": found[step]} for step in runs], "ratio": ratio, "history": lines},
         [
-            f"medians over {rounds} rounds, fresh copies and processes in turn; {young:,} steps were trained, the "
+            f"medians over {rounds} rounds, fresh copies and processes taking turns; {young:,} steps were trained, the "
             f"{old:,} are simulated: counters, optimizer and a history of {lines:,} lines",
         ],
     )
 
 
 def train(options: Options, images: Images, place: Path, steps: int) -> None:
-    """Train for `steps` of a longer run, in `place`/run, and have it stopped there as by `kill`.
+    """Train for `steps` of a longer run in `place`/run, and stop it there as by `kill`.
 
     Raises:
-        InkwellError: If that fails.
+        InkwellError: If training fails.
     """
     place.mkdir()
     more = ["--batch-size", str(options.batch_size), "--steps", str(PLANNED), "--run-dir", "run"]
@@ -72,7 +72,7 @@ def train(options: Options, images: Images, place: Path, steps: int) -> None:
 
 
 def age(run_dir: Path, step: int) -> int:
-    """Rewrite the newest checkpoint of a run, and its history, as if it had done `step` steps; return the lines.
+    """Rewrite the newest checkpoint of a run and its history as if after `step` steps; return the number of lines.
 
     Raises:
         InkwellError: If there is no checkpoint.
@@ -80,7 +80,7 @@ def age(run_dir: Path, step: int) -> int:
     checkpoints = Checkpoints(run_dir / "checkpoints")
     newest = checkpoints.role("last")
     if newest is None:
-        raise InkwellError(f"the run in {run_dir} left no checkpoint")
+        raise InkwellError(f"cannot age the run in {run_dir}: it left no checkpoint")
     saved = read(newest)
     epochs = step // saved.manifest["steps_per_epoch"]
     history = _history(epochs, saved.manifest["steps_per_epoch"])
@@ -105,14 +105,14 @@ def _history(epochs: int, steps: int) -> list[dict[str, object]]:
 
 
 def resumed(original: Path, copy: Path, step: int) -> float:
-    """Resume a fresh copy of a run, MLflow's store included, and return the seconds to its first step.
+    """Resume a fresh copy of a run, including MLflow's store, and return the seconds to its first step.
 
     Raises:
-        InkwellError: If it does not go on where it was.
+        InkwellError: If it does not continue from its checkpoint.
     """
     shutil.copytree(original, copy)
-    seconds, facts = to_first_step(["--resume", "run", *NAMED], copy)
+    seconds, report = to_first_step(["--resume", "run", *NAMED], copy)
     shutil.rmtree(copy)
-    if facts["step"] != step + 1:
-        raise InkwellError(f"the run did not go on after step {step:,}: its next step was {facts['step']:,}")
+    if report["step"] != step + 1:
+        raise InkwellError(f"the run did not continue after step {step:,}: its next step was {report['step']:,}")
     return seconds

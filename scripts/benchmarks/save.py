@@ -1,4 +1,4 @@
-"""`save`: what checkpoints cost: how long training pauses for one, and what a run loses by them."""
+"""`save`: cost of checkpoints: the pause in training for each, and the share of a run they take."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ EVERY, STEPS, MINUTE = 50, 450, 60.0
 
 
 def run(options: Options, folder: Path) -> Report:
-    """Measure.
+    """Run the benchmark.
 
     Raises:
-        InkwellError: If the trainer fails, or saved nothing.
+        InkwellError: If the trainer fails, or saves nothing.
     """
     every, steps = (3, 12) if options.quick else (EVERY, STEPS)
     images, rounds = prepare(options, folder, steps * options.batch_size), options.rounds_or(10)
@@ -35,19 +35,19 @@ def run(options: Options, folder: Path) -> Report:
     seconds = {name: statistics.median(turn[name] for turn in outcome.turns) for name in ("without", "with")}
     return Report(
         f"save: {options.model}, batch {options.batch_size}, a save every {every} steps",
-        ("", "median", "least", "most"),
+        ("", "median", "min", "max"),
         [
             [name, *(f"{found[key]:.2f}" for key in ("median", "min", "max"))]
-            for name, found in (("pause of training, ms a save", pause), ("longer training, ms a save", cost))
+            for name, found in (("pause in training, ms per save", pause), ("longer training, ms per save", cost))
         ],
         {
             "rows": [{"name": "pause", "ms": pause}, {"name": "cost", "ms": cost}],
             **{"share_at_one_a_minute": share, "saves": len(pauses), "epoch_seconds": seconds, "every": every},
         },
         [
-            f"{len(pauses)} saves; {rounds} pairs of epochs of {steps} steps, without saves and with them; the second "
-            "line holds the pause and what the writing behind the training takes from it, differences of whole epochs",
-            f"at one save a minute: {share:.3%} of the run",
-            f"an epoch: {seconds['without']:.3f} s without saves, {seconds['with']:.3f} s with them (medians)",
+            f"{len(pauses)} saves; {rounds} pairs of epochs of {steps} steps, without and with saves; the second line "
+            "adds what background writing takes from training, as the difference of whole epochs",
+            f"at one save per minute: {share:.3%} of the run",
+            f"one epoch: {seconds['without']:.3f} s without saves, {seconds['with']:.3f} s with them (medians)",
         ],
     )

@@ -16,11 +16,11 @@ from .speed import job_of
 SIZES = (10_000, 60_000, 300_000, 600_000)
 BATCHES = (128, 32, 512)
 TURN = 10_000
-"""Images a turn."""
+"""Images per turn."""
 
 
 def run(options: Options, folder: Path) -> Report:
-    """Measure.
+    """Run the benchmark.
 
     Raises:
         InkwellError: If a contender fails.
@@ -31,30 +31,31 @@ def run(options: Options, folder: Path) -> Report:
     for batch in BATCHES[:1] if options.quick else BATCHES:
         tell(f"  batch {batch}")
         contenders = [Contender(f"{size:,} images", "sized:run", {"images": size}) for size in sizes]
-        told = dataclasses.replace(job, batch_size=batch, steps=max(1, turn // batch))
+        resized = dataclasses.replace(job, batch_size=batch, steps=max(1, turn // batch))
         place = folder / f"batch-{batch}"
         place.mkdir()
-        outcomes = compete(contenders, told, place, rounds)
+        outcomes = compete(contenders, resized, place, rounds)
         rows += _rows(batch, sizes, list(outcomes.values()))
     return Report(
         f"scaling: {options.model}",
         (
             "images",
             "batch",
-            "µs an image",
-            "least - most",
+            "µs per image",
+            "min - max",
             "of it shuffling",
             "times the first",
             "peak MB",
             "data MB",
-            "MB a MB of data",
+            "MB per MB of data",
         ),
         [_cells(row) for row in rows],
         {"rows": rows, "turn": turn},
         [
-            f"medians over {rounds} rounds of about {turn:,} images each, sizes in turn, a process each; repeated from "
-            f"{images.name}; no augmentation, no plugins; shuffling, once an epoch, is timed apart and added",
-            "MB a MB of data: growth of the peak of resident memory over that of the images, since the first size",
+            f"medians over {rounds} rounds of about {turn:,} images each, sizes taking turns, one process each; images "
+            f"repeated from {images.name}; no augmentation, no plugins; shuffling, once per epoch, is timed apart and "
+            "added",
+            "MB per MB of data: growth of peak resident memory divided by that of the images, since the first size",
         ],
     )
 
@@ -62,9 +63,9 @@ def run(options: Options, folder: Path) -> Report:
 def _rows(batch: int, sizes: Sequence[int], outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for size, outcome in zip(sizes, outcomes, strict=True):
-        shuffle = 1e6 * outcome.facts["shuffle"] / size
+        shuffle = 1e6 * outcome.setup["shuffle"] / size
         cost = spread([shuffle + 1e6 * turn["seconds"] / turn["images"] for turn in outcome.turns])
-        peak, data = outcome.turns[-1]["peak_bytes"], outcome.facts["data_bytes"]
+        peak, data = outcome.turns[-1]["peak_bytes"], outcome.setup["data_bytes"]
         first = rows[0] if rows else None
         rows.append(
             {

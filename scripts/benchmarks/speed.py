@@ -1,4 +1,4 @@
-"""`speed`: milliseconds a training step, of the same network on the same images, in one run."""
+"""`speed`: milliseconds per training step of the same network on the same images, in one run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .report import Report, cells, spread
 from .worker import Job
 
 TOLERANCE = 1e-3
-"""Relative difference of losses beyond which two contenders do not train the same network."""
+"""Relative difference of losses above which two contenders do not train the same network."""
 
 INSTALL = 'python -m pip install -e ".[bench]"'
 KERAS = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -30,7 +30,7 @@ CONTENDERS = {
     "Model.fit as written": Contender(
         "fit", "keras_fit:as_written", environment={**KERAS, "TF_ENABLE_ONEDNN_OPTS": None}
     ),
-    # What TensorFlow does by itself on a CPU without AVX-512.
+    # TensorFlow's default on a CPU without AVX-512.
     "Model.fit as written, oneDNN off": Contender(
         "fit-plain", "keras_fit:as_written", environment={**KERAS, "TF_ENABLE_ONEDNN_OPTS": "0"}
     ),
@@ -38,14 +38,14 @@ CONTENDERS = {
     "PyTorch loop": Contender("torch", "torch_loop:run", needs="torch"),
     "PyTorch Lightning": Contender("lightning", "lightning_fit:run", needs="lightning"),
 }
-"""What is measured, by the name in the table; environments are what distinguishes some of them."""
+"""The contenders, by their names in the table; some differ only in their environment."""
 
 
 def run(options: Options, folder: Path) -> Report:
-    """Measure.
+    """Run the benchmark.
 
     Raises:
-        InkwellError: If a contender fails, has other parameters, or its first losses differ.
+        InkwellError: If a contender fails, its number of parameters is wrong, or its first losses differ.
     """
     chosen, skipped = choose(options)
     steps = min(options.steps, CHECKED + 1) if options.quick else options.steps
@@ -53,15 +53,15 @@ def run(options: Options, folder: Path) -> Report:
     job = job_of(options, images, steps, weights=str(folder / "weights.npz"))
     outcomes = compete([peak(options), *chosen.values()], job, folder, options.rounds_or(5))
     reference = outcomes.pop(PEAK.name)
-    params, deviation = check(outcomes, int(reference.facts["params"]))
+    params, deviation = check(outcomes, int(reference.setup["params"]))
     gemm = max(max(turn[library] for library in ("numpy", "tensorflow")) for turn in reference.turns)
-    operations = 2 * 3 * int(reference.facts["multiplications"]) * options.batch_size
+    operations = 2 * 3 * int(reference.setup["multiplications"]) * options.batch_size
     rows = [_row(name, outcomes[c.name], options, steps, operations / gemm) for name, c in chosen.items()]
     notes = [
-        f"{params:,} parameters in each; their losses over the first {CHECKED} steps agree to {deviation:.1e}; Adam",
-        f"peak: {gemm / 1e9:.0f} GFLOP/s of float32 matrix products; a step has {operations / 1e9:.3f} GFLOP "
+        f"{params:,} parameters each; losses over the first {CHECKED} steps agree to {deviation:.1e}; Adam",
+        f"peak: {gemm / 1e9:.0f} GFLOP/s in float32 matrix products; a step takes {operations / 1e9:.3f} GFLOP "
         "(forward multiplications x 2 x 3)",
-        f"medians over {options.rounds_or(5)} rounds of {steps} steps each, contenders in turn; {images.sentence()}",
+        f"medians over {options.rounds_or(5)} rounds of {steps} steps each, taking turns; {images.sentence()}",
         *(f"{row['name']}: {row['choice']}" for row in rows if row["choice"]),
         *skipped,
     ]
@@ -73,11 +73,11 @@ def run(options: Options, folder: Path) -> Report:
     return Report(f"speed: {options.model}, batch {options.batch_size}", COLUMNS, _table(rows), data, notes)
 
 
-COLUMNS = ("", "ms a step", "least - most", "images/s", "times the first", "of the peak")
+COLUMNS = ("", "ms per step", "min - max", "images/s", "times the first", "of the peak")
 
 
 def choose(options: Options) -> tuple[dict[str, Contender], list[str]]:
-    """Return the contenders to measure, and a line for each that cannot be.
+    """Return the contenders to measure, and a line for each that is left out.
 
     Raises:
         UsageError: If one is unknown, or none is left.
@@ -107,17 +107,17 @@ def _obstacle(contender: Contender, options: Options) -> str:
     if any(find_spec(package) is None for package in {"torch", contender.needs}):
         return f"{contender.needs} is not installed ({INSTALL})"
     if options.model not in PLAIN or options.args:
-        return f"only {' and '.join(PLAIN)} are written for PyTorch"
+        return f"only {' and '.join(PLAIN)} are available for PyTorch"
     return ""
 
 
 def peak(options: Options) -> Contender:
-    """Return the contender that measures matrix products, and writes the initial weights of the others."""
+    """Return the contender that measures matrix products and writes the initial weights of the others."""
     return Contender(PEAK.name, PEAK.target, {"quick": options.quick}, PEAK.environment)
 
 
 def job_of(options: Options, images: Images, steps: int, weights: str = "") -> Job:
-    """Return what all contenders are told."""
+    """Return the job shared by all contenders."""
     return Job(
         folder="",
         images=str(images.path),
@@ -135,33 +135,33 @@ def check(outcomes: Mapping[str, Outcome], params: int) -> tuple[int, float]:
     """Return the number of parameters and the largest relative difference of the first losses.
 
     Raises:
-        InkwellError: If contenders differ in either: they do not train the same network.
+        InkwellError: If contenders differ in either, which means that they do not train the same network.
     """
     first = next(iter(outcomes))
-    wanted: Sequence[float] = outcomes[first].facts["losses"]
+    wanted: Sequence[float] = outcomes[first].setup["losses"]
     worst = 0.0
     for name, outcome in outcomes.items():
-        if outcome.facts["params"] != params:
-            raise InkwellError(f"{name} has {outcome.facts['params']:,} parameters, the registered model {params:,}")
-        losses = outcome.facts["losses"]
+        if outcome.setup["params"] != params:
+            raise InkwellError(f"{name} has {outcome.setup['params']:,} parameters, the registered model {params:,}")
+        losses = outcome.setup["losses"]
         if len(losses) != len(wanted):
             raise InkwellError(f"{name} reports {len(losses)} losses, {first} {len(wanted)}")
         apart = [abs(theirs - ours) / abs(ours) for theirs, ours in zip(losses, wanted, strict=True)]
-        if not all(difference <= TOLERANCE for difference in apart):  # nor is NaN
+        if not all(difference <= TOLERANCE for difference in apart):  # also rejects NaN
             raise InkwellError(f"{name} does not train the same network as {first}: losses {losses}, {wanted}")
         worst = max(worst, *apart)
     return params, worst
 
 
 def _row(title: str, outcome: Outcome, options: Options, steps: int, ideal: float) -> dict[str, Any]:
-    """Return the numbers of a contender; `ideal` is the seconds of a step at the machine's peak."""
+    """Return the results of a contender; `ideal` is the seconds per step at the machine's peak."""
     milliseconds = spread([1000 * seconds / steps for seconds in outcome.seconds])
     return {
         "name": title,
-        "params": outcome.facts["params"],
-        "losses": outcome.facts["losses"],
-        "choice": outcome.facts.get("choice", ""),
-        "tried": outcome.facts.get("tried", {}),
+        "params": outcome.setup["params"],
+        "losses": outcome.setup["losses"],
+        "choice": outcome.setup.get("choice", ""),
+        "tried": outcome.setup.get("tried", {}),
         "ms": milliseconds,
         "images_per_second": 1000 * options.batch_size / milliseconds["median"],
         "share_of_peak": 1000 * ideal / milliseconds["median"],

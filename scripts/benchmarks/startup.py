@@ -1,4 +1,4 @@
-"""`startup`: from the start of `fit.py` to its first step, and what of it is the import of TensorFlow."""
+"""`startup`: time from the start of `fit.py` to its first step, and the part spent on importing TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST, TENSORFLOW, HELP = "fit.py to its first step", "import tensorflow", "fit.
 
 
 def run(options: Options, folder: Path) -> Report:
-    """Measure.
+    """Run the benchmark.
 
     Raises:
         InkwellError: If a process fails.
@@ -24,22 +24,22 @@ def run(options: Options, folder: Path) -> Report:
     rounds, images = options.rounds_or(6), prepare(options, folder, 1)
     times: dict[str, list[float]] = {FIRST: [], TENSORFLOW: [], HELP: []}
     ledgers: list[Mapping[str, float]] = []
-    for number in range(int(options.quick), rounds + 1):  # round 0 fills the caches of the disk and does not count
+    for number in range(int(options.quick), rounds + 1):  # round 0 fills the disk caches and is not counted
         place = folder / f"start-{number}"
         place.mkdir()
-        seconds, facts = to_first_step([*flags(options, images), "--run-dir", "runs/one"], place)
+        seconds, report = to_first_step([*flags(options, images), "--run-dir", "runs/one"], place)
         imported = to_import("tensorflow", place)
         helped = timed([FIT, "--help"], place)
         tell(f"  round {number}/{rounds}  first step {seconds:.2f} s  tensorflow {imported:.2f} s  help {helped:.2f} s")
         if number:
             for key, value in zip(times, (seconds, imported, helped), strict=True):
                 times[key].append(value)
-            ledgers.append(_sum(facts["ledger"]))
+            ledgers.append(_sum(report["ledger"]))
     return _report(options, images.name, times, ledgers, rounds)
 
 
 def _sum(ledgers: list[Mapping[str, float]]) -> dict[str, float]:
-    """Return the seconds by name over the ledgers of a process; all but one are empty."""
+    """Return the seconds by name over the ledgers of a process, all but one of which are empty."""
     names = dict.fromkeys(name for ledger in ledgers for name in ledger)
     return {name: sum(ledger.get(name, 0.0) for ledger in ledgers) for name in names}
 
@@ -53,14 +53,14 @@ def _report(
     rest = found[FIRST]["median"] - sum(parts.values())
     rows: list[dict[str, Any]] = [
         *({"name": name, "s": value} for name, value in found.items()),
-        {"name": "first step less import", "s": over},
+        {"name": "first step minus import", "s": over},
     ]
     split = [[f"  of which {name}", f"{seconds:.2f}", ""] for name, seconds in parts.items() if seconds >= 0.005]
     table = [[row["name"], *cells(row["s"])] for row in rows]
     return Report(
         f"startup: {options.model} on {data}, all default plugins",
-        ("", "seconds", "least - most"),
+        ("", "seconds", "min - max"),
         [table[0], *split, ["  of which outside the ledger", f"{rest:.2f}", ""], *table[1:]],
         {"rows": rows, "ledger": parts, "outside_ledger": rest, "data": data},
-        [f"medians over {rounds} rounds, fresh processes in turn, each from its start"],
+        [f"medians over {rounds} rounds, fresh processes taking turns, each timed from its start"],
     )

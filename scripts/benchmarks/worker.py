@@ -1,6 +1,6 @@
-"""The process of a contender: it prepares, says so, then does one turn for each line that it is sent.
+"""The process of a contender: it prepares, reports that it is ready, then takes one turn for each line it receives.
 
-Answers are lines of JSON on what was its standard output, which is nothing to the contender's own talk.
+Answers are lines of JSON on the original standard output, from which the contender's own output is kept away.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ GO, REST = "go\n", "rest\n"
 
 @dataclass(frozen=True)
 class Job:
-    """What a contender gets.
+    """The task of a contender.
 
     Attributes:
-        folder: Where it may write.
+        folder: Folder that it may write to.
         images: An .npz file; see `scripts.benchmarks.images`.
-        weights: An .npz file of the initial weights, in the order of Keras; empty for the model's own.
+        weights: An .npz file of initial weights in Keras's order; empty for the model's own initialisation.
         model: A registered model.
         args: Arguments of its builder.
         imports: Modules that register models.
         classes: Number of classes.
-        batch_size: Images a batch.
-        steps: Batches an epoch.
-        extra: What only this contender asks for.
+        batch_size: Training batch size.
+        steps: Batches per epoch.
+        extra: Values for this contender only.
     """
 
     folder: str
@@ -54,11 +54,11 @@ class Job:
         return _arrays(self.images, "train")
 
     def test(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return other images and labels."""
+        """Return test images and labels."""
         return _arrays(self.images, "test")
 
     def initial(self) -> list[np.ndarray]:
-        """Return the initial weights in the order of Keras, convolutions as `[H, W, in, out]`."""
+        """Return the initial weights in Keras's order, convolutions as `[H, W, in, out]`."""
         import numpy as np
 
         with np.load(self.weights) as file:
@@ -74,43 +74,43 @@ def _arrays(path: str, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Turns:
-    """A contender's side of the conversation."""
+    """The contender's side of the conversation."""
 
     def __init__(self) -> None:
         self._answers = os.fdopen(os.dup(1), "w")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # bars and summaries that contenders print are not answers
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # keep the contender's progress bars apart from answers
         self._started: float | None = None
         self._background = 0.0
 
-    def ready(self, **facts: Any) -> None:
-        """Say that everything is prepared; `wait` comes next."""
-        self._say(facts)
+    def ready(self, **report: Any) -> None:
+        """Report that everything is prepared; `wait` comes next."""
+        self._send(report)
 
-    def wait(self, **facts: Any) -> None:
-        """End the turn in progress, if there is one, and wait for the next; does not return if there is none.
+    def wait(self, **report: Any) -> None:
+        """End the current turn, if any, and wait for the next; if there is none, the process ends here.
 
-        What the process computes while it waits (uploads, files written behind the turn) is counted as well: its
-        seconds of processor time go with the next turn as `background`.
+        Work that the process does while it waits (uploads, background writing) counts too: its CPU seconds are
+        reported with the next turn as `background`.
 
         Args:
-            facts: What else to report of the turn that ends.
+            report: Further values to report about the turn that ends.
         """
         if self._started is not None:
-            self._say({"seconds": time.perf_counter() - self._started, "background": self._background, **facts})
+            self._send({"seconds": time.perf_counter() - self._started, "background": self._background, **report})
         paused = time.process_time()
         while (line := sys.stdin.readline()) == REST:
             paused = time.process_time()
         if line != GO:
-            os._exit(0)  # whatever the contender would do now is not measured
+            os._exit(0)  # whatever the contender would still do is not measured
         self._background = time.process_time() - paused
         self._started = time.perf_counter()
 
-    def _say(self, facts: dict[str, Any]) -> None:
-        print(json.dumps(facts), file=self._answers, flush=True)
+    def _send(self, report: dict[str, Any]) -> None:
+        print(json.dumps(report), file=self._answers, flush=True)
 
 
 def main() -> None:
-    """Run the contender that the command line names, `module:function`, on the job in a JSON file."""
+    """Run the contender named on the command line, `module:function`, on the job in a JSON file."""
     target, job = sys.argv[1:]
     module, _, function = target.partition(":")
     turns = Turns()

@@ -1,4 +1,4 @@
-"""Where the page listens, and under which addresses it is opened."""
+"""The sockets that the page listens on, and the addresses at which it opens."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from trainer.text import in_line
 from .network import interfaces, is_local, own_addresses
 
 LOCAL = ("localhost", "127.0.0.1")
-"""Names under which a browser on this machine, or at the near end of a forwarded port, asks for the page."""
+"""Host names in requests from a browser on this machine, or at the near end of a forwarded port."""
 
 NOT_OURS = (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the page is served.
+    """The place where the page is served.
 
     Attributes:
-        listeners: Sockets that listen.
-        urls: Addresses to open, that of the network first and that of this machine last.
-        names: What it is called, beside its addresses.
-        token: What a browser from the network must show; None where only this machine reaches the page.
+        listeners: Listening sockets.
+        urls: Addresses to open, those of the network first, this machine's own last.
+        names: Accepted host names besides its addresses.
+        token: Token required from browsers on the network; None if only this machine can reach the page.
     """
 
     listeners: list[socket.socket]
@@ -43,13 +43,13 @@ def listen(host: str, port: int, stack: ExitStack) -> Place:
     """Listen on a port of every address that `host` names.
 
     Args:
-        host: An address, a network interface or a name of this machine; `0.0.0.0` is all its IPv4 addresses, `::` all.
-        port: 0 for a free one.
+        host: An address, network interface or name of this machine; `0.0.0.0` means all IPv4 addresses, `::` all.
+        port: The port; 0 chooses a free one.
         stack: Closes the sockets.
 
     Raises:
-        UsageError: If the host is none of this machine.
-        InkwellError: If the port is taken, or may not be used.
+        UsageError: If the host does not belong to this machine.
+        InkwellError: If the port is taken, or not permitted.
     """
     listeners: list[socket.socket] = []
     for address in resolve(host):
@@ -67,7 +67,7 @@ def resolve(host: str) -> list[str]:
     """Return the addresses to listen on.
 
     Raises:
-        UsageError: If the host is neither an address, an interface nor a name.
+        UsageError: If the host is not an address, an interface or a known name.
     """
     if host == "::":
         return ["0.0.0.0", "::"]
@@ -75,16 +75,16 @@ def resolve(host: str) -> list[str]:
         return interfaces()[host] or _refuse(host, "is a network interface without an address")
     try:
         found = socket.getaddrinfo(host or "?", None, type=socket.SOCK_STREAM)
-    except (OSError, ValueError):  # ValueError: what cannot be a name, such as "a..b"
+    except (OSError, ValueError):  # ValueError: an impossible name, such as "a..b"
         _refuse(host, "is neither an address, a network interface nor a known name")
     addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
     if any("%" in address or ip_address(address).is_multicast for address in addresses):
-        _refuse(host, "is no address that a browser can open")
+        _refuse(host, "is not an address that a browser can open")
     return addresses
 
 
 def reachable(address: str) -> list[str]:
-    """Return the addresses at which a browser finds what listens on an address: itself, unless it stands for all."""
+    """Return the addresses at which a browser reaches a listening address: itself, unless it stands for all."""
     listening = ip_address(address)
     if not listening.is_unspecified:
         return [address]
@@ -93,7 +93,7 @@ def reachable(address: str) -> list[str]:
 
 
 def in_url(address: str) -> str:
-    """Return an address as it stands in a URL."""
+    """Return an address in the form used in URLs."""
     return f"[{address}]" if ":" in address else address
 
 
@@ -111,10 +111,10 @@ def _listener(host: str, address: str, port: int) -> socket.socket:
         listener = socket.create_server((address, port), family=family)
     except OSError as error:
         if error.errno in NOT_OURS:
-            _refuse(host, "is no address of this machine")
+            _refuse(host, "is not an address of this machine")
         why = os.strerror(error.errno or 0)
-        raise InkwellError(f"cannot use port {port}: {why}; --port 0 takes a free one") from error
-    # Its connections inherit this. Without it each answer waits 40 ms for the browser to acknowledge its head.
+        raise InkwellError(f"cannot use port {port}: {why}; use --port 0 for a free one") from error
+    # Connections inherit this. Without it, each answer waits 40 ms for the browser to acknowledge its headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

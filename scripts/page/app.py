@@ -1,4 +1,4 @@
-"""The page's addresses: its files, the state of the model, a picture to read, a picture to keep."""
+"""The page's routes: its files, the state of the model, pictures to read, pictures to keep."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATIC = Path(__file__).with_name("static")
 
 
 def application(reader: Reader, place: Place) -> Starlette:
-    """Return the page's application, which keeps `reader` running as long as it runs."""
+    """Return the page's application, which runs `reader` for as long as it runs itself."""
     memory, keeping = Budget(limits.BODIES), Rate(limits.KEPT_PER_MINUTE)
 
     async def status(request: Request) -> Response:
@@ -40,10 +40,10 @@ def application(reader: Reader, place: Place) -> Starlette:
     async def keep(request: Request) -> Response:
         label = request.query_params.get("label")
         if label is None:
-            raise HTTPException(422, "it is not said what the picture shows: ?label=…")
+            raise HTTPException(422, "cannot keep a picture without a label; add ?label=…")
         if not keeping.take(client := sender(request)):
             left = keeping.seconds_left
-            why = f"cannot keep more than {keeping.limit} pictures per minute of a device; try again in {left} seconds"
+            why = f"cannot keep more than {keeping.limit} pictures per minute and device; try again in {left} seconds"
             raise HTTPException(429, why, {"retry-after": str(left)})
         answer: dict[str, Any] = {}
         try:
@@ -80,7 +80,7 @@ def application(reader: Reader, place: Place) -> Starlette:
 
 
 def sender(request: Request) -> str:
-    """Return whose request it is."""
+    """Return the client that a request belongs to."""
     return client_name(request.client.host if request.client else "")
 
 
@@ -90,18 +90,18 @@ def as_json(answer: dict[str, Any]) -> Response:
 
 
 async def refused(request: Request, error: Exception) -> Response:
-    """Say in JSON what is wrong with a request."""
+    """Return the reason for rejecting a request, as JSON."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
 async def unavailable(request: Request, error: Exception) -> Response:
-    """Say in JSON why nothing can be read, and when it is worth asking again."""
+    """Return why nothing can be read now, as JSON, and when to try again."""
     assert isinstance(error, Unavailable)
     headers = {"retry-after": str(error.retry)} if error.retry else None
     return JSONResponse({"error": str(error)}, 503, headers)
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    """Say in JSON that the page has a fault; what it is stands on the terminal."""
-    return JSONResponse({"error": "the page has a fault; its terminal says which"}, 500)
+    """Return a JSON error for a bug of the page; the details are on the terminal."""
+    return JSONResponse({"error": "internal error; see the terminal that runs draw.py"}, 500)

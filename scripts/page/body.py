@@ -1,4 +1,4 @@
-"""The body of a request: a picture, received within bounds of size, time and of what all requests hold together."""
+"""The body of a request: a picture, received within limits on its size, its time and the memory of all bodies."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ CLOSING = {"connection": "close"}
 
 @asynccontextmanager
 async def body_of(request: Request, client: str, budget: Budget) -> AsyncIterator[bytearray]:
-    """Receive the body of a request; its memory is taken for as long as the context lasts.
+    """Receive the body of a request, holding its memory for as long as the context lasts.
 
     Args:
         request: The request.
-        client: Whose it is.
-        budget: The memory of all bodies.
+        client: The client that sent it.
+        budget: The memory for all bodies.
 
     Raises:
-        HTTPException: If it is empty, longer than `MAX_BYTES`, takes longer than `limits.BODY_SECONDS`, or if there is
-            no memory for it.
+        HTTPException: If it is empty, longer than `MAX_BYTES`, takes longer than `limits.BODY_SECONDS`, or there is no
+            memory for it.
     """
     body = _Body(client, budget)
     try:
@@ -42,7 +42,7 @@ async def body_of(request: Request, client: str, budget: Budget) -> AsyncIterato
 class _Body:
     """The part of a body that has arrived.
 
-    One that is refused is received to its end and dropped: a refusal sent before would be lost with the connection.
+    A refused body is received to its end and discarded: an earlier refusal would be lost with the connection.
     """
 
     def __init__(self, client: str, budget: Budget) -> None:
@@ -81,9 +81,9 @@ class _Body:
             raise HTTPException(413, f"the picture is larger than {MAX_BYTES / 1e6:.0f} MB", CLOSING)
         if not self.has_room:
             again = {**CLOSING, "retry-after": "2"}
-            raise HTTPException(503, "too many large pictures wait to be read; try again in 2 seconds", again)
+            raise HTTPException(503, "too many large pictures are waiting; try again in 2 seconds", again)
         if not self.size:
-            raise HTTPException(422, "there is no picture in this request")
+            raise HTTPException(422, "this request contains no picture")
 
     def drop(self) -> None:
         self.content = bytearray()

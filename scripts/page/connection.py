@@ -1,7 +1,7 @@
-"""A connection that cannot keep its place by being slow.
+"""A connection that loses its place if it is too slow.
 
-Middleware sees whole heads of requests, and uvicorn bounds how long a connection may idle between them, but neither how
-slowly it may send a head or take an answer, nor how many of one client there are.
+Middleware only sees complete request headers, and uvicorn limits how long a connection may idle between requests, but
+not how slowly it sends headers or reads an answer, nor how many connections a client has.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from .shares import client_name
 
 
 class Connection(H11Protocol):
-    """A connection that is lost if it keeps us waiting for `limits.CLIENT_SECONDS`, or if others need its place.
+    """A connection that is dropped if it stalls for `limits.CLIENT_SECONDS`, or if another needs its place.
 
-    It keeps us waiting from its beginning, or the end of an answer, until the head of a request is there, and when it
-    does not take what is sent. A body has its own time: see `body`.
+    The clock runs from the start of the connection, or the end of an answer, until the request's headers have arrived,
+    and while the client does not read what is sent. A body has its own time limit: see `body`.
 
     Attributes:
-        client_name: Whose it is.
-        since: The loop's time from which it is waited for its present request.
+        client_name: The client at the other end.
+        since: Time of the event loop at which the wait for the current request began.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a place; if there is none, another connection loses its own."""
+        """Take a place, dropping another connection if there is none."""
         super().connection_made(transport)
         self.client_name = client_name(self.client[0] if self.client else "")
         self._patience: asyncio.TimerHandle | None = None
@@ -43,27 +43,27 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
-        """Take in what has arrived; from the end of a request's head on, the next move is ours."""
+        """Process what has arrived; once a request's headers are complete, the next move is the server's."""
         super().handle_events()
         self._answer()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, which may be there."""
+        """Wait for the next request, which may have arrived already."""
         self._expect_request()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """Pause the answer; the client is behind with taking what was sent."""
+        """Pause the answer, since the client is slow to read it."""
         super().pause_writing()
         self._be_impatient()
 
     def resume_writing(self) -> None:
-        """Continue to answer."""
+        """Continue the answer."""
         super().resume_writing()
         self._answer()
 
     def shutdown(self) -> None:
-        """Close at the end of the server, without waiting for a body."""
+        """Close when the server ends, without waiting for a body."""
         if self._is_answering and self.cycle.more_body:
             self.lose()
         else:
@@ -71,11 +71,11 @@ class Connection(H11Protocol):
 
     @property
     def is_waited_for(self) -> bool:
-        """True if the client has to move: to send a request, the rest of its body, or to take an answer."""
+        """True if it is the client's turn: to send a request or the rest of its body, or to read an answer."""
         return not self._is_answering or self.cycle.more_body or self.flow.write_paused
 
     def lose(self) -> None:
-        """End the connection at once; its place is free."""
+        """Drop the connection at once and free its place."""
         self.connections.discard(self)
         self.transport.abort()
 
@@ -102,9 +102,9 @@ class Connection(H11Protocol):
 
 
 def loser(connections: Iterable[Connection]) -> Connection:
-    """Return the connection that is given up for another: of the client with most, the one waited for longest.
+    """Return the connection to drop for another: the longest-waiting one of the client with the most.
 
-    The newest, whose request is yet to come, is always among those that are waited for.
+    The newest one, whose request is yet to come, is always a candidate.
     """
     held = Counter(each.client_name for each in connections)
     waited_for = [each for each in connections if each.is_waited_for]

@@ -1,4 +1,4 @@
-"""Guards the page: requests come from its own tabs, under its own names, and from the network only with its token."""
+"""Guards the page: requests must come from its own tabs, use its own names and, from the network, have its token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .address import in_url
 
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(:\d+)?")
-"""The name or address, and the port, under which a request asks for the page."""
+"""The name or address, and the port, in a request's Host header."""
 
 HEADERS = {
     "cache-control": "no-cache",
@@ -25,29 +25,28 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-"""Sent with every answer: the page may load its own files and nothing else, and nobody may embed it."""
+"""Headers of every answer: the page may load only its own files, and no other page may embed it."""
 
-NO_TOKEN = "this page is opened with the whole address that draw.py printed, with its token, or with its QR code"
+NO_TOKEN = "open this page with the full address printed by draw.py, including its token, or with its QR code"
 
 
 class Guard:
-    """Refuses requests under a foreign name, from a foreign page or without the token; puts `HEADERS` on every answer.
+    """Rejects requests with a foreign host name, from a foreign page or without the token; adds `HEADERS` to answers.
 
-    A browser shows the token once, in the address, and from then on in a cookie: the address that stays in the history
-    is clean.
+    A browser shows the token once, in the address, and then in a cookie, so that the address in its history is clean.
 
     Args:
         app: The application behind it.
-        names: What the page is called, beside the address at which a request arrives. Another site's name that was
-            made to point here (DNS rebinding) is none of them.
-        token: What a browser must show; None if only this machine reaches the page.
+        names: Accepted host names, besides the address at which a request arrives. This excludes the name of another
+            site that was made to point here (DNS rebinding).
+        token: Token required from browsers; None if only this machine can reach the page.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str], token: str | None) -> None:
         self.app, self.names, self.token = app, names, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
 
@@ -60,14 +59,14 @@ class Guard:
         await answer(scope, receive, send_guarded)
 
     def _refuse(self, request: Request) -> Response | None:
-        """Return the answer to a request that no tab of the page can have sent."""
+        """Return the rejection of a request that no tab of the page can have sent."""
         names = dict.fromkeys([*self.names, in_url(request.scope["server"][0])])
         refusal = refuse(request.method, request.headers, list(names))
         return JSONResponse({"error": refusal}, 403) if refusal else None
 
     def _admit(self, request: Request) -> Response | None:
-        """Return the answer to a request with the token in its address, or with none at all."""
-        cookie = f"inkwell-{request.scope['server'][1]}"  # a browser keeps one jar for all ports of a host
+        """Return the answer to a request that shows the token in its address, or does not have it."""
+        cookie = f"inkwell-{request.scope['server'][1]}"  # browsers share cookies among all ports of a host
         if self.token is None or _is_same(request.cookies.get(cookie), self.token):
             return None
         if request.url.path != "/" or not _is_same(request.query_params.get("token"), self.token):
@@ -78,14 +77,14 @@ class Guard:
 
 
 def refuse(method: str, headers: Headers, names: Sequence[str]) -> str | None:
-    """Return why a request is refused by its headers, or None.
+    """Return why a request is rejected because of its headers, or None.
 
-    A browser sends `Origin` with every POST; what sends none is no other site's page.
+    Browsers send `Origin` with every POST, so a request without it does not come from another site's page.
 
     Args:
-        method: Of the request.
-        headers: Of the request.
-        names: What the page is called.
+        method: The request's method.
+        headers: The request's headers.
+        names: Accepted host names.
     """
     host = headers.get("host", "").lower()
     called = HOST.fullmatch(host)
@@ -93,10 +92,10 @@ def refuse(method: str, headers: Headers, names: Sequence[str]) -> str | None:
         return f"this page answers only to {', '.join(names[:-1])} and {names[-1]}"
     origin = headers.get("origin")
     if method not in ("GET", "HEAD") and origin is not None and origin.lower() != f"http://{host}":
-        return "this page takes nothing from other pages"
+        return "this page accepts nothing from other pages"
     return None
 
 
 def _is_same(shown: str | None, token: str) -> bool:
-    """Return True if a token is the right one, after a time that does not say how much of it is."""
+    """Return True if a token is correct, in constant time."""
     return secrets.compare_digest((shown or "").encode(), token.encode())

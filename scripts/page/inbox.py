@@ -1,4 +1,4 @@
-"""The inbox: pictures with the label that a person gave them, kept for retraining as `<inbox>/<label>/<sha256>.png`."""
+"""The inbox: pictures labelled by users, kept for retraining as `<inbox>/<label>/<sha256>.png`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from trainer.text import in_bytes
 from . import limits
 
 MAX_SIDE = 1600
-"""Pixels of the longer side of a kept picture; larger photos are scaled down."""
+"""Maximum longer side of a kept picture in pixels; larger photos are scaled down."""
 
 
-class NotKept(InkwellError):  # noqa: N818, what happened
-    """There is no place for a picture; the message says which limit it meets and what to do."""
+class NotKept(InkwellError):  # noqa: N818, named after the outcome
+    """A picture cannot be kept; the message names the limit and the remedy."""
 
 
 class Kept(NamedTuple):
     """A kept picture.
 
     Attributes:
-        path: The file. Its name is the SHA-256 of its content.
-        is_new: False if the inbox had it already.
+        path: The file, named after the SHA-256 hash of its content.
+        is_new: False if the inbox already had it.
     """
 
     path: Path
@@ -40,29 +40,29 @@ class Kept(NamedTuple):
 
 
 def tidy(inbox: Path) -> None:
-    """Delete what a killed server left half-written in the inbox, which need not exist."""
+    """Delete files that a killed server left half-written in the inbox, which need not exist."""
     for folder in inbox.glob("*/"):
         sweep(folder)
 
 
 def keep(inbox: Path, label: str, picture: np.ndarray, class_names: Sequence[str]) -> Kept:
-    """Write a picture into the inbox; the file is either whole or not there, and the same picture is one file.
+    """Write a picture to the inbox, completely or not at all; identical pictures share one file.
 
-    The inbox holds at most `limits.INBOX_FILES` of `limits.INBOX_BYTES` together, and leaves `limits.SPARED_BYTES` of
-    its disk free. A picture that is there already meets no limit.
+    The inbox holds at most `limits.INBOX_FILES` files with `limits.INBOX_BYTES` in total, and leaves
+    `limits.SPARED_BYTES` of its disk free. The limits do not apply to a picture that it already has.
 
     Args:
-        inbox: The folder; made if it is missing.
+        inbox: The folder, created if missing.
         label: One of `class_names`.
         picture: uint8 `[H, W, 3]`.
         class_names: Names of the model's classes.
 
     Raises:
-        UsageError: If the label is none of the classes, or cannot be a folder's name.
+        UsageError: If the label is not one of the classes, or cannot be the name of a folder.
         NotKept: If the inbox or the disk is full, or the file cannot be written.
     """
     if label not in class_names:
-        raise UsageError(f"{label[:40]!r} is none of the classes: {', '.join(class_names)}")
+        raise UsageError(f"{label[:40]!r} is not one of the classes: {', '.join(class_names)}")
     if label in (".", "..") or set(label) & set("/\\\0"):
         raise UsageError(f"the class {label!r} cannot be the name of a folder")
     content = as_png(picture)
@@ -79,11 +79,11 @@ def keep(inbox: Path, label: str, picture: np.ndarray, class_names: Sequence[str
 
 
 def check_room(inbox: Path, size: int) -> None:
-    """Refuse a new file of `size` bytes if the inbox, or the disk that it lies on, is full.
+    """Refuse a new file of `size` bytes if the inbox or its disk is full.
 
     Raises:
-        NotKept: If it is.
-        OSError: If the inbox cannot be looked into.
+        NotKept: If it is full.
+        OSError: If the inbox cannot be read.
     """
     files, held = measure(inbox)
     free = shutil.disk_usage(inbox).free
@@ -94,17 +94,19 @@ def check_room(inbox: Path, size: int) -> None:
         raise NotKept(f"cannot keep the picture: {inbox} holds {in_bytes(held)} of at most {limit}; move some away")
     if free - size < limits.SPARED_BYTES:
         spared = in_bytes(limits.SPARED_BYTES)
-        raise NotKept(f"cannot keep the picture: {in_bytes(free)} are free at {inbox}, {spared} stay so; make room")
+        raise NotKept(
+            f"cannot keep the picture: {inbox} has {in_bytes(free)} free and must leave {spared}; free some space"
+        )
 
 
 def measure(folder: Path) -> tuple[int, int]:
-    """Return how many files lie in a folder and those below, and their bytes; links are not followed."""
+    """Return the number of files in a folder and its subfolders, and their total size in bytes, ignoring links."""
     sizes = [os.lstat(Path(place, name)).st_size for place, _, names in os.walk(folder) for name in names]
     return len(sizes), sum(sizes)
 
 
 def as_png(picture: np.ndarray) -> bytes:
-    """Return a picture as a PNG file: nothing of its camera or place is left, and gray is stored as gray."""
+    """Return a picture as a PNG file without metadata such as camera or location; gray pictures are stored as gray."""
     gray = bool((picture == picture[..., :1]).all())
     image = Image.fromarray(picture[..., 0] if gray else picture)
     image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)

@@ -1,4 +1,4 @@
-"""A picture that somebody waits for, and what becomes of it."""
+"""A picture that a client waits for, and its outcome."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-class Unavailable(Exception):  # noqa: N818, a state, said to whoever asks
-    """Nothing can be read just now; says why.
+class Unavailable(Exception):  # noqa: N818, a state, reported to the client
+    """Nothing can be read at the moment; the message says why.
 
     Attributes:
-        retry: Seconds after which it is worth asking again; None if it never is.
+        retry: Seconds after which to try again; None if that is pointless.
     """
 
     def __init__(self, why: str, retry: int | None = None) -> None:
@@ -21,14 +21,14 @@ class Unavailable(Exception):  # noqa: N818, a state, said to whoever asks
 
 @dataclass(eq=False)
 class Job:
-    """A picture that somebody waits for.
+    """A picture that a client waits for.
 
     Attributes:
-        picture: A file's bytes.
-        wanted: What is asked about it.
-        clock: Runs out on who waits too long for their turn.
-        answer: Is set when there is one; done before if nobody waits any more.
-        readings: How often its reading has begun.
+        picture: Content of a file.
+        wanted: The parameters of the request.
+        clock: Ends a wait that takes too long.
+        answer: Set once there is an answer; cancelled if nobody waits any more.
+        readings: Number of times that reading it was started.
     """
 
     picture: bytes | bytearray
@@ -38,16 +38,16 @@ class Job:
     readings: int = 0
 
     def begin(self) -> None:
-        """Begin to be read: its turn has come."""
+        """Start reading; its turn has come."""
         self.clock.reschedule(None)
         self.readings += 1
 
     def settle(self, answer: dict[str, Any]) -> None:
-        """Answer, if somebody still waits."""
+        """Set the answer, if somebody still waits."""
         if not self.answer.done():
             self.answer.set_result(dict(answer))
 
     def refuse(self, why: Unavailable) -> None:
-        """Answer with an error, if somebody still waits."""
+        """Set an error as the answer, if somebody still waits."""
         if not self.answer.done():
             self.answer.set_exception(why)

@@ -1,7 +1,7 @@
-"""The server's end of the process that reads pictures.
+"""The server's side of the process that reads pictures.
 
-A process of its own, since the import of TensorFlow keeps all threads of its process waiting for seconds, and a decoder
-that is brought down by a forged picture must not take the page with it.
+It is a separate process because importing TensorFlow blocks all threads of a process for seconds, and because a decoder
+crashed by a forged picture must not take the page down with it.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from .shares import FairQueue
 
 ROOT = Path(__file__).parents[2]
 LONGEST_LINE = 2**24
-"""Bytes of an answer; one about an image of 28 x 28 has 3,000."""
+"""Maximum bytes of an answer; one about an image of 28 x 28 has 3,000."""
 
-GUILTY = {"status": 500, "error": "cannot read this picture: the reader broke down over it; try another one"}
+GUILTY = {"status": 500, "error": "cannot read this picture: it crashed the reader; try another one"}
 
 
 class Reader:
-    """Reads pictures one after the other, and starts its process again if that dies.
+    """Reads pictures one after the other, and restarts its process if it dies.
 
     A picture that takes longer than `limits.READING_SECONDS`, or kills two processes, is answered with an error; all
     others wait for the next process.
 
     Args:
         recognizer: A run directory, checkpoint or exported folder.
-        inbox: Where pictures to keep go.
-        tell: Is told in one line what becomes of the process.
-        imports: Modules that register parts of the model of a run.
+        inbox: Folder for pictures to keep.
+        tell: Called with one line about each change of the process.
+        imports: Modules that register parts of a run's model.
     """
 
     def __init__(self, recognizer: Path, inbox: Path, tell: Callable[[str], None], imports: Sequence[str] = ()) -> None:
@@ -50,10 +50,10 @@ class Reader:
 
     @property
     def status(self) -> dict[str, Any]:
-        """`state` is `loading`, `ready` or `failed`; with what the page shows of the model."""
+        """The state (`loading`, `ready` or `failed`), and what the page shows about the model."""
         state = "failed" if self.trouble else "ready" if self._is_ready else "loading"
-        facts = {"model": self.recognizer.name, "classes": self.classes, "inbox": str(self.inbox)}
-        return {"state": state, "error": self.trouble, **facts}
+        described = {"model": self.recognizer.name, "classes": self.classes, "inbox": str(self.inbox)}
+        return {"state": state, "error": self.trouble, **described}
 
     async def run(self) -> None:
         """Keep a process running until cancelled, or until the recognizer cannot be loaded."""
@@ -69,21 +69,21 @@ class Reader:
                 if tries == limits.LOADING_TRIES:
                     self.close(f"cannot load {self.recognizer}: the reader {loss}, {tries} times in a row")
                 else:
-                    self.tell(f"the reader {loss} and is started again")
+                    self.tell(f"the reader {loss}; restarting it")
 
     async def ask(
         self, client: str, picture: bytes | bytearray, label: str | None = None, importance: bool = False
     ) -> dict[str, Any]:
-        """Return what is read in a picture, or with a label where it is kept; `status` is the HTTP status.
+        """Return the reading of a picture or, given a label, where it is kept; `status` is the HTTP status.
 
         Args:
-            client: Who asks; clients are served in turn.
-            picture: A file's bytes.
-            label: What it shows, if it is to be kept.
-            importance: Whether the answer says which pixels mattered, which takes longer than the reading.
+            client: The client; clients are served in turn.
+            picture: Content of a file.
+            label: Class of the picture, to keep it.
+            importance: True to include which pixels mattered, which takes longer than the reading.
 
         Raises:
-            Unavailable: If the recognizer cannot be loaded, too many pictures wait, or the turn does not come within
+            Unavailable: If the recognizer cannot be loaded, too many pictures are waiting, or the wait exceeds
                 `limits.WAITING_SECONDS`.
         """
         if self.trouble:
@@ -92,17 +92,17 @@ class Reader:
             async with asyncio.timeout(limits.WAITING_SECONDS) as clock:
                 job = Job(picture, {"label": label, "importance": importance}, clock)
                 if lost := self._queue.put(client, job):
-                    lost.refuse(Unavailable("too many pictures wait to be read; try again in 2 seconds", 2))
+                    lost.refuse(Unavailable("too many pictures are waiting; try again in 2 seconds", 2))
                 try:
                     return await job.answer
                 finally:
                     self._queue.remove(client, job)
         except TimeoutError as error:
-            why = f"the picture's turn did not come within {limits.WAITING_SECONDS:.0f} seconds; try again in 10"
+            why = f"the picture was not read within {limits.WAITING_SECONDS:.0f} seconds; try again in 10 seconds"
             raise Unavailable(why, 10) from error
 
     def close(self, why: str) -> None:
-        """Read nothing more, and say why to all who wait."""
+        """Stop reading, and tell everybody who waits why."""
         self.trouble = why
         for job in [*self._queue, *filter(None, [self._current])]:
             job.refuse(Unavailable(why))
@@ -118,7 +118,7 @@ class Reader:
                 stdout=PIPE,
                 limit=LONGEST_LINE,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                start_new_session=True,  # Ctrl-C is for the server, which ends it
+                start_new_session=True,  # Ctrl-C is handled by the server, which ends the process
             )
         except OSError as error:
             raise _Lost(f"cannot be started ({error.strerror})") from error
@@ -127,11 +127,11 @@ class Reader:
         finally:
             self._is_ready = False
             if process.returncode is None:
-                process.kill()  # its answer to one picture, should it come, would be taken for that to the next
+                process.kill()  # a late answer would be mistaken for the next picture's
             await process.wait()
 
     async def _load(self, process: Process) -> bool:
-        """Wait for what the process says first; return whether it can read."""
+        """Wait for the process to load the model; return True if it can read."""
         assert process.stdout is not None
         try:
             async with asyncio.timeout(limits.LOADING_SECONDS):
@@ -148,7 +148,7 @@ class Reader:
         return True
 
     async def _read(self, process: Process) -> None:
-        """Have the process read what waits, until it is lost."""
+        """Have the process read the waiting pictures until it is lost."""
         ended = asyncio.create_task(process.wait())
         try:
             while job := await self._next(ended):
@@ -158,7 +158,7 @@ class Reader:
             ended.cancel()
 
     async def _next(self, ended: asyncio.Task[int]) -> Job | None:
-        """Return the next picture, once there is one that somebody waits for; None if the process ended before."""
+        """Return the next picture that somebody waits for, as soon as there is one; None if the process ends first."""
         while self._current is None or self._current.answer.done():
             filled = asyncio.create_task(self._queue.filled.wait())
             try:
@@ -173,8 +173,8 @@ class Reader:
     async def _exchange(self, process: Process, job: Job) -> None:
         """Have one picture read.
 
-        Who was lost with the process may have been there by chance, when something else killed it: it is read again,
-        and to blame if the next process is lost too.
+        A picture that was being read when the process died may not be the cause: it is read again, and blamed if the
+        next process dies too.
         """
         job.begin()
         try:
@@ -199,8 +199,8 @@ class Reader:
         return answer
 
 
-class _Lost(Exception):  # noqa: N818, what happened
-    """The process reads no more; says why, as what the reader did."""
+class _Lost(Exception):  # noqa: N818, named after the outcome
+    """The process can no longer read; the message completes "the reader …"."""
 
 
 async def _ending(process: Process) -> str:

@@ -21,7 +21,7 @@ from .connection import Connection
 from .reader import Reader
 from .welcome import tell, welcome
 
-if sys.platform != "win32":  # which has no such limit
+if sys.platform != "win32":  # Windows has no such limit
     import resource
 
 
@@ -30,18 +30,18 @@ def serve(recognizer: Path, inbox: Path, host: str, port: int, show: bool, impor
 
     Args:
         recognizer: A run directory, checkpoint or exported folder.
-        inbox: Where pictures to keep go.
-        host: Where the page is reached: `127.0.0.1` by this machine alone; see `address.listen`.
-        port: 0 for a free one.
-        show: Whether to open the page in the browser.
-        imports: Modules that register parts of the model of a run.
+        inbox: Folder for pictures to keep.
+        host: Host to listen on; `127.0.0.1` is reachable from this machine only; see `address.listen`.
+        port: The port; 0 chooses a free one.
+        show: True to open the page in the browser.
+        imports: Modules that register parts of a run's model.
 
     Raises:
-        UsageError: If the host is none of this machine.
+        UsageError: If the host does not belong to this machine.
         InkwellError: If the port is taken, the process may not open enough files, or the model cannot be loaded.
     """
     allow_connections()
-    # Ctrl-C is the usual end of a server, and no failure.
+    # Ctrl-C is the normal way to end a server, not a failure.
     with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
         place = listen(host, port, stack)
         welcome(place)
@@ -56,10 +56,10 @@ def serve(recognizer: Path, inbox: Path, host: str, port: int, show: bool, impor
 
 
 def allow_connections() -> None:
-    """Raise the number of files that this process may open to that of the connections, where it is lower (macOS: 256).
+    """Raise the limit of open files to what the connections need, where it is lower (macOS: 256).
 
     Raises:
-        InkwellError: If the system does not let it.
+        InkwellError: If the system does not permit it.
     """
     if sys.platform == "win32":
         return
@@ -75,26 +75,26 @@ def allow_connections() -> None:
 
 
 def configured(app: ASGIApp) -> uvicorn.Config:
-    """Return how an application is served."""
+    """Return the server configuration for an application."""
     return uvicorn.Config(
         app,
         http=Connection,
         ws="none",
         backlog=limits.BACKLOG,
         log_config=None,
-        log_level="error",  # what a client does wrong is told to the client
+        log_level="error",  # clients are told about their own errors
         access_log=False,
-        proxy_headers=False,  # a header does not decide whose a request is
+        proxy_headers=False,  # a header must not decide which client a request belongs to
         server_header=False,
         timeout_graceful_shutdown=1,
     )
 
 
 class Server(uvicorn.Server):
-    """A server that ends when its reader cannot go on reading, and answers at its end those who wait for the reader.
+    """A server that ends when its reader fails, and answers everybody who waits for the reader before it ends.
 
     Attributes:
-        failure: Why the reader ended; None unless it did.
+        failure: Reason why the reader failed; None unless it did.
     """
 
     def __init__(self, config: uvicorn.Config, reader: Reader) -> None:
@@ -108,6 +108,6 @@ class Server(uvicorn.Server):
         return self.failure is not None or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tell all who wait that the page ends, then close it."""
+        """Tell everybody who waits that the page is closing, then close it."""
         self.reader.close("draw.py has been stopped")
         await super().shutdown(sockets)

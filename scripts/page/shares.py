@@ -1,4 +1,4 @@
-"""What all clients share, dealt so that none of them takes it all: places in the queue, memory, pictures to keep."""
+"""Resources divided among clients so that none takes them all: places in the queue, memory, pictures to keep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def client_name(address: str) -> str:
-    """Return whom an address belongs to: a device may take any address of its IPv6 network (/64)."""
+    """Return the client that an address belongs to: a device may use any address of its IPv6 network (/64)."""
     if ":" not in address:
         return address
     return str(ip_network((ip_address(address.partition("%")[0]), 64), strict=False))
@@ -23,13 +23,13 @@ class FairQueue(Generic[T]):
     """A queue that serves its clients in turn; when it is full, the client with the most items loses its newest.
 
     Args:
-        limit: How many items may wait.
+        limit: Maximum number of waiting items.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.filled = asyncio.Event()
-        """Set as long as something waits."""
+        """Set while an item is waiting."""
         self._lanes: dict[str, deque[T]] = {}
 
     def __len__(self) -> int:
@@ -39,7 +39,7 @@ class FairQueue(Generic[T]):
         return (item for lane in self._lanes.values() for item in lane)
 
     def put(self, client: str, item: T) -> T | None:
-        """Add an item; return the one that lost its place for it, if the queue was full."""
+        """Add an item; return the item that lost its place, if the queue was full."""
         self._lanes.setdefault(client, deque()).append(item)
         self.filled.set()
         if len(self) <= self.limit:
@@ -50,17 +50,17 @@ class FairQueue(Generic[T]):
         return lost
 
     def take(self) -> T | None:
-        """Return the next item, the oldest of the client whose turn it is; None if nothing waits."""
+        """Return the next item, the oldest of the client whose turn it is; None if the queue is empty."""
         for client, lane in self._lanes.items():
             item = lane[0]
             self.remove(client, item)
-            if client in self._lanes:  # its next turn comes after everybody else's
+            if client in self._lanes:  # move it behind all other clients
                 self._lanes[client] = self._lanes.pop(client)
             return item
         return None
 
     def remove(self, client: str, item: T) -> None:
-        """Remove an item; does nothing if it is gone."""
+        """Remove an item, if it is still there."""
         lane = self._lanes.get(client, deque())
         if item in lane:
             lane.remove(item)
@@ -71,12 +71,13 @@ class FairQueue(Generic[T]):
 
 
 class Budget:
-    """Memory in bytes of which a client may hold as much as is left free: one a half, two a third each.
+    """Memory of which a client may hold as much as remains free: half with one client, a third each with two.
 
-    The thresholds are those of Choudhury and Hahne (1998) for the buffers of a switch: a newcomer finds something free.
+    These are the dynamic thresholds of Choudhury and Hahne (1998) for switch buffers: a newcomer always finds some
+    free.
 
     Args:
-        limit: Bytes for all clients.
+        limit: Bytes for all clients together.
     """
 
     def __init__(self, limit: int) -> None:
@@ -84,7 +85,7 @@ class Budget:
         self._held: Counter[str] = Counter()
 
     def take(self, client: str, size: int) -> bool:
-        """Take bytes for a client; return False if that would be more than its share."""
+        """Take bytes for a client; return False if that exceeds its share."""
         free = self.limit - self._held.total()
         if size > max(0, free - self._held[client]):
             return False
@@ -92,17 +93,17 @@ class Budget:
         return True
 
     def give_back(self, client: str, size: int) -> None:
-        """Give back bytes that were taken."""
+        """Return bytes that were taken."""
         self._held[client] -= size
         if not self._held[client]:
             del self._held[client]
 
 
 class Rate:
-    """How often a client may do something in a minute by the clock.
+    """A limit on how often a client may do something per minute of the clock.
 
     Args:
-        limit: How often.
+        limit: Maximum number of times per minute.
     """
 
     def __init__(self, limit: int) -> None:
@@ -111,7 +112,7 @@ class Rate:
         self._done: Counter[str] = Counter()
 
     def take(self, client: str) -> bool:
-        """Count one for a client; return False if it has had all of this minute."""
+        """Count one use by a client; return False if it has used up this minute's limit."""
         minute = int(time.monotonic() // 60)
         if minute != self._minute:
             self._minute = minute
@@ -122,10 +123,10 @@ class Rate:
         return True
 
     def give_back(self, client: str) -> None:
-        """Take back one that turned out not to count."""
+        """Take back one use that turned out not to count."""
         self._done[client] = max(0, self._done[client] - 1)
 
     @property
     def seconds_left(self) -> int:
-        """Seconds until the next minute begins: 1 to 60."""
+        """Seconds until the next minute starts: 1 to 60."""
         return 60 - int(time.monotonic() % 60)

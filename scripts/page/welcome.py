@@ -1,4 +1,4 @@
-"""What the terminal says when the page is up: where it is opened, here, on a tablet and from far away."""
+"""Shows on the terminal where the page opens: on this machine, on a tablet, and from a remote machine."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from trainer.text import program
 from .address import Place
 
 WHITE_ON_BLACK = "\033[38;5;231;48;5;16m"
-"""The colours of a QR code whose light modules are drawn, in a terminal of any theme."""
+"""Colours of a QR code whose light modules are drawn, in a terminal of any theme."""
 
 
 def welcome(place: Place) -> None:
-    """Print under which addresses the page is opened."""
+    """Print the addresses at which the page opens."""
     first, *others = place.urls
-    show("\n".join([f"draw on {first} (Ctrl-C ends it)", *(f"     or {other}" for other in others)]))
+    show("\n".join([f"draw on {first} (Ctrl-C to stop)", *(f"     or {other}" for other in others)]))
     if place.token:
         if sys.stdout.isatty() and "utf" in (sys.stdout.encoding or "").lower():
             show(qr_code(first), as_is=True)
-        tell("whoever has an address with its token can use the page; it is not encrypted: the network can read along")
+        tell("anyone with an address and its token can use the page; it is not encrypted: the network can read along")
     elif forward := forwarding(place.urls[0].rpartition(":")[2].rstrip("/")):
-        tell(f"from the machine you sit at, forward the port, then open the address there: {forward}")
+        tell(f"to open it on the machine you sit at, forward the port first: {forward}")
 
 
 def qr_code(url: str) -> str:
@@ -40,9 +40,9 @@ def qr_code(url: str) -> str:
 
 
 def forwarding(port: str) -> str | None:
-    """Return the command that forwards a port to the machine a person sits at, or None if that is this one.
+    """Return the command that forwards a port to the user's machine, or None if that is this one.
 
-    SSH says in `SSH_CONNECTION` from where and to where it connects: `client port server port`.
+    SSH sets `SSH_CONNECTION` to the ends of its connection: `client port server port`.
     """
     ends = os.environ.get("SSH_CONNECTION", "").split()
     try:
@@ -54,12 +54,12 @@ def forwarding(port: str) -> str | None:
 
 
 def tell(line: str) -> None:
-    """Say something on the terminal."""
+    """Print a line on the terminal."""
     say(f"{program()}: {line}")
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a process whose user has no name
+    except (OSError, KeyError):  # the process's user has no name
         return "USER"

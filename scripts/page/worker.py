@@ -1,7 +1,7 @@
 """The process that reads pictures for the page: `python -m scripts.page.worker RECOGNIZER INBOX [MODULE …]`.
 
-`reader` starts it. It says on stdout that it is ready, or why not, then answers requests from stdin, one JSON line
-each, until stdin ends.
+It is started by `reader`. On stdout, it first reports that it is ready, or why not, and then answers requests from
+stdin with one JSON line each, until stdin ends.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 
 def main(path: Path, inbox: Path, imports: Sequence[str]) -> None:
-    """Import the modules, load the recognizer in `path` and answer requests; pictures to keep go to `inbox`."""
+    """Import the modules, load the recognizer in `path` and answer requests, keeping pictures in `inbox`."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # keep library output apart from answers
     try:
         recognizer = load(path, imports)
     except InkwellError as error:
         return say(answers, {"error": " ".join(str(error).splitlines())})
-    except Exception as error:  # what is wrong with a model can show itself in any way
-        return say(answers, {"error": f"{path} cannot be loaded: {type(error).__name__}: {first_line(error)}"})
+    except Exception as error:  # a broken model can raise anything
+        return say(answers, {"error": f"cannot load {path}: {type(error).__name__}: {first_line(error)}"})
     say(answers, {"classes": recognizer.class_names})
     while line := requests.readline():
         request = json.loads(line)
@@ -43,7 +43,7 @@ def main(path: Path, inbox: Path, imports: Sequence[str]) -> None:
 
 
 def load(path: Path, imports: Sequence[str] = ()) -> Recognizer:
-    """Load a recognizer and read one picture with it, so that the first person's does not wait for compilation."""
+    """Load a recognizer and read one picture with it, so that the first user does not wait for compilation."""
     from models.recognizer import Recognizer
 
     recognizer = Recognizer.load(path, imports)
@@ -68,11 +68,11 @@ def answer(recognizer: Recognizer, inbox: Path, request: Mapping[str, Any], cont
     except InkwellError as error:
         return {"status": 422, "error": " ".join(str(error).splitlines())}
     except Exception as error:  # one picture must not end the page for everybody
-        return {"status": 500, "error": f"this picture cannot be read: {type(error).__name__}: {first_line(error)}"}
+        return {"status": 500, "error": f"cannot read this picture: {type(error).__name__}: {first_line(error)}"}
 
 
 def read(recognizer: Recognizer, picture: np.ndarray, importance: bool) -> dict[str, Any]:
-    """Return what is read in a picture, uint8 `[H, W, 3]`; pixels, and if asked for their importance, as base64."""
+    """Return the reading of a picture, uint8 `[H, W, 3]`, with pixels and, if requested, their importance as base64."""
     (reading,) = recognizer.read([picture])
     heat = np.rint(255 * recognizer.importance(reading.seen)).astype(np.uint8) if importance else None
     height, width, channels = reading.seen.shape
@@ -90,7 +90,7 @@ def read(recognizer: Recognizer, picture: np.ndarray, importance: bool) -> dict[
 
 
 def say(answers: BinaryIO, values: Mapping[str, Any]) -> None:
-    """Write a line."""
+    """Write one line."""
     answers.write(json.dumps(values).encode() + b"\n")
     answers.flush()
 

@@ -1,10 +1,10 @@
-"""What recipes and architectures reach: one committed record a run, and the page made of them.
+"""Results of recipes and architectures: one committed record per run, and the page generated from them.
 
-A record is what a finished run says of itself, so a table of many seeds grows over several sittings, and no number in
-it was written by hand.
+A record is taken from a finished run, so a table of many seeds can grow over several sessions without any number
+written by hand.
 
-goals.py    what each recipe is for, and what it may take
-records.py  what is kept of a run, where, and all that is kept
+goals.py    the goal of each recipe, and its limits
+records.py  the content of a record, its place, and all records
 page.py     RESULTS.md, and the first line of a recipe's file
 """
 

@@ -1,4 +1,4 @@
-"""What each recipe is for, and what it may take."""
+"""The goal of each recipe, and its limits."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Goal:
-    """What a recipe is for.
+    """The goal of a recipe.
 
     Attributes:
-        seconds: The training time that it may take on two cores; None: any.
-        accuracy: The least mean accuracy on the test images, in percent.
+        seconds: Maximum training time on two cores; None for no limit.
+        accuracy: Minimum mean accuracy on the test images, in percent.
         data: The flags that name its data.
-        robustness: The least mean accuracy under the 15 corruptions of MNIST-C, in percent; None: it is not measured.
-        runs: The runs of other recipes, named `<recipe>-<seed>`, that it is made of instead of being trained.
+        robustness: Minimum mean accuracy under the 15 corruptions of MNIST-C, in percent; None if it is not measured.
+        runs: The runs of other recipes, named `<recipe>-<seed>`, that it combines instead of being trained.
     """
 
     seconds: float | None
@@ -38,6 +38,6 @@ GOALS: Mapping[str, Goal] = {
 }
 
 ZOO = "zoo"
-"""The name under which architectures are measured, each by the default recipe with `ZOO_EPOCHS` and seed 0."""
+"""The name under which architectures are measured, each with the default recipe, `ZOO_EPOCHS` epochs and seed 0."""
 
 ZOO_EPOCHS = 3

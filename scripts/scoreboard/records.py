@@ -1,4 +1,4 @@
-"""What a finished run says of itself, kept as a file."""
+"""Records: the essence of a finished run, kept as a file."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ SCORES = ("accuracy", "ece", "nll", "calibrated_ece", "calibrated_nll")
 
 
 class Records(NamedTuple):
-    """All that is kept."""
+    """All records."""
 
     recipes: Mapping[str, Sequence[Mapping[str, Any]]]
-    """The records of every recipe that has some, seeds in order, recipes in the order of `GOALS`."""
+    """The records of each recipe that has any, seeds in order, recipes in the order of `GOALS`."""
     zoo: Sequence[Mapping[str, Any]]
-    """One of each architecture that was measured, the smallest first."""
+    """The record of each measured architecture, the smallest first."""
 
 
 def record(run_dir: Path, recipe: str, machine: str) -> dict[str, Any]:
-    """Return what is kept of a finished run of a recipe.
+    """Return the record of a finished run of a recipe.
 
     Args:
         run_dir: The run directory.
         recipe: The recipe's name, or `ZOO`.
-        machine: What the run was made on, for people.
+        machine: Description of the machine, for readers.
 
     Raises:
-        UsageError: If it is no run directory, or the run is not finished.
-        InkwellError: If its files are damaged, or of another layout, or it was not tested.
+        UsageError: If `run_dir` is not a run directory, or the run is not finished.
+        InkwellError: If its files are damaged or have another layout, or it was not tested.
     """
     files = RunFiles(run_dir)
     result = files.finished()
     if result.test.accuracy is None:
-        raise InkwellError(f"{run_dir} has no accuracy on test images")
+        raise InkwellError(f"cannot record {run_dir}: it has no accuracy on test images")
     return {
         "recipe": recipe,
         "seed": result["seed"],
@@ -66,22 +66,22 @@ def record(run_dir: Path, recipe: str, machine: str) -> dict[str, Any]:
 
 
 def is_examined(run_dir: Path) -> bool:
-    """Return whether `evaluate.py --robustness` has looked at a run."""
+    """Return True if `evaluate.py --robustness` has evaluated a run."""
     return (run_dir / REPORT / ROBUSTNESS).exists()
 
 
 def _corruptions(files: RunFiles) -> list[dict[str, Any]]:
-    """Return what `evaluate.py --robustness` found, if it was asked: for each corruption its accuracy."""
+    """Return the accuracy under each corruption, if `evaluate.py --robustness` has measured it."""
     return [{name: row[name] for name in ("corruption", "accuracy", "trained_for")} for row in corruptions(files)]
 
 
 def place(folder: Path, recipe: str, which: int | str) -> Path:
-    """Return where a record lies: that of a recipe's seed, or of an architecture of the zoo."""
+    """Return the file of a record: that of a recipe's seed, or of an architecture of the zoo."""
     return folder / f"{recipe}-{which}.json"
 
 
 def write_record(folder: Path, kept: Mapping[str, Any]) -> Path:
-    """Write a record; return where."""
+    """Write a record; return its file."""
     folder.mkdir(exist_ok=True)
     file = place(folder, kept["recipe"], kept["model" if kept["recipe"] == ZOO else "seed"])
     file.write_text(to_json(dict(kept)), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""Handwriting, photos and junk made by a random generator, for tests and for measuring how well pictures are read."""
+"""Synthetic handwriting, photos and junk, for tests and for measuring how well pictures are read."""

@@ -1,4 +1,4 @@
-"""Ink that the tests put on paper: MNIST digits enlarged, digits drawn with a pen, letters, scribbles, lines of digits.
+"""Synthetic ink: enlarged MNIST digits, digits drawn with a pen, letters, scribbles, lines of digits.
 
 Ink is float32 `[H, W]` in [0, 1], 1 where the pen has been; everything is a function of the random generator.
 """
@@ -14,11 +14,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from trainer.errors import InkwellError
+
 SIDE = 200
 """Height of enlarged and drawn digits, in pixels."""
 
-# Where the pen goes, in a box of height 1 (x to the right, y down): ways to write each digit, as strokes of points.
-# A stroke whose first number is negative is straight from point to point; others are curves.
+# Pen paths in a box of height 1 (x to the right, y down): ways to write each digit, as strokes of points.
+# A stroke whose first number is negative consists of straight lines; the others are curves.
 PEN = {
     0: [[[0.5, 0, 0.2, 0.12, 0.08, 0.5, 0.22, 0.9, 0.45, 1, 0.68, 0.85, 0.75, 0.45, 0.65, 0.1, 0.47, 0.01]]],
     1: [[[0.3, 0, 0.3, 0.5, 0.3, 1]], [[-1, 0.2, 0.15, 0.35, 0, 0.35, 1]]],
@@ -61,17 +63,17 @@ PEN = {
     ],
 }
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "cmr10", "cmtt10", "STIXGeneral")
-"""Fonts that come with Matplotlib, of the letters that are photographed."""
+"""Fonts of the photographed letters; they come with Matplotlib."""
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 @cache
 def mnist_digits() -> tuple[np.ndarray, np.ndarray]:
-    """Return images of digits that no training saw, uint8 `[N, 28, 28]`, and their labels.
+    """Return images of digits not used for training, uint8 `[N, 28, 28]`, and their labels.
 
-    They are MNIST's test images if `INKWELL_MNIST` names their folder, else the test part of `mnist5k`, which a model
-    trained on all of MNIST has seen.
+    They are MNIST's test images if `INKWELL_MNIST` names their folder, else the test images of `mnist5k`, which are
+    among the training images of a model trained on all of MNIST.
     """
     from trainer.data import load
 
@@ -84,7 +86,7 @@ def enlarged(image: np.ndarray, pen: float) -> np.ndarray:
 
     Args:
         image: uint8 `[28, 28]`.
-        pen: Change of the stroke's width in pixels of the MNIST image; thinner strokes keep their middle.
+        pen: Change of the stroke width in pixels of the MNIST image; thinner strokes keep their centre line.
     """
     scale = SIDE / 20
     smooth = ndimage.gaussian_filter(ndimage.zoom(image.astype(np.float32) / 255, scale, order=1), scale * 0.35)
@@ -108,12 +110,12 @@ def cut(ink: np.ndarray) -> np.ndarray:
 
 
 def drawn(digit: int, random: np.random.Generator, width: float | None = None) -> np.ndarray:
-    """Return a digit as a pen writes it: one of several ways, wobbling, slanted, of changing width.
+    """Return a digit as written with a pen: in one of several ways, with wobble, slant and varying width.
 
     Args:
         digit: 0 to 9.
-        random: What decides.
-        width: Of the pen in parts of the height; 0.03 (a pencil) to 0.17 (a marker) if None.
+        random: The random generator.
+        width: Pen width as a fraction of the height; 0.03 (a pencil) to 0.17 (a marker) if None.
     """
     width = width or float(np.exp(random.uniform(np.log(0.03), np.log(0.17))))
     ways = PEN[digit]
@@ -128,7 +130,7 @@ def _points(stroke: list[float], random: np.random.Generator) -> np.ndarray:
 
 
 def _along(points: np.ndarray, straight: bool = False) -> np.ndarray:
-    """Return points close together on the lines, or the curve, through some points, `[N, 2]`."""
+    """Return closely spaced points along the lines, or the curve, through some points, `[N, 2]`."""
     from scipy.interpolate import make_interp_spline
 
     at = np.r_[0, np.cumsum(np.maximum(np.hypot(*np.diff(points, axis=0).T), 1e-3))]
@@ -137,7 +139,7 @@ def _along(points: np.ndarray, straight: bool = False) -> np.ndarray:
 
 
 def stroked(strokes: list[np.ndarray], width: float, random: np.random.Generator) -> np.ndarray:
-    """Return ink of `SIDE` rows for strokes in a box of height 1, with slant, stretch and pressure of its own."""
+    """Return ink of `SIDE` rows for strokes in a box of height 1, with random slant, stretch and pressure."""
     slant, stretch = random.uniform(-0.12, 0.3), random.uniform(0.8, 1.15)
     image = Image.new("L", (3 * SIDE, 2 * SIDE))
     pen = ImageDraw.Draw(image)
@@ -151,7 +153,7 @@ def stroked(strokes: list[np.ndarray], width: float, random: np.random.Generator
 
 
 def some_digit(digit: int | None, random: np.random.Generator) -> tuple[np.ndarray, int]:
-    """Return the ink of a digit and which it is: from MNIST three times of four, else drawn; pens of any width."""
+    """Return the ink of a digit and its label: from MNIST three times out of four, else drawn; pens of any width."""
     if random.random() < 0.75:
         images, labels = mnist_digits()
         index = random.choice(np.flatnonzero(labels == digit)) if digit is not None else random.integers(len(images))
@@ -162,9 +164,12 @@ def some_digit(digit: int | None, random: np.random.Generator) -> tuple[np.ndarr
 
 
 def letter(random: np.random.Generator, fonts: Sequence[str] = FONTS, letters: str = LETTERS) -> tuple[np.ndarray, str]:
-    """Return the ink of a letter in one of several fonts, slanted a little, and which it is; look-alikes too."""
-    import matplotlib
-
+    """Return the ink of a slightly tilted letter in one of several fonts, and the letter; look-alikes are included."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        missing = 'its fonts come with Matplotlib, which is missing; python -m pip install -e ".[plots]"'
+        raise InkwellError(f"cannot draw letters: {missing}") from error
     font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{random.choice(fonts)}.ttf"
     character = str(random.choice(list(letters)))
     image = Image.new("L", (3 * SIDE, 3 * SIDE))
@@ -198,7 +203,7 @@ def line_of_digits(random: np.random.Generator, touching: float = 0.06) -> tuple
     """Return the ink of 3 to 10 digits side by side, and the number.
 
     They share a pen; spacing, size and height above the baseline vary, the baseline is slanted by up to 4 degrees, and
-    of all neighbours a share of `touching` touch.
+    a fraction `touching` of neighbours touch.
     """
     count = int(random.integers(3, 11))
     pen, space = float(random.uniform(-1.0, 0.8)), random.uniform(0.12, 0.6) * SIDE
@@ -223,7 +228,7 @@ def line_of_digits(random: np.random.Generator, touching: float = 0.06) -> tuple
 
 
 def _touch(canvas: np.ndarray, ink: np.ndarray, y: int, x: float) -> float:
-    """Return how far left ink can be moved until it just touches what is on the canvas."""
+    """Return the position to which ink can be moved left until it just touches the canvas's ink."""
     inked = canvas[y : y + ink.shape[0]] > 0.5
     for left in range(round(x), 0, -1):
         if (inked[:, left : left + ink.shape[1]] & (ink > 0.5)).sum() > 3:
@@ -232,7 +237,7 @@ def _touch(canvas: np.ndarray, ink: np.ndarray, y: int, x: float) -> float:
 
 
 def touching(a: np.ndarray, b: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return two digits, each alone on the same paper, the second as far to the left as it just touches the first."""
+    """Return two digits, each alone on paper of the same size, the second moved left until it touches the first."""
     height = max(len(a), len(b)) + 30
     first, second = (np.zeros((height, a.shape[1] + b.shape[1]), np.float32) for _ in range(2))
     top, below = random.integers(height - len(a)), random.integers(height - len(b))
@@ -244,5 +249,5 @@ def touching(a: np.ndarray, b: np.ndarray, random: np.random.Generator) -> tuple
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the part of two masks that they share (Jaccard 1901)."""
+    """Return the Jaccard index of two masks (Jaccard 1901)."""
     return float((a & b).sum() / (a | b).sum())

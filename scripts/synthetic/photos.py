@@ -1,14 +1,14 @@
-"""Photos made for the tests: ink composed onto paper as people's cameras, scanners and drawing programs show it.
+"""Synthetic photos: ink composed onto paper as in pictures from cameras, scanners and drawing programs.
 
-`photos` are of single digits, `junk` of what is no digit, `lines` of numbers. A photo is a file's bytes, so that its
-decoding, EXIF orientation and transparency are tested too. What varies, all by one random generator:
+`photos` show single digits, `junk` anything else, `lines` numbers. A photo is the content of a file, so that decoding,
+EXIF orientation and transparency are tested too. One random generator varies:
 
-- size: 60 to 3000 pixels on the longer side, evenly in its logarithm;
-- paper: white, cream, pink, blue, gray or brown, with grain and fibres; ruled, with a margin line or none, or squared;
+- size: 60 to 3000 pixels on the longer side, uniform in its logarithm;
+- paper: white, cream, pink, blue, gray or brown, with grain and fibres; ruled, perhaps with a margin line, or squared;
 - light: a gradient, a vignette, the soft or sharp edge of a shadow;
 - ink: black, gray, blue, red, green, from pencils 1/30 of the digit's height thick to markers of a sixth; light on dark
-  as chalk on a board or a screen, black on a transparent canvas;
-- place: anywhere with any margin, or cut tight; turned by up to 8 degrees; EXIF says how the camera was held;
+  like chalk on a board or a screen, black on a transparent canvas;
+- position: anywhere with any margin, or tightly cropped; rotated by up to 8 degrees; EXIF tells the camera's rotation;
 - camera: blur, noise, JPEG of quality 35 to 95, or PNG, BMP or WebP.
 """
 
@@ -29,21 +29,21 @@ BOARDS = ((20, 22, 24), (30, 60, 45), (35, 40, 90), (0, 0, 0))
 CHALKS = ((255, 255, 255), (235, 235, 215), (250, 225, 120), (200, 225, 250))
 RULES = ((150, 185, 225), (190, 190, 195), (235, 160, 175), (130, 160, 150))
 GROUNDS = {"paper": 0.3, "ruled": 0.15, "squared": 0.15, "shadow": 0.2, "board": 0.12, "canvas": 0.08}
-"""How often each ground is taken."""
+"""Probability of each background."""
 
 JUNK = ("blank", "noise", "letter", "scribble")
 TURNED = {1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
-"""By EXIF orientation: how the stored pixels differ from what is seen."""
+"""Transposition of the stored pixels, by EXIF orientation."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture as a file holds it.
+    """A picture as the content of a file.
 
     Attributes:
-        data: What is in the file.
-        truth: What it shows: a digit, a number, or for junk its kind and what it is.
-        made: How it was made, for tables of what goes wrong.
+        data: Content of the file.
+        truth: What it shows: a digit, a number, or the kind of junk with its detail.
+        made: How it was made, for tables of errors.
     """
 
     data: bytes
@@ -52,12 +52,12 @@ class Photo:
 
 
 def photos(count: int, seed: int = 0) -> list[Photo]:
-    """Return photos of single digits, as many of each."""
+    """Return photos of single digits, equally many of each."""
     return [_digit_photo(k % 10, np.random.default_rng([seed, 1, k])) for k in range(count)]
 
 
 def junk(count: int, seed: int = 0) -> list[Photo]:
-    """Return photos of no digit: as many blank ones, noise, letters and scribbles."""
+    """Return photos without a digit: equally many blank ones, noise, letters and scribbles."""
     return [_junk_photo(JUNK[k % len(JUNK)], np.random.default_rng([seed, 2, k])) for k in range(count)]
 
 
@@ -98,14 +98,14 @@ def compose(
     Args:
         ink: float `[H, W]` in [0, 1].
         truth: What it shows.
-        random: What decides how.
-        longest: The photo's longer side in pixels; 60 to 3000 if None.
-        turn: By how many degrees it may be turned, either way.
+        random: The random generator.
+        longest: Longer side of the photo in pixels; 60 to 3000 if None.
+        turn: Maximum rotation in degrees, in either direction.
     """
     longest = longest or float(np.exp(random.uniform(np.log(60), np.log(3000))))
     ground = str(random.choice(list(GROUNDS), p=list(GROUNDS.values())))
     placed = _placed(ink, random, turn)
-    scale = min(longest, 1400) / max(placed.shape)  # larger ones are enlarged at the end, which nobody can tell
+    scale = min(longest, 1400) / max(placed.shape)  # larger ones are enlarged at the end, which is indistinguishable
     placed = np.clip(ndimage.zoom(placed, scale, order=1) if scale > 1 else _shrunk(placed, scale), 0, 1)
     if ground == "canvas":
         shade = np.zeros((*placed.shape, 4), np.uint8)
@@ -121,7 +121,7 @@ def compose(
     if random.random() < 0.2:
         image = image.convert("L")
     kind = str(random.choice(["jpeg", "jpeg", "jpeg", "png", "webp", "bmp"]))
-    if longest > 1400 and kind in ("png", "bmp"):  # would be longer than files may be
+    if longest > 1400 and kind in ("png", "bmp"):  # would exceed the size limit of files
         kind = "jpeg"
     orientation = int(random.choice([1, 1, 3, 6, 8])) if kind == "jpeg" else 1
     quality = int(random.integers(35, 96))
@@ -130,7 +130,7 @@ def compose(
 
 
 def _placed(ink: np.ndarray, random: np.random.Generator, turn: float) -> np.ndarray:
-    """Return ink turned a little, with margins of its own on each side: of nearly nothing, or up to its size."""
+    """Return ink slightly rotated, with random margins on each side: from almost nothing to its own size."""
     turned = np.clip(ndimage.rotate(np.pad(ink, 2), random.uniform(-turn, turn), order=1), 0, 1)
     side = max(turned.shape[0], turned.shape[1] / 3)
     widest = float(random.choice([0.06, 0.4, 1.2]))
@@ -164,7 +164,7 @@ def _texture(shape: tuple[int, ...], colour: np.ndarray, random: np.random.Gener
 
 
 def _rule(paper: np.ndarray, squared: bool, random: np.random.Generator) -> None:
-    """Draw ruled or squared lines onto paper, of one colour, turned by up to a degree; perhaps a margin line."""
+    """Draw ruled or squared lines of one colour onto paper, tilted by up to a degree, sometimes with a margin line."""
     height, width = paper.shape[:2]
     step = max(8.0, random.uniform(0.1, 0.45) * min(height, width))
     thick = max(1.0, step * random.uniform(0.015, 0.05))
@@ -181,7 +181,7 @@ def _rule(paper: np.ndarray, squared: bool, random: np.random.Generator) -> None
 
 
 def _lit(pixels: np.ndarray, ground: str, random: np.random.Generator) -> np.ndarray:
-    """Return a picture in uneven light: a gradient and a vignette; with `shadow` as ground, half of it in shadow."""
+    """Return a picture in uneven light: a gradient and a vignette; on the background `shadow`, partly in shadow."""
     height, width = pixels.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     way = random.uniform(0, 2 * np.pi)

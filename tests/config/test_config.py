@@ -25,7 +25,7 @@ Configure = Callable[..., Config]
 
 @pytest.fixture
 def configure(tmp_path: Path) -> Configure:
-    """Returns the configuration that `fit.py` makes of a file's text and flags."""
+    """Return the configuration that `fit.py` makes of a file's text and flags."""
 
     def configuration(*arguments: str, file: str | None = None) -> Config:
         if file is not None:
@@ -37,7 +37,7 @@ def configure(tmp_path: Path) -> Configure:
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """Return what is said about a configuration that must be refused."""
+    """Return the error message for a configuration that must be refused."""
     with pytest.raises(UsageError) as caught:
         call()
     return str(caught.value)
@@ -133,7 +133,7 @@ def test_steps_in_a_file_can_be_unset_by_set(configure):
 
 
 def test_epochs_and_steps_in_one_breath_are_refused(configure, tmp_path):
-    said = "training.epochs and training.steps are both given, and one replaces the other; leave one out"
+    said = "training.epochs and training.steps exclude each other; remove one of them"
     assert refusal(lambda: configure("--epochs", "3", "--steps", "7")) == said
     sets = ("--set", "training.epochs=3", "--set", "training.steps=7")
     assert refusal(lambda: configure(*sets)) == f"--set: {said}"
@@ -189,7 +189,7 @@ def test_a_no_plugin_flag_removes_and_keeps_the_order_of_the_rest(configure):
     assert list(plugins) == ["early_stopping", "mlflow", "checkpoint", "progress"]
 
 
-def test_leaving_out_what_is_not_there_is_told_with_the_nearest(configure):
+def test_leaving_out_what_is_not_there_is_reported_with_the_nearest(configure):
     assert refusal(lambda: configure("--no-plugin", "mlfow")).startswith(
         "--no-plugin mlfow: not a plugin of this run; did you mean 'mlflow'? (nan_guard, early_stopping, "
     )
@@ -220,7 +220,7 @@ def test_set_reaches_the_arguments_of_a_plugin_and_adds_a_new_one():
         ("optimizer.xyz", "unknown key 'optimizer.xyz' (known: name, args, "),
     ],
 )
-def test_an_unknown_key_is_told_with_the_nearest_in_a_file_and_in_set(configure, key, said):
+def test_an_unknown_key_is_reported_with_the_nearest_in_a_file_and_in_set(configure, key, said):
     *table, leaf = key.split(".")
     file = "".join(f"[{name}]\n" for name in table) + f"{leaf} = 3\n"
     assert said in refusal(lambda: configure(file=file))
@@ -234,8 +234,8 @@ def test_a_file_is_named_when_something_is_wrong_with_it(configure, tmp_path):
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
-        ("training.epochs", "--set training.epochs: write key=value, such as --set training.epochs=3"),
-        ("=3", "--set =3: write key=value, such as --set training.epochs=3"),
+        ("training.epochs", "--set training.epochs: expected key=value, such as --set training.epochs=3"),
+        ("=3", "--set =3: expected key=value, such as --set training.epochs=3"),
         ("trainin.epochs=3", "--set trainin.epochs=3: unknown key 'trainin'; did you mean 'training'?"),
         ("training.epochs.x=3", "--set training.epochs.x=3: training.epochs is a value and has no keys"),
     ],
@@ -288,7 +288,7 @@ def test_an_assignment_that_leads_nowhere_is_refused(assignment, said):
         ("plugins=[1]", "plugins = [1]: must be a table"),
     ],
 )
-def test_a_value_of_the_wrong_type_or_range_is_told_in_plain_words(assignment, said):
+def test_a_value_of_the_wrong_type_or_range_is_reported_in_plain_words(assignment, said):
     assert refusal(lambda: override(Config(), [assignment])) == f"--set: {said}"
 
 
@@ -309,7 +309,7 @@ def test_a_duration_is_read_in_hours_minutes_and_seconds(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["", "soon", "10 parsecs", "5m1h", "-5s", "1d"])
-def test_what_is_no_duration_is_refused(text):
+def test_what_is_not_a_duration_is_refused(text):
     with pytest.raises(ValueError, match=r"is not a duration such as 90s, 10m or 1h30m$"):
         parse_duration(text)
 
@@ -338,14 +338,14 @@ def test_a_name_with_arguments_is_read_as_toml_else_as_text(spec, name, argument
 
 
 @pytest.mark.parametrize("spec", ["", ":", "m:", ":a=1", "m:a", "m:a=1,b", "m:=1", "m:1=a", "m:a=x, y"])
-def test_what_is_no_name_with_arguments_is_refused_with_the_form(spec):
+def test_what_is_not_a_name_with_arguments_is_refused_with_the_form(spec):
     assert refusal(lambda: parse_spec(spec)).startswith(f"{spec!r}: write NAME")
 
 
 # Files
 
 
-def test_a_file_that_is_no_toml_is_told_with_the_line(tmp_path):
+def test_a_file_that_is_not_toml_is_reported_with_the_line(tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text("[training]\nepochs = = 3\n")
     assert refusal(lambda: read_toml(path)) == f"{path} is not valid TOML: Invalid value (at line 2, column 10)"
@@ -409,11 +409,11 @@ def test_the_model_is_registered_by_the_plugin_that_logs_it(configure):
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("data.augmentation_args.rotaton=3", "augmentation has no 'rotaton'; did you mean 'rotation'"),
+        ("data.augmentation_args.rotaton=3", "augmentation has no argument 'rotaton'; did you mean 'rotation'"),
         ("data.augmentation_args.degraded=2", "augmentation: degraded = 2.0: must be less than or equal to 1"),
     ],
 )
-def test_a_wrong_value_of_augmentation_is_told(assignment, message):
+def test_a_wrong_value_of_augmentation_is_reported(assignment, message):
     from trainer.data.augmentation.strength import strength
 
     args = override(Config(), [assignment]).data.augmentation_args

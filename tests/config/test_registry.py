@@ -1,4 +1,4 @@
-"""Are names found, and is whatever is wrong with them or their arguments said?"""
+"""Are names found, and are errors in them or in their arguments reported?"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def build(
 
 
 def refusal(registry: Registry, name: str, *args, **kwargs) -> str:
-    """Return what is said about a call that must be refused."""
+    """Return the error message for a call that must be refused."""
     with pytest.raises(UsageError) as caught:
         registry.build(name, *args, **kwargs)
     return str(caught.value)
@@ -57,7 +57,7 @@ def test_what_is_registered_is_built_by_name_and_listed_with_its_first_line(regi
     assert (entry.name, entry.help) == ("net", "Build nothing.")
 
 
-def test_an_unknown_name_is_told_with_the_nearest_and_all_others(registry):
+def test_an_unknown_name_is_reported_with_the_nearest_and_all_others(registry):
     registry.table({"lenet": ("nowhere:lenet", ""), "mlp": ("nowhere:mlp", "")})
     assert refusal(registry, "lenett") == "unknown model 'lenett'; did you mean 'lenet'? (known: lenet, mlp)"
 
@@ -130,7 +130,7 @@ def test_our_own_names_are_known_without_an_import_and_come_first():
     ]
 
 
-def test_a_misspelt_argument_is_told_with_the_nearest_and_the_signature(registry):
+def test_a_misspelt_argument_is_reported_with_the_nearest_and_the_signature(registry):
     registry.register("net")(build)
     expected = f"model 'net' has no argument 'widht'; did you mean 'width'? it takes {SETTABLE}"
     assert refusal(registry, "net", (1, 2, 3), widht=4) == expected
@@ -142,7 +142,7 @@ def test_what_the_engine_gives_cannot_be_given_again(registry):
     assert said == f"model 'net' has no argument 'input_shape'; it takes {SETTABLE}"
 
 
-def test_a_missing_argument_is_told_with_the_signature(registry):
+def test_a_missing_argument_is_reported_with_the_signature(registry):
     @registry.register("sized")
     def sized(size: int, *, depth: int):
         return size, depth
@@ -179,7 +179,7 @@ def test_a_builder_that_takes_anything_gets_it(registry):
         ({"mode": "fats"}, "mode='fats': no such choice; did you mean 'fast'? (choices: fast, slow)"),
     ],
 )
-def test_an_argument_of_the_wrong_type_or_range_is_told_with_the_signature(registry, arguments, reason):
+def test_an_argument_of_the_wrong_type_or_range_is_reported_with_the_signature(registry, arguments, reason):
     registry.register("net")(build)
     assert refusal(registry, "net", (1, 2, 3), **arguments) == f"model 'net': {reason}; it takes {SETTABLE}"
 

@@ -46,7 +46,7 @@ DATA = """
 
 
 def install(site: Path, package: str, modules: dict[str, str], points: dict[str, dict[str, str]]) -> None:
-    """Put a package into `site` as an installer leaves it: modules, and a .dist-info with metadata and entry points."""
+    """Put a package into `site` as an installer does: modules, and a .dist-info with metadata and entry points."""
     (site / package).mkdir(parents=True)
     for name, text in {"__init__": "", **modules}.items():
         (site / package / f"{name}.py").write_text(textwrap.dedent(text))
@@ -68,7 +68,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def fit(site: Path, *arguments: str | Path) -> Done:
-    """Run `fit.py` where the packages of `site` are installed."""
+    """Run `fit.py` with the packages of `site` installed."""
     return run_script(site.parent, "fit.py", *arguments, env={"PYTHONPATH": str(site)})
 
 
@@ -79,7 +79,7 @@ def listed(site: Path, kind: str) -> list[str]:
 
 
 def refusal(site: Path, *arguments: str | Path) -> str:
-    """Return the one line of a run that must not start."""
+    """Return the one-line error of a run that must not start."""
     done = fit(site, *arguments, "--run-dir", "refused")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert not (site.parent / "refused").exists()
@@ -151,14 +151,14 @@ def test_a_broken_package_is_listed_and_stops_nobody_from_listing(site):
 def test_using_a_broken_package_is_one_line_that_names_it(site):
     broken(site)
     assert refusal(site, "--data", "mnist5k", "--plugin", "snap") == (
-        "plugin 'snap' of package broken_kit 1.2 cannot be loaded: ImportError: libfoo.so is missing"
+        "cannot load plugin 'snap' of package broken_kit 1.2: ImportError: libfoo.so is missing"
     )
 
 
 def test_an_entry_point_that_leads_nowhere_is_one_line_that_names_its_package(site):
     install(site, "moved_kit", {"here": ""}, {"inkwell.plugins": {"lost": "moved_kit.here:Lost"}})
     assert refusal(site, "--data", "mnist5k", "--plugin", "lost") == (
-        "plugin 'lost' of package moved_kit 1.2 cannot be loaded: "
+        "cannot load plugin 'lost' of package moved_kit 1.2: "
         "AttributeError: module 'moved_kit.here' has no attribute 'Lost'"
     )
 
@@ -188,4 +188,4 @@ def test_a_half_removed_package_stops_nobody(site):
     shutil.rmtree(site / "stripes_kit")
     assert any(line.startswith("trace ") for line in listed(site, "plugins"))
     said = refusal(site, "--data", "mnist5k", "--plugin", "trace")
-    assert said.startswith("plugin 'trace' of package stripes_kit cannot be loaded: ModuleNotFoundError: ")
+    assert said.startswith("cannot load plugin 'trace' of package stripes_kit: ModuleNotFoundError: ")

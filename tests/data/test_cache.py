@@ -1,4 +1,4 @@
-"""Does a set larger than memory give what it would give from memory, at constant memory, whatever befalls its cache?"""
+"""Does a set larger than memory give the same data as from memory, at constant memory, whatever befalls its cache?"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_MEMORY = "from trainer.data import load; from trainer.data.sources import mem
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """A folder of 4 class folders with 120 PNGs of 12 x 12 x 1, and one file that is cut off."""
+    """A folder of 4 class folders with 120 PNGs of 12 x 12 x 1, and one truncated file."""
     data = make_images(120)
     for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
         folder = tmp_path / "pictures" / f"class {label}"
@@ -42,13 +42,13 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing fit in memory."""
+    """Make nothing fit in memory."""
     monkeypatch.setattr(memory, "available", lambda: 0)
 
 
 @pytest.fixture
 def both(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Data, Data]:
-    """The same folder, from memory and from the cache."""
+    """The same folder, read from memory and from the cache."""
     held = load(str(pictures), tmp_path / "data")
     monkeypatch.setattr(memory, "available", lambda: 0)
     return held, load(str(pictures), tmp_path / "data")
@@ -125,7 +125,9 @@ def test_a_second_run_reads_the_cache_and_decodes_nothing(
     for data, when in ((first, "new"), (second, "from an earlier run")):
         skipped, kept = data.notices
         assert "1 of 121 images skipped: class 1/cut.png" in skipped
-        assert kept == (f"{pictures}: 17.4 kB of decoded images are too many for memory and read from {place} ({when})")
+        assert kept == (
+            f"{pictures}: 17.4 kB of decoded images do not fit in memory and are read from {place} ({when})"
+        )
 
 
 def test_a_changed_file_is_decoded_again(pictures: Path, tmp_path: Path, no_memory: None) -> None:
@@ -155,18 +157,18 @@ def forget(place: Path) -> None:
 
 
 def lie(place: Path) -> None:
-    facts = json.loads((place / "cache.json").read_text())
-    (place / "cache.json").write_text(json.dumps({**facts, "splits": {"train": 3}}))
+    record = json.loads((place / "cache.json").read_text())
+    (place / "cache.json").write_text(json.dumps({**record, "splits": {"train": 3}}))
 
 
 @pytest.mark.parametrize("damage", [flip, shorten, empty, forget, lie])
-def test_a_damaged_cache_is_made_anew(damage, pictures: Path, tmp_path: Path, no_memory: None) -> None:
+def test_a_damaged_cache_is_made_again(damage, pictures: Path, tmp_path: Path, no_memory: None) -> None:
     first = load(str(pictures), tmp_path / "data")
     (place,) = places(tmp_path)
     damage(place)
     again = load(str(pictures), tmp_path / "data")
     assert again.digest == first.digest
-    assert "made anew, as it was damaged" in again.notices[-1]
+    assert "rebuilt, because it was damaged" in again.notices[-1]
     assert "from an earlier run" in load(str(pictures), tmp_path / "data").notices[-1]
 
 
@@ -217,31 +219,31 @@ def test_two_runs_at_once_share_one_cache(pictures: Path, tmp_path: Path) -> Non
     assert len(places(tmp_path)) == 1
 
 
-def test_a_disk_that_fills_up_is_told_in_one_line_and_nothing_is_left(
+def test_a_disk_that_fills_up_is_reported_in_one_line_and_nothing_is_left(
     pictures: Path, tmp_path: Path, no_memory: None
 ) -> None:
     (tmp_path / "data" / "cache").mkdir(parents=True)
     with files_no_longer_than(10_000), pytest.raises(DataError) as caught:
         load(str(pictures), tmp_path / "data")
     assert str(caught.value) == (
-        f"{pictures}: decoded, it needs 17.4 kB in {tmp_path / 'data' / 'cache'}: File too large; make room there, "
-        "or name another data folder (--data-dir)"
+        f"cannot decode {pictures} to {tmp_path / 'data' / 'cache'}, which needs 17.4 kB: File too large; "
+        "free some space there, or choose another data folder (--data-dir)"
     )
     assert places(tmp_path) == []
     assert cached(load(str(pictures), tmp_path / "data"))
 
 
-def test_a_disk_without_room_is_told_before_anything_is_decoded(
+def test_a_disk_without_room_is_reported_before_anything_is_decoded(
     pictures: Path, tmp_path: Path, no_memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.data.sources.folder.read_image", None)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=9_000))
-    with pytest.raises(DataError, match=r"needs 17\.4 kB in .*cache: only 9\.0 kB are free; make room there"):
+    with pytest.raises(DataError, match=r"cache, which needs 17\.4 kB: only 9\.0 kB free; free some space there"):
         load(str(pictures), tmp_path / "data")
     assert places(tmp_path) == []
 
 
-def test_a_folder_that_cannot_be_made_is_told(pictures: Path, tmp_path: Path, no_memory: None) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(pictures: Path, tmp_path: Path, no_memory: None) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(DataError, match=r"Not a directory; .*--data-dir"):
         load(str(pictures), tmp_path / "data")
@@ -338,7 +340,7 @@ print(data.train.images.nbytes / 1e6, anonymous() - before)
     assert process.returncode == 0, err
     size, grown = map(float, out.split())
     assert size > 300
-    # Batches made ahead take up to about 100 MB, whatever the size of the set; in memory it would be all of it.
+    # Prefetched batches take up to about 100 MB, whatever the size of the set; in memory it would be the whole set.
     assert grown < size / 2, f"{grown:.0f} MB more for {size:.0f} MB of images"
 
 

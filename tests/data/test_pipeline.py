@@ -1,4 +1,4 @@
-"""Are splits and batches what was promised?"""
+"""Are splits and batches as documented?"""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def test_a_source_with_its_own_test_images_keeps_them():
     assert rows(split(source(test=test), 0).test) == rows(test)
 
 
-def test_too_few_images_to_split_are_told():
+def test_too_few_images_to_split_are_reported():
     with pytest.raises(DataError, match="cannot set aside 5000 of 90 images"):
         split(source(validation=5000), 0)
-    with pytest.raises(DataError, match="class 0 has 1 images: too few"):
+    with pytest.raises(DataError, match="cannot set aside 1 of the 1 images of class 0"):
         stratified(make_images(4), 3, np.random.default_rng(0))
 
 
@@ -143,7 +143,7 @@ def test_each_change_stays_within_its_documented_range(keras):
     assert np.abs(turned).max() < 1e-4  # the centre stays where it is
 
 
-def test_wrong_arguments_of_a_pipeline_are_told(keras):
+def test_wrong_arguments_of_a_pipeline_are_reported(keras):
     from trainer.data.pipeline import TrainingArray, TrainingStream
 
     with pytest.raises(UsageError, match="batch size must be at least 1: 0"):
@@ -152,7 +152,7 @@ def test_wrong_arguments_of_a_pipeline_are_told(keras):
         TrainingArray(make_images(20), augmentation="lite")
     import tensorflow as tf
 
-    with pytest.raises(UsageError, match="does not know its number of batches"):
+    with pytest.raises(UsageError, match="number of batches is unknown"):
         TrainingStream(tf.data.Dataset.range(3).repeat())
 
 
@@ -160,7 +160,7 @@ def test_wrong_arguments_of_a_pipeline_are_told(keras):
     ("images", "labels", "message"),
     [
         (np.zeros((2, 4, 4, 1), np.float64), np.zeros(2, np.int32), "images must be uint8"),
-        (np.zeros((0, 4, 4, 1), np.uint8), np.zeros(0, np.int32), "no empty axis"),
+        (np.zeros((0, 4, 4, 1), np.uint8), np.zeros(0, np.int32), "without an empty axis"),
         (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, np.int64), "labels must be int32"),
         (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(3, np.int32), "2 images but 3 labels"),
     ],

@@ -1,4 +1,4 @@
-"""Does a run know the images again that it was trained on, and no others?"""
+"""Does a run recognize the images that it was trained on, and no others?"""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_what_is_written_down_is_read_again_and_joined():
 
 
 @pytest.mark.parametrize("content", [b"x", b"x" * 9, b"\0" * 8 + b"\2"])
-def test_a_damaged_record_is_told(content):
-    with pytest.raises(ValueError, match=r"buffer|part"):
+def test_a_damaged_record_is_reported(content):
+    with pytest.raises(ValueError, match=r"buffer|split"):
         Seen.from_bytes(content)
 
 
@@ -72,15 +72,22 @@ def test_the_sentence_says_what_was_trained_on_and_what_chose_the_weights():
         return overlap(seen, some(images, *range(30)), right[:30] if right is not None else None).sentence
 
     other = range(30, 35)
-    assert sentence(other, range(0)) == "none of the 30 was trained on"
-    assert sentence(other, range(4)) == "none of the 30 was trained on; 4 of them chose the weights"
-    assert sentence(range(20), range(35, 40)) == (
-        "20 of 30 were trained on; on the other 10: 90.00 % (95 %: 59.58 % to 98.21 %)"
+    assert sentence(other, range(0)) == "none of the 30 images was used for training"
+    assert (
+        sentence(other, range(4)) == "none of the 30 images was used for training; 4 of them were used for validation"
     )
-    assert "on the other 10, which chose the weights: 90" in sentence(range(20), range(20, 30))
-    assert "on the other 10, 3 of which chose the weights: 90" in sentence(range(20), range(20, 23))
-    assert sentence(range(20), range(0), None) == "20 of 30 were trained on; on the other 10: no accuracy is known"
-    assert sentence(range(40), range(0)) == ("all 30 were trained on: these numbers say nothing about new images")
+    assert sentence(range(20), range(35, 40)) == (
+        "20 of 30 images were used for training; accuracy on the other 10: 90.00 % (95 %: 59.58 % to 98.21 %)"
+    )
+    assert "accuracy on the other 10, which were used for validation: 90" in sentence(range(20), range(20, 30))
+    assert "accuracy on the other 10, 3 of which were used for validation: 90" in sentence(range(20), range(20, 23))
+    assert (
+        sentence(range(20), range(0), None)
+        == "20 of 30 images were used for training; accuracy on the other 10: unknown"
+    )
+    assert sentence(range(40), range(0)) == (
+        "all 30 images were used for training: these numbers say nothing about new images"
+    )
 
 
 def net(keras):
@@ -107,7 +114,7 @@ def test_a_run_says_how_much_of_its_own_test_data_it_was_trained_on(keras, tmp_p
     assert seen.marks(test)[0].sum() == 15
 
 
-def test_without_a_directory_it_is_said_too_and_a_stream_is_unknown(keras):
+def test_without_a_directory_it_is_reported_too_and_a_stream_is_unknown(keras):
     import tensorflow as tf
 
     from trainer import Trainer
@@ -135,12 +142,12 @@ def test_a_run_that_is_resumed_with_other_data_has_seen_both(keras, tmp_path: Pa
     assert [seen.marks(images)[0].all() for images in (one, other, test)] == [True, True, False]
 
 
-def test_a_record_that_cannot_be_read_is_told_in_one_line(keras, tmp_path: Path):
+def test_a_record_that_cannot_be_read_is_reported_in_one_line(keras, tmp_path: Path):
     from trainer import Trainer
 
     Trainer(net(keras), plugins=[], run_dir=tmp_path / "run").fit(make_images(40), epochs=1)
     (tmp_path / "run" / SEEN).write_bytes(b"torn")
-    with pytest.raises(InkwellError, match=r"seen\.bin cannot be read: .*; delete it to evaluate without it"):
+    with pytest.raises(InkwellError, match=r"cannot read .*seen\.bin: .*; delete it to evaluate without it"):
         _ = RunFiles(tmp_path / "run").seen
 
 
@@ -152,10 +159,12 @@ def test_an_evaluation_on_images_that_were_trained_on_says_so(script: Script, mn
     done = script("evaluate.py", "run", "--data", "mnist5k")
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("overlap")]
-    assert "of 5,000 were trained on; on the other" in line
+    assert "of 5,000 images were used for training; accuracy on the other" in line
     trained_on = int(line.split()[1].replace(",", ""))
-    assert f"on the other {5000 - trained_on}, which chose the weights: " in line  # all lie in MNIST's training images
+    assert (
+        f"on the other {5000 - trained_on}, which were used for validation: " in line
+    )  # all lie in MNIST's training images
     page = (tmp_path / "run" / "report" / "index.html").read_text()
-    assert f"{trained_on:,} of 5,000 were trained on; on the other {5000 - trained_on}" in page
+    assert f"{trained_on:,} of 5,000 images were used for training; accuracy on the other {5000 - trained_on}" in page
     assert "None of these images was trained on" in page  # of the test images
     assert "Overlap with the training images" in (tmp_path / "run" / "report" / "model_card.md").read_text()

@@ -1,4 +1,4 @@
-"""Are good data read as they are, and bad data refused with one line that says what, where and what to do?"""
+"""Is good data read unchanged, and bad data refused with one line that says what is wrong, where, and what to do?"""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def write_idx(folder: Path, spelling: str = "{}-{}-idx{}-ubyte", pack: Callable[[bytes], bytes] = bytes) -> Path:
-    """Write a small data set in the form of MNIST: 40 and 20 images of 28x28."""
+    """Write a small data set in MNIST's format: 40 and 20 images of 28 x 28."""
     folder.mkdir(parents=True, exist_ok=True)
     for split, number in (("train", TRAIN), ("t10k", TEST)):
         for kind, array in (("images", some_images(number)), ("labels", some_labels(number))):
@@ -62,7 +62,7 @@ def write_npz(path: Path, **arrays: np.ndarray) -> Path:
 
 
 def write_classes(root: Path, *names: str, number: int = 3, mode: str = "L", size: tuple[int, int] = (7, 5)) -> Path:
-    """Write `number` images of `size` (width, height) a class; pixel values differ by class and image."""
+    """Write `number` images of `size` (width, height) per class; pixel values differ by class and image."""
     for k, name in enumerate(names):
         (root / name).mkdir(parents=True, exist_ok=True)
         for i in range(number):
@@ -71,7 +71,7 @@ def write_classes(root: Path, *names: str, number: int = 3, mode: str = "L", siz
 
 
 def png(width: int, height: int, bits: int, colour: int, data: bytes, *extra: tuple[bytes, bytes]) -> bytes:
-    """Return a PNG from its parts; `data` is not compressed yet."""
+    """Return a PNG assembled from its parts; `data` is uncompressed."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -82,7 +82,7 @@ def png(width: int, height: int, bits: int, colour: int, data: bytes, *extra: tu
 
 
 def refuse(path: Path | str, *fragments: str, error: type[InkwellError] = DataError) -> str:
-    """Assert that loading is refused in one line that holds the fragments; return the line."""
+    """Assert that loading is refused in one line that contains the fragments; return the line."""
     with pytest.raises(error) as caught:
         load_source(str(path), Path("no-data-folder"))
     message = str(caught.value)
@@ -118,7 +118,7 @@ def test_an_empty_name_is_not_the_working_directory(tmp_path: Path) -> None:
         check_source("", tmp_path)
 
 
-def test_a_file_that_is_no_npz_is_wrong_usage(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_npz_is_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / "digits.csv").write_text("0,0")
     with pytest.raises(UsageError, match=r"digits\.csv: neither a folder nor an \.npz file"):
         check_source(str(tmp_path / "digits.csv"), tmp_path)
@@ -225,24 +225,24 @@ def test_idx_files_of_the_test_split_alone_are_refused(tmp_path: Path) -> None:
     ("cut", "reason"),
     [
         (0, "it begins with nothing"),
-        (3, "it begins with 00 00 08,"),
-        (10, "truncated in its header"),
-        (16, "truncated: its header declares 31360 bytes, it has 0"),
-        (5000, "truncated: its header declares 31360 bytes, it has 4984"),
-        (-1, "truncated: its header declares 31360 bytes, it has 31359"),
+        (3, "it begins with 00 00 08 instead of"),
+        (10, "its header is truncated"),
+        (16, "truncated: its header declares 31360 bytes, but it contains 0"),
+        (5000, "truncated: its header declares 31360 bytes, but it contains 4984"),
+        (-1, "truncated: its header declares 31360 bytes, but it contains 31359"),
     ],
 )
 def test_a_truncated_idx_file_is_refused(cut: int, reason: str, tmp_path: Path) -> None:
     path = write_idx(tmp_path) / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:cut])
-    refuse(tmp_path, f"{path} cannot be read: {reason}", "fetch the file again")
+    refuse(tmp_path, f"cannot read {path}: {reason}", "download the file again")
 
 
 @pytest.mark.parametrize("cut", [0, 1, 5, 12, 30, 5000, -8, -5, -1])
 def test_a_truncated_gzip_file_is_refused(cut: int, tmp_path: Path) -> None:
     path = write_idx(tmp_path, "{}-{}-idx{}-ubyte.gz", gzip.compress) / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:cut])
-    refuse(tmp_path, str(path), "fetch the file again")
+    refuse(tmp_path, str(path), "download the file again")
 
 
 @pytest.mark.parametrize("at", [0, 5, 10, 100, 20_000, -6])
@@ -251,10 +251,10 @@ def test_a_corrupt_gzip_file_is_refused(at: int, tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[at] ^= 0xFF
     path.write_bytes(content)
-    if at == 5:  # the time stamp, which nothing depends on
+    if at == 5:  # the timestamp, which does not matter
         assert load_source(str(tmp_path), tmp_path)
     else:
-        refuse(tmp_path, str(path), "fetch the file again")
+        refuse(tmp_path, str(path), "download the file again")
 
 
 def test_a_file_named_gz_that_is_not_gzip_is_refused(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_file_named_gz_that_is_not_gzip_is_refused(tmp_path: Path) -> None:
 def test_a_wrong_magic_number_is_refused(magic: bytes, tmp_path: Path) -> None:
     path = write_idx(tmp_path) / "train-images-idx3-ubyte"
     path.write_bytes(magic + path.read_bytes()[4:])
-    refuse(tmp_path, f"it begins with {magic.hex(' ')}, an IDX file of this kind with 00 00 08 03")
+    refuse(tmp_path, f"it begins with {magic.hex(' ')} instead of 00 00 08 03")
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -279,7 +279,7 @@ def test_trailing_bytes_are_refused(packed: bool, tmp_path: Path) -> None:
 
 def test_images_and_labels_of_different_lengths_are_refused(tmp_path: Path) -> None:
     (write_idx(tmp_path) / "train-labels-idx1-ubyte").write_bytes(idx(some_labels(TRAIN - 1)))
-    refuse(tmp_path, "holds 40 images", "39 labels")
+    refuse(tmp_path, "has 40 images", "has 39 labels")
 
 
 def test_a_header_that_declares_more_than_memory_is_refused_before_reading(tmp_path: Path) -> None:
@@ -307,14 +307,14 @@ def test_the_first_label_outside_the_classes_is_named(tmp_path: Path) -> None:
     labels[[12, 30]] = 12, 11
     refuse(
         with_labels(tmp_path, "train", labels),
-        "label 12 of training image 12 lies outside the classes 0-9 (no training image has label 10)",
+        "label 12 of training image 12 is outside the classes 0-9 (no training image has label 10)",
     )
 
 
 def test_a_test_label_that_training_does_not_have_is_refused(tmp_path: Path) -> None:
     labels = some_labels(TEST)
     labels[7] = 10
-    refuse(with_labels(tmp_path, "t10k", labels), "label 10 of test image 7 lies outside the classes 0-9")
+    refuse(with_labels(tmp_path, "t10k", labels), "label 10 of test image 7 is outside the classes 0-9")
 
 
 def test_labels_that_begin_at_one_are_refused(tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_labels_that_begin_at_one_are_refused(tmp_path: Path) -> None:
 
 
 def test_one_class_alone_is_refused(tmp_path: Path) -> None:
-    refuse(with_labels(tmp_path, "train", some_labels(TRAIN, classes=1)), "one class only")
+    refuse(with_labels(tmp_path, "train", some_labels(TRAIN, classes=1)), "only one class")
 
 
 def test_a_named_class_without_a_training_image_is_refused(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_a_named_class_without_a_training_image_is_refused(tmp_path: Path) -> No
 def test_a_negative_label_is_refused(tmp_path: Path) -> None:
     labels = some_labels(TRAIN).astype(np.int64)
     labels[3] = -1
-    refuse(write_npz(tmp_path / "a.npz", y_train=labels), "label -1 of training image 3 lies outside the classes 0-9")
+    refuse(write_npz(tmp_path / "a.npz", y_train=labels), "label -1 of training image 3 is outside the classes 0-9")
 
 
 def test_training_and_test_images_of_different_size_are_refused(tmp_path: Path) -> None:
@@ -345,7 +345,7 @@ def test_training_and_test_images_of_different_size_are_refused(tmp_path: Path) 
     refuse(path, "training images are 28x28x1 but test images 28x27x1")
 
 
-# The sources with names
+# Named sources
 
 
 def test_mnist_is_taken_from_idx_files_in_the_folder_or_its_sub_folder(tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_mnist_without_its_test_files_is_refused_and_not_replaced(tmp_path: Path
 
 def test_damaged_mnist_is_an_error_for_auto_too(tmp_path: Path) -> None:
     (write_idx(tmp_path) / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03")
-    with pytest.raises(DataError, match="truncated in its header"):
+    with pytest.raises(DataError, match="its header is truncated"):
         load_source("auto", tmp_path)
 
 
@@ -391,7 +391,7 @@ def test_a_label_outside_the_digits_is_not_mnist(tmp_path: Path) -> None:
     labels = some_labels(TRAIN)
     labels[5] = 10
     with_labels(tmp_path, "train", labels)
-    with pytest.raises(DataError, match="mnist: label 10 of training image 5 lies outside the classes 0-9"):
+    with pytest.raises(DataError, match="mnist: label 10 of training image 5 is outside the classes 0-9"):
         load_source("mnist", tmp_path)
 
 
@@ -445,7 +445,7 @@ def test_an_npz_file_without_test_arrays_has_no_test_split(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arrays", "fragments"),
     [
-        ({"x_train": some_images(TRAIN) / 255}, ("x_train is float64", "whole numbers 0 to 255", "* 255).round()")),
+        ({"x_train": some_images(TRAIN) / 255}, ("x_train is float64", "integers from 0 to 255", "* 255).round()")),
         ({"x_train": some_images(TRAIN).astype(int) - 1}, ("x_train has values from -1 to 254",)),
         ({"x_train": some_images(TRAIN).astype(int) * 2}, ("x_train has values from 0 to 510",)),
         ({"x_train": some_images(TRAIN, 784)}, ("x_train has shape (40, 784)", "[N, H, W]")),
@@ -454,8 +454,8 @@ def test_an_npz_file_without_test_arrays_has_no_test_split(tmp_path: Path) -> No
         ({"x_train": np.zeros((TRAIN, 28, 28), bool)}, ("x_train is bool",)),
         ({"y_train": some_labels(TRAIN) / 1}, ("y_train is float64", "labels must be integers")),
         ({"y_train": np.eye(10, dtype=int)[some_labels(TRAIN)]}, ("(40, 10)", "y_train.argmax(axis=1)")),
-        ({"y_train": np.full(TRAIN, 2**40)}, ("label 1099511627776 of image 0 is no class number",)),
-        ({"y_train": some_labels(TRAIN - 1)}, ("x_train holds 40 images, but y_train 39 labels",)),
+        ({"y_train": np.full(TRAIN, 2**40)}, ("label 1099511627776 of image 0 is not a class number",)),
+        ({"y_train": some_labels(TRAIN - 1)}, ("x_train has 40 images, but y_train has 39 labels",)),
         ({"y_train": None}, ("y_train is missing",)),
         ({"y_test": None}, ("y_test is missing",)),
         ({"x_train": None, "y_train": None}, ("x_train and y_train are missing (found: x_test, y_test)",)),
@@ -485,7 +485,7 @@ def test_pickled_objects_are_refused_and_not_executed(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "a.npz", x_train=np.array([Mischief(proof)], object))
     refuse(path, "pickled objects", "save plain arrays")
     (tmp_path / "b.npz").write_bytes(pickle.dumps(Mischief(proof)))
-    refuse(tmp_path / "b.npz", "not a readable .npz file")
+    refuse(tmp_path / "b.npz", "as .npz:")
     assert not proof.exists()
 
 
@@ -493,7 +493,7 @@ def test_pickled_objects_are_refused_and_not_executed(tmp_path: Path) -> None:
 def test_a_truncated_npz_file_is_refused(cut: int, tmp_path: Path) -> None:
     path = write_npz(tmp_path / "a.npz")
     path.write_bytes(path.read_bytes()[:cut])
-    refuse(path, "not a readable .npz file")
+    refuse(path, "as .npz:")
 
 
 def test_a_flipped_bit_in_an_npz_file_is_refused(tmp_path: Path) -> None:
@@ -501,7 +501,7 @@ def test_a_flipped_bit_in_an_npz_file_is_refused(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[5000] ^= 1
     path.write_bytes(content)
-    refuse(path, "not a readable .npz file", "CRC")
+    refuse(path, "as .npz:", "CRC")
 
 
 def test_an_npz_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,12 +512,12 @@ def test_an_npz_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatc
     refuse(path, "do not fit in half of")
 
 
-def test_a_zip_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
+def test_a_zip_member_that_is_not_an_array_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x_train", b"text")
         archive.writestr("y_train", b"text")
-    refuse(path, "x_train is no array")
+    refuse(path, "x_train is not an array")
 
 
 # Folders of class folders
@@ -559,7 +559,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 def test_a_test_class_that_training_does_not_have_is_refused(tmp_path: Path) -> None:
     write_classes(tmp_path / "train", "a", "b")
     write_classes(tmp_path / "test", "a", "c")
-    refuse(tmp_path, "test/c: there is no class 'c'")
+    refuse(tmp_path, "test/c: the class 'c' is missing from")
 
 
 @pytest.mark.parametrize(
@@ -617,7 +617,7 @@ def test_images_that_mostly_differ_in_size_are_refused_with_the_first_other_one(
     write_classes(tmp_path, "b", number=2, size=(8, 8))
     for i in range(3):
         Image.new("L", (20 + i, 20)).save(tmp_path / "b" / f"x{i}.png")
-    refuse(tmp_path, "only 3 of 8 images", "b/0.png (8x8 instead of 7x5)", "bring them all to one size")
+    refuse(tmp_path, "only 3 of 8 images", "b/0.png (8x8 instead of 7x5)", "convert all images to one size")
 
 
 def test_images_that_mostly_cannot_be_read_are_refused(tmp_path: Path) -> None:
@@ -631,14 +631,14 @@ def test_images_that_mostly_cannot_be_read_are_refused(tmp_path: Path) -> None:
 def test_an_empty_class_folder_is_refused(tmp_path: Path) -> None:
     write_classes(tmp_path, "a", "b")
     (tmp_path / "c").mkdir()
-    refuse(tmp_path, f"{tmp_path / 'c'} holds no image")
+    refuse(tmp_path, f"{tmp_path / 'c'} contains no image")
 
 
 def test_a_class_folder_without_a_readable_image_is_refused(tmp_path: Path) -> None:
     write_classes(tmp_path, "a", "b", number=5)
     write_classes(tmp_path, "c", number=1)
     (tmp_path / "c" / "0.png").write_text("text")
-    refuse(tmp_path, f"{tmp_path / 'c'} holds no usable image: 0.png: not a PNG")
+    refuse(tmp_path, f"{tmp_path / 'c'} contains no usable image: 0.png: not a PNG")
 
 
 def test_a_class_folder_whose_only_image_is_truncated_is_refused(tmp_path: Path) -> None:
@@ -646,15 +646,15 @@ def test_a_class_folder_whose_only_image_is_truncated_is_refused(tmp_path: Path)
     write_classes(tmp_path, "c", number=1)
     path = tmp_path / "c" / "0.png"
     path.write_bytes(path.read_bytes()[:44])
-    refuse(tmp_path, f"{tmp_path / 'c'} holds no usable image: 0.png: ")
+    refuse(tmp_path, f"{tmp_path / 'c'} contains no usable image: 0.png: ")
 
 
 def test_a_folder_without_class_folders_is_refused(tmp_path: Path) -> None:
     Image.new("L", (5, 5)).save(tmp_path / "a.png")
-    refuse(tmp_path, "neither IDX files nor class folders", "one sub-folder a class")
+    refuse(tmp_path, "neither IDX files nor class folders", "into its own subfolder")
 
 
-def test_hidden_files_are_passed_over_and_other_things_are_told(tmp_path: Path) -> None:
+def test_hidden_files_are_skipped_and_other_files_are_reported(tmp_path: Path) -> None:
     write_classes(tmp_path, "a", "b", ".hidden", "__MACOSX")
     (tmp_path / "a" / ".DS_Store").write_bytes(b"x")
     (tmp_path / "a" / "._0.png").write_bytes(b"x")
@@ -671,11 +671,11 @@ def test_hidden_files_are_passed_over_and_other_things_are_told(tmp_path: Path) 
     (notice,) = source.notices
     assert notice == (
         f"{tmp_path}: ignored: 1 x .png file, 1 x .tif file, 1 x .txt file, 1 x folder inside a class folder, "
-        "1 x image outside of the class folders, 2 x symbolic link"
+        "1 x image outside the class folders, 2 x symbolic link"
     )
 
 
-# One image
+# Single images
 
 
 def test_transparent_ground_becomes_white_and_not_black(tmp_path: Path) -> None:
@@ -717,7 +717,7 @@ def test_the_exif_orientation_is_followed(suffix: str, tmp_path: Path) -> None:
     image = Image.new("L", (40, 24), 0)
     image.paste(255, (0, 0, 20, 24))  # the left half is white
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise: left becomes top
+    exif[0x0112] = 6  # rotate clockwise: left becomes top
     image.save(tmp_path / f"a.{suffix}", exif=exif)
     pixels = read_image(tmp_path / f"a.{suffix}", 1)
     header = read_header(tmp_path / f"a.{suffix}")
@@ -742,7 +742,7 @@ def refuse_image(path: Path, *fragments: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"%!PS-Adobe", b"II*\0\x08\0\0\0", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_image_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_what_is_not_an_image_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(content)
     refuse_image(tmp_path / "a.png", "not a PNG, JPEG, BMP, GIF or WEBP image")
 
@@ -803,7 +803,7 @@ def test_refused_images_leave_no_warning_filter_behind(tmp_path: Path) -> None:
     assert warnings.filters == before
 
 
-# The form that all of them deliver
+# The common form of all sources
 
 
 def test_an_image_set_refuses_other_channels_than_1_and_3() -> None:
@@ -816,5 +816,5 @@ def test_labels_are_checked_for_registered_sources_too(tmp_path: Path, monkeypat
     images = ImageSet(np.zeros((3, 4, 4, 1), np.uint8), np.array([0, 1, 5], np.int32))
     registry.register("mine")(lambda folder: Source("mine", images, None, ("a", "b")))
     monkeypatch.setattr("trainer.data.sources.find.data_sources", registry)
-    with pytest.raises(DataError, match="mine: label 5 of training image 2 lies outside the classes 0-1"):
+    with pytest.raises(DataError, match="mine: label 5 of training image 2 is outside the classes 0-1"):
         load_source("mine", tmp_path)

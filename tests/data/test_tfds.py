@@ -1,4 +1,4 @@
-"""Does TFDS, the real one, give the images that IDX files and `.npz` give, and say what is wrong when it cannot?"""
+"""Does the real TFDS give the same images as IDX and `.npz` files, and explain what is wrong when it cannot?"""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Server:
 
 
 def write_idx(folder: Path, classes: int = 10) -> Path:
-    """Write random images in the files of MNIST, gzipped."""
+    """Write random images in MNIST's file format, gzipped."""
     folder.mkdir()
     random = np.random.default_rng(0)
     for split, number in (("train", TRAIN), ("t10k", TEST)):
@@ -142,7 +142,7 @@ def test_tfds_idx_and_npz_give_the_same_images_and_later_loads_need_no_network(
         assert in_any_order(source.test) == in_any_order(downloaded.test)
         assert source.class_names == tuple("0123456789")
     assert (downloaded.name, len(downloaded.train)) == ("mnist", TRAIN)
-    assert capsys.readouterr().out == ""  # results go to stdout, TFDS's talk does not
+    assert capsys.readouterr().out == ""  # results go to stdout, TFDS's messages do not
 
 
 def test_a_version_may_be_named_and_auto_reads_what_is_prepared(served: tuple[Server, Path], tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_classes_without_any_image_are_left_out_with_a_notice(
         load_source("mnist", tmp_path / "data")
 
 
-def test_a_download_that_fails_midway_is_told_and_leaves_nothing_prepared(
+def test_a_download_that_fails_midway_is_reported_and_leaves_nothing_prepared(
     served: tuple[Server, Path], tmp_path: Path
 ) -> None:
     path = served[1] / "t10k-labels-idx1-ubyte.gz"
@@ -240,14 +240,14 @@ def test_fashion_is_not_taken_from_mnist_files(offline: None, tmp_path: Path) ->
 
 
 def test_letters_stand_upright_and_have_their_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """EMNIST's files have rows and columns changed over, and numbers for classes."""
+    """EMNIST's files have rows and columns swapped, and numbers for classes."""
     files = write_idx(tmp_path / "files", classes=26)
     idx = load_source(str(files), tmp_path)
     with zipfile.ZipFile(tmp_path / "files" / "gzip.zip", "w") as archive:
         for split, name in (("train", "train"), ("t10k", "test")):
             archive.write(files / f"{split}-images-idx3-ubyte.gz", f"gzip/emnist-letters-{name}-images-idx3-ubyte.gz")
             labels = bytearray(gzip.decompress((files / f"{split}-labels-idx1-ubyte.gz").read_bytes()))
-            labels[8:] = (label + 1 for label in labels[8:])  # as in its files: A is 1
+            labels[8:] = (label + 1 for label in labels[8:])  # as in its files, where A is 1
             archive.writestr(f"gzip/emnist-letters-{name}-labels-idx1-ubyte.gz", gzip.compress(bytes(labels)))
     server = Server(files)
     monkeypatch.setattr(tfds_mnist.EMNIST, "URL", f"{server.url}gzip.zip")
@@ -321,7 +321,7 @@ def test_a_host_that_does_not_answer_is_given_up_after_the_bound(monkeypatch: py
 
     def hang(*args: object, **kwargs: object) -> SimpleNamespace:
         released.wait(60)
-        return SimpleNamespace(status_code=200)  # which is all that who waits for it would see
+        return SimpleNamespace(status_code=200)  # all that the caller would see
 
     monkeypatch.setattr("requests.head", hang)
     assert unreachable("http://127.0.0.1/", seconds=0.2) == "no answer within 0.2 s"

@@ -1,4 +1,4 @@
-"""Does a stranger get from Python, in ten lines, what the terminal gives?"""
+"""Does a newcomer get from Python, in ten lines, what the terminal gives?"""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_defaults_are_those_of_the_terminal(keras, tmp_path, monkeypatch):
     rows = dict(Trainer(net(keras)).plan(*arrays(), validation_data=arrays(40, seed=1)))
     assert rows["learning rate"].startswith("starts at 2e-05, ")
     assert "0.00" in rows["learning rate"]
-    assert rows["steps"] == "20 (10 epochs of 2)"
+    assert rows["steps"] == "800 (400 epochs of 2)"
     written = Trainer(net(keras), run_dir="auto")
     rows = dict(written.plan(*arrays(), validation_data=arrays(40, seed=1)))
     assert [word.split(" ")[0] for word in rows["plugins"].split(", ")] == list(DEFAULT_PLUGINS)
@@ -102,7 +102,7 @@ def test_the_defaults_are_those_of_the_terminal(keras, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_validation_data_early_stopping_and_best_are_off_which_is_said(keras, caplog, tmp_path):
+def test_without_validation_data_early_stopping_and_best_are_off_with_a_notice(keras, caplog, tmp_path):
     from trainer import Trainer
 
     with caplog.at_level(logging.INFO, "trainer"):
@@ -134,13 +134,13 @@ def test_callbacks_are_plugins_of_one_run_besides_the_trainers_own(keras):
     assert [plugin.name for plugin in trainer.loop.hooks.plugins] == ["counter"]
 
 
-def test_what_is_no_plugin_is_told_in_one_line(keras):
+def test_what_is_not_a_plugin_is_reported_in_one_line(keras):
     from trainer import Trainer
 
     theirs = keras.callbacks.EarlyStopping()
     with pytest.raises(UsageError, match=r"^EarlyStopping of keras\.\S+ is not a plugin; plugins are instances of sub"):
         Trainer(net(keras), plugins=[]).fit(*arrays(), callbacks=[theirs])
-    with pytest.raises(UsageError, match=r"^Counter is a class; give an instance of it: Counter\(\)$"):
+    with pytest.raises(UsageError, match=r"^Counter is a class; pass an instance: Counter\(\)$"):
         Trainer(net(keras), plugins=[Counter])
 
 
@@ -161,17 +161,17 @@ def test_a_result_is_typed_and_has_its_json_behind_it(keras):
         ((np.zeros((4, 12, 12)),), r"^cannot train on ndarray: give images and labels, .*; give the labels too"),
         (("data",), r"^cannot train on str: "),
         ((np.zeros((4, 12)), np.zeros(4, int)), r"^images must be \[N, H, W\] or \[N, H, W, C\]: "),
-        ((np.full((4, 12, 12), 2.0), np.zeros(4, int)), r"^float images must be from 0 to 1; these are from 2 to 2$"),
-        ((np.full((4, 12, 12), np.nan), np.zeros(4, int)), r"^float images must be from 0 to 1; these are from nan"),
+        ((np.full((4, 12, 12), 2.0), np.zeros(4, int)), r"^float images must be from 0 to 1; these range from 2 to 2$"),
+        ((np.full((4, 12, 12), np.nan), np.zeros(4, int)), r"^float images must be from 0 to 1; these range from nan"),
         (
             (np.zeros((4, 12, 12), np.int64), np.zeros(4, int)),
             r"^images must be uint8 .* or floats .*int64; ",
         ),
-        ((np.zeros((4, 12, 12)), np.zeros(4)), r"^labels must be whole numbers \[N\]: float64 \(4,\)$"),
+        ((np.zeros((4, 12, 12)), np.zeros(4)), r"^labels must be integers \[N\]: float64 \(4,\)$"),
         ((np.zeros((4, 12, 12)), np.zeros(3, int)), r"^4 images but 3 labels; give one label per image"),
         ((np.zeros((0, 12, 12)), np.zeros(0, int)), r"^0 images but 0 labels; "),
-        ((np.zeros((4, 12, 12)), np.full(4, 9)), r"^labels go from 9 to 9, the model has outputs for 0 to 3$"),
-        ((make_images(4), np.zeros(4, int)), "^an ImageSet has its labels; leave y out$"),
+        ((np.zeros((4, 12, 12)), np.full(4, 9)), r"^cannot classify: labels range from 9 to 9, "),
+        ((make_images(4), np.zeros(4, int)), "^an ImageSet contains its labels; omit y$"),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused_in_one_line(keras, given, said):
@@ -190,9 +190,9 @@ def test_a_stream_of_unknown_length_needs_a_length(keras):
     x, y = arrays(100)
     stream = tf.data.Dataset.from_tensor_slices((x[..., None] / np.float32(255), y)).batch(20).filter(lambda *_: True)
     trainer = Trainer(net(keras), plugins=[])
-    with pytest.raises(UsageError, match=r"^cannot train: .* give steps_per_epoch$"):
+    with pytest.raises(UsageError, match=r"^cannot train: .* pass steps_per_epoch$"):
         trainer.fit(stream)
-    with pytest.raises(UsageError, match=r"^cannot evaluate: .* give validation_steps$"):
+    with pytest.raises(UsageError, match=r"^cannot evaluate: .* pass validation_steps$"):
         trainer.fit(*arrays(), validation_data=stream)
     lengths = Durations(epochs=2, steps_per_epoch=5, validation_steps=5)
     run = trainer.fit(stream, validation_data=stream, durations=lengths)

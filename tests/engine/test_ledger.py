@@ -1,4 +1,4 @@
-"""Does the ledger say where the time went, all of it and none of it twice?"""
+"""Does the ledger account for all of the time, without counting any twice?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainer.engine.ledger import Ledger, bottleneck
 
 
 class Clock:
-    """A clock that is moved by hand."""
+    """A clock that is advanced by hand."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -54,17 +54,17 @@ def test_what_has_no_name_is_the_rest(clock: Clock):
         ({"steps": 90.0, "data_wait": 5.0}, ""),
         ({"steps": 60.0, "data_wait": 40.0}, "input-bound: steps waited for their batches 40% of the time"),
         ({"steps": 60.0, "plugins.mine": 30.0, "plugins.mlflow": 10.0}, "plugin-bound: mine took 30% of the time"),
-        ({"steps": 1.0, "data_wait": 1.0}, ""),  # who would mind a second?
+        ({"steps": 1.0, "data_wait": 1.0}, ""),  # a second does not matter
         ({"imports": 100.0, "steps": 1.0}, ""),
         ({}, ""),
     ],
 )
-def test_what_held_training_up_is_said_plainly(seconds, said):
+def test_the_bottleneck_is_stated_plainly(seconds, said):
     assert bottleneck(seconds) == said
 
 
 class Slow(Plugin):
-    """Takes 3 seconds of training."""
+    """Adds 3 seconds to training."""
 
     def on_epoch_end(self, run: Run) -> None:
         import time
@@ -116,13 +116,13 @@ def test_the_entries_of_a_run_sum_to_its_wall_time(keras):
 
 
 @pytest.mark.slow
-def test_deterministic_operations_forbid_the_clock_and_training_goes_on(script: Script, tiny):
+def test_deterministic_operations_forbid_the_clock_and_training_continues(script: Script, tiny):
     done = script("fit.py", "--data", tiny, "--epochs", "1", "--run-dir", "run", "--deterministic", *SILENT)
     assert done.returncode == 0, done.stderr
 
 
 def test_nothing_is_computed_of_a_batch_while_it_is_counted_as_waited_for(keras):
-    """Else a wide first layer would be taken for a slow pipeline."""
+    """Otherwise a wide first layer would be mistaken for a slow pipeline."""
     import tensorflow as tf
 
     from trainer.engine.step import next_batch
@@ -130,7 +130,7 @@ def test_nothing_is_computed_of_a_batch_while_it_is_counted_as_waited_for(keras)
     spec = (tf.TensorSpec([2, 4], tf.float32), tf.TensorSpec([2], tf.int32))
     traced = tf.function(lambda batches: next_batch(batches)[0], input_signature=[tf.data.IteratorSpec(spec)])
     for used in traced.get_concrete_function().graph.structured_outputs:
-        given = used.op.inputs[0].op  # what the function returns is a copy
+        given = used.op.inputs[0].op  # the function returns a copy
         assert [op.type for op in given.control_inputs] == ["Timestamp"]
         (end,) = given.control_inputs
         assert "IteratorGetNext" in {op.type for op in end.control_inputs}

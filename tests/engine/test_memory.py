@@ -45,7 +45,7 @@ print("grew by", megabytes() - before)
 
 
 def growth(kind: str) -> float:
-    """Return the megabytes by which a process grows over `FITS` trainings."""
+    """Return the growth of a process over `FITS` trainings, in megabytes."""
     program = PROGRAM.format(fit=TRAINED[kind], fits=FITS)
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)

@@ -1,4 +1,4 @@
-"""Is a run that is resumed with something else refused, with the difference shown and nothing lost?"""
+"""Is resuming a run with something different refused, with the difference shown and nothing lost?"""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fit(folder: Path, *arguments: str) -> Done:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
-    """A folder with data and `run`, a run of two epochs on them."""
+    """A folder with data and `run`, a run of two epochs on it."""
     folder = tmp_path_factory.mktemp("mismatch")
     for name in ("data.npz", "other.npz"):
         shutil.copy(tiny, folder / name)
@@ -54,7 +54,7 @@ def folder(workshop: Path, tmp_path: Path) -> Path:
 
 
 def refusal(folder: Path, *arguments: str, status: int) -> str:
-    """Resume with other arguments; return why it is refused, in one line, after making sure that nothing changed."""
+    """Resume with other arguments; return the one-line refusal, after checking that nothing changed."""
     before = bytes_of(folder)
     done = fit(folder, "--resume", "run", *arguments)
     assert (done.returncode, done.stdout) == (status, "")
@@ -93,18 +93,21 @@ def test_another_configuration_is_refused_with_the_difference(workshop, argument
     [
         (
             ("--model", "mlp"),
-            r"checkpoint run/\S+ does not fit: it has \S+/kernel float32\[5, 5, 1, \d+\], .* needs \S+/kernel .*",
+            r"checkpoint run/\S+ does not fit the model: it has \S+/kernel float32\[5, 5, 1, \d+\] instead of .*",
         ),
-        (("--optimizer", "sgd"), r"checkpoint run/\S+ does not fit: it has adam/\S+ \S+, the model needs sgd/\S+ \S+"),
+        (
+            ("--optimizer", "sgd"),
+            r"checkpoint run/\S+ does not fit the model: it has adam/\S+ \S+ instead of sgd/\S+ \S+",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_cannot_go_on_is_refused_even_if_it_is_told_to(workshop, arguments, said):
+def test_a_run_that_cannot_continue_is_refused_even_when_forced(workshop, arguments, said):
     assert re.fullmatch(said, refusal(workshop, *arguments, "--epochs", "3", "--resume-anyway", status=1))
 
 
 def replace_data(folder: Path, count: int = 200) -> None:
-    """Put other images into the data file, under the same name."""
+    """Replace the images in the data file, keeping its name."""
     train, test = make_images(count, seed=2), make_images(40, seed=3)
     parts = {"x_train": train.images, "y_train": train.labels, "x_test": test.images, "y_test": test.labels}
     np.savez(folder / "data.npz", **parts)
@@ -114,8 +117,8 @@ def test_data_that_changed_under_the_same_name_are_refused_with_both_digests(fol
     replace_data(folder)
     said = refusal(folder, "--epochs", "3", status=1)
     digests = re.fullmatch(
-        r"the run was trained on other data: data.npz (\w{12})…, now data.npz (\w{12})…; "
-        "--resume-anyway resumes it with these",
+        r"cannot resume: the run was trained on data.npz \((\w{12})…\), not on data.npz \((\w{12})…\); "
+        "add --resume-anyway to continue with the new data",
         said,
     )
     assert digests
@@ -124,7 +127,7 @@ def test_data_that_changed_under_the_same_name_are_refused_with_both_digests(fol
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_changed_data_if_it_is_told_to(folder):
+def test_a_run_continues_with_changed_data_when_forced(folder):
     replace_data(folder)
     history = (folder / "run" / "history.jsonl").read_text()
     done = fit(folder, "--resume", "run", "--epochs", "3", "--resume-anyway")
@@ -134,10 +137,10 @@ def test_a_run_goes_on_with_changed_data_if_it_is_told_to(folder):
     assert json.loads(after.splitlines()[-1])["epoch"] == 3
 
 
-def test_changed_data_of_another_size_are_refused_even_if_it_is_told_to(folder):
+def test_changed_data_of_another_size_is_refused_even_when_forced(folder):
     replace_data(folder, count=400)
     said = refusal(folder, "--epochs", "3", "--resume-anyway", status=1)
-    assert said.startswith("the checkpoint's epochs have 2 steps, those of this run 3; ")
+    assert said.startswith("cannot resume: the checkpoint has 2 steps per epoch, this run has 3; ")
 
 
 class Watching(Plugin):
@@ -148,7 +151,7 @@ class Watching(Plugin):
 
 
 class Steering(Plugin):
-    """May do anything."""
+    """May influence training."""
 
     name = "steering"
 
@@ -238,22 +241,28 @@ def weights(model) -> Sequence[bytes]:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"optimizer": "SGD"}, r"checkpoint \S+ does not fit: it has adam/\S+ \S+, the model needs sgd/\S+ \S+"),
-        ({"optimizer": "AdamW"}, r"checkpoint \S+ does not fit: it has adam/\S+ \S+, the model needs adam_w/\S+ \S+"),
+        ({"optimizer": "SGD"}, r"checkpoint \S+ does not fit the model: it has adam/\S+ \S+ instead of sgd/\S+ \S+"),
+        (
+            {"optimizer": "AdamW"},
+            r"checkpoint \S+ does not fit the model: it has adam/\S+ \S+ instead of adam_w/\S+ \S+",
+        ),
         (
             {"width": 5},
-            r"checkpoint \S+ does not fit: "
-            r"it has dense/kernel float32\[144, 4\], the model needs dense/kernel float32\[144, 5\]",
+            r"checkpoint \S+ does not fit the model: "
+            r"it has dense/kernel float32\[144, 4\] instead of dense/kernel float32\[144, 5\]",
         ),
-        ({"seed": 1}, "the run was started with seed 0, now it is 1; --resume-anyway resumes it with this"),
+        (
+            {"seed": 1},
+            "cannot resume: the run was started with seed 0, not 1; add --resume-anyway to continue with the new seed",
+        ),
         (
             {"data": {"name": "new", "digest": "4567"}},
-            "the run was trained on other data: data without a name of no known content, now new 4567…; .*",
+            r"cannot resume: the run was trained on unnamed data \(unknown digest\), not on new \(4567…\); .*",
         ),
     ],
     ids=repr,
 )
-def test_a_trainer_refuses_to_go_on_with_what_does_not_fit(keras, tmp_path, changes, said):
+def test_a_trainer_refuses_to_continue_with_what_does_not_fit(keras, tmp_path, changes, said):
     train(keras, tmp_path / "run")
     before = bytes_of(tmp_path)
     with pytest.raises(CheckpointError) as caught:
@@ -263,6 +272,6 @@ def test_a_trainer_refuses_to_go_on_with_what_does_not_fit(keras, tmp_path, chan
     assert train(keras, tmp_path / "run", epochs=2, resumed=True).status == "done"
 
 
-def test_a_trainer_goes_on_with_another_seed_if_it_is_told_to(keras, tmp_path):
+def test_a_trainer_continues_with_another_seed_when_forced(keras, tmp_path):
     train(keras, tmp_path / "run")
     assert train(keras, tmp_path / "run", epochs=2, resumed=True, seed=1, anyway=True).status == "done"

@@ -1,4 +1,4 @@
-"""In which order do plugins hear what, however a run ends?"""
+"""In what order are hooks called, however a run ends?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEPS = 4  # per epoch
 
 
 class Recorder(Plugin):
-    """Writes down every hook with epoch and step, and raises where it is told to."""
+    """Records every hook with epoch and step, and raises in a given one."""
 
     every = Every(steps=1)
 
@@ -120,7 +120,7 @@ def test_validation_every_few_steps_leaves_the_training_numbers_as_they_are(kera
 
 
 class Stopper(Plugin):
-    """Asks to stop at a step, twice."""
+    """Requests a stop at a step, twice."""
 
     every = Every(steps=1)
 
@@ -176,7 +176,8 @@ def test_an_observer_that_raises_everywhere_changes_nothing_and_is_mentioned_onc
     for ours, theirs in zip(watched.model.variables, alone.model.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert [record.getMessage() for record in caplog.records] == [
-        "plugin 'watcher' failed in on_fit_start: ZeroDivisionError: on purpose; it is set aside and training continues"
+        "plugin 'watcher' failed in on_fit_start: ZeroDivisionError: on purpose; "
+        "the plugin is disabled and training continues"
     ]
     assert without(events, "recorder") == ["watcher.on_fit_start 0/0", "watcher.on_fit_end 2/8"]
 
@@ -189,7 +190,7 @@ def test_a_plugins_traceback_is_kept_where_its_author_finds_it(keras, tmp_path):
 
 
 class At(Plugin):
-    """Calls something of the run in a hook, at a step."""
+    """Calls methods of the run in a hook, at a step."""
 
     every = Every(steps=1)
 
@@ -261,13 +262,13 @@ def test_a_trainer_used_twice_remembers_nothing_of_the_first_run(keras):
 
 
 @pytest.mark.parametrize("arguments", [{"epochs": 0}, {"steps": 0}, {"steps": -1}])
-def test_nothing_to_train_is_told(keras, arguments):
+def test_nothing_to_train_is_reported(keras, arguments):
     with pytest.raises(UsageError, match=r"(epochs|steps) must be greater than 0: "):
         fit(keras, [], **arguments)
 
 
 class Forgetful(Recorder):
-    """Cannot say what it remembers."""
+    """Cannot return its state."""
 
     def state(self):
         return {"value": object()}
@@ -307,6 +308,21 @@ def test_ctrl_c_saves_the_step_reached_and_skips_the_test_data(keras, tmp_path):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+class LateInterrupter(Plugin):
+    """Sends Ctrl-C to the process once the test data were evaluated."""
+
+    def on_test_end(self, run: Run) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_while_the_result_is_written_lets_the_run_end_and_then_stops_what_follows(keras, tmp_path):
+    late = trainer(keras, [LateInterrupter()], run_dir=tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt, match="the run is done"):
+        train(late)
+    assert late.run.status == "done"
+    assert (tmp_path / "run" / "result.json").is_file()
+
+
 def test_steps_and_time_limit_end_a_run(keras):
     assert fit(keras, [], steps=6).step == 6
     limited = fit(keras, [], max_time=1e-9)
@@ -314,7 +330,7 @@ def test_steps_and_time_limit_end_a_run(keras):
     assert "val_loss" in limited.history[-1]
 
 
-def test_two_plugins_of_one_name_and_an_unknown_monitor_are_told_before_step_0(keras):
+def test_two_plugins_of_one_name_and_an_unknown_monitor_are_reported_before_step_0(keras):
     with pytest.raises(UsageError, match="plugin 'recorder' is listed twice"):
         fit(keras, [Recorder([]), Recorder([])])
     events: list[str] = []
@@ -344,7 +360,7 @@ def test_what_a_plugin_class_may_not_be():
             def on_epoch_end(self) -> None:
                 pass
 
-    with pytest.raises(TypeError, match="monitors and logs are tuples of names"):
+    with pytest.raises(TypeError, match="monitors and logs must be tuples of names"):
 
         class Text(Plugin):
             monitors = "val_loss"

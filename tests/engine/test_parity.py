@@ -1,4 +1,4 @@
-"""Does Inkwell compute what Keras computes, and the same thing twice?"""
+"""Does Inkwell compute what Keras computes, and the same result twice?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer import Every, Plugin, Run
 
 
 def build(keras, seed: int = 0):
-    """A model with everything that a hand-written step forgets: dropout, batch normalisation, a regulariser."""
+    """Return a model with everything that a hand-written step forgets: dropout, batch normalisation, a regulariser."""
     keras.utils.set_random_seed(seed)
     layers = keras.layers
     images = keras.Input((12, 12, 1))
@@ -38,7 +38,7 @@ def digest(arrays: list[np.ndarray]) -> str:
 
 
 class Looker(Plugin):
-    """Looks after every n steps, so that spans are n steps long."""
+    """Looks every n steps, so that spans are n steps long."""
 
     every = Every(steps=1)
 
@@ -60,7 +60,7 @@ def fit(keras, seed: int = 0, look: int = 1, **arguments):
 
 @pytest.fixture(scope="module")
 def single(keras):
-    """A trainer and its run of single steps, to be looked at only."""
+    """A trainer and its run of single steps, not to be modified."""
     return fit(keras)
 
 
@@ -130,7 +130,7 @@ def test_starting_in_the_middle_gives_the_batches_of_an_uninterrupted_run():
     for _ in range(10):
         next(batches)
     resumed = iter(pipeline().batches(10))
-    for _ in range(8):  # over the end of the epoch of 7 steps
+    for _ in range(8):  # past the end of the epoch of 7 steps
         for ours, theirs in zip(next(batches), next(resumed), strict=True):
             np.testing.assert_array_equal(ours, theirs)
 

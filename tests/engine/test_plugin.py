@@ -15,8 +15,8 @@ from trainer.plugin import in_order
 # A class
 
 
-def test_on_step_end_without_a_cadence_is_told_with_what_the_choice_costs():
-    with pytest.raises(HookError, match=r"^Praise has on_step_end but no `every`; write every = Every\(steps=100\) to"):
+def test_on_step_end_without_a_cadence_is_reported_with_what_the_choice_costs():
+    with pytest.raises(HookError, match=r"^Praise has on_step_end but no `every`; set every = Every\(steps=100\) or"):
 
         class Praise(Plugin):
             def on_step_end(self, run: Run) -> None:
@@ -82,13 +82,13 @@ def test_plugins_in_a_circle_are_named():
     with pytest.raises(UsageError) as told:
         in_order(circle)
     assert str(told.value) == (
-        "plugins wait for one another: 'a' monitors 'x', which 'b' logs; 'b' monitors 'y', which 'c' logs; 'c' "
-        "monitors 'z', which 'a' logs; leave one of them out, or have it monitor something else"
+        "plugins depend on each other in a cycle: 'a' monitors 'x', which 'b' logs; 'b' monitors 'y', which 'c' logs; "
+        "'c' monitors 'z', which 'a' logs; remove one, or monitor another value"
     )
 
 
 class Halves(Plugin):
-    """Logs half the loss of the validation."""
+    """Logs half of the validation loss."""
 
     logs = ("val_half",)
 
@@ -97,7 +97,7 @@ class Halves(Plugin):
 
 
 class Reader(Plugin):
-    """Keeps what another plugin logs."""
+    """Records what another plugin logs."""
 
     monitors = ("val_half",)
 
@@ -160,4 +160,6 @@ def test_a_plugin_added_on_the_command_line_works_where_it_is_needed(script: Scr
 
     circle = script(*fit, "--plugin", "halves:monitor=val_quarter", "--plugin", "quarters")
     assert circle.returncode == 2
-    assert circle.stderr.startswith("fit.py: error: plugins wait for one another: 'halves' monitors 'val_quarter'")
+    assert circle.stderr.startswith(
+        "fit.py: error: plugins depend on each other in a cycle: 'halves' monitors 'val_quarter'"
+    )

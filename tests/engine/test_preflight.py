@@ -1,4 +1,4 @@
-"""What is told before step 0, and does the telling change nothing?"""
+"""Are problems reported before step 0, without the check changing anything?"""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_dry_run_of_a_resume_says_from_where_and_touches_nothing(script: Scrip
     done = script("fit.py", *flags, "--epochs", "4", "--resume", "run", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "resumed        from step 6 in epoch 1\n" in done.stdout
-    assert "it is set aside and the one before it is used" in done.stderr
+    assert "it is set aside and the previous one is used" in done.stderr
     assert fingerprint(tmp_path) == before
     wrong = script("fit.py", *flags, "--epochs", "4", "--lr", "0.1", "--resume", "run", "--dry-run")
     assert wrong.returncode == 2
@@ -91,10 +91,10 @@ def test_a_run_after_a_dry_run_is_the_same_run(keras):
         (
             {"side": 28},
             make_images(40),
-            r"the model takes images of \(28, 28, 1\), those to learn from have \(12, 12, 1\)",
+            r"the model takes images of shape \(28, 28, 1\), the data have \(12, 12, 1\)",
         ),
-        ({"classes": 3}, make_images(40), "labels go from 0 to 3, the model has outputs for 0 to 2"),
-        ({}, ImageSet(make_images(40).images, np.arange(40, dtype=np.int32) - 1), "labels go from -1 to 38, "),
+        ({"classes": 3}, make_images(40), "labels range from 0 to 3, the model has outputs for 0 to 2"),
+        ({}, ImageSet(make_images(40).images, np.arange(40, dtype=np.int32) - 1), "labels range from -1 to 38, "),
     ],
 )
 def test_data_that_do_not_fit_the_model_are_refused_in_words(keras, tmp_path, arguments, images, message):
@@ -104,7 +104,7 @@ def test_data_that_do_not_fit_the_model_are_refused_in_words(keras, tmp_path, ar
 
 
 def test_labels_of_validation_data_are_looked_at_too(keras):
-    with pytest.raises(UsageError, match="labels go from 0 to 5, the model has outputs for 0 to 3"):
+    with pytest.raises(UsageError, match="labels range from 0 to 5, the model has outputs for 0 to 3"):
         trainer(keras).fit(make_images(40), validation_data=make_images(40, classes=6), epochs=1)
 
 
@@ -119,22 +119,22 @@ def test_a_stream_of_other_shapes_is_refused_without_reading_it(keras):
     stream = tf.data.Dataset.from_generator(read, output_signature=spec).apply(
         tf.data.experimental.assert_cardinality(3)
     )
-    with pytest.raises(UsageError, match=r"takes images of \(12, 12, 1\), those to learn from have \(10, 10, 1\)"):
+    with pytest.raises(UsageError, match=r"takes images of shape \(12, 12, 1\), the data have \(10, 10, 1\)"):
         trainer(keras).fit(stream, epochs=1)
 
 
-def test_a_loss_that_is_lost_before_training_is_told_before_training(keras, tmp_path):
+def test_a_loss_that_is_lost_before_training_is_reported_before_training(keras, tmp_path):
     broken = trainer(keras, run_dir=tmp_path / "run")
     broken.model.set_weights([np.full(w.shape, np.nan, w.dtype) for w in broken.model.get_weights()])
-    with pytest.raises(DataError, match="the loss of the first batch is nan before any training"):
+    with pytest.raises(DataError, match="cannot train: the loss of the first batch is nan before the first step"):
         broken.fit(make_images(40), epochs=1)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_schedule_that_ends_before_the_run_is_told(keras, caplog):
+def test_a_schedule_that_ends_before_the_run_is_reported(keras, caplog):
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, 50)
     trainer(keras, rate=schedule).plan(make_images(128), epochs=100)
-    assert "the learning rate of step 90 of 100 is 0; is its schedule as long as the run?" in caplog.text
+    assert "the learning rate is already 0 at step 90 of 100: its schedule is shorter than the run" in caplog.text
     caplog.clear()
     trainer(keras, rate=keras.optimizers.schedules.CosineDecay(1e-2, 100)).plan(make_images(128), epochs=100)
     assert caplog.text == ""

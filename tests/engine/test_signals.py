@@ -1,4 +1,4 @@
-"""Is a run that is told to stop saved, and does its exit status say so? Real processes, real signals."""
+"""Is a run saved when it is told to stop, and does its exit status say so? Real processes, real signals."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def fit(folder: Path, *arguments: str) -> Done:
 
 
 def assert_saved(run: Path, step: int | None = None) -> dict[str, Any]:
-    """Assert that a run is interrupted, has a sound last checkpoint and forgets who stopped it; return `run.json`."""
+    """Assert that a run was interrupted and has a sound last checkpoint without the signal; return `run.json`."""
     last = run / "checkpoints" / (run / "checkpoints" / "last").read_text().strip()
     manifest = checkpoint.read(last).manifest
     assert step in (None, manifest["step"])
@@ -188,7 +188,7 @@ def wait_for(path: Path, process: subprocess.Popen[Any]) -> None:
         time.sleep(0.02)
 
 
-# The notice of a machine that will be taken away
+# The notice of a machine that is about to be reclaimed
 
 
 def test_a_file_that_appears_ends_the_run_as_sigterm_does(tmp_path):
@@ -204,10 +204,10 @@ def test_a_file_that_appears_ends_the_run_as_sigterm_does(tmp_path):
     assert process.returncode == 143
     assert "fit.py: stopped by the file notice; step " in said
     assert_saved(tmp_path / "run")
-    assert (tmp_path / "notice").exists()  # it is not ours
+    assert (tmp_path / "notice").exists()  # it belongs to somebody else
 
 
-def test_a_notice_that_is_there_already_is_told_before_anything_happens(tmp_path):
+def test_a_notice_that_is_there_already_is_reported_before_anything_happens(tmp_path):
     (tmp_path / "notice").touch()
     done = fit(tmp_path, "--stop-when", "notice")
     said = "cannot train until notice appears: it exists; delete it, or name another file"
@@ -215,7 +215,7 @@ def test_a_notice_that_is_there_already_is_told_before_anything_happens(tmp_path
     assert not (tmp_path / "run").exists()
 
 
-def test_a_notice_that_can_never_appear_is_told():
+def test_a_notice_that_can_never_appear_is_reported():
     with pytest.raises(UsageError) as caught:
         check_notice(Path("x" * 5000))
     assert str(caught.value).endswith("… appears: File name too long; name another file")

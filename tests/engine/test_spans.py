@@ -71,7 +71,7 @@ def test_without_a_number_it_is_due_at_the_end_of_every_span():
 def test_a_span_ends_before_a_step_to_skip():
     run = Run(steps=100, steps_per_epoch=50, step=10, recoveries=[Rewind("why", (15, 16, 40), 0.5)])
     assert steps_to_next(run, [], limit=1000) == 4
-    run.step = 14  # it is skipped now; what counts is the span after it
+    run.step = 14  # the next step is skipped; the span after it counts
     assert steps_to_next(run, [], limit=1000) == 1
     run.step = 16
     assert steps_to_next(run, [], limit=1000) == 23

@@ -1,7 +1,8 @@
-"""Is Keras started for training alone, the same whatever the user has set in it, and left as it was?"""
+"""Is Keras started for training alone, independently of the user's settings, and left as it was?"""
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -13,14 +14,14 @@ import pytest
 from conftest import SILENT, make_images, run_script
 from PIL import Image
 
-from trainer import checkpoint
+from trainer import checkpoint, startup
 
 PROGRAMS = {
     "left out, and there when it is asked for later": """
         from trainer import startup
         startup.start(0)
-        assert not {"matplotlib", "pandas", "sklearn"} & set(sys.modules), "they were imported"
-        import pandas, keras
+        assert not set(startup.EXTRAS) & set(sys.modules), "they were imported"
+        import pandas, scipy, keras
         assert keras.layers.Dense(2)(keras.ops.ones((1, 3))).shape == (1, 2)
         """,
     "left whole if the program imported it before": """
@@ -36,6 +37,20 @@ PROGRAMS = {
             assert reader.submit(__import__, "pandas").result().DataFrame
         """,
 }
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_of_a_program_is_as_it_was_after_the_imports(enabled):
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with startup.collector_paused():
+            paused = not gc.isenabled()
+        assert paused
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+        gc.unfreeze()
 
 
 @pytest.mark.slow
@@ -83,7 +98,7 @@ for case in sorted(Path(sys.argv[1]).iterdir()):
 """
 
 
-def test_settings_of_keras_that_it_cannot_be_imported_with_are_passed_over_and_no_others(tmp_path):
+def test_settings_of_keras_that_it_cannot_be_imported_with_are_skipped_and_no_others(tmp_path):
     for name, said in SETTINGS.items():
         write_settings(tmp_path / name, said)
     command = [sys.executable, "-c", JUDGE, str(tmp_path)]
@@ -95,7 +110,7 @@ def test_settings_of_keras_that_it_cannot_be_imported_with_are_passed_over_and_n
 
 
 def write_settings(home: Path, said: Any) -> None:
-    """Write a `keras.json`; None is a folder of that name."""
+    """Write a `keras.json`; None makes a folder of that name."""
     home.mkdir()
     if said is None:
         (home / "keras.json").mkdir()
@@ -106,7 +121,7 @@ def write_settings(home: Path, said: Any) -> None:
 
 @pytest.fixture
 def settings(keras) -> Iterator[Any]:
-    """What may be set in Keras, which is set back afterwards."""
+    """Settings of Keras, which are restored afterwards."""
     config = keras.config
     before = config.floatx(), config.epsilon(), config.image_data_format(), config.dtype_policy()
     yield config
@@ -130,7 +145,7 @@ def learnt(keras, images) -> list[bytes]:
 def test_a_trainer_in_python_learns_the_same_whatever_is_set_in_keras(keras, images, settings):
     expected = learnt(keras, images)
     settings.set_floatx("float16")
-    settings.set_dtype_policy("float16")  # which a first layer would have made of it
+    settings.set_dtype_policy("float16")  # would otherwise apply to a first layer
     settings.set_epsilon(0.1)
     settings.set_image_data_format("channels_first")
     assert learnt(keras, images) == expected

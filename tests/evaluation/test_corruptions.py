@@ -1,4 +1,4 @@
-"""Are the worse images those that were published, and the same every time?"""
+"""Do corrupted images match the published ones, and are they the same every time?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ every_variation = pytest.mark.parametrize("variation", VARIATIONS, ids=lambda va
 
 
 def digits(count: int = 12) -> np.ndarray:
-    """Return images of bars with a hook, in the middle, uint8 `[N, 28, 28, 1]`; no two alike."""
+    """Return images of bars with a hook, centred, uint8 `[N, 28, 28, 1]`; all are different."""
     images = np.zeros((count, 28, 28, 1), np.uint8)
     for k, image in enumerate(images):
         image[6:22, 11 + k % 5 : 14 + k % 5] = 200 + k
@@ -31,7 +31,7 @@ def digits(count: int = 12) -> np.ndarray:
 
 
 def ink(images: np.ndarray) -> tuple[float, float, float]:
-    """Return the sum of the ink, and the mean row and column of it, from the centre."""
+    """Return the sum of the ink, and its mean row and column relative to the centre."""
     shares = images.astype(float).sum(axis=(0, 3))
     rows, columns = np.mgrid[: len(shares), :28] - 13.5
     return shares.sum(), (shares * rows).sum() / shares.sum(), (shares * columns).sum() / shares.sum()
@@ -45,7 +45,7 @@ def test_there_are_the_fifteen_of_the_paper():
 
 
 @every_corruption
-def test_an_image_becomes_the_same_whatever_lies_beside_it_and_whenever(name):
+def test_an_image_is_corrupted_the_same_way_in_any_batch_at_any_time(name):
     images, corruption = digits(), NAMED[name]
     worse = corruption(images)
     assert (worse.dtype, worse.shape) == (np.uint8, images.shape)
@@ -163,7 +163,7 @@ def test_strokes_grow_by_whole_pixels_and_turns_are_clockwise():
         (Strength(thickness=0.5), set()),
     ],
 )
-def test_what_augmentation_trains_for_is_told_apart(strength, seen):
+def test_corruptions_covered_by_augmentation_are_distinguished(strength, seen):
     assert {corruption.name for corruption in CORRUPTIONS if corruption.trained_for(strength)} == seen
 
 

@@ -1,4 +1,4 @@
-"""Are the reported numbers the textbook's?"""
+"""Are the reported numbers those of the textbooks?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.evaluation.predictions import Predictions
 
 
 def test_the_report_of_a_small_case_worked_by_hand():
-    # true 0: predicted 0, 0, 1; true 1: predicted 1; class 2 is never seen and never predicted
+    # true 0: predicted 0, 0, 1; true 1: predicted 1; class 2 never occurs and is never predicted
     logits = np.log([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.3, 0.6, 0.1], [0.1, 0.8, 0.1]])
     report = classification_report(logits, np.array([0, 0, 0, 1]))
     assert report["confusion"] == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]

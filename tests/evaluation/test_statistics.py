@@ -41,10 +41,10 @@ def test_images_are_compared_one_by_one():
 
 
 def test_a_sentence_claims_no_more_than_the_numbers_do():
-    assert "neither is shown to be better" in Comparison(10_000, 25, 20).sentence("b")
-    assert "this model is better" in Comparison(10_000, 40, 10).sentence("b")
-    assert "this model is worse" in Comparison(10_000, 10, 40).sentence("b")
+    assert "may be due to chance" in Comparison(10_000, 25, 20).sentence("b")
+    assert "this model is significantly better" in Comparison(10_000, 40, 10).sentence("b")
+    assert "this model is significantly worse" in Comparison(10_000, 10, 40).sentence("b")
     said = Comparison(10_000, 30, 21).sentence("runs/b")
-    assert said.startswith("30 newly right, 21 newly wrong against runs/b: +0.09 points, p = 0.26")
-    assert Comparison(10_000, 0, 0).sentence("b") == "both get the same of the 10,000 images right"
+    assert said.startswith("30 newly right, 21 newly wrong compared with runs/b: +0.09 points, p = 0.26")
+    assert Comparison(10_000, 0, 0).sentence("b") == "both models are right on the same of the 10,000 images"
     assert Comparison(10_000, 0, 0).p == 1.0

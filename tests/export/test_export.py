@@ -1,4 +1,4 @@
-"""Is what is exported the model, and is anything else found out and deleted?"""
+"""Is an export the same model, and is anything else detected and deleted?"""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_script_exports_and_says_how_it_compares(run_dir, tmp_path):
         *[("mlflow", "=="), ("numpy", "=="), ("tensorflow", "==")]
     ]
     assert "$" not in (out / "README.md").read_text().replace("$schema", "")
-    assert files(out.parent) == ["served"]  # nothing is left beside it
+    assert files(out.parent) == ["served"]  # nothing is left next to it
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def test_every_format_takes_batches_of_any_size_and_gives_probabilities(trained,
 
 @pytest.mark.slow
 def test_an_export_that_is_another_model_is_found_out_and_deleted(original, tmp_path, monkeypatch, keras):
-    """The export of a net whose last bias was forgotten: written without an error, and read without one."""
+    """The export of a network whose last bias was forgotten: it is written and read without an error."""
     from trainer.export import saved_model
 
     def forget(served: Served, folder: Path) -> None:
@@ -110,7 +110,9 @@ def test_an_export_that_is_another_model_is_found_out_and_deleted(original, tmp_
         saved_model.write(dataclasses.replace(served, model=other), folder)
 
     monkeypatch.setattr(saved_model, "FORMAT", Format(forget, saved_model.read))
-    with pytest.raises(InkwellError, match=r"not the model and is deleted: 1,000 images .* another class for \d+"):
+    with pytest.raises(
+        InkwellError, match=r"differs from the model and was deleted: 1,000 images .* \d+ classes differ"
+    ):
         export(original, "savedmodel", tmp_path / "out")
     assert files(tmp_path) == []
 
@@ -125,19 +127,19 @@ def test_an_export_that_cannot_be_read_is_deleted(original, tmp_path, monkeypatc
         data.write_bytes(data.read_bytes()[:1000])
 
     monkeypatch.setattr(saved_model, "FORMAT", Format(cut, saved_model.read))
-    with pytest.raises(InkwellError, match="cannot be used in a fresh process: "):
+    with pytest.raises(InkwellError, match="cannot use the export in a fresh process: "):
         export(original, "savedmodel", tmp_path / "out")
     assert files(tmp_path) == []
 
 
 @pytest.mark.slow
 def test_layers_that_only_inkwell_has_are_no_keras_file(tmp_path):
-    """A .keras file of LeNet-5 can be read only where its layers are defined: that is no export."""
+    """A .keras file of LeNet-5 can only be read where its layers are defined, so it is not an export."""
     run = train(tmp_path, "lenet5")
     done = run_script(tmp_path, "export.py", "--format", "keras", "out", "--run", run)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
-    assert "cannot be used in a fresh process" in done.stderr
+    assert "cannot use the export in a fresh process" in done.stderr
     assert files(tmp_path) == ["lenet5"]
     assert export(Original.of(load_trained(run)), "savedmodel", tmp_path / "out").holds
 
@@ -149,12 +151,12 @@ def test_where_the_data_of_the_run_are_gone_digits_stand_in(trained, tmp_path):
     assert "mnist5k, not images of" in str(export(Original.of(moved), "savedmodel", tmp_path / "out"))
 
 
-def test_wrong_usage_is_told_before_tensorflow_is_imported(tmp_path):
+def test_wrong_usage_is_reported_before_tensorflow_is_imported(tmp_path):
     (tmp_path / "there").mkdir()
     for arguments, text in (
-        (["--format", "mlflow", "there"], "there exists"),
+        (["--format", "mlflow", "there"], "cannot create export there: it already exists"),
         (["--format", "mlflw", "new"], "did you mean 'mlflow'?"),
-        (["--format", "mlflow", "new"], "no finished run under runs"),
+        (["--format", "mlflow", "new"], "no finished run in runs"),
         (["--format", "mlflow", "new", "--run", "there"], "there is neither a run directory nor a checkpoint"),
         (["new"], "--format"),
     ):
@@ -166,13 +168,13 @@ def test_wrong_usage_is_told_before_tensorflow_is_imported(tmp_path):
 
 
 def test_a_model_whose_outputs_are_no_logits_of_classes_is_refused(keras):
-    facts = {"class_names": ["a", "b"], "input_shape": [12, 12, 1]}
-    trained = Trained(small_net(keras), Config(), facts, Path("runs/odd"))
-    with pytest.raises(UsageError, match="does not choose among 2 classes"):
+    described = {"class_names": ["a", "b"], "input_shape": [12, 12, 1]}
+    trained = Trained(small_net(keras), Config(), described, Path("runs/odd"))
+    with pytest.raises(UsageError, match="are not logits of 2 classes"):
         Served.of(trained, np.zeros((1, 12, 12, 1), np.uint8))
 
 
-def test_a_proof_sees_another_class_a_difference_and_what_is_no_number():
+def test_a_proof_detects_another_class_a_difference_and_nan():
     source = np.array([[0.6, 0.4], [0.1, 0.9]])
 
     def proof(found: np.ndarray, tolerance: float, others: float = 0.0) -> Proof:
@@ -185,7 +187,7 @@ def test_a_proof_sees_another_class_a_difference_and_what_is_no_number():
     one = np.array([[0.4, 0.6], [0.1, 0.9]], np.float32)
     assert proof(one, 1.0, others=0.5).holds
     assert not proof(one, 1.0, others=0.4).holds
-    lost = np.array([[np.nan, 0.4], [0.1, np.nan]], np.float32)  # argmax takes these for the largest
+    lost = np.array([[np.nan, 0.4], [0.1, np.nan]], np.float32)  # argmax would choose NaN
     assert not proof(lost, 1.0).holds
     for wrong in (source, source[:1].astype(np.float32)):
         with pytest.raises(InkwellError, match="the export returns"):
@@ -201,7 +203,7 @@ def test_digits_come_in_the_size_of_the_model():
 
 
 def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch):
-    """What a format's writer runs into is told in one line, whatever it is."""
+    """Any error of a format's writer is reported in one line."""
     import trainer.export.exporting as exporting
 
     def full(served: Served, folder: Path) -> None:
@@ -209,6 +211,6 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(exporting, "formats", SimpleNamespace(resolve=lambda name: Format(full, lambda folder: None)))
-    with pytest.raises(InkwellError, match=r"cannot be written: .*No space left"):
+    with pytest.raises(InkwellError, match=r"cannot write .*No space left"):
         export(SimpleNamespace(served=None), "any", tmp_path / "out")
     assert files(tmp_path) == []

@@ -1,4 +1,4 @@
-"""Does Adam's update as one operation give what Keras gives?"""
+"""Does Adam's fused update give the same result as Keras?"""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_losses_weights_and_moments_are_those_of_keras(keras, name, arguments):
         return getattr(keras.optimizers, name)(rate, **arguments)
 
     ours, theirs = (trained(keras, kernels, optimizer()) for kernels in (Fused(), Kernels()))
-    assert any((a != b).any() for a, b in zip(ours[1], theirs[1], strict=True))  # it is another operation
+    assert any((a != b).any() for a, b in zip(ours[1], theirs[1], strict=True))  # a different operation
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-4)
     for a, b in zip(ours[1], theirs[1], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Are the statistics of batch normalisation those of the images over which they are measured?"""
+"""Are the batch-normalisation statistics those of the images that they are computed on?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.kernels.batch_statistics import BatchStatistics, measured_layers
 
 
 def net(keras: ModuleType, **arguments: object):
-    """Return a network whose second normalisation sees what the first one makes, and which drops units in training."""
+    """Return a network whose second normalisation depends on the first, and which drops units in training."""
     keras.utils.set_random_seed(0)
     images = keras.Input((12, 12, 1))
     x = keras.layers.Conv2D(3, 3)(images)
@@ -32,7 +32,7 @@ def test_the_statistics_are_those_of_all_the_images(keras: ModuleType) -> None:
     np.testing.assert_allclose(first.moving_variance, given.var((0, 1, 2)), rtol=1e-4)
 
     second = keras.Model(model.input, model.get_layer("second").input)
-    given = np.asarray(second(data.images / np.float32(255), training=False))  # nothing is dropped
+    given = np.asarray(second(data.images / np.float32(255), training=False))  # without dropout
     np.testing.assert_allclose(model.get_layer("second").moving_mean, given.mean(0), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(model.get_layer("second").moving_variance, given.var(0), rtol=1e-3)
 

@@ -1,4 +1,4 @@
-"""Do the kernels `blocks` compute what Keras computes, and do they leave the model as it is?"""
+"""Do the kernels `blocks` compute the same as Keras, and leave the model unchanged?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOME = list(itertools.product(SHAPES, (1, 3, 5), ("same", "valid"), (True, False
 
 
 class Stop(Plugin):
-    """Stops the process as a signal does, after a step."""
+    """Stops the process after a step, as a signal does."""
 
     every = Every(steps=1)
 
@@ -33,7 +33,7 @@ class Stop(Plugin):
 
 
 def one_block(keras, shape, size=3, padding="same", pool=True, activation="relu", bias=True, dtype="float32"):
-    """Return a convolution, with the pooling behind it, as Keras computes it."""
+    """Return a convolution with the pooling after it, as Keras computes it."""
     keras.utils.set_random_seed(1)
     layers = keras.layers
     x = images = keras.Input(shape, dtype=dtype)
@@ -44,7 +44,7 @@ def one_block(keras, shape, size=3, padding="same", pool=True, activation="relu"
 
 
 def with_gradients(model, call, images, compiled: bool) -> list[np.ndarray]:
-    """Return what `call(images)` gives, and the gradients of a sum over it by the images and the weights."""
+    """Return the outputs of `call(images)`, and the gradients of a sum over them by images and weights."""
     import tensorflow as tf
 
     def run(images):
@@ -52,14 +52,14 @@ def with_gradients(model, call, images, compiled: bool) -> list[np.ndarray]:
             tape.watch(images)
             outputs = call(images)
             weight = tf.cast(tf.reshape(tf.range(tf.size(outputs)) % 7 - 3, tf.shape(outputs)), outputs.dtype)
-            loss = tf.reduce_sum(weight * outputs)  # whole numbers stay whole numbers
+            loss = tf.reduce_sum(weight * outputs)  # integers stay integers
         return [outputs, *tape.gradient(loss, [images, *model.trainable_variables])]
 
     return [tensor.numpy() for tensor in tf.function(run, jit_compile=compiled, autograph=False)(tf.constant(images))]
 
 
 def both(model, images, **arguments) -> zip:
-    """Return Keras' outputs and gradients of a model of one block, each with those of `conv_block`."""
+    """Return Keras's outputs and gradients of a model of one block, each paired with those of `conv_block`."""
     from trainer.kernels.convolution import conv_block
 
     conv = model.layers[1]
@@ -105,7 +105,7 @@ def test_the_gradient_of_equal_inputs_goes_to_the_first_bit_for_bit(keras, shape
     for weight in model.trainable_variables:
         weight.assign(random.integers(-2, 3, weight.shape))
     images = random.integers(-1, 2, (8, *shape)).astype("float32")
-    images[:2] = 1  # blank images tie everywhere
+    images[:2] = 1  # ties everywhere in blank images
     for ours, theirs in both(model, images):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -114,7 +114,7 @@ def test_of_equals_that_only_rounding_tells_apart_one_gets_the_whole_gradient(ke
     model = one_block(keras, (20, 20, 64), size=1, activation="linear", bias=False)
     model.layers[1].kernel.assign(np.ones((1, 1, 64, 4)))
     same = np.repeat(np.repeat(normal((4, 10, 10, 64)), 2, 1), 2, 2)
-    images = np.random.default_rng(0).permuted(same, axis=-1).astype("float32")  # one sum four times, but for rounding
+    images = np.random.default_rng(0).permuted(same, axis=-1).astype("float32")  # four equal sums, up to rounding
     ours, theirs = list(both(model, images))[1]
     np.testing.assert_allclose(window_sums(ours), window_sums(theirs), rtol=1e-6)
 
@@ -126,7 +126,7 @@ def window_sums(images: np.ndarray) -> np.ndarray:
 
 
 def small(keras, *, dropout: float = 0.0, normalised: bool = False, penalty: float = 0.0):
-    """A convolutional model for `make_images`."""
+    """Return a convolutional model for `make_images`."""
     keras.utils.set_random_seed(0)
     layers, regulariser = keras.layers, keras.regularizers.L2(penalty) if penalty else None
     images = keras.Input((12, 12, 1))
@@ -144,7 +144,7 @@ def blocks(batch_size: int | None = 32):
 
 
 def fit(keras, model, kernels, *plugins: Plugin, images: int = 200, epochs: int = 4, optimizer=None, **arguments):
-    """Train on batches of 32, of which an epoch's last may be short; return the trainer and the run."""
+    """Train on batches of 32, the last of an epoch possibly shorter; return the trainer and the run."""
     from trainer.data.pipeline import TrainingArray
     from trainer.trainer import Trainer
 
@@ -160,7 +160,7 @@ def state(trainer) -> bytes:
 
 
 def assert_trained_alike(keras, build, optimizer=lambda keras: None, **arguments: Any) -> None:
-    """Train with both kernels; short batches are among the steps."""
+    """Train with both kernels and compare; some steps have short batches."""
     watched, trainers = (Losses(), Losses()), []
     for kernels, losses in zip((None, blocks()), watched, strict=True):
         trainers.append(fit(keras, build(), kernels, losses, optimizer=optimizer(keras), **arguments)[0])
@@ -191,7 +191,7 @@ def test_penalties_count_once_and_the_norm_is_clipped_over_the_whole_batch(keras
     )
 
 
-def test_labels_are_smoothed_as_they_are_otherwise(keras):
+def test_labels_are_smoothed_as_with_other_kernels(keras):
     from trainer.tasks.classification import Classification
 
     assert_trained_alike(keras, lambda: small(keras), lambda keras: keras.optimizers.SGD(0.1), task=Classification(0.1))
@@ -312,12 +312,12 @@ def model_of(keras, layer, shape=(12, 12, 2)):
     [
         (("Conv2D", 4, 3, {"strides": 2}), "layer 'it' (Conv2D) has strides of (2, 2)"),
         (("Conv2D", 4, 3, {"dilation_rate": 2}), "layer 'it' (Conv2D) has a dilation rate of (2, 2)"),
-        (("Conv2D", 4, (3, 5), {}), "layer 'it' (Conv2D) has a kernel of (3, 5), not a square one"),
+        (("Conv2D", 4, (3, 5), {}), "layer 'it' (Conv2D) has a non-square kernel of (3, 5)"),
         (("Conv2D", 4, 3, {"activation": "gelu"}), "layer 'it' (Conv2D) has an activation that is neither relu nor"),
         (("Conv2D", 4, 3, {"groups": 2}), "layer 'it' (Conv2D) has 2 groups"),
         (("Conv2D", 4, 3, {"dtype": "mixed_bfloat16"}), "layer 'it' (Conv2D) computes in bfloat16, not in float32"),
-        (("Conv2D", 4, 3, {"activity_regularizer": "l2"}), "layer 'it' (Conv2D) has a regulariser of its activity"),
-        (("DepthwiseConv2D", 3, {}), "layer 'it' (DepthwiseConv2D) is of a kind that it does not know"),
+        (("Conv2D", 4, 3, {"activity_regularizer": "l2"}), "layer 'it' (Conv2D) has an activity regulariser"),
+        (("DepthwiseConv2D", 3, {}), "layer 'it' (DepthwiseConv2D) is of an unsupported type"),
     ],
     ids=lambda value: f"{value[0]}-{value[-1]}" if isinstance(value, tuple) else "",
 )
@@ -327,8 +327,8 @@ def test_a_layer_in_the_way_is_named(keras, layer, said):
     name, *arguments, more = layer
     with pytest.raises(UsageError) as caught:
         substitution(model_of(keras, getattr(keras.layers, name)(*arguments, **more, name="it")))
-    assert str(caught.value).startswith(f"kernels 'blocks' are not made for this model: {said}")
-    assert str(caught.value).endswith("; kernels 'keras' train it")
+    assert str(caught.value).startswith(f"cannot use kernels 'blocks' for this model: {said}")
+    assert str(caught.value).endswith("; kernels 'keras' can train it")
     assert "\n" not in str(caught.value)
 
 
@@ -340,10 +340,10 @@ def test_models_of_other_forms_are_refused(keras):
     inner = keras.Model(images, layers.Conv2D(1, 3)(images), name="inner")
     cases = [
         (keras.Model(images, conv(conv(images))), "layer 'conv' (Conv2D) is called more than once"),
-        (keras.Model(outer, inner(outer)), "layer 'inner' (Functional) is a model in the model"),
-        (keras.Model(images, images + 1.0), "(Add) is of a kind that it does not know"),
+        (keras.Model(outer, inner(outer)), "layer 'inner' (Functional) is a nested model"),
+        (keras.Model(images, images + 1.0), "(Add) is of an unsupported type"),
         (keras.Model(images, layers.Flatten()(images)), "it has no convolution"),
-        (keras.Sequential([outer, layers.Conv2D(1, 3)]), "it is not a functional one"),
+        (keras.Sequential([outer, layers.Conv2D(1, 3)]), "it is not a functional model"),
     ]
     for model, said in cases:
         with pytest.raises(UsageError) as caught:
@@ -351,14 +351,16 @@ def test_models_of_other_forms_are_refused(keras):
         assert said in str(caught.value)
 
 
-def test_a_task_of_ones_own_is_refused_before_anything_is_written(keras, tmp_path):
+def test_a_user_defined_task_is_refused_before_anything_is_written(keras, tmp_path):
     from trainer.tasks.classification import Classification
 
     class Own(Classification):
         def forward(self, *args, **kwargs):
             return super().forward(*args, **kwargs)
 
-    with pytest.raises(UsageError, match=r"^kernels 'blocks' are made for classification, not for the task Own$"):
+    with pytest.raises(
+        UsageError, match=r"^cannot use kernels 'blocks': they support plain classification, not the task Own"
+    ):
         fit(keras, small(keras), blocks(), task=Own(), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -410,7 +412,7 @@ def test_fit_refuses_a_misspelt_name_of_kernels_and_a_model_without_convolutions
     assert "training.kernels = 'blokcs': no such choice; did you mean 'blocks'?" in misspelt.stderr
     dense = script("fit.py", "--data", tiny, *FLAGS, "--model", "mlp", "--kernels", "blocks", "--run-dir", "run")
     assert dense.returncode == 2
-    said = "kernels 'blocks' are not made for this model: it has no convolution; kernels 'keras' train it"
+    said = "cannot use kernels 'blocks' for this model: it has no convolution; kernels 'keras' can train it"
     assert dense.stderr.splitlines()[-1] == f"fit.py: error: {said}"
     assert not (tmp_path / "run").exists()
 
@@ -419,7 +421,7 @@ def test_fit_refuses_a_misspelt_name_of_kernels_and_a_model_without_convolutions
 def test_fit_warns_of_a_model_that_gets_slower(script: Script, tiny: Path):
     done = script("fit.py", "--data", tiny, *FLAGS, "--model", "simple_cnn", "--kernels", "blocks", "--run-dir", "run")
     assert done.returncode == 0, done.stderr
-    assert "layer 'conv2' is so wide that kernels 'blocks' make training slower" in done.stderr
+    assert "layer 'conv2' is so wide that kernels 'blocks' slow training down" in done.stderr
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Does Keras still have what Inkwell reads of its inside, and does one file alone read it?"""
+"""Does Keras still have the internals that Inkwell reads, and does only one file read them?"""
 
 from __future__ import annotations
 

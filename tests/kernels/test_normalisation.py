@@ -1,4 +1,4 @@
-"""Does batch normalisation as one operation give what Keras gives?"""
+"""Does fused batch normalisation give the same result as Keras?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from conftest import Losses, make_images
 
 
 def normalised(keras, **arguments):
-    """Return a model with batch normalisation in it and in a model in it."""
+    """Return a model with batch normalisation at the top level and in a nested model."""
     keras.utils.set_random_seed(0)
     layers, images, inner = keras.layers, keras.Input((12, 12, 1)), keras.Input((12, 12, 3))
     nested = keras.Model(inner, layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layers.Conv2D(4, 3)(inner))))
@@ -31,7 +31,7 @@ def test_losses_weights_and_moving_averages_are_those_of_keras(keras):
     from trainer.kernels.select import Fused, Kernels
 
     ours, theirs = (trained(keras, kernels) for kernels in (Fused(), Kernels()))
-    assert ours[0] != theirs[0]  # it is another operation
+    assert ours[0] != theirs[0]  # a different operation
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-4)
     for a, b in zip(ours[1].variables, theirs[1].variables, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)

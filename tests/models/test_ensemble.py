@@ -1,4 +1,4 @@
-"""Are the probabilities of an ensemble the mean of its members', and does a student learn from its teacher?"""
+"""Are an ensemble's probabilities the mean of its members', and does a student learn from its teacher?"""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def test_runs_become_one_run_whose_probabilities_are_their_mean(script: Script, 
     evaluated = script("evaluate.py", "both")
     assert f"{100 * result['test']['accuracy']:.2f} %" in evaluated.stdout
     assert result["best"]["val_accuracy"] is not None
-    assert "none of the 40 was trained on" in evaluated.stdout
-    assert "all 180 were trained on" in script("evaluate.py", "both", "--split", "train").stdout
+    assert "none of the 40 images was used for training" in evaluated.stdout
+    assert "all 180 images were used for training" in script("evaluate.py", "both", "--split", "train").stdout
 
     train(script, tiny, "c", "--model", "mlp:units=[8]", "--seed", "1")
     assert script("ensemble.py", "a", "c", "--run-dir", "seeds").returncode == 0
     result = json.loads((tmp_path / "seeds" / "result.json").read_text())
-    # what validates one of them has trained the other
+    # the validation images of one are training images of the other
     assert (result["best"]["val_accuracy"], result["temperature"]) == (None, None)
     assert "calibrated_ece" not in result["test"]
     again = script("ensemble.py", "a", "b", "--run-dir", "both")
     assert (again.returncode, again.stderr) == (
         2,
-        "ensemble.py: error: run directory both exists; choose another with --run-dir\n",
+        "ensemble.py: error: cannot create run directory both: it already exists; choose another with --run-dir\n",
     )
 
 
@@ -72,9 +72,13 @@ def test_shifted_views_count_like_the_image_itself(keras):
 
 @pytest.mark.parametrize(
     ("members", "message"),
-    [([], "needs members"), ([{"nam": "lenet"}], "a member is a name"), ([{"name": "lenett"}], "did you mean 'lenet'")],
+    [
+        ([], "needs at least one member"),
+        ([{"nam": "lenet"}], "a member must be a name"),
+        ([{"name": "lenett"}], "did you mean 'lenet'"),
+    ],
 )
-def test_members_that_are_none_are_told(keras, members, message):
+def test_invalid_members_are_reported(keras, members, message):
     with pytest.raises(UsageError, match=message):
         registry.build("ensemble", (28, 28, 1), 10, members=members)
 
@@ -89,7 +93,10 @@ def test_a_student_learns_from_its_teacher(script: Script, tiny: Path, tmp_path:
     assert state[0] != state[1]
     wrong = script("fit.py", "--data", "mnist5k", "--run-dir", "x", *SILENT, *arguments)
     assert wrong.returncode == 2
-    assert wrong.stderr.endswith("error: teacher teacher makes (4,) of (12, 12, 1), the model (10,) of (28, 28, 1)\n")
+    assert wrong.stderr.endswith(
+        "error: cannot learn from teacher: the teacher maps (12, 12, 1) to (4,), the model (28, 28, 1) to (10,); "
+        "both must be the same\n"
+    )
     missing = script("fit.py", "--data", tiny, "--task", "distillation:teacher=nobody", "--run-dir", "x", *SILENT)
     assert (missing.returncode, "nobody is neither a run directory nor a checkpoint" in missing.stderr) == (2, True)
 
@@ -163,4 +170,4 @@ def test_members_learn_side_by_side_in_one_run(script: Script, tiny: Path, tmp_p
 
     alone = script("fit.py", "--data", tiny, "--model", "mlp:units=[8]", "--task", "members", "--run-dir", "x", *SILENT)
     assert alone.returncode == 2
-    assert alone.stderr.endswith("error: task 'members' needs the model 'ensemble'; 'mlp' has no members\n")
+    assert alone.stderr.endswith("error: task 'members' needs the model 'ensemble', but 'mlp' has no members\n")

@@ -1,4 +1,4 @@
-"""Are single architectures what their sources say? What holds for all of them is in tests/models/test_zoo.py."""
+"""Do the architectures match their sources? What holds for all of them is tested in tests/models/test_zoo.py."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_1998_network_sees_only_what_its_table_connects(keras):
 @pytest.mark.parametrize(
     ("name", "hyper", "parameters", "mmacs"),
     [
-        ("se_net", {"width": 128}, 1_188_748, 666),  # the source's own width: "~1.19 M, 666 MMAC"
+        ("se_net", {"width": 128}, 1_188_748, 666),  # the width in the source: "~1.19 M, 666 MMAC"
         ("resnet20", {"depth": 56}, 855_290, 96),  # He et al. 2015, table 6: 0.85 M
         ("m5", {"width": 0.25}, 90_060, 8.7),
         ("lenet", {"dropout": 0.5}, 61_706, 0.42),
@@ -52,7 +52,7 @@ def test_a_layer_is_counted_as_often_as_it_is_used_and_products_by_their_inner_a
     layers = keras.layers
     images = keras.Input((6, 6, 2))
     shared = layers.Conv2D(2, 3, padding="same")
-    x = shared(shared(images))  # 2 x (36 places x 9 x 2 inputs x 2 outputs)
+    x = shared(shared(images))  # 2 x (36 positions x 9 x 2 inputs x 2 outputs)
     x = layers.DepthwiseConv2D(3, padding="same")(x)  # 36 x 9 x 2
     x = layers.Reshape((36, 2))(x)
     x = layers.Dot(axes=2)([x, x])  # 36 x 36 x 2
@@ -74,7 +74,7 @@ def test_a_capsule_is_shorter_than_one_and_keeps_its_direction(keras):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("lenet5", {"num_classes": 11}, "the 1998 network knows 10 bitmaps, not 11 classes; use lenet"),
+        ("lenet5", {"num_classes": 11}, "lenet5 has bitmaps for 10 classes, not 11; use lenet"),
         ("lenet", {"dropout": 2.0}, "model 'lenet': "),
         (
             "lenet",
@@ -87,6 +87,6 @@ def test_a_capsule_is_shorter_than_one_and_keeps_its_direction(keras):
         ("m3", {"width": 0}, "width=0"),
     ],
 )
-def test_wrong_arguments_of_a_builder_are_told(keras, name, arguments, message):
+def test_wrong_arguments_of_a_builder_are_reported(keras, name, arguments, message):
     with pytest.raises(UsageError, match=message):
         registry.build(name, (28, 28, 1), arguments.pop("num_classes", 10), **arguments)

@@ -1,4 +1,4 @@
-"""Do the generated photos hold what they promise?"""
+"""Do the generated photos show what they promise?"""
 
 from __future__ import annotations
 

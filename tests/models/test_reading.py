@@ -1,4 +1,4 @@
-"""Is handwriting found, framed and read as a person would, and refused when it is no digit?"""
+"""Is handwriting found, framed and read as by a human, and refused when it is not a digit?"""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
-    """A recognizer whose model is the nearest mean of the training images: quick, and right four times of five."""
+    """A recognizer that chooses the nearest mean of the training images: fast, and correct four times out of five."""
     part = load("mnist5k").train
     images, labels = np.asarray(part.images, np.float64).reshape(-1, 784) / 255, np.asarray(part.labels)
     means = np.stack([images[labels == k].mean(axis=0) for k in range(10)])
@@ -63,7 +63,7 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
 
 
 def alike(a: np.ndarray, b: np.ndarray) -> float:
-    """Return how alike two images are: the correlation of their pixels."""
+    """Return the similarity of two images: the correlation of their pixels."""
     return float(np.corrcoef(a.ravel().astype(float), b.ravel().astype(float))[0, 1])
 
 
@@ -131,7 +131,7 @@ def test_a_digit_is_read_where_it_stands_a_pixel_beside_and_slanted(recognizer, 
     views = [np.roll(reading.seen, shift, axis=(0, 1)) for shift in ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))]
     image = Image.fromarray(reading.seen[..., 0])
     for slant in (0.15, -0.15):
-        shear = (1, slant, -slant * 14, 0, 1, 0)  # about the middle, where Pillow's coordinates count from corners
+        shear = (1, slant, -slant * 14, 0, 1, 0)  # about the middle, since Pillow counts from the corner
         views.append(
             np.asarray(image.transform((28, 28), Image.Transform.AFFINE, shear, Image.Resampling.BILINEAR))[
                 ..., np.newaxis
@@ -147,7 +147,7 @@ def test_a_digit_anywhere_at_any_size_is_framed_as_mnist_is(recognizer, digits):
         rows, columns = (np.nonzero(reading.seen[..., 0].max(axis=axis) > 40)[0] for axis in (1, 0))
         assert 19 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 21
         assert np.abs(np.array(ndimage.center_of_mass(reading.seen[..., 0])) - 14).max() < 0.75
-        assert alike(reading.seen, image) > 0.7  # a pixel beside it makes so much of a difference
+        assert alike(reading.seen, image) > 0.7  # a shift by one pixel costs this much
 
 
 def test_dark_on_light_is_seen_as_light_on_dark(recognizer, digits):
@@ -205,7 +205,7 @@ def test_what_mattered_lies_on_the_ink(recognizer, digits):
     assert mattered[ndimage.maximum_filter(reading.seen[..., 0], 11) == 0].max() < 0.01
 
 
-# Digits that touch
+# Touching digits
 
 
 def test_touching_digits_can_be_cut_where_they_touch(digits):
@@ -251,7 +251,7 @@ def test_a_scribble_below_a_number_is_no_number(recognizer, digits):
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run of LeNet on 4,000 images, which reads 96 % of MNIST's."""
+    """A folder with a run of LeNet on 4,000 images, which reads 96 % of MNIST's test images correctly."""
     folder = tmp_path_factory.mktemp("workshop")
     done = run_script(folder, "fit.py", "--data", "mnist5k", "--epochs", "12", "--run-dir", "runs/lenet", *ALONE)
     assert done.returncode == 0, done.stderr
@@ -272,7 +272,7 @@ def labels(recognizer: Recognizer, made: list[Photo]) -> list[str | None]:
 def test_photos_are_read_nearly_as_well_as_clean_images(trained):
     made = photos(60, seed=7)
     right = [label == photo.truth for label, photo in zip(labels(trained, made), made, strict=True)]
-    assert np.mean(right) > 0.88  # of a model that reads 96 % of clean images
+    assert np.mean(right) > 0.88  # with a model that reads 96 % of clean images correctly
 
 
 @pytest.mark.slow
@@ -306,17 +306,17 @@ def page(workshop: Path, digits) -> str:
 def test_many_finds_the_numbers_of_a_sheet_and_draws_their_boxes(workshop, page):
     done = run_script(workshop, "predict.py", page, "--many", "--format", "jsonl", "--explain", "boxes")
     assert (done.returncode, done.stderr) == (0, "")
-    facts = json.loads(done.stdout)
-    assert [len(number) for number in facts["numbers"]] == [3, 2]
-    above, below = (line["box"] for line in facts["lines"])
+    printed = json.loads(done.stdout)
+    assert [len(number) for number in printed["numbers"]] == [3, 2]
+    above, below = (line["box"] for line in printed["lines"])
     assert above[3] < below[1]
-    lefts = [digit["box"][0] for digit in facts["lines"][0]["digits"]]
+    lefts = [digit["box"][0] for digit in printed["lines"][0]["digits"]]
     assert lefts == sorted(lefts)
     assert open_picture(workshop / "boxes" / "page.png").shape == open_picture(workshop / page).shape
 
 
 @pytest.mark.slow
-def test_predict_takes_folders_and_standard_input_and_goes_on_after_bad_files(workshop, digits):
+def test_predict_takes_folders_and_standard_input_and_continues_after_bad_files(workshop, digits):
     folder = workshop / "scans"
     folder.mkdir()
     for k, name in enumerate(["b.png", "a.png"]):
@@ -340,7 +340,7 @@ def test_a_refused_picture_is_a_result_and_explained(workshop):
     Image.new("L", (80, 80), 255).save(workshop / "white.png")
     done = run_script(workshop, "predict.py", "white.png", "--format", "jsonl", "--explain", "why")
     assert (done.returncode, done.stderr) == (0, "")
-    facts = json.loads(done.stdout)
-    assert (facts["file"], facts["digit"], facts["reason"]) == ("white.png", None, "blank")
-    assert len(facts["probabilities"]) == 10
+    printed = json.loads(done.stdout)
+    assert (printed["file"], printed["digit"], printed["reason"]) == ("white.png", None, "blank")
+    assert len(printed["probabilities"]) == 10
     assert open_picture(workshop / "why" / "white.png").shape[1] > 500

@@ -1,4 +1,4 @@
-"""Does every registered architecture keep its word? Counts are pinned here; a new model needs a line."""
+"""Does every registered architecture match its documentation? Counts are pinned here; a new model needs a line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from trainer.registry import models as registry
 
 
 class Pin(NamedTuple):
-    """What a model is, for images of 28 x 28 x 1 and 10 classes."""
+    """The counts of a model for images of 28 x 28 x 1 and 10 classes."""
 
     parameters: int
-    """Numbers that are trained."""
+    """Trainable numbers."""
     statistics: int
-    """Numbers that are saved but not trained: those of batch normalisation."""
+    """Numbers that are saved but not trained: batch-normalisation statistics."""
     macs: int
     """Multiply-accumulates of a forward pass for one image."""
 
@@ -52,14 +52,14 @@ PINS = {
     "nano700": Pin(697, 0, 80_576),
 }
 
-COMPOSED = ["ensemble"]  # made of other models: tests/models/test_ensemble.py
+COMPOSED = ["ensemble"]  # consists of other models: tests/models/test_ensemble.py
 NAMES = [entry.name for entry in registry.entries() if not entry.distribution and entry.name not in COMPOSED]
-DIGITS = ["lenet5"]  # knows the shapes of the ten digits, so it cannot have other classes
+DIGITS = ["lenet5"]  # has the shapes of the ten digits built in, so it cannot have other classes
 
 
 @cache
 def built(name):
-    """Return the model for digits; built once, since no test changes it."""
+    """Return the model for digits, built only once, since no test changes it."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -148,9 +148,7 @@ def test_the_smallest_images_promised_are_taken_and_smaller_ones_refused(name, k
     logits = np.asarray(registry.build(name, (side, side, 1), 10)(random_images(1, side)))
     assert np.isfinite(logits).all()
     if side > 1:
-        message = (
-            f"model '{name}': images of {side - 1} x {side} pixels are too small, it needs at least {side} x {side}"
-        )
+        message = f"model '{name}': images of {side - 1} x {side} pixels are too small; use at least {side} x {side}"
         with pytest.raises(UsageError, match=message):
             registry.build(name, (side - 1, side, 1), 10)
 

@@ -1,4 +1,4 @@
-"""Does what MLflow refuses or cannot store stop anything else? Real servers, one of which keeps files out of reach."""
+"""Does a channel that MLflow refuses or cannot store stop any other? Real servers, one with unreachable artifacts."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from trainer.runs.process import this_process
 
 pytestmark = [
     pytest.mark.slow,
-    # raised and hidden by MLflow itself while it is imported
+    # raised and suppressed by MLflow itself while it is imported
     pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType:UserWarning"),
 ]
 
 
 @dataclass
 class Server:
-    """An MLflow server, behind a gate, too, whose clients are told to keep files in a folder of their own machine."""
+    """An MLflow server, also behind a proxy, whose clients are told to store files in a folder on their own machine."""
 
     uri: str
     files: Path
@@ -51,7 +51,7 @@ def channels_missing(run_dir: Path, ended: str = "done", **settings: bool) -> li
     return missing(run_dir, state, Settings(**settings), ended)
 
 
-# Files out of reach
+# Unreachable artifacts
 
 
 def fit(folder: Path, tiny: Path, uri: str, *flags: str) -> Done:
@@ -104,11 +104,11 @@ def test_no_place_for_files_leaves_a_finished_run_with_all_its_numbers(server, t
     assert found["status"] == "FINISHED"
 
 
-# Anything refused
+# Any refused request
 
 
 def begin(root: Path, name: str) -> Path:
-    """Make the directory of a run that is done, without a model."""
+    """Create the directory of a finished run without a model."""
     run_dir = root / "runs" / name
     run_dir.mkdir(parents=True)
     data = {"name": "mnist", "digest": "ab" * 32, "class_names": ["0"]}

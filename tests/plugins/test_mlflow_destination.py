@@ -1,4 +1,4 @@
-"""Is a run logged where the user or the environment says, and does a wrong word cost one line? Real stores."""
+"""Is a run logged where the user or the environment says, and does a mistake cost one line? Real stores."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def there(uri: str, tmp_path: Path) -> SimpleNamespace:
-    """What others made in the store for this test: two experiments, a run in the first one, and a deleted run."""
+    """Existing content of the store: two experiments, a run in the first one, and a deleted run."""
     store, client = Store.at(uri, tmp_path), client_of(uri)
     store.prepare()
     one, two = (client.create_experiment(f"{tmp_path.name}-{number}", store.artifacts) for number in (1, 2))
@@ -147,7 +147,7 @@ def add(run_dir: Path, line: dict[str, Any]) -> None:
 
 
 def test_ids_that_only_a_directory_names_get_nothing(there, uri, tmp_path):
-    """Theirs names an experiment and two runs of the user's, one of them as the one that it was logged to."""
+    """Their directory names one of the user's experiments and two of the user's runs, one as its own MLflow run."""
     other = there.client.create_run(there.two).info.run_id
     theirs = begin(tmp_path, "theirs")
     store = Store.at(uri, tmp_path)
@@ -164,7 +164,7 @@ def test_ids_that_only_a_directory_names_get_nothing(there, uri, tmp_path):
 
 
 def test_a_run_in_a_given_run_helps_others_without_giving_it_to_them(there, uri, tmp_path):
-    """One is of the same job, one had begun, and one of somebody else names the run as its own."""
+    """One run is of the same job, one was mirrored before, and somebody else's claims the given run as its own."""
     store, wanted = Store.at(uri, tmp_path), Destination("", "", there.run)
     mine, same, begun, theirs = (begin(tmp_path, name) for name in ("mine", "same", "begun", "theirs"))
     mirror(begun, uri, there.name).update("done")
@@ -187,11 +187,14 @@ def test_a_run_in_a_given_run_helps_others_without_giving_it_to_them(there, uri,
 
 
 WRONG = {
-    "unknown experiment": ({"EXPERIMENT_ID": "777777"}, "experiment 777777 (MLFLOW_EXPERIMENT_ID): there is none"),
-    "no id": ({"EXPERIMENT_ID": "../x y"}, "there is none of this id"),
+    "unknown experiment": (
+        {"EXPERIMENT_ID": "777777"},
+        "experiment 777777 (MLFLOW_EXPERIMENT_ID): no experiment has this id",
+    ),
+    "no id": ({"EXPERIMENT_ID": "../x y"}, "no experiment has this id"),
     "two experiments": ({"EXPERIMENT_ID": "two", "EXPERIMENT_NAME": "name"}, "MLFLOW_EXPERIMENT_NAME says"),
-    "unknown run": ({"RUN_ID": "0" * 32}, f"run {'0' * 32} (MLFLOW_RUN_ID): there is none of this id"),
-    "no run": ({"RUN_ID": "no/run?"}, "there is none of this id"),
+    "unknown run": ({"RUN_ID": "0" * 32}, f"run {'0' * 32} (MLFLOW_RUN_ID): no run has this id"),
+    "no run": ({"RUN_ID": "no/run?"}, "no run has this id"),
     "deleted run": ({"RUN_ID": "deleted"}, "it was deleted; restore it with MLFLOW_TRACKING_URI="),
     "run elsewhere": ({"RUN_ID": "run", "EXPERIMENT_ID": "two"}, "name only one of them"),
 }
@@ -226,7 +229,7 @@ def test_a_run_is_sent_to_another_experiment_by_the_command_that_is_named(tmp_pa
     assert (moved.info.status, moved.data.params) == ("FINISHED", before["params"])
 
 
-def test_a_deleted_experiment_is_told_with_the_command_that_restores_it(there, uri, tmp_path):
+def test_a_deleted_experiment_is_reported_with_the_command_that_restores_it(there, uri, tmp_path):
     there.client.delete_experiment(there.one)
     run_dir = begin(tmp_path, "run")
     sent = mirror(run_dir, uri, there.name)
@@ -271,7 +274,7 @@ def test_mlflow_run_gets_the_run_that_it_made(tmp_path, tiny):
     assert not (tmp_path / "runs" / "mlflow.db").exists()
 
 
-# Where the store lies
+# The location of the store
 
 
 def files_of(folder: Path) -> set[str]:
@@ -285,7 +288,7 @@ def test_a_run_root_of_any_name_has_its_store_and_nothing_lies_elsewhere(tmp_pat
     Mirror(run_dir, Store.at(None, root), State(Settings(log_model=False))).update("done")
     client = client_of(Store.at(None, root).uri)
     (run,) = client.search_runs([client.get_experiment_by_name("inkwell").experiment_id])
-    assert Path(client.download_artifacts(run.info.run_id, "report/curves.png", str(run_dir))).read_bytes()
+    assert Path(client.download_artifacts(run.info.run_id, "report/curves.svg", str(run_dir))).read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == [name]
     tops = {path.partition("/")[0] for path in files_of(root)}
     assert tops == {"run", "mlflow.db", "mlflow.db.lock", "mlartifacts"}
@@ -293,7 +296,7 @@ def test_a_run_root_of_any_name_has_its_store_and_nothing_lies_elsewhere(tmp_pat
 
 @pytest.mark.parametrize("name", ["a%20b", "a?mode=memory"])
 def test_a_store_is_not_made_where_mlflow_would_look_elsewhere_for_it(tmp_path, name):
-    with pytest.raises(InkwellError, match=r"^cannot keep a SQLite file at "):
+    with pytest.raises(InkwellError, match=r"^cannot create a SQLite file at "):
         Store.at(None, tmp_path / name).prepare()
     assert list(tmp_path.iterdir()) == []
 
@@ -305,7 +308,7 @@ def test_a_run_root_that_mlflow_takes_for_another_costs_one_line_and_makes_no_fi
     done = run_script(tmp_path, "fit.py", *flags)
     assert done.returncode == 0, done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("warning:")]
-    assert f"cannot keep a SQLite file at {tmp_path}/a?b/mlflow.db: MLflow reads" in said
+    assert f"cannot create a SQLite file at {tmp_path}/a?b/mlflow.db: MLflow interprets" in said
     assert "MLFLOW_TRACKING_URI" in said
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert {path.partition("/")[0] for path in files_of(tmp_path / name)} == {"run", "mlflow.db.lock"}

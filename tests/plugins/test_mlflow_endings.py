@@ -1,4 +1,4 @@
-"""Does MLflow say how a run ended, is a resumed one the same run there, and can many start at once? Real processes."""
+"""Does MLflow show how a run ended, is a resumed run the same one there, and can many start at once? Real processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trainer.registry import plugins
 
 @plugins.register("fate")
 class Fate(Plugin):
-    '''Ends the run in mid-epoch, once MLflow has something of it: by a signal, or for 0 by an exception.'''
+    '''Ends the run in mid-epoch, once MLflow has part of it: by a signal, or by an exception for 0.'''
     every = Every(steps=1)
     def __init__(self, number: int):
         self.number = number
@@ -68,7 +68,7 @@ def fit(folder: Path, tiny: Path, name: str, *flags: str) -> int:
 
 
 def resume(folder: Path, name: str) -> int:
-    """Go on with a run, without what ended it."""
+    """Resume a run without the plugin that ended it."""
     flags = ("--resume", f"runs/{name}", "--resume-anyway", "--import", "fate", "--no-plugin", "fate")
     done = run_script(folder, "fit.py", *flags)
     assert "warning: mlflow" not in done.stderr, done.stderr
@@ -111,7 +111,7 @@ def test_a_killed_run_is_closed_by_the_next_start_and_can_still_be_resumed(folde
     assert_complete(found, run_dir, "KILLED")
     assert found["id"] == before["id"]
 
-    assert lines_of(run_dir)[-1]["step"] == 10  # four steps after the checkpoint that a resume takes up
+    assert lines_of(run_dir)[-1]["step"] == 10  # four steps after the checkpoint from which it resumes
     assert resume(folder, "killed") == 0
     found = mirrored(store(folder), run_dir)
     assert found["id"] == before["id"]

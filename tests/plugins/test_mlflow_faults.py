@@ -1,4 +1,4 @@
-"""Can MLflow, whatever befalls its store, hurt a run or lose any of it? Real processes, stores and servers."""
+"""Can a failing MLflow store harm a run or lose any of it? Real processes, stores and servers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from processes import process_class
 
 pytestmark = pytest.mark.slow
 ATTEMPTS = 8
-"""Times that a run of two minutes asks a server that does not serve it: after 5, 10, 20, 40, 60 s, and at its end."""
+"""Attempts of a two-minute run to reach a failing server: after 5, 10, 20, 40 and 60 s, and at its end."""
 SHORT = ("--model", "lenet", "--epochs", "2", "--batch-size", "32", "--set", "training.log_every_steps=2")
 
 
@@ -33,14 +33,14 @@ class Workshop:
     door: Door
 
     def fit(self, name: str, uri: str, *flags: str, before: Callable[[], None] | None = None) -> Fit:
-        """Train as the run without MLflow was trained."""
+        """Train in the same way as the run without MLflow."""
         command = [str(ROOT / "scripts" / "fit.py"), "--data", str(self.tiny), *SHORT, *QUIET, "--run-dir", name]
         plugin = ["--plugin", f'mlflow:log_model=false,tracking_uri="{uri}"'] if uri else []
         done = run_command([sys.executable, *command, *plugin, *flags], self.folder, 600, before=before)
         return Fit(done, self.folder / name)
 
     def sync(self, *arguments: str | Path) -> str:
-        """Run `mlflow_sync.py` and return what it says."""
+        """Run `mlflow_sync.py` and return its output."""
         done = run_script(self.folder, "mlflow_sync.py", *arguments)
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
@@ -48,14 +48,14 @@ class Workshop:
 
 @dataclass
 class Fit:
-    """A run that is over."""
+    """A finished run."""
 
     done: subprocess.CompletedProcess[str]
     run_dir: Path
 
     @property
     def said(self) -> list[str]:
-        """What it said on stderr of MLflow."""
+        """Its lines about MLflow on stderr."""
         return [line for line in self.done.stderr.splitlines() if "mlflow" in line]
 
 
@@ -74,7 +74,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[W
 
 
 def assert_unhurt(workshop: Workshop, fit: Fit) -> None:
-    """See that a run whose store failed ended as if there were no MLflow, and said so once."""
+    """Assert that a run with a failing store ended as without MLflow, with a single warning."""
     assert fit.done.returncode == 0, fit.done.stderr
     assert_same_run(fit.run_dir, workshop.folder / "plain")
     lines = fit.done.stderr.splitlines()
@@ -84,7 +84,7 @@ def assert_unhurt(workshop: Workshop, fit: Fit) -> None:
 
 
 def assert_caught_up(workshop: Workshop, fit: Fit, uri: str) -> None:
-    """See that one sync, as the run said it, sends everything, once, and a second one nothing."""
+    """Assert that one sync, as suggested by the run, sends everything exactly once, and a second one nothing."""
     *_, run_dir, flag, named = shlex.split(fit.said[-1])
     assert (run_dir, flag, named) == (str(fit.run_dir), "--uri", uri)
     assert workshop.sync(fit.run_dir, "--uri", uri) == f"{fit.run_dir}: sent\n"
@@ -131,7 +131,7 @@ def test_a_full_disk_under_the_store_costs_one_warning(workshop, tmp_path, exist
 
 
 def without_override() -> None:
-    """Have the permissions of files hold for root too, in the program that comes next."""
+    """Make file permissions apply to root too, in the program that is executed next."""
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
 
@@ -157,7 +157,7 @@ from trainer.registry import plugins
 
 @plugins.register("gate")
 class Gate(Plugin):
-    '''Waits at the end of each epoch but the last for a file, within ten minutes.'''
+    '''Waits for a file at the end of each epoch but the last, for at most ten minutes.'''
     def on_epoch_end(self, run: Run) -> None:
         (Path.cwd() / f"reached-{run.epoch}").touch()
         deadline = time.monotonic() + 600
@@ -190,7 +190,7 @@ def test_a_server_that_is_killed_and_comes_back_has_everything_when_the_run_ends
                 assert fit.returncode == 0
                 assert [line for line in said.splitlines() if line.startswith("warning:")] == [
                     f"warning: mlflow: {uri}: cannot send numbers: [Errno 111] Connection refused; "
-                    "training continues, and what is missing is sent when that works again"
+                    "training continues, and what is missing is sent when MLflow is back"
                 ]
                 assert "mlflow_sync" not in said
                 assert_complete(mirrored(uri, tmp_path / "run"), tmp_path / "run")

@@ -1,7 +1,7 @@
-"""Can somebody else's run directory have anything sent to an address of theirs, or a file of the user's go anywhere?
+"""Can somebody else's run directory cause anything to be sent to their address, or expose a file of the user's?
 
-Theirs is a sound run whose `mlflow.json` names a server of theirs, a run of the user's and a model of the user's. The
-user has a token for another server, which MLflow's client would send along with each request.
+Their run is sound, but its `mlflow.json` names their server, and a run and a model of the user's. The user has a token
+for another server, which MLflow's client would send along with each request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SHORT = ("--model", "mlp", "--epochs", "1", "--batch-size", "32")
 
 
 class Theirs(ThreadingHTTPServer):
-    """A server of theirs, which notes all that it is asked and agrees to everything."""
+    """Their server, which records every request and accepts everything."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Agreeing)
@@ -72,7 +72,7 @@ def theirs() -> Iterator[Theirs]:
 
 @contextmanager
 def nothing_asked(theirs: Theirs) -> Iterator[None]:
-    """See that their server gets no request from within the block."""
+    """Assert that their server gets no request within the block."""
     theirs.asked.clear()
     yield
     assert theirs.asked == []
@@ -90,7 +90,7 @@ def fit(folder: Path, tiny: Path, *flags: str) -> Done:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
-    """A folder of runs with one of the user's, which is mirrored in the store beside it, and one of theirs."""
+    """A folder with a run of the user's, mirrored in the store next to it, and a run of theirs."""
     folder = tmp_path_factory.mktemp("original")
     done = fit(folder, tiny, "--plugin", "mlflow:log_model=false", "--run-dir", "runs/victim")
     assert done.returncode == 0, done.stderr
@@ -106,7 +106,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
 
 @pytest.fixture
 def folder(original: Path, tmp_path: Path, theirs: Theirs) -> Path:
-    """A copy of the folder in which the run of theirs names their server."""
+    """A copy of the folder in which their run names their server."""
     folder = tmp_path / "work"
     shutil.copytree(original, folder)
     claim(folder, tracking_uri=theirs.uri)
@@ -114,7 +114,7 @@ def folder(original: Path, tmp_path: Path, theirs: Theirs) -> Path:
 
 
 def claim(folder: Path, **claims: Any) -> None:
-    """Have the directory of theirs claim to be mirrored in the user's own run, and whatever else."""
+    """Make their directory claim to be mirrored in the user's own run, and anything else given."""
     victim = State.read(folder / "runs" / "victim")
     assert victim is not None
     destination = {"experiment": "theirs", "experiment_id": "0", "run_id": victim.run_id}
@@ -160,18 +160,18 @@ def test_no_command_asks_anything_of_their_server(folder, theirs, command):
         done = run(folder, script, *arguments)
     assert done.returncode == status, done.stderr
     assert theirs.uri not in done.stdout
-    assert (theirs.uri in done.stderr) == command.startswith("sync")  # where it is said, and how to trust it
+    assert (theirs.uri in done.stderr) == command.startswith("sync")  # which names the address and how to trust it
 
 
 def test_a_sync_of_theirs_is_refused_in_one_line_until_the_user_names_their_server(folder, theirs):
     own = f"sqlite:///{folder}/runs/mlflow.db"
     refusal = (
-        f"cannot send runs/theirs: its mlflow.json names another store than yours, {theirs.uri}; "
+        f"cannot send runs/theirs: its mlflow.json names a different store than yours, {theirs.uri}; "
         f"add --uri {theirs.uri} if you trust that one, or --uri {own} to send the run to yours\n"
     )
     assert run(folder, "mlflow_sync.py", "runs/theirs").stderr == f"mlflow_sync.py: error: {refusal}"
     passed = run(folder, "mlflow_sync.py")
-    assert passed.stderr == f"mlflow_sync.py: passed over: {refusal}"
+    assert passed.stderr == f"mlflow_sync.py: skipped: {refusal}"
     assert passed.stdout == f"nothing to send: {own} has every finished run under runs that uses the plugin mlflow\n"
     theirs.asked.clear()
     assert run(folder, "mlflow_sync.py", "runs/theirs", "--uri", theirs.uri).returncode == 1  # it is no MLflow server
@@ -213,7 +213,7 @@ def test_an_address_in_their_configuration_is_refused(folder, theirs, command):
 
 def link_report_file(run_dir: Path, secret: Path) -> None:
     (run_dir / "report").mkdir(exist_ok=True)
-    (run_dir / "report" / "curves.png").symlink_to(secret)
+    (run_dir / "report" / "curves.svg").symlink_to(secret)
 
 
 def link_report(run_dir: Path, secret: Path) -> None:
@@ -226,12 +226,12 @@ def link_config(run_dir: Path, secret: Path) -> None:
     (run_dir / "config.toml").symlink_to(secret)
 
 
-LINKS = {"report/curves.png": link_report_file, "report": link_report, "config.toml": link_config}
+LINKS = {"report/curves.svg": link_report_file, "report": link_report, "config.toml": link_config}
 READERS = ("resume", "dry-run", "sync-it", "predict", "evaluate", "report", "export", "ensemble")
 
 
 def assert_nowhere(folder: Path) -> None:
-    """See that the secret is in no file but its own."""
+    """Assert that the secret is in no file but its own."""
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink() and path.name != "secret" and "link" not in path.parts:
             assert SECRET.encode() not in path.read_bytes(), path
@@ -240,7 +240,7 @@ def assert_nowhere(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "link"),
     [
-        *((command, "report/curves.png") for command in READERS),
+        *((command, "report/curves.svg") for command in READERS),
         *(("predict", link) for link in LINKS if "/" not in link),
     ],
 )

@@ -1,4 +1,4 @@
-"""Is what MLflow gets read, remembered and named rightly? Without MLflow."""
+"""Is everything for MLflow read, remembered and named correctly? Without MLflow."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write(path: Path, *steps: int, time: float = 0.0) -> None:
 
 
 def steps(reader: Journal) -> list[int]:
-    """Read everything that is new, and deal with it."""
+    """Read everything new, and mark it as processed."""
     found: list[int] = []
     while lines := reader.read():
         found += [line["step"] for line in lines]
@@ -88,7 +88,7 @@ def test_many_lines_are_read_some_at_a_time(tmp_path):
     assert steps(reader) == list(range(2 * journal.LINES + 1))
 
 
-def test_a_reader_goes_on_where_another_ended(tmp_path):
+def test_a_reader_continues_where_another_ended(tmp_path):
     path = tmp_path / "history.jsonl"
     write(path, 1, 2, 3)
     first = Journal(path)
@@ -106,7 +106,7 @@ def test_a_history_that_was_cut_back_is_read_again_from_before_that_place(tmp_pa
         steps(reader)
     lines = reader.path.read_bytes().splitlines(keepends=True)
     reader.path.write_bytes(b"".join(lines[:20]))
-    write(reader.path, *range(20, 45), time=0.5)  # the same steps at other times, and more of them
+    write(reader.path, *range(20, 45), time=0.5)  # the same steps and more, with other timestamps
     first = reader.read()[0]["step"]
     assert reader.rewound
     assert first == 20 if marks > 40 else 0 <= first <= 20
@@ -152,7 +152,7 @@ def test_infinity_is_what_a_database_makes_of_it():
     assert len(earlier(0, loss=[(1, 1.7976931348623157e308)]).missing([Point("loss", -math.inf, 1, 1)])) == 1
 
 
-def test_steps_are_told_as_ranges():
+def test_steps_are_shown_as_ranges():
     assert ranges([3, 1, 2, 7, 9, 10]) == "1-3, 7, 9-10"
     assert ranges([]) == ""
 
@@ -160,7 +160,7 @@ def test_steps_are_told_as_ranges():
 @pytest.mark.parametrize(
     ("name", "becomes"), [("f1@50%", "f1_50_"), ("a b/c:d", "a b/c:d"), ("/x//y/../z", "x/z"), ("..", "_"), ("é", "é")]
 )
-def test_names_are_such_as_mlflow_takes(name, becomes):
+def test_names_are_valid_for_mlflow(name, becomes):
     from mlflow.utils.validation import _validate_metric_name
 
     assert allowed(name) == becomes
@@ -199,11 +199,11 @@ def test_the_digest_of_a_dataset_is_ours_and_fits():
     assert fields.dataset({"name": "stream"}) is None
 
 
-# Where a run is mirrored
+# The place of a mirror
 
 
 def known(run_dir: Path, **changes: Any) -> Path:
-    """Make a run directory whose process is gone."""
+    """Create a run directory whose process is gone."""
     run_dir.mkdir(parents=True)
     identity = {"layout": LAYOUT, "id": "1", "started": "2026-01-01T00:00:00+0000"}
     values = {**identity, "status": "running", **this_process(), "data": {}}
@@ -245,7 +245,7 @@ def test_the_store_is_the_users_never_the_one_that_a_directory_names(tmp_path, m
     assert Store.own("http://other", tmp_path).uri == "http://other"
 
 
-def test_names_of_one_store_are_told_from_those_of_another(tmp_path):
+def test_names_of_one_store_are_distinguished_from_those_of_another(tmp_path):
     (tmp_path / "linked").symlink_to(tmp_path)
     root = Store.at(None, tmp_path)
     same = [
@@ -277,7 +277,7 @@ def test_the_command_that_shows_a_run_is_quoted_and_of_the_users_store(tmp_path)
     address = "http://127.0.0.1:5000/#/experiments/3/runs?viewStateShareKey=inkwell&workflowType=machine_learning"
     assert in_the_browser(run_dir, None) is None
     State().write(run_dir)
-    assert in_the_browser(run_dir, None) is None  # it is in no store yet
+    assert in_the_browser(run_dir, None) is None  # not yet in a store
     State(run_id="1", experiment_id="3").write(run_dir)
     shown = (f"mlflow ui --backend-store-uri 'sqlite:///{tmp_path}/a b/mlflow.db'", address)
     assert in_the_browser(run_dir, None) == shown
@@ -303,7 +303,7 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 def whole(run_dir: Path, ended: str) -> State:
-    """Return the state of a run of which MLflow has everything."""
+    """Return the state of a run that MLflow has completely."""
     files = {path.relative_to(run_dir).as_posix(): stamp(path) for path in artifacts(run_dir)}
     numbers = (ended, *stamp(run_dir / HISTORY))
     return State(run_id="1", described=ended, numbers=numbers, ended=ended, files=files)
@@ -323,7 +323,7 @@ def test_runs_that_are_over_are_found_and_living_ones_left_alone(tmp_path):
     assert [path.name for path in behind(tmp_path)] == ["done", "failed", "killed"]
     replace(whole(tmp_path / "done", "done"), model=True).write(tmp_path / "done")
     assert [path.name for path in behind(tmp_path)] == ["failed", "killed"]
-    with pytest.raises(Busy, match="living is still running"):
+    with pytest.raises(Busy, match="living: it is still running"):
         bring_up_to_date(tmp_path / "living", Store.at(None, tmp_path), Settings())
     living.release()
 
@@ -345,12 +345,12 @@ def test_a_run_helps_those_alone_that_are_in_its_own_store(tmp_path):
     evil = Store.at("http://evil/", tmp_path)
     assert [path.name for path in to_help(tmp_path, evil, Settings(), every)] == ["server"]
     whole(tmp_path / "mine", "failed").write(tmp_path / "mine")
-    (tmp_path / "mine" / "config.toml").write_text("[data]\n")  # files alone are missing
+    (tmp_path / "mine" / "config.toml").write_text("[data]\n")  # only files are missing
     assert [path.name for path in to_help(tmp_path, own, Settings(), ("numbers", "status"))] == ["known"]
 
 
 @pytest.mark.parametrize("name", ["a/b", "a:b", "a'b", 'a"b', "..", ".a", "a ", "a\n", "\u202ea", "x" * 251])
-def test_a_name_that_no_registered_model_can_have_is_told_before_anything_is_trained(name):
+def test_a_name_that_no_registered_model_can_have_is_reported_before_anything_is_trained(name):
     with pytest.raises(UsageError, match=r"^plugin mlflow: a registered model cannot be named "):
         Mlflow(register=name)
     assert Mlflow(register="my digits-2.1").settings.register == "my digits-2.1"
@@ -364,13 +364,13 @@ def test_a_run_of_a_store_that_nobody_named_is_refused_and_a_named_one_is_not(tm
     with pytest.raises(Elsewhere) as caught:
         check_own(run_dir, own)
     assert str(caught.value) == (
-        f"cannot send {run_dir}: its mlflow.json names another store than yours, http://me:***@evil:80/a b; "
+        f"cannot send {run_dir}: its mlflow.json names a different store than yours, http://me:***@evil:80/a b; "
         f"add --uri 'http://me:***@evil:80/a b' if you trust that one, or --uri {own.uri} to send the run to yours"
     )
     check_own(run_dir, Store.at("http://me:secret@evil:80/a b", tmp_path))
 
 
-def test_what_is_missing_is_told_by_channel(tmp_path):
+def test_what_is_missing_is_reported_by_channel(tmp_path):
     run_dir = known(tmp_path / "run", status="done")
     every = ["parameters", "numbers", "status", "files"]
     assert missing(run_dir, State(), Settings(), None) == ["parameters", "numbers"]
@@ -420,7 +420,7 @@ def test_an_id_that_only_a_directory_names_is_not_followed(tmp_path, monkeypatch
     assert asked(tmp_path, "").destination == Destination("", "3", "ab")
 
 
-def test_reasons_are_told_once_with_all_that_they_stop():
+def test_each_reason_is_given_once_with_everything_it_stops():
     refused = OSError(111, "Connection refused")
     told = Incomplete({"numbers": ValueError("no such thing"), "files": refused, "model": refused})
     assert str(told) == "cannot send numbers: no such thing; cannot send files, model: [Errno 111] Connection refused"
@@ -470,15 +470,15 @@ def test_lines_are_not_read_through_a_link_or_from_a_pipe(tmp_path, name):
     (tmp_path / "run").mkdir()
     path = tmp_path / "run" / name
     path.symlink_to(tmp_path / "secret")
-    with pytest.raises(InkwellError, match=r"cannot be read: .*symbolic links"):
+    with pytest.raises(InkwellError, match=r"cannot read .*symbolic links"):
         Journal(path).read()
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(InkwellError, match=r"cannot be read: .* is not a file"):
+    with pytest.raises(InkwellError, match=r"cannot read .* is not a file"):
         Journal(path).read()
 
 
-def test_a_line_without_end_is_told_before_it_fills_the_memory(tmp_path):
+def test_a_line_without_end_is_reported_before_it_fills_the_memory(tmp_path):
     with (tmp_path / HISTORY).open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(InkwellError, match=r"history.jsonl is damaged: it has a line of more than 16.8 MB"):
@@ -490,12 +490,12 @@ def test_a_store_in_a_run_root_cannot_send_files_elsewhere(tmp_path):
     own.check_artifacts(f"{own.artifacts}/1/run/artifacts")
     outside = (tmp_path.parent / "x").as_uri()
     for address in ("http://evil/x", "s3://evil", outside, f"{own.artifacts}/../../x", f"{own.artifacts}x", ""):
-        with pytest.raises(InkwellError, match="to have them sent there, name the store: --uri sqlite:///"):
+        with pytest.raises(InkwellError, match="to send them there anyway, name the store: --uri sqlite:///"):
             own.check_artifacts(address)
-    Store.at(own.uri, tmp_path).check_artifacts("s3://mine")  # the user named it
+    Store.at(own.uri, tmp_path).check_artifacts("s3://mine")  # the user named this store
 
 
-# Where a run comes from
+# The origin of a run
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Does MLflow have what a run directory says, once, also of runs that go back, move, or belong together?"""
+"""Does MLflow have everything in a run directory exactly once, even for runs that are rewound, moved or nested?"""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _no_tracking_server_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run root whose store is made by the first test that needs it, at a path that needs quoting."""
+    """A run root, at a path that needs quoting, whose store is created by the first test that needs it."""
     return tmp_path_factory.mktemp("run root")
 
 
@@ -79,7 +79,7 @@ def test_ten_thousand_lines_arrive_once_and_again_nothing(root, uri):
     sent.update("done")
     assert not sync(run_dir)
     (run_dir / "mlflow.json").unlink()
-    assert sync(run_dir)  # though it is no longer known what was sent
+    assert sync(run_dir)  # although the record of what was sent is lost
     assert mirrored(uri, run_dir) == found
     assert_complete(found, run_dir)
 
@@ -144,7 +144,7 @@ def test_a_setting_that_changed_on_resuming_is_a_tag(root, uri):
     assert found["tags"]["resumed.training.epochs"] == "30"
 
 
-def test_a_run_that_was_deleted_in_mlflow_is_sent_anew(root, uri):
+def test_a_run_that_was_deleted_in_mlflow_is_sent_again(root, uri):
     run_dir = begin(root, "deleted")
     write(run_dir, [line(1, loss=0.5)])
     mirror(run_dir).update("done")
@@ -178,13 +178,13 @@ def test_a_run_root_that_was_moved_keeps_its_artifacts_and_takes_new_runs(tmp_pa
     assert not old.exists()
     for run_dir in (new / "first", second):
         run_id = mirrored(moved, run_dir)["id"]
-        copied = client_of(moved).download_artifacts(run_id, "report/curves.png", str(tmp_path))
+        copied = client_of(moved).download_artifacts(run_id, "report/curves.svg", str(tmp_path))
         assert Path(copied).read_bytes() == b"a picture"
 
 
 def test_a_run_that_another_process_mirrors_is_refused(root):
     run_dir = begin(root, "held")
-    with mirror_lock(run_dir), pytest.raises(Busy, match="is being mirrored by another process"):
+    with mirror_lock(run_dir), pytest.raises(Busy, match="another process is mirroring it"):
         sync(run_dir)
 
 

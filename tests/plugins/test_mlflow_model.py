@@ -1,4 +1,4 @@
-"""Is the registered model the trained one, served fast, loaded without Inkwell, and kind to wrong requests?"""
+"""Is the registered model the trained one, served fast, loadable without Inkwell, and helpful about bad requests?"""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ REAL = os.environ.get("INKWELL_MNIST")
 BATCH = 100
 pytestmark = [
     pytest.mark.slow,
-    # raised and hidden by MLflow itself while it is imported
+    # raised and suppressed by MLflow itself while it is imported
     pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType:UserWarning"),
 ]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A LeNet trained for an epoch, on MNIST if it is there, the test images, and what the trainer says of them."""
+    """A LeNet trained for an epoch, on MNIST if available, the test images, and the trainer's predictions for them."""
     folder = tmp_path_factory.mktemp("served")
     data = ["--data", "mnist", "--data-dir", str(Path(REAL).parent)] if REAL else ["--data", "mnist5k"]
     flags = [*data, "--epochs", "1", "--seed", "5", "--run-dir", "runs/lenet"]
@@ -58,7 +58,7 @@ def store(trained: SimpleNamespace) -> Store:
 
 
 def begin(store: Store) -> tuple[str, str]:
-    """Make an MLflow run; return its experiment and its id."""
+    """Create an MLflow run; return its experiment and its id."""
     client = client_of(store.uri)
     found = client.get_experiment_by_name("models")
     experiment = found.experiment_id if found else client.create_experiment("models", store.artifacts)
@@ -66,7 +66,7 @@ def begin(store: Store) -> tuple[str, str]:
 
 
 def log(store: Store, run: tuple[str, str], run_dir: Path, register: str | None) -> None:
-    """Log the model as the mirror does: on a thread of its own."""
+    """Log the model from a separate thread, as the mirror does."""
     failures: list[BaseException] = []
 
     def work() -> None:
@@ -114,7 +114,7 @@ def test_the_run_has_the_model_once_and_the_version_knows_both(store, registered
     assert {"MLmodel", "conda.yaml", "requirements.txt", "spec.json", "README.md", "input_example.json"} <= files
 
 
-def test_a_version_is_champion_only_when_somebody_says_so(trained, store, registered):
+def test_a_version_becomes_champion_only_on_request(trained, store, registered):
     client = client_of(store.uri)
     log(store, begin(store), trained.run_dir, NAME)
     aliases = client.get_registered_model(NAME).aliases
@@ -122,7 +122,7 @@ def test_a_version_is_champion_only_when_somebody_says_so(trained, store, regist
     assert promote(store, NAME) == ("1", "2")
     assert promote(store, NAME) == ("2", "2")
     assert promote(store, NAME, "1") == ("2", "1")
-    log(store, registered, trained.run_dir, NAME)  # a run that is caught up with late challenges nobody
+    log(store, registered, trained.run_dir, NAME)  # a belated run does not become the challenger
     assert str(client.get_model_version_by_alias(NAME, "challenger").version) == "2"
 
 
@@ -130,7 +130,7 @@ def test_unknown_names_are_one_line(trained, store, registered, tmp_path):
     client_of(store.uri).create_registered_model("empty")
     for name, version, text in (
         (NAME, "77", "unknown version of digits '77'"),
-        ("empty", None, "registered model 'empty' has no challenger; name a version with --version"),
+        ("empty", None, "cannot promote 'empty': it has no challenger; name a version with --version"),
     ):
         with pytest.raises(UsageError, match=text):
             promote(store, name, version)
@@ -183,10 +183,10 @@ def test_the_champion_is_loaded_without_inkwell(trained, store, registered, tmp_
 
 
 class Served:
-    """A model that is served.
+    """A served model.
 
     Args:
-        port: Where.
+        port: Its port.
     """
 
     def __init__(self, port: int) -> None:
@@ -262,7 +262,7 @@ ONE = np.zeros((1, 28, 28, 1), int)
 def test_a_wrong_type_or_shape_gets_one_line(served, images, found):
     answer = served.classify(images)
     assert answer.status_code == 400
-    expected = "uint8 [N, 28, 28, 1], in JSON whole numbers from 0 to 255"
+    expected = "uint8 [N, 28, 28, 1], in JSON integers from 0 to 255"
     assert answer.json()["message"] == f"the images must be {expected}; these are {found}"
     assert len(answer.text) < 300
 
@@ -282,7 +282,7 @@ def test_a_server_without_logged_models_gets_the_model_as_an_artifact_of_the_run
         (version,) = client.search_model_versions(f"name = '{NAME}'")
         assert version.run_id == run[1]
         assert promote(store, NAME) == (None, "1")
-        direct = Store.at(f"http://127.0.0.1:{behind}", tmp_path)  # the same server, as it is: models are models there
+        direct = Store.at(f"http://127.0.0.1:{behind}", tmp_path)  # the same server, which does have logged models
         log(direct, begin(direct), trained.run_dir, NAME)
         newest = client_of(direct.uri).get_model_version_by_alias(NAME, "challenger")
         assert str(newest.version) == "2"

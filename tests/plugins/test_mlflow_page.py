@@ -1,4 +1,4 @@
-"""Does a person find in MLflow's pages what they look for: which run, how good, on what, made by whom?"""
+"""Can users find in MLflow's pages what they look for: which run, how good, on which data, by whom?"""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def test_the_description_says_the_result_first_and_links_the_report(folder, uri)
     text = found["tags"]["mlflow.note.content"]
     accuracy = next(value for name, _, value, _ in found["points"] if name == "test/accuracy")
     link = f"#/experiments/1/runs/{found['id']}/artifacts/report/index.html?workflowType=machine_learning"
-    assert text.startswith(f"**{100 * accuracy:.2f} % of 40 test images read right**, see the [report]({link})\n")
+    assert text.startswith(
+        f"**{100 * accuracy:.2f} % of 40 test images classified correctly**, see the [report]({link})\n"
+    )
     assert "report/index.html" in dict(found["artifacts"])
     assert found["tags"]["mlflow.source.name"] == "scripts/fit.py"
     assert found["tags"]["command"].endswith(f"--run-dir runs/first {' '.join(FLAGS)}")
@@ -91,7 +93,7 @@ def test_the_description_says_the_result_first_and_links_the_report(folder, uri)
 @pytest.mark.slow
 def test_images_that_were_trained_on_and_tested_are_counted_and_told(tmp_path):
     store = Store.at(None, tmp_path)
-    sentence = "30 of 40 were trained on; on the other 10: 90.00 % (59.58 to 98.21)"
+    sentence = "30 of 40 images were used for training; accuracy on the other 10: 90.00 % (59.58 to 98.21)"
     interval = {"value": 0.9, "low": 0.6, "high": 0.98, "right": 9, "images": 10}
     for name, trained_on in (("clean", 0), ("seen", 30)):
         overlap = {"images": 40, "trained_on": trained_on, "validated_on": 0, "others": interval, "sentence": sentence}
@@ -107,7 +109,7 @@ def test_images_that_were_trained_on_and_tested_are_counted_and_told(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_description_that_a_person_wrote_stays(tmp_path):
+def test_a_description_that_somebody_edited_is_kept(tmp_path):
     run_dir = begin(tmp_path, "run", status="interrupted")
     store, state = Store.at(None, tmp_path), State(Settings(log_model=False))
     Mirror(run_dir, store, state).update("interrupted")
@@ -175,7 +177,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.mark.soak
 def test_the_address_opens_a_page_of_training_with_the_accuracy_as_a_column(folder, uri, browser):
-    """Asks MLflow's own page, which may change with any release of MLflow."""
+    """Uses MLflow's own page, which may change with any release of MLflow."""
     port = free_port()
     with serving(folder, port, uri):
         opened = browser.new_page(viewport={"width": 1400, "height": 900})

@@ -1,4 +1,4 @@
-"""Does batch normalisation evaluate by the statistics of images as they are, and does training take no notice?"""
+"""Does batch normalisation evaluate with the statistics of unaugmented images, without affecting training?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainer.trainer import Trainer
 
 
 class Watch(Plugin):
-    """Keeps what every epoch ended with."""
+    """Records the logs at the end of every epoch."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -31,7 +31,7 @@ class Watch(Plugin):
         self.validated.append(run.logs["val_loss"])
 
 
-def test_training_goes_on_as_it_would_have(keras: ModuleType) -> None:
+def test_training_is_not_affected(keras: ModuleType) -> None:
     train, validation = make_images(200), make_images(60, seed=1)
     seen = {}
     for measured in (False, True):
@@ -49,7 +49,7 @@ def test_training_goes_on_as_it_would_have(keras: ModuleType) -> None:
 
 @pytest.mark.parametrize("use_ema", [False, True], ids=["weights", "averages of weights"])
 def test_what_is_tested_has_the_statistics_of_its_own_weights(keras: ModuleType, use_ema: bool) -> None:
-    """With averages of the weights, the images are normalised by what the averages make of them."""
+    """With averaged weights, the statistics are those of the averages."""
     train, validation = make_images(200), make_images(60, seed=1)
     keras.utils.set_random_seed(0)
     model = small_net(keras)
@@ -63,23 +63,23 @@ def test_what_is_tested_has_the_statistics_of_its_own_weights(keras: ModuleType,
         np.testing.assert_array_equal(layer.moving_variance, variance)
 
 
-def test_what_cannot_be_measured_is_told_before_anything_is_written(keras: ModuleType, tmp_path: Path) -> None:
+def test_what_cannot_be_measured_is_reported_before_anything_is_written(keras: ModuleType, tmp_path: Path) -> None:
     import tensorflow as tf
 
     data = make_images(40)
     trainer = Trainer(small_net(keras), plugins=[NormStatistics()], run_dir=tmp_path / "run")
-    with pytest.raises(UsageError, match=r"^norm_statistics measures before every validation; give validation data"):
+    with pytest.raises(UsageError, match=r"^norm_statistics runs before every validation; give validation data"):
         trainer.fit(data)
     stream = tf.data.Dataset.from_tensor_slices((data.images.astype("float32") / 255, data.labels)).batch(8)
-    with pytest.raises(UsageError, match=r"^norm_statistics cannot measure images of a stream; give an ImageSet"):
+    with pytest.raises(UsageError, match=r"^norm_statistics cannot measure a stream of images; give an ImageSet"):
         trainer.fit(TrainingStream(stream), validation_data=data)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_without_batch_normalisation_is_told_in_a_line(script: Script, tiny: Path, tmp_path: Path) -> None:
+def test_a_model_without_batch_normalisation_is_reported_in_a_line(script: Script, tiny: Path, tmp_path: Path) -> None:
     done = script("fit.py", "--data", tiny, "--plugin", "norm_statistics:images=50", "--run-dir", "x", *SILENT)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
         2,
-        "fit.py: error: 'lenet' has no batch normalisation to measure; leave out norm_statistics",
+        "fit.py: error: 'lenet' has no batch normalisation; remove the plugin norm_statistics",
     )
     assert not (tmp_path / "x").exists()

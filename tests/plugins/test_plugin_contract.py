@@ -1,4 +1,4 @@
-"""Does every plugin keep the contract: does it remember what it must, and nothing that an interruption changes?"""
+"""Does every plugin keep the contract: does its state hold everything it must, and survive an interruption?"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ every_plugin = pytest.mark.parametrize("name", NAMES)
 
 LIVELY: dict[str, dict[str, Any]] = {
     "checkpoint": {"keep": 2, "every_steps": 3},
-    "early_stopping": {"min_delta": 100.0, "patience": 3},  # counts from the first look, and stops the run
+    "early_stopping": {"min_delta": 100.0, "patience": 3},  # counts from the first value, and stops the run
     "nan_guard": {"every_steps": 2},
     "progress": {"mode": "plain"},
 }
@@ -35,7 +35,7 @@ UNLIKE = (
     *("seconds", "images_per_second", "train_seconds", "wall_seconds", "time", "run_dir"),
     *("epoch_seconds", "step_seconds", "bottleneck"),
 )
-"""Times, rates, paths and words about them: what is another number in every run."""
+"""Times, rates, paths and words about them, which differ between runs."""
 
 
 class Interruption(Plugin):
@@ -49,7 +49,7 @@ class Interruption(Plugin):
 
 
 class Nowhere:
-    """A mirror that takes everything and keeps nothing."""
+    """A mirror that accepts everything and stores nothing."""
 
     def __init__(self, *arguments: Any) -> None:
         self.update = self.log_model = lambda *arguments: None
@@ -62,7 +62,7 @@ def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fit(keras, folder: Path, images, plugin: Plugin, *others: Plugin, resumed: bool = False):
-    """Train a small model, which has everything that a resume can forget, with a plugin and `checkpoint`."""
+    """Train a small model, which has everything that resuming can lose, with a plugin and `checkpoint`."""
     from trainer.data.pipeline import TrainingArray
     from trainer.trainer import Trainer
 
@@ -82,14 +82,14 @@ def fit(keras, folder: Path, images, plugin: Plugin, *others: Plugin, resumed: b
 
 
 def alike(value: Any) -> Any:
-    """Return a history or result without what is another number in every run."""
+    """Return a history or result without the values that differ between runs."""
     if isinstance(value, Mapping):
         return {key: alike(item) for key, item in value.items() if key not in UNLIKE}
     return [alike(item) for item in value] if isinstance(value, list) else value
 
 
 def insides(value: Any) -> Any:
-    """Return the attributes of an object, those of objects in them too, as plain values."""
+    """Return the attributes of an object and of the objects in it, as plain values."""
     if isinstance(value, list | tuple):
         return [insides(item) for item in value]
     if isinstance(value, dict):
@@ -104,7 +104,7 @@ def lively(name: str) -> Plugin:
 
 
 def roles(run: Path) -> dict[str, str]:
-    """Return which checkpoint each role points to."""
+    """Return the checkpoint that each role points to."""
     return {path.name: path.read_text() for path in (run / "checkpoints").iterdir() if path.is_file()}
 
 
@@ -129,7 +129,7 @@ def test_an_interruption_in_mid_epoch_changes_nothing(keras, tmp_path, images, n
 
 
 def live(plugin: Plugin, done: int = 0, run: Run | None = None) -> Run:
-    """Call the hooks of a plugin as a short run does, so that it remembers something if it remembers at all."""
+    """Call the hooks of a plugin as a short run does, so that its state is not empty."""
     run = run or Run(step=done, epoch=done, steps=6, steps_per_epoch=1, model=NoWeights(), gradient_norms=[1.0])
     for value in (0.5, 0.4, 0.45):
         run.step, run.epoch = run.step + 1, run.epoch + 1
@@ -143,7 +143,7 @@ def live(plugin: Plugin, done: int = 0, run: Run | None = None) -> Run:
 
 
 class NoWeights:
-    """As much of a model as a plugin looks at."""
+    """The part of a model that plugins look at."""
 
     variables = trainable_variables = weights = ()
 
@@ -160,7 +160,7 @@ def test_a_plugin_is_built_by_its_name_and_says_what_it_is(name):
 def test_a_fresh_plugin_takes_back_what_another_remembers(name):
     old, fresh = lively(name), lively(name)
     run = live(old)
-    assert (states(old) != states(fresh)) == bool(fresh.state())  # what remembers anything has something to remember
+    assert (states(old) != states(fresh)) == bool(fresh.state())  # a plugin with state has changed it
     fresh.restore(json.loads(states(old)))
     assert states(fresh) == states(old)
     live(old, run=run)
@@ -185,7 +185,7 @@ def test_a_plugin_before_its_first_step_can_be_saved_too(name):
     assert insides(other) == insides(plugin)
 
 
-# What the engine remembers
+# The engine's state
 
 
 def test_what_a_real_run_writes_is_what_is_read_back(keras, tmp_path, images):
@@ -204,4 +204,4 @@ def test_what_a_real_run_writes_is_what_is_read_back(keras, tmp_path, images):
     assert again.logs == stopped.logs
     assert plugin.state()["best"] is not None
     assert math.isfinite(again.seconds)
-    assert again.stop_reason == ""  # a signal is no reason to have stopped
+    assert again.stop_reason == ""  # a signal does not count as a reason

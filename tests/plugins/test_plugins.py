@@ -23,7 +23,7 @@ from trainer.registry import plugins as registry
 
 
 def looks(plugin: EarlyStopping, values: list[float], monitor: str = "val_loss") -> tuple[int, str]:
-    """Return how many of the values were looked at before the run was stopped, and why it was."""
+    """Return the number of values read before the run was stopped, and the reason for stopping."""
     for count, value in enumerate(values, start=1):
         run = Run(logs={monitor: value})
         plugin.on_validation_end(run)
@@ -85,17 +85,17 @@ def test_wrong_arguments_of_a_plugin_are_refused(arguments, message):
 
 
 def test_early_stopping_takes_its_arguments_in_the_order_of_its_peers():
-    """Keras and Lightning begin with monitor, min_delta, patience."""
+    """Keras and Lightning start with monitor, min_delta, patience."""
     plugin = EarlyStopping("val_accuracy", 0.1, 3, "min")
     assert (plugin.monitor, plugin.best.min_delta, plugin.patience, plugin.best.sign) == ("val_accuracy", 0.1, 3, -1)
 
 
-def test_a_number_that_is_not_there_in_time_is_told_in_a_line():
+def test_a_number_that_is_not_there_in_time_is_reported_in_a_line():
     with pytest.raises(UsageError, match="val_loss has not been logged yet; the plugin that logs it must do so in"):
         EarlyStopping().on_validation_end(Run())
 
 
-# Which values are better
+# The direction of improvement
 
 RISING = (
     *("accuracy", "acc", "val_accuracy", "val_acc", "val_sparse_categorical_accuracy", "val_accuracy_1", "valAccuracy"),
@@ -182,7 +182,7 @@ def test_the_best_weights_are_those_of_the_highest_iou():
 
 
 def saved(plugin: Checkpoint, values: list[float], refused: tuple[int, ...] = ()) -> list[list[str]]:
-    """Return the roles asked for after each of the values; at the steps `refused` the disk is full."""
+    """Return the roles requested after each of the values; the disk is full at the steps `refused`."""
     roles, run = [], Run()
     for value in values:
         run.step += 1
@@ -226,7 +226,7 @@ def test_nan_guard_sees_weights_that_are_lost_behind_a_loss_that_is_not():
     model = SimpleNamespace(weights=[np.zeros(3), np.array([1.0, np.nan])])
     run = Run(step=7, epoch=2, logs={"loss": 0.3}, model=model)
     NanGuard().on_epoch_end(run)
-    assert (run.failed, run.stop_reason.split(";")[0]) == (True, "a weight is no longer finite at step 7 (epoch 2)")
+    assert (run.failed, run.stop_reason.split(";")[0]) == (True, "a weight is NaN or infinite at step 7 (epoch 2)")
 
 
 def test_nan_guard_leaves_a_sound_run_alone():

@@ -1,4 +1,4 @@
-"""Does the profiler trace what it says, however the run ends, and does it say how to look at it?"""
+"""Does the profiler trace the documented steps, however the run ends, and say how to view the trace?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.errors import PluginError
 
 
 class Breaker(Plugin):
-    """Raises at a step, if it is to."""
+    """Raises at a given step, if any."""
 
     every = Every(steps=1)
 
@@ -66,12 +66,12 @@ def test_a_run_that_fails_in_between_keeps_its_trace_and_leaves_the_profiler_fre
     assert len([message for message in said.messages if message.startswith("profile of steps 21 to 31 in ")]) == 2
 
 
-def test_what_cannot_be_traced_is_told(keras, tmp_path, said):
+def test_what_cannot_be_traced_is_reported(keras, tmp_path, said):
     fit(keras, None, steps=25)
     fit(keras, tmp_path / "run", steps=20)
     assert [message for message in said.messages if message.startswith("profiler")] == [
-        "profiler: nothing is traced, since the run has no directory; give run_dir",
-        "profiler: nothing was traced, since fewer than 21 steps were made",
+        "profiler: cannot trace a run without a directory; give run_dir",
+        "profiler: no trace was recorded, since the run had fewer than 21 steps",
     ]
     assert not (tmp_path / "run" / "profile").exists()
 

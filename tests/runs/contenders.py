@@ -1,11 +1,11 @@
-"""Processes that want the lock of one run directory at the same instant and are killed at random: who gets it?
+"""Lets processes compete for the lock of one run directory at the same instant while some are killed at random.
 
-The program of `test_lock.py`, without TensorFlow, so that a process costs a millisecond:
+This is the program of `test_lock.py`, without TensorFlow, so that a process costs a millisecond:
 
     python contenders.py FOLDER ROUNDS SEED
 
-Prints how often the lock was owned in the end, how often it was free since its owner had been killed, and every round
-in which that was not as it must be.
+It prints how often the lock ended up owned, how often it was free because its owner had been killed, and every round
+with any other outcome.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from trainer.errors import UsageError
 from trainer.runs.lock import RunLock, is_held
 
 SECONDS = 60.0
-"""How long a contender may take to answer."""
+"""Maximum time for a contender to answer."""
 
 
 @dataclass
 class Contender:
-    """A process that tries to get the lock once it is told to, and keeps it until it is killed."""
+    """A process that tries to get the lock when told to, and keeps it until it is killed."""
 
     pid: int
     answers: int
@@ -36,7 +36,7 @@ class Contender:
 
     @classmethod
     def start(cls, folder: Path, gate: int) -> Contender:
-        """Fork a process that begins when the other end of `gate` is closed."""
+        """Fork a process that starts when the other end of `gate` is closed."""
         reading, writing = os.pipe()
         pid = os.fork()
         if pid:
@@ -56,13 +56,13 @@ class Contender:
             os._exit(1)
 
     def answer(self) -> str:
-        """Wait for `owner`, `refused` or, of one that was killed before it could say so, nothing."""
+        """Wait for `owner`, `refused`, or an empty string if it was killed before it could answer."""
         ready, _, _ = select.select([self.answers], [], [], SECONDS)
         assert ready, "no answer"
         return os.read(self.answers, 100).decode()
 
     def kill(self) -> None:
-        """End the process, if it has not ended, and wait until it is gone."""
+        """Kill the process, if it has not ended, and wait until it is gone."""
         if self.alive:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
@@ -73,7 +73,7 @@ def start(folder: Path, count: int) -> list[Contender]:
     """Start processes that all begin at the same instant."""
     gate, opener = os.pipe()
     contenders = [Contender.start(folder, gate) for _ in range(count)]
-    # The children have the opener too; they begin with the byte, not with its closing.
+    # The children inherit the opener too, so they begin with the byte, not with its closing.
     os.write(opener, b"." * count)
     os.close(gate)
     os.close(opener)
@@ -81,7 +81,7 @@ def start(folder: Path, count: int) -> list[Contender]:
 
 
 def play(folder: Path, chance: random.Random) -> tuple[str, str]:
-    """Play a round; return how it ended, and what was wrong."""
+    """Play a round; return its outcome, and any error."""
     contenders = start(folder, chance.randint(2, 4))
     victim = chance.choice(contenders) if chance.random() < 0.5 else None
     if victim is not None:
@@ -110,7 +110,7 @@ def play(folder: Path, chance: random.Random) -> tuple[str, str]:
 
 
 def look(folder: Path) -> int:
-    """Fork a process that reads without a pause who holds the lock, as `runs.py` does."""
+    """Fork a process that continuously reads who holds the lock, as `runs.py` does."""
     pid = os.fork()
     if pid == 0:
         try:

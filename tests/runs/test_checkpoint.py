@@ -1,4 +1,4 @@
-"""Is a checkpoint whole or refused, bit for bit, and do the old ones outlive a failure?"""
+"""Is a checkpoint either complete or refused, bit for bit, and do old ones survive a failure?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainer.checkpoint import MANIFEST, STATE, SUMS, Checkpoints
 from trainer.errors import CheckpointError
 
 NAME = "epoch=0001-step=0000007"
-FACTS = {"epoch": 1, "step": 7, "plugins": {"early_stopping": {"best": 0.1, "waited": 2}}}
+CONTENT = {"epoch": 1, "step": 7, "plugins": {"early_stopping": {"best": 0.1, "waited": 2}}}
 
 
 def variables(seed: int = 0) -> list[Variable]:
@@ -32,14 +32,14 @@ def variables(seed: int = 0) -> list[Variable]:
     ]
 
 
-def write(store: Checkpoints, name: str, written, facts, roles) -> Path:
-    return store.write(checkpoint.snapshot(name, written, facts), roles)
+def write(store: Checkpoints, name: str, written, manifest, roles) -> Path:
+    return store.write(checkpoint.snapshot(name, written, manifest), roles)
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A checkpoint of `variables()`."""
-    return write(Checkpoints(tmp_path / "checkpoints"), NAME, variables(), FACTS, ["best", "last"])
+    return write(Checkpoints(tmp_path / "checkpoints"), NAME, variables(), CONTENT, ["best", "last"])
 
 
 def refusal(path: Path) -> str:
@@ -52,7 +52,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-# What comes back
+# Round trips
 
 
 def test_what_is_written_is_read_back_bit_for_bit(saved):
@@ -60,7 +60,7 @@ def test_what_is_written_is_read_back_bit_for_bit(saved):
     for ours, theirs in zip(found.arrays, variables(), strict=True):
         assert ours.dtype == theirs.dtype
         np.testing.assert_array_equal(ours, theirs.value)
-    assert {key: found.manifest[key] for key in FACTS} == FACTS
+    assert {key: found.manifest[key] for key in CONTENT} == CONTENT
     assert found.path == saved
 
 
@@ -104,7 +104,7 @@ def test_a_model_of_narrow_numbers_comes_back_bit_for_bit(keras, tmp_path, polic
 
 
 def trained(keras, model):
-    """Return an optimizer that has made a step on `model`, so that it remembers something."""
+    """Return an optimizer that has made a step on `model`, so that it has state."""
     optimizer = keras.optimizers.Adam()
     optimizer.build(model.trainable_variables)
     optimizer.apply([keras.random.normal(v.shape, dtype=v.dtype) for v in model.trainable_variables])
@@ -117,7 +117,7 @@ def test_sha256sum_agrees(saved):
 
 
 def network(keras, width: int = 4):
-    """A model with everything that has state of its own: dropout's seed generator, batch normalisation."""
+    """Return a model with everything that has its own state: dropout's seed generator, batch normalisation."""
     images = keras.Input((6, 6, 1))
     x = keras.layers.BatchNormalization()(keras.layers.Conv2D(width, 3)(images))
     x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
@@ -155,7 +155,7 @@ def test_a_model_alone_takes_the_first_arrays(saved):
     np.testing.assert_array_equal(model[1].value, variables()[1].value)
 
 
-# What does not fit
+# Mismatches
 
 
 def other_shape(model: list[Variable]) -> None:
@@ -181,11 +181,11 @@ def one_more(model: list[Variable]) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (other_shape, "does not fit: it has c1/bias float32[6], the model needs c1/bias float32[7]"),
-        (other_dtype, "does not fit: it has c1/bias float32[6], the model needs c1/bias float16[6]"),
-        (other_name, "does not fit: it has c1/bias float32[6], the model needs c2/bias float32[6]"),
-        (other_order, "does not fit: it has c1/kernel float32[5, 5, 1, 6], the model needs c1/bias float32[6]"),
-        (one_more, "has 3 variables, 4 are needed"),
+        (other_shape, "does not fit the model: it has c1/bias float32[6] instead of c1/bias float32[7]"),
+        (other_dtype, "does not fit the model: it has c1/bias float32[6] instead of c1/bias float16[6]"),
+        (other_name, "does not fit the model: it has c1/bias float32[6] instead of c2/bias float32[6]"),
+        (other_order, "does not fit the model: it has c1/kernel float32[5, 5, 1, 6] instead of c1/bias float32[6]"),
+        (one_more, "does not fit the model: it has 3 variables instead of 4"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_assigned(saved, change, said):
@@ -202,7 +202,7 @@ def test_another_architecture_is_refused(keras, tmp_path):
     path = write(Checkpoints(tmp_path / "c"), NAME, network(keras).variables, {}, ["last"])
     wider = network(keras, width=5)
     before = [np.asarray(v).copy() for v in wider.variables]
-    with pytest.raises(CheckpointError, match=r"conv2d/kernel float32\[3, 3, 1, 4\], the model needs conv2d/kernel "):
+    with pytest.raises(CheckpointError, match=r"conv2d/kernel float32\[3, 3, 1, 4\] instead of conv2d/kernel "):
         checkpoint.restore(checkpoint.read(path), wider.variables)
     for variable, value in zip(wider.variables, before, strict=True):
         np.testing.assert_array_equal(np.asarray(variable), value)
@@ -217,7 +217,7 @@ def test_no_flipped_byte_goes_unnoticed(saved, part):
     dice = random.Random(part)
     ends = [0, len(whole) - 1, *(i for i, byte in enumerate(whole) if byte in b"\n ")][:20]
     for position in {*ends, *(dice.randrange(len(whole)) for _ in range(60))}:
-        for mask in (1, 7, 0x20, 0xFF):  # 7 makes a carriage return of a line feed, 0x20 a small letter of a large one
+        for mask in (1, 7, 0x20, 0xFF):  # 7 turns a line feed into a carriage return, 0x20 upper case into lower case
             damaged = bytearray(whole)
             damaged[position] ^= mask
             (saved / part).write_bytes(damaged)
@@ -240,7 +240,7 @@ def test_a_truncated_file_is_refused(saved, part, left):
 @pytest.mark.parametrize("part", [STATE, MANIFEST, SUMS])
 def test_a_missing_file_is_refused_and_named(saved, part):
     (saved / part).unlink()
-    assert refusal(saved) == f"checkpoint {saved} cannot be read: No such file or directory: {saved / part}"
+    assert refusal(saved) == f"cannot read checkpoint {saved}: No such file or directory: {saved / part}"
 
 
 def test_more_than_was_written_is_refused(saved):
@@ -250,7 +250,7 @@ def test_more_than_was_written_is_refused(saved):
 
 
 def reseal(path: Path) -> None:
-    """Make the sums of a forged checkpoint right: they guard against accidents, not against people."""
+    """Correct the sums of a forged checkpoint: they guard against accidents, not against attackers."""
     done = subprocess.run(["sha256sum", STATE, MANIFEST], cwd=path, capture_output=True, text=True, timeout=300)
     (path / SUMS).write_text(done.stdout)
 
@@ -273,7 +273,7 @@ def test_a_pickle_in_a_forged_checkpoint_is_never_executed(saved, tmp_path, bare
         np.savez(buffer, **{"0000": np.array([Trap(sprung)], dtype=object)})
     (saved / STATE).write_bytes(buffer.getvalue())
     reseal(saved)
-    assert refusal(saved).startswith(f"checkpoint {saved}: {STATE} cannot be read: ")
+    assert refusal(saved).startswith(f"cannot read checkpoint {saved}: {STATE}: ")
     assert not sprung.exists()
 
 
@@ -282,7 +282,7 @@ def test_arrays_that_are_not_what_the_manifest_says_are_refused(saved):
     np.savez(buffer, **{"0000": np.zeros(3), "0001": np.zeros(6, np.float32), "0002": np.zeros((), np.int64)})
     (saved / STATE).write_bytes(buffer.getvalue())
     reseal(saved)
-    assert refusal(saved) == f"checkpoint {saved}: {STATE} does not hold what {MANIFEST} says"
+    assert refusal(saved) == f"checkpoint {saved} is damaged: {STATE} does not match {MANIFEST}"
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"layout": 2}', '{"layout": 3, "variables": []}', "\udcff"])
@@ -296,7 +296,7 @@ def test_a_pointer_to_a_checkpoint_that_is_gone_leads_to_nothing_that_is_read(sa
     (saved.parent / "last").write_text("epoch=0009-step=0000009\n")
     path = Checkpoints(saved.parent).role("last")
     assert path is not None
-    assert refusal(path).startswith(f"checkpoint {path} cannot be read: No such file or directory")
+    assert refusal(path).startswith(f"cannot read checkpoint {path}: No such file or directory")
 
 
 def test_a_damaged_pointer_costs_no_checkpoint_that_it_may_have_named(saved):
@@ -307,7 +307,7 @@ def test_a_damaged_pointer_costs_no_checkpoint_that_it_may_have_named(saved):
         *(write(store, f"epoch=0002-step={step:07d}", variables(step), {}, ["last"]) for step in (8, 9, 10)),
     ]
     assert all(path.is_dir() for path in paths)
-    last = write(store, "epoch=0002-step=0000011", variables(11), {}, ["best", "last"])  # the pointer is whole again
+    last = write(store, "epoch=0002-step=0000011", variables(11), {}, ["best", "last"])  # repairs the pointer
     assert names(store.folder) == {last.name, paths[-1].name, "best", "last", "previous"}
 
 
@@ -318,7 +318,7 @@ def test_a_file_that_the_system_left_there_keeps_no_checkpoint_alive(saved):
     assert names(store.folder) == {last[-2].name, last[-1].name, ".DS_Store", "best", "last", "previous"}
 
 
-# Which are kept
+# Retention
 
 
 def test_only_checkpoints_without_a_role_are_deleted(tmp_path):
@@ -351,14 +351,14 @@ def test_a_later_moment_of_the_same_step_gets_a_name_of_its_own(tmp_path):
     assert (store.role("best"), store.role("last"), store.role("previous")) == (first, second, first)
 
 
-# A write that fails
+# Failing writes
 
 
 @pytest.mark.parametrize("size", [0, 100, 600, 1200], ids=lambda size: f"{size} bytes fit")
 def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_half_written(saved, size):
     store = Checkpoints(saved.parent)
     before = {path: path.read_bytes() for path in saved.parent.rglob("*") if path.is_file()}
-    large = {"history": ["x" * 100] * 100} if size == 1200 else {}  # then it is the manifest that does not fit
+    large = {"history": ["x" * 100] * 100} if size == 1200 else {}  # then the manifest is what does not fit
     few = [Variable("w", np.zeros(2, np.float32))] if size == 1200 else variables(1)
     with files_no_longer_than(size), pytest.raises(OSError, match="File too large"):
         write(store, "epoch=0002-step=0000014", few, large, ["best", "last"])
@@ -376,7 +376,7 @@ def test_the_next_write_succeeds_after_one_that_failed(saved):
     assert names(saved.parent) == {path.name, saved.name, "best", "last", "previous"}
 
 
-def test_what_a_killed_process_left_behind_is_in_nobodys_way(saved):
+def test_leftovers_of_a_killed_process_do_no_harm(saved):
     leftover = saved.parent / f".tmp-1-{NAME}"
     shutil.copytree(saved, leftover)
     (leftover / STATE).write_bytes(b"half")

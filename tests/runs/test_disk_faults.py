@@ -1,4 +1,4 @@
-"""What does a run do on a disk that is read-only, full, or fills up?"""
+"""Does a run survive a disk that is read-only, full, or fills up?"""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from trainer.result import Result
 from trainer.runs.directory import RunDirectory
 from trainer.runs.recorder import Recorder
 
-EPOCHS = 24  # so many that history.jsonl needs a second page of the disk
+EPOCHS = 24  # enough for history.jsonl to need a second page of the disk
 
 SCENE = 'mount -t tmpfs -o "$1" tmpfs "$2" && eval "$4" && { "${@:5}"; status=$?; cp -a "$2/." "$3"; exit $status; }'
-"""Mount a small disk, prepare it, run a command, copy what it left; the mount ends with the namespace."""
+"""Mounts a small disk, prepares it, runs a command and copies what it left; the mount ends with the namespace."""
 
 FILLER = """
 import os
@@ -35,7 +35,7 @@ from trainer.registry import plugins
 
 @plugins.register("filler")
 class Filler(Plugin):
-    "Fill the disk when the first checkpoint is on it, and free it before the last epoch if asked to."
+    "Fill the disk when the first checkpoint is on it, and free it before the last epoch if requested."
 
     def __init__(self, freed: bool = False):
         self.freed = freed
@@ -57,7 +57,7 @@ class Filler(Plugin):
 
 @pytest.fixture(scope="module")
 def namespace() -> list[str]:
-    """A command that runs another where it may mount; skips where the system permits it to nobody."""
+    """Return a command that runs another with permission to mount; skips where nobody has that permission."""
     said = "no unshare"
     for command in (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"]):
         probe = [*command, "mount", "-t", "tmpfs", "tmpfs", "/tmp"]
@@ -73,14 +73,14 @@ def namespace() -> list[str]:
 
 @dataclass
 class Disk:
-    """A small disk of its own for one run of `fit.py`."""
+    """A small separate disk for one run of `fit.py`."""
 
     folder: Path
     namespace: list[str]
     data: Path
 
     def fit(self, options: str, *arguments: str, prepare: str = "true") -> Done:
-        """Run `fit.py` with the run directory `disk/run` on a tmpfs of these options; what it leaves is in `left`."""
+        """Run `fit.py` with the run directory `disk/run` on a tmpfs with these options; `left` gets what it leaves."""
         disk, left = self.folder / "disk", self.folder / "left"
         for folder in (self.folder, disk, left):
             folder.mkdir()
@@ -98,7 +98,7 @@ class Disk:
 
 @dataclass
 class Scene:
-    """How a run ended, and what it left on its disk."""
+    """The end of a run, and what it left on its disk."""
 
     done: Done
     left: Path
@@ -114,7 +114,7 @@ class Scene:
         return [json.loads(line) for line in text.splitlines()]
 
     def said(self, word: str) -> list[str]:
-        """Return the lines on stderr with a word in them."""
+        """Return the lines on stderr that contain a word."""
         return [line for line in self.done.stderr.splitlines() if word in line]
 
 
@@ -141,7 +141,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory, namespace: list[str], tiny:
     return {name: Scene(run.result(), disks[name].folder / "left") for name, run in runs.items()}
 
 
-# Told before TensorFlow is loaded
+# Reported before TensorFlow is loaded
 
 
 def refusal(done: Done, status: int) -> str:
@@ -152,7 +152,7 @@ def refusal(done: Done, status: int) -> str:
 def test_a_run_directory_under_a_file_is_refused(script: Script, tmp_path: Path, tiny: Path):
     (tmp_path / "taken").write_text("mine")
     assert refusal(script("fit.py", "--data", tiny, "--run-dir", "taken/run"), 2) == (
-        f"run directory taken/run cannot be made: {tmp_path / 'taken'} is not a folder; choose another with --run-dir"
+        f"cannot create run directory taken/run: {tmp_path / 'taken'} is not a folder; choose another with --run-dir"
     )
     assert (tmp_path / "taken").read_text() == "mine"
 
@@ -168,7 +168,7 @@ def test_a_run_directory_that_exists_is_refused_and_untouched(script: Script, tm
         run.symlink_to("nowhere")
     before = run.lstat()
     said = refusal(script("fit.py", "--data", tiny, "--run-dir", "run"), 2)
-    assert said == "run directory run exists; choose another with --run-dir"
+    assert said == "cannot create run directory run: it already exists; choose another with --run-dir"
     assert run.lstat().st_mtime_ns == before.st_mtime_ns
     assert list(tmp_path.iterdir()) == [run]
 
@@ -178,7 +178,7 @@ def test_a_run_directory_on_a_read_only_disk_is_refused(tmp_path: Path, namespac
     done = disk.fit("size=1m", prepare='mount -o remount,ro "$2"')
     where = tmp_path / "scene" / "disk"
     assert refusal(done, 1) == (
-        f"run directory disk/run cannot be made: {where} cannot be written to; choose another with --run-dir"
+        f"cannot create run directory disk/run: {where} is not writable; choose another with --run-dir"
     )
 
 
@@ -195,16 +195,17 @@ def test_no_disk_fault_ends_in_a_traceback(scenes):
 def test_a_disk_that_is_full_at_the_start_is_an_error_and_nothing_is_left(scenes):
     scene = scenes["full at the start"]
     assert (scene.done.returncode, scene.done.stdout) == (1, "")
-    assert scene.done.stderr.splitlines()[-1].endswith("disk/run cannot be written: No space left on device")
+    assert scene.done.stderr.splitlines()[-1].endswith("disk/run: No space left on device")
     assert list(scene.left.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_a_disk_too_small_for_the_checkpoints_is_told_before_step_0(scenes):
+def test_a_disk_too_small_for_the_checkpoints_is_reported_before_step_0(scenes):
     scene = scenes["too small"]
     assert (scene.done.returncode, scene.done.stdout) == (1, "")
     assert re.search(
-        r"error: checkpoints need \d+\.\d kB \(\d+\.\d kB each, at most 4 at a time\), .*disk has \d+\.\d kB free$",
+        r"error: cannot train: checkpoints need \d+\.\d kB \(\d+\.\d kB each, at most 4 at a time\), "
+        r"but .*disk has only \d+\.\d kB free; free some space or choose another folder$",
         scene.done.stderr.strip(),
     )
     assert list(scene.left.iterdir()) == []
@@ -215,8 +216,9 @@ def test_a_disk_too_small_for_the_checkpoints_is_told_before_step_0(scenes):
 def test_a_disk_that_fills_up_costs_one_warning_for_each_kind_of_file(scenes, name):
     warned = scenes[name].said("warning: ")
     assert all("training continues" in line for line in warned[:2])
-    assert [line.split()[1] for line in warned[:2]] == ["checkpoint", "history.jsonl"]
-    assert len({line.split()[1] for line in warned}) == len(warned)
+    kinds = [line.removeprefix("warning: ").removeprefix("cannot write ").split()[0] for line in warned]
+    assert kinds[:2] == ["checkpoint", "history.jsonl"]
+    assert len(set(kinds)) == len(kinds)
 
 
 @pytest.mark.slow
@@ -225,7 +227,7 @@ def test_a_run_on_a_disk_that_stays_full_fails_without_a_result(scenes):
     assert (scene.done.returncode, scene.done.stdout) == (1, "")
     last = f"epoch={EPOCHS:04d}-step={2 * EPOCHS:07d}"
     assert scene.done.stderr.splitlines()[-1].startswith(
-        f"fit.py: error: the last checkpoint ({last}) could not be written to "
+        f"fit.py: error: cannot write the last checkpoint ({last}) to "
     )
     assert not (scene.run / "result.json").exists()
 
@@ -287,15 +289,15 @@ def test_a_line_that_fits_in_part_is_held_back_and_written_whole_later(recorder:
 
 def test_a_result_that_cannot_be_written_is_an_error_and_leaves_no_result(recorder: Recorder, tmp_path: Path):
     recorder.run.result = Result({"model": "lenet"})
-    with files_no_longer_than(10), pytest.raises(InkwellError, match=r"^the result cannot be written to .*File too la"):
+    with files_no_longer_than(10), pytest.raises(InkwellError, match=r"^cannot write the result to .*File too la"):
         recorder.finish()
     assert not [path for path in (tmp_path / "run").iterdir() if "result" in path.name]
 
 
-def test_history_that_was_held_back_is_not_forgotten_at_the_end(recorder: Recorder, tmp_path: Path):
+def test_history_that_was_held_back_is_written_at_the_end(recorder: Recorder, tmp_path: Path):
     with files_no_longer_than(0):
         recorder.history("epoch", {"loss": 1.0})
-        with pytest.raises(InkwellError, match=r"^the result cannot be written to "):
+        with pytest.raises(InkwellError, match=r"^cannot write the result to "):
             recorder.finish()
     assert not (tmp_path / "run" / "result.json").exists()
     recorder.finish()
@@ -304,14 +306,18 @@ def test_history_that_was_held_back_is_not_forgotten_at_the_end(recorder: Record
 
 def test_a_run_directory_that_cannot_be_written_is_removed_again(tmp_path: Path):
     directory, lock = RunDirectory.create(tmp_path / "runs" / "run")
-    with lock, files_no_longer_than(20), pytest.raises(InkwellError, match=r"cannot be written: File too large$"):
+    with (
+        lock,
+        files_no_longer_than(20),
+        pytest.raises(InkwellError, match=r"cannot write run directory .*: File too large$"),
+    ):
         directory.start(Run(name="run"), "text = 1\n")
     assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_a_run_directory_that_appeared_meanwhile_is_not_taken(tmp_path: Path):
     RunDirectory.create(tmp_path / "run")[1].release()
-    with pytest.raises(InkwellError, match=r"run exists; choose another with --run-dir$"):
+    with pytest.raises(InkwellError, match=r"run: it already exists; choose another with --run-dir$"):
         RunDirectory.create(tmp_path / "run")
 
 

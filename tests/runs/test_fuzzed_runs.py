@@ -1,4 +1,4 @@
-"""Is a run directory that was damaged or forged, in whatever way, read or refused in one line by all who read it?"""
+"""Is a run directory with arbitrary damage or forgery read, or refused in one line, by everything that reads it?"""
 
 from __future__ import annotations
 
@@ -31,8 +31,6 @@ from plugins.mlflow.sync import behind
 from plugins.report.card import write_card
 from plugins.report.contents import gather
 from plugins.report.page import write_page
-from plugins.report.pictures.curves import curve, panels_of
-from plugins.report.rebuild import _steps_per_epoch
 from scripts import results, scoreboard
 from trainer.checkpoint.reading import sums_of
 from trainer.console.ending import ending, next_steps
@@ -50,12 +48,12 @@ from trainer.runs.trained import _read, _temperature
 QUICK, ALL = 25, 2000
 MUTATIONS_AT_ONCE = 250
 SECONDS, BYTES = 120, 2**30
-"""How long the reading of one run may take, and how much more memory the process may want for it."""
+"""Limits on the time to read one run, and on the additional memory of the process."""
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
-    """A folder of runs with one good run, with everything that may lie in a run directory."""
+    """A folder with one good run, with everything that a run directory can contain."""
     root = tmp_path_factory.mktemp("fuzzed") / "runs"
     quiet = ("--no-plugin", "mlflow", "--progress", "none", "--augment", "none", "--model", "mlp:units=[8]")
     done = run_script(root.parent, "fit.py", "--data", tiny, "--epochs", "2", "--run-dir", root / "run", *quiet)
@@ -71,7 +69,7 @@ def good(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
 
 
 def mutate(run: Path, chance: random.Random) -> str:
-    """Damage or forge one file of a run; return what was done."""
+    """Damage or forge one file of a run; return a description."""
     files = sorted(path for path in run.rglob("*") if is_plain(path) and path.suffix not in (".png", ".html", ".md"))
     file = chance.choice([path for path in files if chance.random() < 0.5 or path.suffix in FORGED] or files)
     how = chance.choice([torn, flipped, replaced, *[forged] * (4 if file.suffix in FORGED else 0)])
@@ -84,12 +82,12 @@ def mutate(run: Path, chance: random.Random) -> str:
 
 
 def is_plain(path: Path) -> bool:
-    """Return whether a path can be read and written here: a file, and none that was made huge."""
+    """Return True if a path can be read and written here: a file that was not made huge."""
     return path.is_file() and not path.is_symlink() and path.stat().st_size < 2**24
 
 
 def rewrite(file: Path, content: bytes) -> None:
-    file.unlink()  # it may be the same file in another run
+    file.unlink()  # it may be a hard link to another run's file
     file.write_bytes(content)
 
 
@@ -149,7 +147,7 @@ VALUES: list[Any] = [
 def forged(file: Path, content: bytes, chance: random.Random) -> str:
     try:
         return FORGED[file.suffix](file, content, chance)
-    except (ValueError, RecursionError):  # another mutation has damaged it before
+    except (ValueError, RecursionError):  # already damaged by another mutation
         return flipped(file, content, chance)
 
 
@@ -157,7 +155,7 @@ def forged_json(file: Path, content: bytes, chance: random.Random) -> str:
     values = json.loads(content)
     done = change(values, chance)
     text = json.dumps(values)
-    if chance.random() < 0.05:  # a key that stands there twice
+    if chance.random() < 0.05:  # a duplicate key
         text = text.replace("{", '{"status": 3, "layout": 2, "accuracy": [], ', 1)
     rewrite(file, text.encode())
     return done
@@ -175,7 +173,7 @@ def forged_toml(file: Path, content: bytes, chance: random.Random) -> str:
     done = change(values, chance)
     try:
         rewrite(file, tomli_w.dumps(values).encode())
-    except (TypeError, ValueError, RecursionError):  # TOML has no word for it
+    except (TypeError, ValueError, RecursionError):  # TOML cannot express it
         rewrite(file, b"started = 2026-01-01\n" + content + b"\nx = 0x" + b"f" * 10_000)
     return done
 
@@ -192,7 +190,7 @@ FORGED = {".json": forged_json, ".jsonl": forged_lines, ".toml": forged_toml, ".
 
 
 def change(tree: Any, chance: random.Random) -> str:
-    """Delete or replace one value somewhere in a tree, or put one in."""
+    """Delete, replace or add one value somewhere in a tree."""
     place, path = tree, []
     while True:
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
@@ -218,7 +216,7 @@ def change(tree: Any, chance: random.Random) -> str:
 
 
 def whole(read: Callable[[Path], Any], run: Path) -> str:
-    """Return what is wrong with how a run is read; empty if it is read, or refused in one line."""
+    """Return what is wrong with the reading of a run; empty if it is read, or refused in one line."""
     try:
         read(run)
     except InkwellError as error:
@@ -240,7 +238,7 @@ def each_file(run: Path) -> None:
 
 
 def table_of_runs(run: Path) -> None:
-    rows, passed = find_runs(run.parent)  # which one run cannot end
+    rows, passed = find_runs(run.parent)  # a single run must not end this
     assert all("\n" not in line for line in passed)
     assert len(rows) + len(passed) == 2
     for key in COLUMNS:
@@ -268,13 +266,7 @@ def report(run: Path) -> None:
     contents = gather(files)
     if contents.result:
         write_card(contents)
-    write_page(contents, files)
-
-
-def curves(run: Path) -> None:
-    history = RunFiles(run).history()
-    for name in panels_of(history):
-        curve(history, name, _steps_per_epoch(history))
+    write_page(contents, files.report)
 
 
 def checkpoint(run: Path) -> None:
@@ -311,22 +303,23 @@ def the_end(run: Path) -> None:
 
 
 READERS: list[Callable[[Path], Any]] = [
-    *(each_file, table_of_runs, read_run, comparison, searches, report, curves, checkpoint, mirror, check_ended),
+    *(each_file, table_of_runs, read_run, comparison, searches, report, checkpoint, mirror, check_ended),
     lambda run: reported.evaluation(RunFiles(run)),
     lambda run: reported.other_evaluations(RunFiles(run)),
     lambda run: reported.corruptions(RunFiles(run)),
+    lambda run: reported.variations(RunFiles(run)),
     the_end,
     lambda run: scoreboard.record(run, "standard", "a machine"),
 ]
 
 
 class Stuck(BaseException):
-    """Reading takes too long; no reader catches it."""
+    """Reading takes too long; no reader catches this exception."""
 
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Bound time and memory."""
+    """Limit time and memory."""
 
     def stop(number: int, frame: Any) -> None:
         raise Stuck
@@ -345,7 +338,7 @@ def bounded() -> Iterator[None]:
 
 
 def problems_of(good: Path, folder: Path, seed: int) -> list[str]:
-    """Mutate a copy of the good run, beside a sound one, and read it; return what is wrong."""
+    """Mutate a copy of the good run, next to a sound one, and read it; return the problems."""
     chance, root = random.Random(seed), folder / str(seed)
     for name in ("run", "sound"):
         shutil.copytree(good / "run", root / name, copy_function=os.link)
@@ -405,7 +398,7 @@ SOUND: Damage = {"sound": lambda run: None}
 
 @pytest.fixture(scope="module")
 def damaged(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a picture, and below `runs` a sound run and damaged ones."""
+    """A folder with a picture and, below `runs`, a sound run and damaged ones."""
     folder = tmp_path_factory.mktemp("damaged")
     for name, damage in {**SOUND, **DAMAGE}.items():
         shutil.copytree(good / "run", folder / "runs" / name)
@@ -421,11 +414,11 @@ NEWER: dict[str, tuple[str, Damage]] = {
     "report.py": ("result.json", {**RECORDS, **RESULTS}),
     "fit.py --resume --dry-run": ("config.toml", {**RECORDS, **CONFIGS}),
 }
-"""By command, the file that tells it which run is the newest, and the damage that it has to get over."""
+"""The file that tells each command which run is the newest, and the damage that it must survive."""
 
 
 @pytest.mark.parametrize("command", NEWER)
-def test_damaged_runs_are_passed_over_with_a_line_each(damaged, good, command):
+def test_damaged_runs_are_skipped_with_a_line_each(damaged, good, command):
     file, newer = NEWER[command]
     for name in (*SOUND, *DAMAGE):
         seconds = 10**9 + (2 if name in newer else name in SOUND)
@@ -437,7 +430,7 @@ def test_damaged_runs_are_passed_over_with_a_line_each(damaged, good, command):
     done = run_script(damaged, script, *arguments)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     assert ("x.png" if script == "predict.py" else "sound") in done.stdout
-    told = [line for line in done.stderr.splitlines() if "passed over: " in line]
+    told = [line for line in done.stderr.splitlines() if "skipped: " in line]
     for name in newer:
         assert [line for line in told if f"runs/{name}" in line], f"no word about {name}: {done.stderr}"
 
@@ -454,7 +447,7 @@ def test_a_damaged_run_keeps_no_other_from_the_results(damaged, tmp_path, monkey
     monkeypatch.setattr(results, "RECORDS", tmp_path / "records")
     assert not results.keep("standard", damaged / "runs" / name)
     said = capsys.readouterr().err
-    assert "passed over: " in said
+    assert "skipped: " in said
     assert str(damaged / "runs" / name) in said
     assert results.keep("standard", damaged / "runs" / "sound")
     assert [path.name for path in (tmp_path / "records").iterdir()] == ["standard-0.json"]
@@ -471,7 +464,7 @@ def test_a_damaged_run_to_resume_is_one_line(damaged, name):
 
 def test_nothing_is_written_through_a_link_in_a_run(good, tmp_path):
     shutil.copytree(good / "run", tmp_path / "run")
-    for name in ("curves.png", "curves.csv", "confusion.png", "index.html", "model_card.md"):
+    for name in ("curves.svg", "curves.csv", "errors.sprite.png", "index.html", "model_card.md"):
         (tmp_path / name).write_text("mine")
         (tmp_path / "run" / "report" / name).unlink()
         (tmp_path / "run" / "report" / name).symlink_to(tmp_path / name)

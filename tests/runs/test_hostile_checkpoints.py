@@ -1,4 +1,4 @@
-"""Is a checkpoint that was damaged or forged refused, without running code and without taking memory?"""
+"""Is a damaged or forged checkpoint refused without running code and without taking memory?"""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def variables() -> list[Variable]:
 
 
 def write(folder: Path, step: int = 7) -> Path:
-    facts = {"epoch": 1, "step": step, "plugins": {"early_stopping": {"best": 0.1}}}
-    snapshot = checkpoint.snapshot(f"epoch=0001-step={step:07d}", variables(), facts)
+    fields = {"epoch": 1, "step": step, "plugins": {"early_stopping": {"best": 0.1}}}
+    snapshot = checkpoint.snapshot(f"epoch=0001-step={step:07d}", variables(), fields)
     folder.mkdir(parents=True, exist_ok=True)
     return Checkpoints(folder).write(snapshot, ["last"] if step % 2 else ["best", "last"])
 
@@ -57,11 +57,11 @@ def saved(tmp_path: Path) -> Path:
 
 
 def refusal(path: Path) -> str:
-    """Return why a checkpoint is refused, in one line that names it."""
+    """Return the one-line refusal of a checkpoint, which must name it."""
     with pytest.raises(CheckpointError) as caught:
         checkpoint.restore(checkpoint.read(path), variables())
     said = str(caught.value)
-    assert said.startswith(f"checkpoint {path}")
+    assert f"checkpoint {path}" in said
     assert "\n" not in said
     return said
 
@@ -126,7 +126,7 @@ def test_a_damaged_pointer_puts_no_sound_checkpoint_out_of_reach(tmp_path, conte
     (folder / "last").write_bytes(content)
     store = Checkpoints(folder)
     found = []
-    for path in store.newest():  # as a run does that is resumed
+    for path in store.newest():  # like a run that is resumed
         try:
             found.append(checkpoint.read(path).path)
         except CheckpointError:
@@ -147,7 +147,7 @@ def test_a_damaged_pointer_is_named_where_its_checkpoint_is_wanted(tmp_path, con
     assert find_checkpoint(tmp_path / "run") == path
 
 
-def test_a_pointer_that_is_no_file_is_damaged_too(tmp_path):
+def test_a_pointer_that_is_not_a_file_is_damaged_too(tmp_path):
     path = write(tmp_path / "checkpoints")
     store, pointer = Checkpoints(path.parent), path.parent / "best"
     for make in (
@@ -164,7 +164,7 @@ def test_a_pointer_that_is_no_file_is_damaged_too(tmp_path):
 
 
 def message(act: Callable[[], Any]) -> str:
-    """Return what the `CheckpointError` says that `act` raises, in one line."""
+    """Return the one-line message of the `CheckpointError` raised by `act`."""
     with pytest.raises(CheckpointError) as caught:
         act()
     assert "\n" not in str(caught.value)
@@ -172,7 +172,7 @@ def message(act: Callable[[], Any]) -> str:
 
 
 def damage(act: Callable[[], Any]) -> str:
-    """Return what a `CheckpointError` says is wrong, without why and what to do."""
+    """Return the problem in a `CheckpointError`, without reason and remedy."""
     return message(act).partition(":")[0]
 
 
@@ -195,11 +195,11 @@ def test_a_pointer_that_leads_elsewhere_has_nothing_renamed_there(tmp_path):
         assert {path.name for path in tmp_path.iterdir()} == {"run", "elsewhere"}
 
 
-# Forgeries: what the sums cannot tell, since whoever forges a checkpoint forges them too
+# Forgeries: the sums cannot reveal them, since a forger adjusts the sums too
 
 
 def reseal(path: Path, parts: dict[str, bytes]) -> Path:
-    """Change files of a checkpoint and make its sums right."""
+    """Change files of a checkpoint and correct its sums."""
     for name, content in parts.items():
         (path / name).write_bytes(content)
     lines = [f"{sha256((path / name).read_bytes()).hexdigest()}  {name}\n" for name in (STATE, MANIFEST)]
@@ -214,7 +214,7 @@ def npy(value: np.ndarray) -> bytes:
 
 
 def claim(descr: Any, shape: Any, data: bytes = b"") -> bytes:
-    """Return a .npy file whose header claims what is not there."""
+    """Return a .npy file whose header claims data that is missing."""
     header = repr({"descr": descr, "fortran_order": False, "shape": shape}).encode()
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
 
@@ -228,7 +228,7 @@ def zipped(members: list[tuple[str, bytes]], compression: int = zipfile.ZIP_STOR
 
 
 def arrays() -> list[tuple[str, bytes]]:
-    """The members of a sound `state.npz`."""
+    """Return the members of a sound `state.npz`."""
     return [(f"{i:04d}.npy", npy(variable.value)) for i, variable in enumerate(variables())]
 
 
@@ -237,13 +237,13 @@ def with_first(content: bytes, name: str = "0000.npy") -> bytes:
 
 
 def declare(content: bytes, field: int, value: int) -> bytes:
-    """Return an archive whose directory says something else of its first member, in four bytes at `field`."""
+    """Return an archive whose directory has another value for its first member, in four bytes at `field`."""
     entry = content.index(b"PK\x01\x02")
     return content[: entry + field] + value.to_bytes(4, "little") + content[entry + field + 4 :]
 
 
 def inflating(compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """A zip bomb: a sound array of a gigabyte of zeros, in a megabyte."""
+    """Return a zip bomb: a valid array of a gigabyte of zeros, in a megabyte."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive, archive.open("0000.npy", "w", force_zip64=True) as file:
         file.write(claim("<f4", (2**28,)))
@@ -253,7 +253,7 @@ def inflating(compression: int = zipfile.ZIP_DEFLATED) -> bytes:
 
 
 def repeated() -> bytes:
-    """A directory of a thousand members that are all the same megabyte of the file."""
+    """Return a directory of a thousand members that all refer to the same megabyte of the file."""
     content = zipped([("0000.npy", claim("<u1", (2**20,), bytes(2**20)))])
     start = content.index(b"PK\x01\x02")
     end = content.index(b"PK\x05\x06")
@@ -297,7 +297,7 @@ STATES: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("make", STATES.values(), ids=STATES)
 def test_a_forged_state_is_refused(saved, make):
     before = sorted(saved.parent.parent.rglob("*"))
-    assert f"{STATE} cannot be read: " in refusal(reseal(saved, {STATE: make()}))
+    assert f"{STATE}: " in refusal(reseal(saved, {STATE: make()}))
     assert sorted(saved.parent.parent.rglob("*")) == before
 
 
@@ -320,7 +320,7 @@ def manifest(saved: Path, **changes: Any) -> bytes:
     ],
     ids=lambda content: repr(content[:20]),
 )
-def test_a_manifest_that_is_none_is_refused(saved, forged):
+def test_an_invalid_manifest_is_refused(saved, forged):
     path = reseal(saved, {MANIFEST: forged})
     if forged == b"{}":  # a checkpoint of the first version had no number either
         assert "it has layout 1" in message(lambda: checkpoint.read(path))
@@ -359,9 +359,9 @@ def test_a_manifest_that_claims_absurd_shapes_is_refused(saved):
     claimed = json.loads((saved / MANIFEST).read_text())["variables"]
     claimed[0]["shape"] = [10**12]
     forged = {MANIFEST: manifest(saved, variables=claimed)}
-    assert f"{STATE} does not hold what {MANIFEST} says" in refusal(reseal(saved, forged))
+    assert f"{STATE} does not match {MANIFEST}" in refusal(reseal(saved, forged))
     forged[STATE] = with_first(claim("<f4", (10**12,)))
-    assert f"{STATE} cannot be read" in refusal(reseal(saved, forged))
+    assert f"{STATE}: " in refusal(reseal(saved, forged))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
@@ -369,24 +369,24 @@ def test_a_manifest_that_claims_narrow_numbers_is_refused(saved, dtype):
     claimed = json.loads((saved / MANIFEST).read_text())["variables"]
     claimed[0]["dtype"] = dtype
     said = refusal(reseal(saved, {MANIFEST: manifest(saved, variables=claimed)}))
-    assert f"{STATE} does not hold what {MANIFEST} says" in said  # the array is of another size
+    assert f"{STATE} does not match {MANIFEST}" in said  # the array has another size
     wider = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 6), "u4"))), *arrays()[1:]])
-    assert f"{STATE} does not hold what {MANIFEST} says" in refusal(reseal(saved, {STATE: wider}))
+    assert f"{STATE} does not match {MANIFEST}" in refusal(reseal(saved, {STATE: wider}))
     unsigned, other = ("u2", "f2") if dtype == "bfloat16" else ("u1", "i1")
     few = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 5), unsigned))), *arrays()[1:]])
-    assert f"{STATE} does not hold what {MANIFEST} says" in refusal(reseal(saved, {STATE: few}))
+    assert f"{STATE} does not match {MANIFEST}" in refusal(reseal(saved, {STATE: few}))
     others = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 6), other))), *arrays()[1:]])
-    assert f"{STATE} does not hold what {MANIFEST} says" in refusal(reseal(saved, {STATE: others}))
+    assert f"{STATE} does not match {MANIFEST}" in refusal(reseal(saved, {STATE: others}))
     fits = zipped([("0000.npy", npy(np.zeros((5, 5, 1, 6), unsigned))), *arrays()[1:]])
-    assert f"it has c1/kernel {dtype}[5, 5, 1, 6], the model needs" in refusal(reseal(saved, {STATE: fits}))
+    assert f"it has c1/kernel {dtype}[5, 5, 1, 6] instead of" in refusal(reseal(saved, {STATE: fits}))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
 def test_a_manifest_that_claims_one_narrow_number_is_refused(saved, dtype):
     claimed = json.loads((saved / MANIFEST).read_text())["variables"]
-    claimed[2]["dtype"] = dtype  # a scalar of eight bytes, which cannot be seen as scalars of one or two
+    claimed[2]["dtype"] = dtype  # a scalar of eight bytes, which cannot be viewed as scalars of one or two
     said = refusal(reseal(saved, {MANIFEST: manifest(saved, variables=claimed)}))
-    assert f"{STATE} does not hold what {MANIFEST} says" in said
+    assert f"{STATE} does not match {MANIFEST}" in said
 
 
 @pytest.mark.parametrize("dtype", ["__name__", "finfo", "void16", "O", "f4,O", ["bfloat16"], {"a": 1}, None], ids=repr)
@@ -394,7 +394,7 @@ def test_a_manifest_that_names_no_type_of_numbers_is_refused(saved, dtype):
     claimed = json.loads((saved / MANIFEST).read_text())["variables"]
     claimed[0]["dtype"] = dtype
     said = refusal(reseal(saved, {MANIFEST: manifest(saved, variables=claimed)}))
-    assert f"{STATE} does not hold what {MANIFEST} says" in said
+    assert f"{STATE} does not match {MANIFEST}" in said
 
 
 @pytest.mark.parametrize("name", ["c1\nkernel", "c" * 10**6, 7, [], {"a": "\ud800"}], ids=lambda name: repr(name)[:20])
@@ -406,7 +406,7 @@ def test_a_forged_name_of_a_variable_makes_no_long_message(saved, name):
 
 @pytest.mark.parametrize("part", [STATE, MANIFEST])
 def test_no_forged_byte_makes_anything_but_a_checkpoint_error(saved, part):
-    """Whatever stands in the files: either it is a checkpoint that fits, or it is refused."""
+    """Whatever the files contain, they are either a fitting checkpoint or refused."""
     whole = (saved / part).read_bytes()
     dice = random.Random(part)
     for _ in range(400):
@@ -438,30 +438,30 @@ def test_a_pickle_is_never_executed(saved, tmp_path, place):
         "instead of an array": lambda: with_first(pickle.dumps(Trap(sprung))),
         "instead of all": lambda: pickle.dumps(Trap(sprung)),
     }[place]()
-    assert f"{STATE} cannot be read: " in refusal(reseal(saved, {STATE: forged}))
+    assert f"{STATE}: " in refusal(reseal(saved, {STATE: forged}))
     assert not sprung.exists()
     pickle.loads(pickle.dumps(Trap(sprung)))
     assert sprung.exists(), "the trap works where nothing guards"
 
 
 @pytest.mark.parametrize("part", [STATE, MANIFEST, SUMS])
-def test_what_is_no_file_is_not_read(saved, part):
+def test_what_is_not_a_file_is_not_read(saved, part):
     (saved / part).unlink()
     os.mkfifo(saved / part)
-    assert "cannot be read" in within_a_gigabyte([saved])[0]  # a pipe would be waited for
+    assert "cannot read" in within_a_gigabyte([saved])[0]  # a pipe must not block
     (saved / part).unlink()
     (saved / part).symlink_to("/dev/zero")
-    assert "cannot be read" in within_a_gigabyte([saved])[0]
+    assert "cannot read" in within_a_gigabyte([saved])[0]
     (saved / part).unlink()
     (saved / part).mkdir()
-    assert "cannot be read" in refusal(saved)
+    assert "cannot read" in refusal(saved)
 
 
-# Forged facts: the files are sound, but what the manifest says of the run is not what a run writes
+# Forged manifests: the files are sound, but the manifest contains what no run writes
 
 
 class Remembers(Plugin):
-    """Takes back whatever it is given."""
+    """Accepts any state."""
 
     def __init__(self, name: str = "remembers") -> None:
         self.name, self.seen = name, 3
@@ -477,8 +477,8 @@ def planned(directory: Path | None = None) -> Run:
     return Run(directory=directory, seed=1, steps=20, steps_per_epoch=10, data={"name": "made", "digest": "0123"})
 
 
-def facts(**changes: Any) -> dict[str, Any]:
-    """Return what the manifest of a run at step 7 says, with forged values; `...` leaves a key out."""
+def fields(**changes: Any) -> dict[str, Any]:
+    """Return the values in the manifest of a run at step 7, with forged ones; `...` removes a key."""
     run = planned()
     run.epoch, run.step, run.validated, run.seconds, run.logs = 1, 7, 7, 0.5, {"loss": 0.5, "val_loss": 0.25}
     states = {"remembers": {"seen": 7}, "second": {"seen": 8}}
@@ -487,8 +487,8 @@ def facts(**changes: Any) -> dict[str, Any]:
 
 
 def parsed(**changes: Any) -> Manifest:
-    """Return `facts` as they are read."""
-    return Manifest.parse(facts(**changes), "checkpoint x")
+    """Return the parsed manifest with these values."""
+    return Manifest.parse(fields(**changes), "checkpoint x")
 
 
 NUMBERS = ("x", None, -1, 1.5, True, math.nan, math.inf, 10**30, [], {})
@@ -528,12 +528,12 @@ CASES = [(key, value) for key, values in FORGED.items() for value in (..., *valu
 forgeries = pytest.mark.parametrize(("key", "value"), CASES, ids=[f"{k}={v!r:.30}" for k, v in CASES])
 
 
-def test_every_fact_of_a_manifest_is_forged_here():
-    assert set(FORGED) == set(facts())
+def test_every_field_of_a_manifest_is_forged_here():
+    assert set(FORGED) == set(fields())
 
 
 @forgeries
-def test_forged_facts_are_refused_before_anything_is_changed(key, value):
+def test_forged_fields_are_refused_before_anything_is_changed(key, value):
     run, both = planned(), [Remembers(), Remembers("second")]
 
     def resume() -> None:
@@ -551,7 +551,7 @@ def test_forged_facts_are_refused_before_anything_is_changed(key, value):
     [{"epoch": 0}, {"epoch": 3}, {"step": 10**12}, {"step": 0, "epoch": 2}, {"validated": 8}, {"epoch": 2**53}],
     ids=repr,
 )
-def test_facts_that_contradict_one_another_are_refused(changes):
+def test_fields_that_contradict_one_another_are_refused(changes):
     assert "contradict" in message(lambda: parsed(**changes))
 
 
@@ -560,7 +560,7 @@ def test_an_epoch_is_in_progress_or_has_ended_or_is_about_to_begin(epoch, step):
     manifests.check(planned(), parsed(epoch=epoch, step=step, validated=0), anyway=False)
 
 
-def test_true_facts_are_taken_up():
+def test_genuine_fields_are_restored():
     run, both = planned(), [Remembers(), Remembers("third")]
     manifests.check(run, parsed(), anyway=False)
     manifests.take_up(run, parsed(), both, done=False)
@@ -577,11 +577,11 @@ def test_a_number_that_was_not_finite_is_so_again():
 
 @pytest.mark.parametrize("value", [{}, [], None, 7, {"seen": 1, "layout": LAYOUT}], ids=repr)
 def test_a_manifest_of_something_else_is_refused(value):
-    assert "does not hold what a run writes" in damage(lambda: Manifest.parse(value, "checkpoint x"))
+    assert "checkpoint x is invalid" in damage(lambda: Manifest.parse(value, "checkpoint x"))
 
 
 class Picky(Remembers):
-    """Cannot take back what it is given, and says so late."""
+    """Rejects its state, and says so late."""
 
     def restore(self, state: dict[str, Any]) -> None:
         self.seen = 0
@@ -592,7 +592,7 @@ def test_a_plugin_that_cannot_take_back_its_state_is_named_and_the_others_stay_a
     run, both = planned(), [Remembers(), Picky("second")]
     with pytest.raises(CheckpointError) as caught:
         manifests.take_up(run, parsed(), both, done=False)
-    assert str(caught.value) == ("plugin 'second' cannot take back what the checkpoint says of it: ValueError: no such")
+    assert str(caught.value) == ("plugin 'second' cannot restore its state from the checkpoint: ValueError: no such")
     assert run == planned()
     assert both[0].seen == 3
 
@@ -606,7 +606,7 @@ def test_no_plugin_makes_anything_but_a_checkpoint_error_of_a_forged_state(name,
     assert run.step == 7 or (run, plugin.state()) == (planned(), fresh)
     if fresh and not isinstance(state, dict):
         assert damage(lambda: manifests.take_up(run, parsed(plugins={name: state}), [plugin], done=False)) == (
-            f"plugin {name!r} cannot take back what the checkpoint says of it"
+            f"plugin {name!r} cannot restore its state from the checkpoint"
         )
 
 
@@ -648,7 +648,7 @@ SHAPE = {"digest": "0", "source_digest": "0", "input_shape": [12, 12, 1], "class
     ids=lambda changes: repr(changes)[:60],
 )
 def test_a_forged_origin_of_a_model_is_refused(saved, changes):
-    sound, forged = (manifest(saved, **facts(**{"config": LENET, "data": SHAPE, **new})) for new in ({}, changes))
+    sound, forged = (manifest(saved, **fields(**{"config": LENET, "data": SHAPE, **new})) for new in ({}, changes))
     assert str(saved) in message(lambda: load_trained(reseal(saved, {MANIFEST: forged})))
     assert "does not fit" not in message(lambda: load_trained(reseal(saved, {MANIFEST: forged})))
     assert "does not fit" in message(lambda: load_trained(reseal(saved, {MANIFEST: sound})))
@@ -669,13 +669,13 @@ for path in sys.argv[1:]:
         checkpoint.read(Path(path))
         print("read")
     except CheckpointError as error:
-        print(str(error).removeprefix(f"checkpoint {path}: "))
+        print(error)
 print(int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 
 
 def within_a_gigabyte(paths: list[Path]) -> list[str]:
-    """Return why checkpoints are refused in a process that may have one GiB of addresses, and its peak in MiB."""
+    """Return the refusals of checkpoints in a process with one GiB of address space, and its peak in MiB."""
     command = [sys.executable, "-c", WITHIN, *map(str, paths)]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
@@ -688,7 +688,7 @@ def test_bombs_are_refused_before_they_take_memory(tmp_path):
     paths = [reseal(write(tmp_path / name), {STATE: STATES[name]()}) for name in bombs]
     *said, peak = within_a_gigabyte(paths)
     assert len(said) == len(bombs)
-    assert all(line.startswith(f"{STATE} cannot be read: ") for line in said)
+    assert all(f"{STATE}: " in line for line in said)
     assert int(peak) < 200
 
 
@@ -698,5 +698,5 @@ def test_a_file_that_is_too_long_is_not_read(saved, part):
         file.truncate(2**40)
     *said, peak = within_a_gigabyte([saved])
     assert len(said) == 1
-    assert "cannot be read" in said[0]
+    assert "cannot read" in said[0]
     assert int(peak) < 200

@@ -1,4 +1,4 @@
-"""Can a folder that somebody else made lead a reader out of it, or hold it up?"""
+"""Can a folder made by somebody else lead a reader out of it, or block it?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.runs.inside import check_inside, files_inside, open_inside
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with a file on two levels, beside a secret."""
+    """A folder with files on two levels, next to a secret."""
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "key").write_text("secret")
     root = tmp_path / "root"
@@ -35,7 +35,7 @@ def test_files_below_the_folder_are_read_also_if_the_folder_is_reached_by_a_link
 def test_a_name_that_leads_out_or_to_no_file_is_refused(root, name):
     with pytest.raises((OSError, ValueError)):
         open_inside(root, name)
-    with pytest.raises(ValueError, match="is not the path of a file below"):
+    with pytest.raises(ValueError, match="is not the path of a file in"):
         open_inside(root, (root / "own").absolute())
 
 
@@ -59,8 +59,8 @@ def test_a_folder_is_refused_for_its_first_link_out_of_it_or_pipe(root):
     (root / "circle").symlink_to("circle")
     check_inside(root, ("report",))
     (root / "venv").mkdir()
-    (root / "venv" / "python").symlink_to("/usr/bin/python3")  # in a folder that nobody here reads
-    (root / "data").symlink_to(root.with_name("secrets"))  # another one
+    (root / "venv" / "python").symlink_to("/usr/bin/python3")  # in a folder that is never read
+    (root / "data").symlink_to(root.with_name("secrets"))  # another such folder
     check_inside(root, ("report",))
     with pytest.raises(InkwellError, match="data is a link that leads out of it"):
         check_inside(root, ("report", "data"))
@@ -77,7 +77,7 @@ def test_a_folder_is_refused_for_its_first_link_out_of_it_or_pipe(root):
             (place / "link").unlink()
             assert str(caught.value) == (
                 f"cannot read {root}: {(place / 'link').relative_to(root)} is a link that leads out of it; "
-                "replace it with a copy of what you want there, or delete it"
+                "replace it with a copy of its target, or delete it"
             )
         os.mkfifo(place / "pipe")
         with pytest.raises(InkwellError, match="pipe is neither a file nor a folder; "):

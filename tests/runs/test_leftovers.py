@@ -1,4 +1,4 @@
-"""Is what a killed process leaves behind cleared away, and is a run that got nowhere told what to do? Real kills."""
+"""Are leftovers of killed processes cleaned up, and does a run without a checkpoint say what to do? Real kills."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def die(*_):
 
 @plugins.register("killer")
 class Killer(Plugin):
-    '''Kills the process: after the first step, in the second epoch, or in the midst of a file written after that.'''
+    '''Kills the process after the first step, in the second epoch, or while a file is written after that.'''
     every = Every(steps=1)
     def __init__(self, when: str):
         self.when = when
@@ -45,7 +45,7 @@ class Killer(Plugin):
         if run.epoch == 2 and self.when == "second":
             die()
         if run.epoch == 2 and self.when == "writing":
-            os.fsync = die  # the checkpoint of the first epoch is written by now
+            os.fsync = die  # the checkpoint of the first epoch has been written by now
 """
 HALF = """
 import os, signal, sys
@@ -63,7 +63,7 @@ def fit(folder: Path, tiny: Path, *flags: str) -> Done:
 
 
 def leave_half(path: Path) -> None:
-    """Have a process killed in the midst of writing a file."""
+    """Kill a process while it writes a file."""
     path.parent.mkdir(exist_ok=True)
     done = subprocess.run([sys.executable, "-c", HALF, str(path)], timeout=300)
     assert done.returncode == -signal.SIGKILL
@@ -81,7 +81,7 @@ def test_what_killed_processes_left_half_written_goes_when_the_run_is_resumed(tm
     leave_half(run / "run.json")
     leave_half(run / "report" / "curves.csv")
     others = run / f".tmp-{os.getpid()}-mlflow.json"
-    others.touch()  # a living process is writing this one
+    others.touch()  # a living process is writing this file
     assert len(left(run)) == 4
     done = fit(tmp_path, tiny, "--resume", "run", "--resume-anyway", "--no-plugin", "killer")
     assert done.returncode == 0, done.stderr
@@ -95,7 +95,7 @@ def test_only_what_nobody_writes_any_more_is_swept(tmp_path):
     swept = (f".tmp-{gone.pid}-a", f".tmp-{gone.pid}-a\nb", f".tmp-{os.getpid()}-b", f".tmp-{os.getppid()}-old")
     for name in (*kept, *swept):
         (tmp_path / name).touch()
-    os.utime(tmp_path / swept[-1], (0, 0))  # the id is another's by now
+    os.utime(tmp_path / swept[-1], (0, 0))  # the process id belongs to another process by now
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").touch()
@@ -118,13 +118,13 @@ def test_an_export_that_was_killed_goes_with_the_next_one_of_its_name(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_before_its_first_checkpoint_says_how_to_start_anew(tmp_path, tiny):
+def test_a_run_that_was_killed_before_its_first_checkpoint_says_how_to_start_again(tmp_path, tiny):
     assert fit(tmp_path, tiny, "--run-dir", "run", "--plugin", "killer:when=first").returncode == -signal.SIGKILL
     assert RunFiles(tmp_path / "run").status() == "no checkpoint"
     table = run_script(tmp_path, "runs.py", ".", "--format", "jsonl")
     assert json.loads(table.stdout)["status"] == "no checkpoint"
     resumed = fit(tmp_path, tiny, "--resume", "run", "--no-plugin", "killer", "--resume-anyway")
-    said = "fit.py: error: cannot resume run run: it ended before its first checkpoint; start it anew: "
+    said = "fit.py: error: cannot resume run run: it ended before its first checkpoint; start it again: "
     assert (resumed.returncode, resumed.stderr.partition(said)[0]) == (1, "")
     (line,) = resumed.stderr.splitlines()
     _, script, *arguments = shlex.split(line.removeprefix(said))
@@ -135,7 +135,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_says_how_to_start_ane
 
 
 NO_FILES = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (0, 0))
-"""Has the system refuse every file that is written, those in the folder for temporary ones too."""
+"""Makes the system refuse every write, including those to the temporary folder."""
 
 
 def test_without_a_folder_for_temporary_files_one_line_says_what_to_do(tmp_path, tiny):
@@ -144,21 +144,21 @@ def test_without_a_folder_for_temporary_files_one_line_says_what_to_do(tmp_path,
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("fit.py: error: cannot start TensorFlow: there is no folder for temporary files (tried: ")
-    assert line.endswith("; set TMPDIR to a folder that can be written to and has room")
+    assert line.endswith("; set TMPDIR to a writable folder with enough space")
 
 
 SCRATCH = "import trainer.files; trainer.files.scratch().__enter__()"
 
 
-def test_a_temporary_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path):
+def test_a_temporary_folder_that_cannot_be_made_is_reported_with_what_to_do(tmp_path):
     command = [sys.executable, "-c", SCRATCH]
     done = subprocess.run(command, preexec_fn=NO_FILES, capture_output=True, text=True, timeout=300)
     last = done.stderr.splitlines()[-1]
-    assert last.startswith(f"trainer.errors.{InkwellError.__name__}: cannot make a temporary folder: No usable ")
-    assert last.endswith("; set TMPDIR to a folder that can be written to and has room")
+    assert last.startswith(f"trainer.errors.{InkwellError.__name__}: cannot create a temporary folder: No usable ")
+    assert last.endswith("; set TMPDIR to a writable folder with enough space")
 
 
-def test_a_temporary_folder_that_is_nowhere_is_in_nobodys_way(tmp_path, tiny):
+def test_a_missing_temporary_folder_does_no_harm(tmp_path, tiny):
     done = run_script(tmp_path, "fit.py", *SILENT, "--data", tiny, "--dry-run", env={"TMPDIR": "/nowhere"})
     assert done.returncode == 0, done.stderr
 

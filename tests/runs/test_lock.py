@@ -1,4 +1,4 @@
-"""Can two processes ever train in one run directory, and does one that died ever keep others away?"""
+"""Can two processes ever train in one run directory, and can a dead one ever block others?"""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ time.sleep(300)
 
 
 def owner(folder: Path, kind: str = "alone") -> tuple[subprocess.Popen[str], int]:
-    """Start a process that owns the lock; return it and its child that lives on, if it has one."""
+    """Start a process that owns the lock; return it and its surviving child, if it has one."""
     command = [sys.executable, "-c", OWNER, str(folder), kind]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -70,14 +70,14 @@ def test_a_child_does_not_keep_the_lock_of_a_parent_that_died(tmp_path, kind):
     try:
         assert is_held(tmp_path) is True
         end(process)
-        os.kill(child, 0)  # it lives
+        os.kill(child, 0)  # it is alive
         assert is_held(tmp_path) is False
         RunLock(tmp_path).release()
     finally:
         os.kill(child, signal.SIGKILL)
 
 
-def test_the_other_is_told_who_holds_it_and_what_to_do(tmp_path):
+def test_the_other_learns_who_holds_it_and_what_to_do(tmp_path):
     process, _ = owner(tmp_path)
     try:
         with pytest.raises(UsageError) as caught:
@@ -85,7 +85,7 @@ def test_the_other_is_told_who_holds_it_and_what_to_do(tmp_path):
     finally:
         end(process)
     who = f"as process {process.pid} on {this_host()}"
-    assert str(caught.value) == f"run {tmp_path} is still running {who}; wait for its end, or stop it first"
+    assert str(caught.value) == f"run {tmp_path} is still running {who}; wait until it ends, or stop it first"
 
 
 def test_two_threads_exclude_each_other_too(tmp_path):
@@ -104,11 +104,11 @@ def test_two_threads_exclude_each_other_too(tmp_path):
     for thread in threads:
         thread.join(timeout=300)
     assert len(owners) == 1
-    assert said == [f"run {tmp_path} is still running in this process; wait for its end"] * 7
+    assert said == [f"run {tmp_path} is still running in this process; wait until it ends"] * 7
     owners[0].release()
     owners[0].release()
     with RunLock(tmp_path):
-        owners[0].release()  # of the one before
+        owners[0].release()  # from the previous round
         assert is_held(tmp_path) is True
 
 
@@ -153,7 +153,7 @@ def test_a_lock_file_that_is_deleted_meanwhile_is_not_taken_for_the_lock(tmp_pat
         assert is_held(tmp_path) is True
 
 
-# A file system without locks: the system call fails, as it does on some network disks
+# A file system without locks: the system call fails, as on some network disks
 
 FLOCK = {"x86_64": 73, "aarch64": 32}
 LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
@@ -162,7 +162,7 @@ SECCOMP, FILTER, NO_NEW_PRIVILEGES = 22, 2, 38
 
 
 def refuse_locks() -> None:
-    """Have the kernel answer every `flock` of this process with ENOLCK."""
+    """Make the kernel answer every `flock` of this process with ENOLCK."""
     number = FLOCK[platform.machine()]
     steps = [(LOAD, 0, 0, 0), (EQUAL, 0, 1, number), (RETURN, 0, 0, FAIL | errno.ENOLCK), (RETURN, 0, 0, ALLOW)]
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))

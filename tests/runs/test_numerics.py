@@ -1,4 +1,4 @@
-"""Is a run that continues on another machine, or otherwise computed, said to be another in its last bits?"""
+"""Is a run that continues on another machine, or with other kernels, reported to differ in its last bits?"""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_run_that_continues_on_fewer_cores_says_so_and_one_on_the_same_says_no
         ({}, []),
         ({"cores": 1}, ["1 core instead of 8"]),
         ({"threads": 4}, ["4 threads instead of 8"]),
-        ({"threads": 8, "cores": 2}, []),  # the number of threads is what counts
+        ({"threads": 8, "cores": 2}, []),  # only the number of threads matters
         ({"onednn": "off"}, ["oneDNN off instead of on"]),
         ({"instructions": ["avx", "avx512f", "fma"]}, ["with avx512f", "without avx2"]),
         ({"processor": "Neoverse", "instructions": ["asimd"]}, ["Neoverse instead of AMD EPYC 9654"]),
@@ -69,7 +69,7 @@ def test_a_run_that_continues_on_fewer_cores_says_so_and_one_on_the_same_says_no
     ],
     ids=repr,
 )
-def test_two_machines_are_told_apart_by_what_counts(changes, said):
+def test_two_machines_are_distinguished_by_what_matters(changes, said):
     assert differences(BEFORE, dataclasses.replace(BEFORE, **changes)) == said
 
 

@@ -1,4 +1,4 @@
-"""Can a run that was made from Python, without a configuration, be used like any other?"""
+"""Can a run started from Python, without a configuration, be used like any other?"""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def fit(keras, model, folder: Path, **optimizer):
 
 
 def write_data(path: Path) -> None:
-    """Write the images that `fit` tested on, with others to train on."""
+    """Write the images that `fit` was tested on, with other training images."""
     train, test = make_images(8, seed=5), make_images(40, seed=2)
     np.savez(path, x_train=train.images, y_train=train.labels, x_test=test.images, y_test=test.labels)
 
 
 @pytest.fixture
 def nets(tmp_path, monkeypatch) -> ModuleType:
-    """A user's module with a layer and a function of its own."""
+    """A user's module with its own layer and function."""
     (tmp_path / "nets.py").write_text(NETS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -110,25 +110,25 @@ def test_it_has_the_weights_that_were_tested(keras, tmp_path, use_ema):
 
 def test_where_its_data_are_is_asked_for(keras, tmp_path):
     fit(keras, small_net(keras), tmp_path / "run")
-    with pytest.raises(DataError, match="does not say where its data come from; name data with --data"):
+    with pytest.raises(DataError, match="does not name its data; choose data with --data"):
         load_trained(tmp_path / "run").images(None, None, "test")
 
 
 def own_net(keras, nets, anonymous: bool = False):
-    """Return a model with a layer and a function of its own."""
+    """Return a model with a user-defined layer and function."""
     images = keras.Input((12, 12, 1))
     x = nets.Scale()(keras.layers.Flatten()(images))
     x = keras.layers.Lambda((lambda y: 2 * y) if anonymous else nets.double)(x)
     return keras.Model(images, keras.layers.Dense(4, activation=nets.double)(x))
 
 
-def test_classes_of_ones_own_need_the_module_that_registers_them(keras, tmp_path, nets, monkeypatch, capsys):
+def test_user_defined_classes_need_the_module_that_registers_them(keras, tmp_path, nets, monkeypatch, capsys):
     write_data(tmp_path / "other.npz")
     fit(keras, own_net(keras, nets), tmp_path / "run")
     with pytest.raises(CheckpointError) as caught:
         load_trained(tmp_path / "run")
     said = str(caught.value)
-    assert said.startswith(f"{tmp_path / 'run' / 'model.json'} is refused: config.json: 'nets>Scale' is a registered")
+    assert said.startswith(f"cannot load {tmp_path / 'run' / 'model.json'}: config.json: 'nets>Scale' is a registered")
     assert said.endswith("name its module with --import")
     assert "\n" not in said
     arguments = (tmp_path / "run", "--data", tmp_path / "other.npz", "--out", tmp_path / "out", "--import", "nets")
@@ -139,14 +139,14 @@ def test_classes_of_ones_own_need_the_module_that_registers_them(keras, tmp_path
 def test_another_module_is_not_trusted_with_them(keras, tmp_path, nets):
     (tmp_path / "others.py").write_text("")
     fit(keras, own_net(keras, nets), tmp_path / "run")
-    with pytest.raises(CheckpointError, match="'nets>Scale' is a registered class of somebody else"):
+    with pytest.raises(CheckpointError, match="'nets>Scale' is a registered class of unknown origin"):
         load_trained(tmp_path / "run", imports=["others"])
 
 
 def test_the_code_of_a_lambda_is_never_run(keras, tmp_path, nets):
     fit(keras, own_net(keras, nets, anonymous=True), tmp_path / "run")
     for imports in ([], ["nets"]):
-        with pytest.raises(CheckpointError, match=r"model\.json is refused: config\.json: .*--import$"):
+        with pytest.raises(CheckpointError, match=r"model\.json: config\.json: .*--import$"):
             load_trained(tmp_path / "run", imports)
 
 

@@ -1,4 +1,4 @@
-"""Does a run come back from divergence, and say what it did?"""
+"""Does a run recover from divergence, and report what it did?"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STEPS = 7  # per epoch
 
 
 def pipeline(bad: dict[int, float]):
-    """Return training batches, of which those of the steps in `bad`, counted from 1, are multiplied with a number."""
+    """Return training batches; those of the steps in `bad`, counted from 1, are multiplied by a number."""
     import tensorflow as tf
 
     from trainer.data.pipeline import TrainingArray
@@ -50,7 +50,7 @@ def fit(
     epochs: int = 4,
     resumed: bool = False,
 ):
-    """Train with everything in play; return the trainer and the run."""
+    """Train with every feature in use; return the trainer and the run."""
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
@@ -83,7 +83,7 @@ def recoveries(run: Run) -> list[dict[str, Any]]:
 
 
 class Skip(Plugin):
-    """Has steps skipped from the beginning."""
+    """Skips given steps from the start."""
 
     def __init__(self, *steps: int) -> None:
         self.steps = steps
@@ -102,7 +102,7 @@ def test_a_batch_of_nan_pixels_is_skipped_and_the_run_finishes(keras, tmp_path, 
         "the gradients are not finite at step 17",
     )
     assert (
-        "the gradients are not finite at step 17: back to step 14, to continue without step 17, at 0.5 times"
+        "the gradients are not finite at step 17: back to step 14, continuing without step 17, at 0.5 times"
         in caplog.text
     )
     lines = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
@@ -154,7 +154,7 @@ def test_the_learning_rate_stays_lower_also_after_a_resume(keras, tmp_path, rate
 @pytest.mark.parametrize(
     ("step", "hook"), [(14, "on_epoch_end"), (15, "on_step_end"), (18, "on_step_end"), (21, "on_validation_start")]
 )
-def test_a_recovered_run_that_is_stopped_goes_on_as_if_it_had_not_been(keras, recovered, tmp_path, step, hook):
+def test_a_recovered_run_that_is_stopped_resumes_as_if_it_had_not_been(keras, recovered, tmp_path, step, hook):
     bad = {17: math.nan}
     whole, expected = recovered
     _, stopped = fit(keras, tmp_path / "run", Checkpoint(), EarlyStopping(), Recovery(), Killer(step, hook), bad=bad)
@@ -166,7 +166,7 @@ def test_a_recovered_run_that_is_stopped_goes_on_as_if_it_had_not_been(keras, re
 
 
 class Signal(Plugin):
-    """Is told to stop in the moment in which the loss is found out."""
+    """Is told to stop at the moment the loss is found to be bad."""
 
     every = Every(steps=1)
 
@@ -187,7 +187,7 @@ def test_a_signal_in_the_moment_of_a_recovery_saves_what_is_good(keras, recovere
 
 
 class Poison(Plugin):
-    """Spoils the weights after a step, as an update can whose loss was fine, a number of times."""
+    """Spoils the weights after a step, like an update whose loss was fine, a number of times."""
 
     every = Every(steps=1)
 
@@ -229,8 +229,8 @@ def test_a_spike_is_gone_back_before(keras, tmp_path, caplog):
     first, last = line["skip"][0], line["skip"][-1]
     assert first in (121, 122)  # the poisoned weights show in the loss of step 122
     assert line["skip"] == list(range(first, last + 1))
-    assert last - first >= 5  # it took a few losses to be sure
-    assert f"back to step 120, to continue without steps {first} to {last}" in caplog.text
+    assert last - first >= 5  # certainty took a few losses
+    assert f"back to step 120, continuing without steps {first} to {last}" in caplog.text
 
 
 def test_one_loss_that_no_batch_can_have_is_enough(keras, tmp_path, caplog):
@@ -283,5 +283,5 @@ def test_a_rewind_takes_back_what_other_plugins_remember(keras, tmp_path):
 
 
 def test_without_a_run_directory_there_is_nothing_to_go_back_to(keras):
-    with pytest.raises(UsageError, match="recovery goes back to checkpoints, which need a run directory"):
+    with pytest.raises(UsageError, match="recovery needs a run directory for its checkpoints"):
         fit(keras, None, Recovery())

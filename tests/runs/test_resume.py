@@ -1,4 +1,4 @@
-"""Does a run that was killed go on as if nothing had happened?"""
+"""Does a killed run continue as if nothing had happened?"""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Killer(Plugin):
 
 
 def fit(keras, folder: Path, *plugins: Plugin, epochs: int = 4, resumed: bool = False, data=None, **arguments: Any):
-    """Train with everything in play that a resume can forget; return the trainer and the run."""
+    """Train with everything in use that resuming can lose; return the trainer and the run."""
     from plugins.checkpoint import Checkpoint
     from plugins.early_stopping import EarlyStopping
     from plugins.norm_statistics import NormStatistics
@@ -79,7 +79,7 @@ def state(trainer) -> bytes:
 
 
 def timeless(value: Any) -> Any:
-    """Return a history or a result without the fields that hold times, rates and the run's own place."""
+    """Return a history or a result without times, rates and the run's own location."""
     if isinstance(value, Mapping):
         left_out = (*TIMES, "time", "bottleneck", "run_dir", "train_seconds", "wall_seconds")
         return {key: timeless(item) for key, item in value.items() if key not in left_out}
@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(keras, uni
     content[len(content) // 2] ^= 1
     (last / "state.npz").write_bytes(content)
     trainer, run = fit(keras, tmp_path / "run", resumed=True)
-    assert "it is set aside and the one before it is used" in caplog.text
+    assert "it is set aside and the previous one is used" in caplog.text
     assert last.with_name(f"damaged-{last.name}").is_dir()
     assert state(trainer) == uninterrupted[0]
     assert timeless(run.history) == timeless(uninterrupted[1].history)
@@ -152,14 +152,16 @@ def test_without_a_sound_checkpoint_nothing_is_resumed(keras, tmp_path):
     fit(keras, tmp_path / "run", Killer(3, "on_step_end"))
     for path in (tmp_path / "run" / "checkpoints").glob("*/manifest.json"):
         path.write_text("{}")
-    with pytest.raises(CheckpointError, match="has no sound checkpoint to resume from"):
+    with pytest.raises(CheckpointError, match="it has no intact checkpoint"):
         fit(keras, tmp_path / "run", resumed=True)
 
 
 def test_other_data_are_refused_unless_asked_for(keras, tmp_path):
     fit(keras, tmp_path / "run", Killer(3, "on_step_end"))
     other = {"name": "other", "digest": "4567"}
-    with pytest.raises(CheckpointError, match=r"trained on other data: made 0123…, now other 4567…; --resume-anyway"):
+    with pytest.raises(
+        CheckpointError, match=r"trained on made \(0123…\), not on other \(4567…\); add --resume-anyway"
+    ):
         fit(keras, tmp_path / "run", resumed=True, data=other)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
     assert fit(keras, tmp_path / "run", resumed=True, data=other, anyway=True)[1].status == "done"
@@ -168,15 +170,15 @@ def test_other_data_are_refused_unless_asked_for(keras, tmp_path):
 def test_a_run_that_is_alive_is_left_alone(keras, tmp_path):
     fit(keras, tmp_path / "run", Killer(3, "on_step_end"))
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    with RunLock(tmp_path / "run"), pytest.raises(UsageError, match="is still running in this process; wait for its"):
+    with RunLock(tmp_path / "run"), pytest.raises(UsageError, match="is still running in this process; wait until"):
         fit(keras, tmp_path / "run", resumed=True)
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
 
 def test_the_id_of_the_process_that_died_may_be_taken_by_another(keras, tmp_path):
     fit(keras, tmp_path / "run", Killer(3, "on_step_end"), epochs=1)
-    facts = json.loads((tmp_path / "run" / "run.json").read_text()) | {"status": "running", "pid": os.getppid()}
-    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    record = json.loads((tmp_path / "run" / "run.json").read_text()) | {"status": "running", "pid": os.getppid()}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
     assert fit(keras, tmp_path / "run", epochs=1, resumed=True)[1].status == "done"
     assert is_held(tmp_path / "run") is False
 
@@ -185,13 +187,13 @@ def test_the_run_directory_is_let_go_of_however_a_run_ends(keras, tmp_path):
     with pytest.raises(Exception, match="ZeroDivisionError"):
         fit(keras, tmp_path / "run", Breaker(), epochs=2)
     assert is_held(tmp_path / "run") is False
-    with pytest.raises(CheckpointError, match="trained on other data"):
+    with pytest.raises(CheckpointError, match="the run was trained on made"):
         fit(keras, tmp_path / "run", resumed=True, data={"name": "other", "digest": "4567"})
     assert is_held(tmp_path / "run") is False
 
 
 class Asker(Plugin):
-    """Asks in every hook at the beginning and the end who holds the run directory."""
+    """Asks, in every hook at the start and the end, who holds the run directory."""
 
     def __init__(self) -> None:
         self.held: list[bool | None] = []
@@ -210,14 +212,14 @@ def test_the_run_directory_is_held_from_the_first_plugin_to_the_last(keras, tmp_
     assert asker.held == [True] * 4
 
 
-def test_sigusr1_saves_and_goes_on(keras, tmp_path):
+def test_sigusr1_saves_and_training_continues(keras, tmp_path):
     _, run = fit(keras, tmp_path / "run", Killer(10, "on_step_end", signal.SIGUSR1))
     assert (run.status, run.saved["last"]) == ("done", 28)
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
 
 class Stopper(Plugin):
-    """Leaves the file STOP."""
+    """Creates the file STOP."""
 
     def on_epoch_end(self, run: Run) -> None:
         if run.epoch == 2:
@@ -233,7 +235,7 @@ def test_a_file_named_stop_ends_a_run_that_can_be_resumed(keras, uninterrupted, 
 
 
 class Breaker(Plugin):
-    """Raises in the midst of an epoch."""
+    """Raises in mid-epoch."""
 
     every = Every(steps=1)
 
@@ -282,7 +284,7 @@ def last_state(run: Path) -> list[np.ndarray]:
 def kill_at_random(folder: Path, number: int, wait: random.Random) -> int:
     """Start or resume the run, kill it a random time after its first step, and return its exit status."""
     resume = ["--resume", "run"] if (folder / "run" / "checkpoints" / "last").exists() else []
-    if not resume and (folder / "run").exists():  # killed before its first checkpoint: there is nothing to go on from
+    if not resume and (folder / "run").exists():  # killed before its first checkpoint: it cannot be resumed
         (folder / "run").rename(folder / f"nothing{time.monotonic_ns()}")
     (folder / "ready").unlink(missing_ok=True)
     running = process(folder, *(resume or ["--run-dir", "run"]))
@@ -309,7 +311,7 @@ def test_forty_kills_at_random_moments_change_no_bit(tmp_path):
     wait, statuses = random.Random(0), []
     for number in [signal.SIGKILL] * 30 + [signal.SIGTERM] * 10:
         statuses.append(kill_at_random(tmp_path, number, wait))
-        if statuses[-1] == 0:  # it was done before it was killed: begin another
+        if statuses[-1] == 0:  # it finished before it was killed: start another
             check_equal(tmp_path / "run", tmp_path / "whole")
             (tmp_path / "run").rename(tmp_path / f"done{len(statuses)}")
     if not (tmp_path / "run" / "checkpoints" / "last").exists():

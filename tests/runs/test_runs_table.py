@@ -1,4 +1,4 @@
-"""Does runs.py show the runs as they are, in order, and what is damaged beside them?"""
+"""Does runs.py list the runs correctly and in order, and report damaged ones?"""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ CONFIG = '[model]\nname = "{model}"\n[model.args]\n[data]\nname = "{data}"\n[tra
 
 
 def write_run(
-    root: Path, name: str, status: str, model: str = "lenet", test: float | None = None, seed: int = 0, **facts: Any
+    root: Path, name: str, status: str, model: str = "lenet", test: float | None = None, seed: int = 0, **fields: Any
 ) -> Path:
-    """Write as much of a run directory as the engine does; the day it started is its seed."""
+    """Write the parts of a run directory that matter here; the day it started is its seed."""
     folder = root / name
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text(CONFIG.format(model=model, data="mnist5k", seed=seed))
     known = {"layout": LAYOUT, "started": f"2026-11-{seed + 1:02d}T10:00:00+0000", **this_process(), "status": status}
-    (folder / "run.json").write_text(json.dumps({**known, "stop_reason": "", **facts}))
+    (folder / "run.json").write_text(json.dumps({**known, "stop_reason": "", **fields}))
     line = {"kind": "epoch", "epoch": 1, "step": 32, "time": 1.0, "val_accuracy": 0.5}
     (folder / "history.jsonl").write_text(f'{json.dumps(line)}\n{{"kind": "batch", "st')
     if test is not None:
@@ -44,7 +44,7 @@ def write_run(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in which `runs` holds runs of all sorts."""
+    """A folder in which `runs` contains all kinds of runs."""
     folder = tmp_path_factory.mktemp("overview")
     root = folder / "runs"
     write_run(root, "good", "done", test=0.98, seed=1)
@@ -117,12 +117,12 @@ def test_the_table_fits_a_terminal(folder, columns):
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in done.stdout.splitlines()]
     assert done.stdout != "\n".join(lines)
     assert max(map(len, lines)) <= columns
-    assert len(lines) == 2  # nothing wrapped
+    assert len(lines) == 2  # nothing has wrapped
     assert long.name in lines[1]
     assert ("started" in lines[0]) == (columns == 160)
 
 
-def test_what_is_damaged_or_no_run_is_passed_over_with_a_line(tmp_path):
+def test_what_is_damaged_or_no_run_is_skipped_with_a_line(tmp_path):
     write_run(tmp_path / "runs", "good", "done", test=0.9)
     for name, file in (("broken", "run.json"), ("torn", "result.json"), ("odd", "config.toml")):
         (write_run(tmp_path / "runs", name, "done", test=0.9) / file).write_text('{"status": ')
@@ -133,7 +133,7 @@ def test_what_is_damaged_or_no_run_is_passed_over_with_a_line(tmp_path):
     complaints = done.stderr.splitlines()
     assert len(complaints) == 4
     for name in ("broken", "torn", "odd", "notes"):
-        assert [line for line in complaints if f"runs/{name}" in line and line.startswith("runs.py: passed over: ")]
+        assert [line for line in complaints if f"runs/{name}" in line and line.startswith("runs.py: skipped: ")]
 
 
 def test_nothing_to_show_is_one_line(folder, tmp_path):
@@ -141,10 +141,10 @@ def test_nothing_to_show_is_one_line(folder, tmp_path):
     for done, status, text in (
         (runs(tmp_path), 0, "no runs in runs"),
         (runs(folder, "--filter", "model=none"), 0, "no matching runs in runs"),
-        (runs(tmp_path, "elsewhere"), 2, "elsewhere cannot be read: No such file or directory"),
+        (runs(tmp_path, "elsewhere"), 2, "cannot read elsewhere: No such file or directory"),
         (runs(folder, "--sort", "tst_accuracy"), 2, "did you mean 'test_accuracy'?"),
         (runs(folder, "--filter", "training.sed=1"), 2, "did you mean 'training.seed'?"),
-        (runs(folder, "--filter", "model"), 2, "write KEY=VALUE"),
+        (runs(folder, "--filter", "model"), 2, "expected KEY=VALUE"),
         (runs(folder, "--filter", "model>lenet"), 2, "> needs a number, not 'lenet'"),
         (runs(folder, "--compare", "good", "bad"), 2, "bad is not a run directory"),
         (runs(folder, "--limit", "0"), 2, "must be at least 1"),

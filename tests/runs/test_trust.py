@@ -1,4 +1,4 @@
-"""Does somebody else's run or configuration only say how to train, and never what is imported or who is spoken to?"""
+"""Does somebody else's run or configuration only say how to train, never what is imported or contacted?"""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FLAG = "--import theirs.payload"
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
-    """A folder with a module, and below `runs` a run that was trained with it."""
+    """A folder with a module and, below `runs`, a run that was trained with it."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "theirs").mkdir()
     (folder / "theirs" / "payload.py").write_text(textwrap.dedent(PAYLOAD))
@@ -87,7 +87,7 @@ SLOW = {
 
 def run(folder: Path, command: str, *more: str) -> Done:
     name, *arguments = command.split()
-    if "distillation" in command:  # the pupil takes images of the teacher's shape
+    if "distillation" in command:  # the student takes images of the teacher's shape
         arguments += ["--data", "data.npz", *SILENT]
     return run_script(folder, name, *arguments, *more)
 
@@ -103,7 +103,7 @@ def check_refused(done: Done, folder: Path) -> None:
 def test_no_command_imports_what_a_run_names(folder, command):
     done = run(folder, command)
     check_refused(done, folder)
-    assert done.returncode == (0 if command.startswith("report") else 2)  # the rest of a report is made
+    assert done.returncode == (0 if command.startswith("report") else 2)  # the rest of a report is still written
 
 
 @pytest.mark.slow
@@ -125,7 +125,7 @@ def test_the_page_imports_nothing_that_a_run_names(folder):
 
 @contextmanager
 def page(folder: Path, *more: str) -> Iterator[str]:
-    """The page to draw on in a process of its own, and what it says once its reader is ready or cannot be."""
+    """Run the page to draw on in a separate process; yield its message once the reader is ready or has failed."""
     command = [sys.executable, str(ROOT / "scripts" / "draw.py"), "--port", "0", "--run", "runs/theirs", *more]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         timer = threading.Timer(300, process.kill)
@@ -166,7 +166,7 @@ def test_the_page_reads_with_a_run_whose_module_the_user_names(folder):
 
 
 def test_a_plain_resume_does_not_take_up_a_module_either(folder):
-    """Without a name the newest run of the same configuration is resumed, whatever it says that it imported."""
+    """Without a name, the newest run with the same configuration is resumed, whatever imports it records."""
     data = ("--data", "data.npz", "--model", "mlp", "--epochs", "1", *SILENT)
     assert run_script(folder, "fit.py", *data, "--run-dir", "runs/mine").returncode == 0
     config = folder / "runs" / "mine" / "config.toml"
@@ -177,12 +177,12 @@ def test_a_plain_resume_does_not_take_up_a_module_either(folder):
     assert not (folder / "PWNED").exists()
 
 
-# Where modules are found
+# The location of modules
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder, which is the current one; its modules are forgotten afterwards."""
+    """An empty current folder; its modules are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     finders, modules = list(sys.meta_path), set(sys.modules)
     yield tmp_path
@@ -199,7 +199,7 @@ def test_the_current_folder_serves_what_the_user_names_and_what_that_needs_alone
     import_user_module("mine")
     assert sys.modules["mine"].later()
     with pytest.raises(ModuleNotFoundError):
-        importlib.import_module("not_installed")  # as an optional package is imported
+        importlib.import_module("not_installed")  # like an optional package
     assert str(here) not in sys.path
 
 
@@ -236,7 +236,7 @@ def test_a_module_on_the_path_is_not_imported_from_a_run_directory(here, monkeyp
 
 
 def test_what_is_recorded_is_imported_if_it_is_loaded_or_offered_by_an_installed_package(here, monkeypatch):
-    import_named([], ["json.decoder"], "run")  # loaded long ago
+    import_named([], ["json.decoder"], "run")  # already loaded
     (here / "site" / "kit").mkdir(parents=True)
     (here / "site" / "kit" / "nets.py").write_text("")
     (here / "site" / "kit" / "other.py").write_text("raise AssertionError")
@@ -248,7 +248,7 @@ def test_what_is_recorded_is_imported_if_it_is_loaded_or_offered_by_an_installed
     try:
         import_named([], ["kit.nets"], "run")
         assert "kit.nets" in sys.modules
-        with pytest.raises(UsageError, match=r"^run asks to import kit\.other, .*add --import kit\.other$"):
+        with pytest.raises(UsageError, match=r"^run needs to import kit\.other, .*add --import kit\.other$"):
             import_named([], ["kit.nets", "kit.other"], "run")
     finally:
         registry._points.cache_clear()
@@ -275,7 +275,7 @@ EVIL = "http://127.0.0.1:9"
 
 
 def mirrored(here: Path, uri: str, *flags: str, env: dict[str, str] | None = None) -> Done:
-    """Look at the configuration of a file that sends to an address."""
+    """Read the configuration of a file that sends to an address."""
     (here / "theirs.toml").write_text(f'[plugins.mlflow]\ntracking_uri = "{uri}"\nlog_model = false\n')
     flags = ("--config", "theirs.toml", "--run-dir", "runs/mine", "--print-config", *flags)
     return run_script(here, "fit.py", *flags, env=env)
@@ -287,7 +287,7 @@ def test_an_address_that_only_a_file_names_is_refused_with_what_to_add(here, uri
     done = mirrored(here, uri)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert (
-        done.stderr == f"fit.py: error: theirs.toml has plugin 'mlflow' speak to {uri}; if you trust it, add {flag}\n"
+        done.stderr == f"fit.py: error: theirs.toml makes plugin 'mlflow' contact {uri}; if you trust it, add {flag}\n"
     )
     said = mirrored(here, uri, *flag.split())
     assert (said.returncode, said.stderr) == (0, "")

@@ -19,7 +19,7 @@ HAVE_TORCH = all(util.find_spec(name) is not None for name in ("torch", "lightni
 
 
 def measured(script: Script, path: Path, *flags: str) -> tuple[str, dict[str, Any]]:
-    """Run a benchmark on next to nothing; return its table and its numbers."""
+    """Run a benchmark with minimal work; return its table and its numbers."""
     done = script("bench.py", *flags, "--quick", "--data", "mnist5k", "--json", path, timeout=600)
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
@@ -64,7 +64,7 @@ def test_resume_measures_a_young_and_an_old_run(script: Script, tmp_path):
 def test_save_measures_pauses_and_what_a_run_loses(script: Script, tmp_path):
     table, found = measured(script, tmp_path / "save.json", "save")
     pause, cost = found["rows"]
-    assert "pause of training" in table
+    assert "pause in training" in table
     assert_positive(pause["ms"])
     assert len(pause["ms"]["values"]) == found["saves"] > 0
     assert math.isfinite(cost["ms"]["median"])
@@ -87,8 +87,8 @@ def test_tracking_measures_epochs_with_and_without_the_mirror(script: Script, tm
         (["sped"], "unknown benchmark 'sped'; did you mean 'speed'? (known: speed, overhead,"),
         (["--only", "inkwel", "--data", "mnist5k"], "unknown contender 'inkwel'; did you mean 'inkwell'?"),
         (["--rounds", "0"], "argument --rounds: must be at least 1, not 0"),
-        (["save", "--png", "speed.png"], "--png is for the benchmark 'speed', which is not asked for"),
-        (["--json", "nowhere/speed.json"], "nowhere/speed.json cannot be written"),
+        (["save", "--png", "speed.png"], "--png needs the benchmark 'speed'; add it, or remove the flag"),
+        (["--json", "nowhere/speed.json"], "cannot write nowhere/speed.json: "),
         (["--round", "1"], "unknown argument '--round'; did you mean '--rounds'?"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -101,7 +101,7 @@ def test_wrong_usage_is_one_line_and_measures_nothing(script: Script, flags, mes
     assert done.stdout == ""
 
 
-def test_contenders_of_missing_packages_are_left_out_and_it_is_said_how_to_get_them(monkeypatch):
+def test_contenders_of_missing_packages_are_left_out_with_the_command_to_install_them(monkeypatch):
     speed, options = import_module("scripts.benchmarks.speed"), import_module("scripts.benchmarks.options").Options()
     monkeypatch.setattr(speed, "find_spec", lambda name: None)
     chosen, skipped = speed.choose(options)
@@ -113,7 +113,7 @@ def test_contenders_of_missing_packages_are_left_out_and_it_is_said_how_to_get_t
 
 
 @pytest.mark.parametrize(
-    ("facts", "message"),
+    ("setup", "message"),
     [
         ({"params": 11, "losses": [2.0, 1.5]}, "other has 11 parameters, the registered model 10"),
         ({"params": 10, "losses": [2.0, 1.51]}, "other does not train the same network as ours"),
@@ -121,14 +121,14 @@ def test_contenders_of_missing_packages_are_left_out_and_it_is_said_how_to_get_t
         ({"params": 10, "losses": [2.0]}, "other reports 1 losses, ours 2"),
     ],
 )
-def test_another_network_is_no_contender(facts, message):
+def test_another_network_is_no_contender(setup, message):
     from trainer.errors import InkwellError
 
     arena, speed = import_module("scripts.benchmarks.arena"), import_module("scripts.benchmarks.speed")
     ours = arena.Outcome({"params": 10, "losses": [2.0, 1.5]}, [])
     assert speed.check({"ours": ours, "other": ours}, 10) == (10, 0.0)
     with pytest.raises(InkwellError, match=message):
-        speed.check({"ours": ours, "other": arena.Outcome(facts, [])}, 10)
+        speed.check({"ours": ours, "other": arena.Outcome(setup, [])}, 10)
 
 
 def test_a_contender_that_fails_is_named_with_its_last_words(tmp_path):

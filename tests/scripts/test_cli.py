@@ -1,4 +1,4 @@
-"""Is a mistake on the command line one line that says what to do, told before anything is started?"""
+"""Is a mistake on the command line one line that says what to do, reported before anything is started?"""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Ban:
 
 sys.meta_path.insert(0, Ban())
 """
-"""A sitecustomize that ends a process that imports what takes long."""
+"""A sitecustomize that ends a process which imports anything slow."""
 
 MODULES = {
     "misspelt": """
@@ -78,7 +78,7 @@ class Classification(Plugin): ...
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the modules above and with data that end a run as soon as they are read."""
+    """A folder with the modules above, and with data that ends a run as soon as it is read."""
     for name, text in MODULES.items():
         (tmp_path / f"{name}.py").write_text(text)
     (tmp_path / "unreadable.npz").write_bytes(b"no archive")
@@ -130,11 +130,11 @@ QUICK = {
     ("--set", "optimizer.learning_rat=1"): "--set: unknown key 'optimizer.learning_rat'; did you mean 'learning_rate'?",
     ("--list", "model"): "argument --list: no such choice 'model'; did you mean 'models'? (choices: models, ",
 }
-"""Common typing errors, and what is said of them before anything heavy is imported."""
+"""Common typing errors, and their messages before anything heavy is imported."""
 
 
 @pytest.mark.parametrize("arguments", QUICK, ids=" ".join)
-def test_a_wrong_name_is_told_without_tensorflow_with_the_nearest_right_one(folder, arguments):
+def test_a_wrong_name_is_reported_without_tensorflow_with_the_nearest_right_one(folder, arguments):
     before = files(folder)
     data = () if "--data" in arguments else ("--data", "unreadable.npz")
     assert message(light(folder, "fit.py", *data, *arguments)).startswith(QUICK[arguments])
@@ -211,13 +211,13 @@ WRONG = {
     ("--lr", "-1"): "optimizer.learning_rate = -1.0: must be greater than 0",
     ("--max-time", "soon"): "training.max_time = 'soon': 'soon' is not a duration such as 90s, 10m or 1h30m",
     ("--config", "none.toml"): "cannot read none.toml: No such file or directory",
-    ("--set", "training.epochs"): "--set training.epochs: write key=value, such as --set training.epochs=3",
+    ("--set", "training.epochs"): "--set training.epochs: expected key=value, such as --set training.epochs=3",
     ("--data", "images/mnist"): "--data images/mnist: no such file or folder",
     ("--test-data", "fashon_mnist"): "unknown data source 'fashon_mnist'; did you mean 'fashion_mnist'? ",
-    ("--run-dir", "x" * 300): f"run directory {'x' * 300} cannot be made: File name too long; choose another with ",
+    ("--run-dir", "x" * 300): f"cannot create run directory {'x' * 300}: File name too long; choose another with ",
     ("lenet",): "unknown argument 'lenet' (see --help)",
 }
-"""What else a user gets wrong."""
+"""Other mistakes of users."""
 
 
 @pytest.mark.parametrize("arguments", WRONG, ids=lambda arguments: " ".join(arguments)[:50])
@@ -277,9 +277,8 @@ def test_a_script_without_inkwell_says_what_to_run(tmp_path, name):
     command = [sys.executable, "-I", "-S", str(ROOT / "scripts" / name)]  # without site-packages
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (1, "")
-    assert (
-        done.stderr == f"{name}: Inkwell is not installed (no trainer); run in its folder: python -m pip install -e .\n"
-    )
+    install = "run this in its folder: python -m pip install -e ."
+    assert done.stderr == f"{name}: Inkwell is not installed (package trainer is missing); {install}\n"
 
 
 @pytest.mark.parametrize(
@@ -310,7 +309,7 @@ def test_another_package_in_the_place_of_ours_is_one_line_that_names_its_file(tm
 
 
 def inkwell(folder: Path, *arguments: str) -> Done:
-    """Run the command `inkwell` as an installer writes it, without TensorFlow."""
+    """Run the command `inkwell` as installed, without TensorFlow."""
     program = folder / "inkwell"
     program.write_text("import sys\nfrom scripts.command import main\nsys.exit(main())\n")
     env = {**os.environ, "PYTHONPATH": str(folder)}
@@ -335,7 +334,7 @@ def test_the_command_does_what_the_script_does_and_speaks_of_itself_as_it_was_ca
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("inkwell fit: error: unknown model 'lenett'; did you mean 'lenet'? (known: ")
     nothing = inkwell(folder, "evaluate")
-    said = "inkwell evaluate: error: no finished run under runs; train one with inkwell fit, or name one\n"
+    said = "inkwell evaluate: error: no finished run in runs; train one with inkwell fit, or give the path of a run\n"
     assert (nothing.returncode, nothing.stderr) == (2, said)
 
 
@@ -363,7 +362,7 @@ def test_a_printed_configuration_gives_itself_when_it_is_read(folder):
     assert (again.returncode, again.stdout) == (0, printed.stdout)
 
 
-# A run, and what is done with it
+# A run, and the commands that use it
 
 
 @pytest.fixture(scope="module")
@@ -451,10 +450,10 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
     ("arguments", "said"),
     [
         (("evaluate.py", "runs/none"), "runs/none is neither a run directory nor a checkpoint"),
-        (("evaluate.py",), "no finished run under runs; train one with python scripts/fit.py, or name one"),
+        (("evaluate.py",), "no finished run in runs; train one with python scripts/fit.py, or give the path of a run"),
         (
             ("evaluate.py", "--runs", "others"),
-            "no finished run under others; train one with python scripts/fit.py, or name one",
+            "no finished run in others; train one with python scripts/fit.py, or give the path of a run",
         ),
         (
             ("evaluate.py", "--split", "tset"),
@@ -462,28 +461,34 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
         ),
         (("evaluate.py", "--data", "minst"), "unknown data source 'minst'; did you mean 'mnist'? (known: "),
         (("evaluate.py", "--rnus", "x"), "unknown argument '--rnus'; did you mean '--runs'? (see --help)"),
-        (("predict.py", "digit.png"), "no finished run under runs; train one with python scripts/fit.py, or name one"),
+        (
+            ("predict.py", "digit.png"),
+            "no finished run in runs; train one with python scripts/fit.py, or give the path of a run",
+        ),
         (("predict.py", "digit.png", "--run", "x"), "x is neither a run directory nor a checkpoint"),
         (("predict.py",), "the following arguments are required: FILE (see --help)"),
         (
             ("predict.py", "digit.png", "--recognizer", "x"),
             "x is not an export: it has no spec.json; write one with python scripts/export.py",
         ),
-        (("predict.py", "digit.png", "--explain", "wrong.toml"), "--explain wrong.toml is not a folder; write the "),
+        (
+            ("predict.py", "digit.png", "--explain", "wrong.toml"),
+            "cannot write into folder wrong.toml: it is not a folder; name another with --explain",
+        ),
         (
             ("predict.py", "digit.png", "--explain", "wrong.toml/x"),
-            "--explain wrong.toml/x cannot be made: ",
+            "cannot create folder wrong.toml/x: ",
         ),
         (("evaluate.py", "weights"), "weights lies in no run directory; name a folder for tables and pictures with --"),
-        (("evaluate.py", "weights", "--out", "wrong.toml"), "--out wrong.toml is not a folder; name another folder"),
+        (("evaluate.py", "weights", "--out", "wrong.toml"), "cannot write into folder wrong.toml: it is not a fol"),
         (("evaluate.py", "weights", "--compare", "x"), "x is neither a run directory nor a checkpoint"),
-        (("export.py", "--format", "onnx", "out"), "no finished run under runs; train one with python scripts/fit.py"),
+        (("export.py", "--format", "onnx", "out"), "no finished run in runs; train one with python scripts/fit.py, "),
         (("export.py", "--format", "onnx", "out", "--run", "x"), "x is neither a run directory nor a checkpoint"),
-        (("export.py", "--format", "onnx", "wrong.toml"), "export wrong.toml exists; name another folder"),
+        (("export.py", "--format", "onnx", "wrong.toml"), "cannot create export wrong.toml: it already exists; "),
         (("export.py", "--format", "onx", "out"), "argument --format: no such choice 'onx'; did you mean 'onnx'?"),
         (("ensemble.py", "weights", "x"), "x is neither a run directory nor a checkpoint"),
-        (("ensemble.py", "weights", "--run-dir", "wrong.toml"), "run directory wrong.toml exists; choose another with"),
-        (("report.py", "x"), "x is not a run directory: it has no run.json"),
+        (("ensemble.py", "weights", "--run-dir", "wrong.toml"), "cannot create run directory wrong.toml: it already "),
+        (("report.py", "x"), "x is not a run directory: run.json is missing"),
         (("draw.py", "--run", "x"), "x is neither a run directory nor a checkpoint"),
         (("draw.py", "--recognizer", "x"), "x is not an export: it has no spec.json; write one with python scripts/"),
     ],
@@ -501,7 +506,7 @@ def test_pictures_that_are_missing_are_named_before_the_model_is_loaded(folder):
     assert (done.returncode, done.stdout, done.stderr.splitlines()) == (1, "", said)
 
 
-def test_a_reader_that_leaves_early_is_no_error_to_look_at(folder):
+def test_a_reader_that_leaves_early_causes_no_error_message(folder):
     command = f"{sys.executable} {ROOT / 'scripts' / 'fit.py'} --list plugins | true"
     done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.stderr == ""

@@ -1,4 +1,4 @@
-"""Is the comparison what its file says, and does every claim about Inkwell have a test?"""
+"""Does the comparison match its file, and does every claim about Inkwell have a test?"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECTIONS = {
     "Debugging and deployment": 11,
     "What few trainers have": 15,
 }
-"""How many features were looked for; none is left out because the answer does not please."""
+"""Number of features per section; none is left out because its answer is inconvenient."""
 
 ENTRY = """
 [[row]]
@@ -52,7 +52,7 @@ PLACE = "Before.\n<!-- comparison -->\nold\n<!-- /comparison -->\nAfter.\n"
 
 @pytest.fixture(scope="module")
 def known() -> comparison.Comparison:
-    """The comparison as it is committed."""
+    """The committed comparison."""
     return comparison.read(comparison.SOURCE)
 
 
@@ -70,7 +70,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *flags: str) -> int:
     return comparison.main()
 
 
-# What is committed
+# Committed files
 
 
 def test_what_is_published_is_what_the_file_says(known):
@@ -94,7 +94,7 @@ def test_every_test_that_is_named_exists(known):
 
 
 def functions(file: Path) -> set[str]:
-    """Return the names of the functions of a file."""
+    """Return the names of the functions in a file."""
     nodes = ast.parse(file.read_text(encoding="utf-8")).body if file.is_file() else []
     return {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
 
@@ -105,7 +105,7 @@ def test_every_yes_has_a_test_and_words_and_no_no_has_a_test(known):
     assert [row.feature for row in known.row if not row.how] == []
 
 
-# What the script does
+# The script
 
 
 def test_page_and_readme_are_written_and_then_up_to_date(files, monkeypatch):

@@ -1,4 +1,4 @@
-"""Can a person draw a digit on the page, and see what is read, and why?"""
+"""Can users draw a digit on the page, and see what is read, and why?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEVEN = ROUND["7"]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LeNet that has seen 4,000 real digits."""
+    """A LeNet trained on 4,000 real digits."""
     folder = tmp_path_factory.mktemp("drawing")
     done = run_script(folder, "fit.py", "--data", "mnist5k", "--epochs", "8", "--run-dir", "lenet", *ALONE)
     assert done.returncode == 0, done.stderr
@@ -43,7 +43,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(server: Server, browser: Any) -> Iterator[Any]:
-    """The page in a browser that has never been there; nothing but the server may be asked for anything."""
+    """The page in a fresh browser, which must request nothing from anywhere but the server."""
     yield from visit(server, browser)
 
 
@@ -63,11 +63,11 @@ def visit(server: Server, browser: Any, **device: Any) -> Iterator[Any]:
     yield page
     context.close()
     assert [url for url in asked if not url.startswith(server.address)] == []
-    assert [text for text in said if "422" not in text] == []  # what is refused is an error to the console, too
+    assert [text for text in said if "422" not in text] == []  # the console shows refusals as errors, too
 
 
 def answer(page: Any) -> str:
-    """Return the digit that the page shows, once it has an answer to what is on the paper."""
+    """Return the digit shown by the page, once it has an answer to what is on the paper."""
     page.wait_for_selector('#answer[aria-busy="false"]')
     return str(page.inner_text("#glyph"))
 
@@ -103,7 +103,7 @@ def hand_over(page: Any, event: str, content: bytes, name: str = "photo.jpg") ->
 def test_wrong_usage_is_one_line(script, tmp_path):
     for flags, message in {
         ("--port", "70000"): "argument --port: must be from 0 to 65535, not 70000 (see --help)",
-        ("--runs", "none"): "no finished run under none; train one with python scripts/fit.py, or name one",
+        ("--runs", "none"): "no finished run in none; train one with python scripts/fit.py, or give the path of a run",
         ("--run", "nothing"): "nothing is neither a run directory nor a checkpoint",
         ("--recognizer", "nothing"): (
             "nothing is not an export: it has no spec.json; write one with python scripts/export.py"
@@ -118,7 +118,7 @@ def test_a_port_that_is_taken_is_named(tmp_path, script):
     with loading(tmp_path) as server:
         done = script("draw.py", "--recognizer", tmp_path, "--port", str(server.port))
     assert done.returncode == 1
-    assert f"cannot use port {server.port}: Address already in use; --port 0 takes a free one" in done.stderr
+    assert f"cannot use port {server.port}: Address already in use; use --port 0 for a free one" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -126,7 +126,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_page_with_one_line(tmp_path):
     (tmp_path / "spec.json").write_text("{}")
     with serving(tmp_path, "--recognizer", tmp_path) as server:
         assert server.process.wait(timeout=300) == 1
-        why = f"{tmp_path / 'spec.json'} is damaged, or of an earlier Inkwell: format: Field required"
+        why = f"{tmp_path / 'spec.json'} is damaged, or from an older Inkwell: format: Field required"
         assert server.log.read_text() == f"draw.py: loading {tmp_path}\ndraw.py: error: {why}\n"
 
 
@@ -151,14 +151,14 @@ def test_what_is_drawn_before_the_model_is_there_is_read_when_it_is(run, browser
         page.goto(server.address)
         draw(page, SEVEN)
         assert page.inner_text("#state") == "Loading the model"
-        assert page.inner_text("#detail") == "The model is loading; this will be read as soon as it is there."
+        assert page.inner_text("#detail") == "The model is loading; this will be read as soon as it is ready."
         page.wait_for_selector('#state[data-state="ready"]', timeout=60_000)
         assert answer(page) == "7"
         readers = psutil.Process(server.process.pid).children()
         assert server.stop() == 0
         assert not psutil.wait_procs(readers, timeout=300)[1]
         draw(page, ROUND["1"])
-        page.get_by_text("draw.py does not answer; is it still running?", exact=True).wait_for()
+        page.get_by_text("draw.py does not respond; is it still running?", exact=True).wait_for()
         page.close()
 
 
@@ -175,7 +175,7 @@ def test_nineteen_of_twenty_digits_drawn_by_two_hands_are_read(page):
 
 
 @pytest.mark.slow
-def test_the_answer_has_ten_bars_and_two_pictures_and_is_said_once_the_pen_is_lifted(page):
+def test_the_answer_has_ten_bars_and_two_pictures_and_is_announced_once_the_pen_is_lifted(page):
     assert page.inner_text("#spoken") == ""
     draw(page, SEVEN)
     assert answer(page) == "7"
@@ -214,7 +214,7 @@ def test_a_photo_is_read_whether_dropped_pasted_or_opened(page):
 
 
 @pytest.mark.slow
-def test_a_broken_picture_is_told_in_words_and_what_was_before_comes_back(page):
+def test_a_broken_picture_is_reported_in_words_and_what_was_before_comes_back(page):
     draw(page, SEVEN)
     hand_over(page, "drop", photo()[:3000])
     page.locator("#detail", has_text="image file is truncated").wait_for()
@@ -274,11 +274,11 @@ def test_everything_can_be_done_with_the_keyboard_alone(page, server):
     page.get_by_role("dialog").wait_for()
     keys.press("Escape")
     page.get_by_role("dialog").wait_for(state="hidden")
-    assert answer(page) == "1"  # Escape has closed the dialog and left the drawing
+    assert answer(page) == "1"  # Escape closed the dialog and left the drawing
 
 
 @pytest.mark.slow
-def test_a_drawing_is_kept_once_consent_is_given_where_it_was_said(page, server):
+def test_a_drawing_is_kept_once_consent_is_given_in_the_announced_place(page, server):
     inbox = server.log.parent / "inbox"
     draw(page, SEVEN)
     nine = page.get_by_role("button", name="9", exact=True)
@@ -289,7 +289,7 @@ def test_a_drawing_is_kept_once_consent_is_given_where_it_was_said(page, server)
     nine.click()
     page.get_by_role("button", name="Keep it").click()
     page.get_by_text("Kept as 9: inbox/9/").wait_for()
-    nine.click()  # the same again, and nothing is asked
+    nine.click()  # the same picture again, without a question
     page.get_by_text("Kept as 9: inbox/9/").wait_for()
     (file,) = inbox.rglob("*.*")
     assert file.parent == inbox / "9"

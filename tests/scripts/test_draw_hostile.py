@@ -29,7 +29,7 @@ from scripts.page.shares import Budget
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The page without a model: what is refused at the door needs none."""
+    """The page without a model, which suffices for requests that are refused at the door."""
     folder = tmp_path_factory.mktemp("shell")
     with loading(folder) as server:
         yield server
@@ -95,14 +95,17 @@ def test_a_name_that_was_made_to_point_here_is_refused(shell, host):
 def test_a_post_from_another_page_is_refused(shell, origin):
     for path in ("/read", "/keep?label=7"):
         answer = shell.request("POST", path, stroke(), origin=origin.format(port=shell.port))
-        assert answer == (403, {"error": "this page takes nothing from other pages"})
+        assert answer == (403, {"error": "this page accepts nothing from other pages"})
 
 
 def test_the_page_itself_is_let_in_by_both_names(shell):
     for name in ("127.0.0.1", "localhost"):
         host = f"{name}:{shell.port}"
         status, answer = shell.request("POST", "/keep", stroke(), host=host, origin=f"http://{host}")
-        assert (status, answer) == (422, {"error": "it is not said what the picture shows: ?label=…"})  # past the guard
+        assert (status, answer) == (
+            422,
+            {"error": "cannot keep a picture without a label; add ?label=…"},
+        )  # past the guard
 
 
 @pytest.mark.parametrize(
@@ -117,8 +120,8 @@ def test_only_the_pages_own_files_are_served(shell, path):
 def test_what_the_page_does_not_do_is_refused(shell):
     assert shell.request("GET", "/read")[0] == 404
     assert shell.request("DELETE", "/page.js")[0] == 405
-    assert shell.request("POST", "/read")[1]["error"] == "there is no picture in this request"
-    assert shell.request("POST", "/keep", stroke())[1]["error"].startswith("it is not said what the picture shows")
+    assert shell.request("POST", "/read")[1]["error"] == "this request contains no picture"
+    assert shell.request("POST", "/keep", stroke())[1]["error"].startswith("cannot keep a picture without a label")
 
 
 @pytest.mark.parametrize("size", [11_000_000, 100_000_000])
@@ -200,7 +203,7 @@ def gray(shade: int) -> np.ndarray:
     [
         ("INBOX_FILES", 3, "holds 3 files, the limit; move some away"),
         ("INBOX_BYTES", 300, "of at most 300 bytes; move some away"),
-        ("SPARED_BYTES", 10**18, "stay so; make room"),
+        ("SPARED_BYTES", 10**18, "; free some space"),
     ],
 )
 def test_a_full_inbox_keeps_what_it_has_and_nothing_new(tmp_path, monkeypatch, limit, value, words):
@@ -243,7 +246,7 @@ def test_a_hostile_picture_is_refused_with_its_reason_and_the_next_is_read(serve
 def test_a_label_is_one_of_the_classes_or_nothing_is_written(server, label):
     status, answer = server.request("POST", f"/keep?label={label}", stroke())
     assert status == 422
-    assert "is none of the classes: 0, 1, 2, 3" in answer["error"]
+    assert "is not one of the classes: 0, 1, 2, 3" in answer["error"]
     assert {path.name for path in server.log.parent.iterdir()} == {"run", "draw.log"}
 
 

@@ -1,4 +1,4 @@
-"""Are people answered while others do all they can against it?"""
+"""Are people answered while others attack the page in every way?"""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from scripts.page import limits
 from scripts.page.server import configured
 
 ELSEWHERE = "127.0.0.2"
-"""Another address of this machine, for the server another client."""
+"""Another address of this machine, which is another client to the server."""
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="all of 127.0.0.0/8 is this machine on Linux alone")
 
 
 class Served:
-    """An application that answers at once at `/`, and at `/later` when it is told to, served as the page is."""
+    """An application that answers at once at `/`, and at `/later` when told to, served like the page."""
 
     def __init__(self) -> None:
         self.now = asyncio.Event()
@@ -71,7 +71,7 @@ class Served:
 async def connected(
     port: int, by: str = "127.0.0.1"
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    with socket.socket() as ours:  # closed also if this is cancelled before there is a connection
+    with socket.socket() as ours:  # closed even if this is cancelled before there is a connection
         ours.setblocking(False)
         ours.bind((by, 0))
         await asyncio.get_running_loop().sock_connect(ours, ("127.0.0.1", port))
@@ -80,11 +80,11 @@ async def connected(
             yield reader, writer
         finally:
             writer.transport.abort()
-            await asyncio.sleep(0)  # in which the transport closes
+            await asyncio.sleep(0)  # lets the transport close
 
 
 async def trickle(writer: asyncio.StreamWriter, content: bytes) -> None:
-    """Send a byte now and then, and when all are sent nothing more."""
+    """Send a byte now and then, and nothing more at the end."""
     for k in range(len(content)):
         writer.write(content[k : k + 1])
         await writer.drain()
@@ -156,14 +156,14 @@ def test_a_flood_costs_the_flooder_its_connections_and_nobody_else(monkeypatch):
     async def flood() -> None:
         served = Served()
         async with served.running() as port, connected(port, ELSEWHERE) as (reader, writer):
-            writer.write(GET.replace(b"GET /", b"GET /later"))  # is not the page's to wait for
+            writer.write(GET.replace(b"GET /", b"GET /later"))  # the next move is not the page's
             await served.asked.wait()
             idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
             many = [await asyncio.open_connection("127.0.0.1", port, local_addr=(ELSEWHERE, 0)) for _ in range(40)]
             for k, (_, half) in enumerate(many):
                 with suppress(ConnectionError):
                     half.write(GET[: k % 20])
-            lost = [reading for reading, _ in many[:-5]]  # 10 less the one that is answered and the four
+            lost = [reading for reading, _ in many[:-5]]  # 10 minus the one being answered and the four
             for reading in lost:
                 with suppress(ConnectionError):
                     assert await reading.read() == b""
@@ -195,7 +195,7 @@ def encoded(image: Image.Image, form: str) -> bytes:
 
 
 class Clients:
-    """Clients of a page, good and bad ones."""
+    """Well-behaved and hostile clients of a page."""
 
     def __init__(self, server: Server) -> None:
         self.port = server.port
@@ -212,7 +212,7 @@ class Clients:
             return await answer(reader)
 
     async def good(self, k: int, pictures: list[bytes], expected: list[Any], by: str) -> None:
-        """Have two pictures read, and come again as the page does where that is asked for."""
+        """Have two pictures read, retrying as the page does when asked to."""
         async with connected(self.port, by) as (reader, writer):
             for which in (turn % len(pictures) for turn in range(k, k + 2)):
                 status = 503
@@ -222,7 +222,7 @@ class Clients:
                 assert (status, said) == (200, expected[which])
 
     async def bad(self, name: str, by: str) -> None:
-        """Do one thing again and again, whatever comes back."""
+        """Repeat one action endlessly, whatever the answer."""
         way: Callable[[str], Awaitable[None]] = getattr(self, name)
         while True:
             with suppress(OSError, ValueError, EOFError):
@@ -305,18 +305,18 @@ WAYS = {
     "nonsense": 5,
     "many": 50,
 }
-"""How many clients do what, at the same time and without end."""
+"""Number of clients per behaviour, all active at the same time and without end."""
 
 
 def peak(process: psutil.Process) -> int:
-    """Return the most memory that a process has had, in bytes."""
+    """Return the peak memory of a process in bytes."""
     (line,) = [line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "VmHWM" in line]
     return 1024 * int(line.split()[1])
 
 
 @linux
 @pytest.mark.soak
-def test_a_hundred_people_are_answered_rightly_in_bounded_memory_while_five_hundred_do_their_worst(tiny, tmp_path):
+def test_a_hundred_users_are_answered_correctly_in_bounded_memory_while_five_hundred_attack(tiny, tmp_path):
     done = run_script(tmp_path, "fit.py", "--data", tiny, "--epochs", "1", "--run-dir", "run", *SILENT)
     assert done.returncode == 0, done.stderr
 
@@ -324,7 +324,7 @@ def test_a_hundred_people_are_answered_rightly_in_bounded_memory_while_five_hund
         pictures = [picture(x) for x in (0.3, 0.4, 0.5, 0.6)]
         expected = [(await clients.post("/read?importance", each, "127.0.0.1"))[1] for each in pictures]
         bad = [asyncio.create_task(clients.bad(way, ELSEWHERE)) for way, count in WAYS.items() for _ in range(count)]
-        await asyncio.sleep(2)  # they have settled
+        await asyncio.sleep(2)  # let them settle
         good = [clients.good(k, pictures, expected, f"127.0.1.{k}") for k in range(100)]
         try:
             await asyncio.gather(*good)

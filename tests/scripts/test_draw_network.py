@@ -1,4 +1,4 @@
-"""Can a tablet in the same network use the page, and nobody who has not been given its address?"""
+"""Can a tablet on the same network use the page, and nobody who was not given its address?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from trainer.text import printable
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The page without a model, for everybody in the network."""
+    """The page without a model, for everybody on the network."""
     folder = tmp_path_factory.mktemp("shell")
     with loading(folder, "--host", "0.0.0.0") as server:
         yield server
@@ -64,7 +64,7 @@ def test_the_token_opens_nothing_under_a_foreign_name_or_for_a_foreign_page(shel
         status, answer = shell.request("GET", "/status", host=host, cookie=cookie(shell))
         assert (status, answer) == (403, {"error": "this page answers only to localhost and 127.0.0.1"})
     status, answer = shell.request("POST", "/read", b"x", origin="http://evil.example", cookie=cookie(shell))
-    assert (status, answer) == (403, {"error": "this page takes nothing from other pages"})
+    assert (status, answer) == (403, {"error": "this page accepts nothing from other pages"})
 
 
 def test_it_answers_at_every_address_of_the_machine_under_that_address_and_as_localhost(shell):
@@ -76,11 +76,11 @@ def test_it_answers_at_every_address_of_the_machine_under_that_address_and_as_lo
         assert shell.ask("GET", "/status", to=each, host="192.0.2.77", cookie=cookie(shell))[0] == 403
 
 
-def test_the_network_is_told_to_read_along(shell):
+def test_a_warning_says_that_the_network_can_read_along(shell):
     until(lambda: "loading" in shell.log.read_text(), 300)
     said = shell.log.read_text().splitlines()[0]
-    assert said.startswith("draw.py: whoever has an address with its token can use the page; it is not encrypted")
-    assert "\x1b" not in "".join(shell.urls)  # no QR code where there is no terminal
+    assert said.startswith("draw.py: anyone with an address and its token can use the page; it is not encrypted")
+    assert "\x1b" not in "".join(shell.urls)  # no QR code without a terminal
 
 
 def test_ipv6_of_this_machine_needs_no_token_and_has_a_name_too(tmp_path):
@@ -89,7 +89,7 @@ def test_ipv6_of_this_machine_needs_no_token_and_has_a_name_too(tmp_path):
     except OSError:
         pytest.skip("this machine has no IPv6")
     with loading(tmp_path, "--host", "::1") as server:
-        assert server.said == f"draw on http://[::1]:{server.port}/ (Ctrl-C ends it)\n"
+        assert server.said == f"draw on http://[::1]:{server.port}/ (Ctrl-C to stop)\n"
         for host in (f"[::1]:{server.port}", f"localhost:{server.port}"):
             assert server.ask("GET", "/status", to="::1", host=host)[0] == 200
         status, _, text = server.ask("GET", "/status", to="::1", host="[::2]")
@@ -108,12 +108,12 @@ def test_a_machine_that_has_no_network_yet_has_a_token_for_it(monkeypatch):
 @pytest.mark.parametrize(
     ("host", "why"),
     [
-        ("203.0.113.7", "is no address of this machine"),
-        ("fe80::1234", "is no address of this machine"),
+        ("203.0.113.7", "is not an address of this machine"),
+        ("fe80::1234", "is not an address of this machine"),
         ("a..b", "is neither an address, a network interface nor a known name"),
         ("", "is neither an address, a network interface nor a known name"),
         ("x\x1b[31m", "is neither an address, a network interface nor a known name"),
-        ("224.0.0.1", "is no address that a browser can open"),
+        ("224.0.0.1", "is not an address that a browser can open"),
     ],
 )
 def test_a_host_that_is_not_this_machine_is_refused_in_a_line(host, why):
@@ -176,7 +176,7 @@ def test_who_sits_at_another_machine_is_told_how_to_forward_the_port(tmp_path, m
         until(lambda: "loading" in server.log.read_text(), 300)
         first = server.log.read_text().splitlines()[0]
     if command:
-        assert first.endswith(f"then open the address there: {command.format(port=server.port)}")
+        assert first.endswith(f"forward the port first: {command.format(port=server.port)}")
     else:
         assert first == f"draw.py: loading {tmp_path}"
 
@@ -202,7 +202,7 @@ def test_a_browser_with_the_address_draws_and_keeps_and_one_without_sees_why_not
             page.get_by_text("Kept as 1: inbox/1/").wait_for()
             page.reload()
             page.wait_for_selector('#state[data-state="ready"]')
-            assert [text for text in said if "Opener-Policy" not in text] == []  # which is for encrypted pages
+            assert [text for text in said if "Opener-Policy" not in text] == []  # this header is for encrypted pages
             page.context.clear_cookies()
             page.goto(f"http://{name}/")
             assert NO_TOKEN in page.inner_text("body")

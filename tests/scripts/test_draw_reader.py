@@ -1,4 +1,4 @@
-"""Is a picture that breaks the reader told so, and does everybody else get an answer?"""
+"""Is a picture that breaks the reader answered with an error, and does everybody else get an answer?"""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_clients_are_served_in_turn_and_the_greediest_loses_its_newest():
     assert queue.put("modest", "m0") == "g4"
     assert queue.put("late", "l0") == "g3"
     assert [queue.put("late", "l1"), queue.put("late", "l2")] == ["g2", "l2"]
-    assert queue.put("modest", "m1") == "m1"  # two each: who comes last waits for a place
+    assert queue.put("modest", "m1") == "m1"  # two each: the last to come waits for a place
     assert len(queue) == 5
     queue.remove("late", "l1")
     queue.remove("late", "l1")
@@ -64,7 +64,7 @@ def test_one_client_gets_half_of_the_memory_and_a_newcomer_finds_some():
     assert not memory.take("a", 1)
     assert memory.take("b", 225)
     assert not memory.take("b", 1)
-    assert memory.take("a", 0)  # a drawing, which counts as nothing
+    assert memory.take("a", 0)  # a drawing, which does not count
     memory.give_back("a", 450)
     assert memory.take("b", 200)
     memory.give_back("b", 425)
@@ -102,11 +102,11 @@ def test_who_waits_too_long_or_in_too_long_a_queue_is_told_when_to_come_again(tm
 
     *late, refused = asyncio.run(three())
     assert isinstance(refused, Unavailable)
-    assert (str(refused), refused.retry) == ("too many pictures wait to be read; try again in 2 seconds", 2)
+    assert (str(refused), refused.retry) == ("too many pictures are waiting; try again in 2 seconds", 2)
     for error in late:
         assert isinstance(error, Unavailable)
         assert error.retry == 10
-        assert str(error).startswith("the picture's turn did not come within")
+        assert str(error).startswith("the picture was not read within")
 
 
 DIES_AT_FIRST = """
@@ -116,7 +116,7 @@ if "scripts.page.worker" in sys.orig_argv and (left := int(deaths.read_text())):
     deaths.write_text(str(left - 1))
     os.kill(os.getpid(), signal.SIGKILL)
 """
-"""Is imported by every Python process at its start: those that read pictures are killed, the first few."""
+"""Imported by every Python process at its start: kills the first few processes that read pictures."""
 
 
 @pytest.mark.parametrize("deaths", [2, 3])
@@ -131,10 +131,10 @@ def test_a_reader_that_is_killed_while_it_loads_is_started_twice_again(tmp_path,
         log = server.log.read_text().splitlines()[1:]
     killed = "the reader ended with status -9"
     says = {
-        2: f"{tmp_path / 'spec.json'} is damaged, or of an earlier Inkwell: format: Field required",  # says the third
+        2: f"{tmp_path / 'spec.json'} is damaged, or from an older Inkwell: format: Field required",  # says the third
         3: f"cannot load {tmp_path}: {killed}, 3 times in a row",
     }
-    assert log == [*[f"draw.py: {killed} and is started again"] * 2, f"draw.py: error: {says[deaths]}"]
+    assert log == [*[f"draw.py: {killed}; restarting it"] * 2, f"draw.py: error: {says[deaths]}"]
 
 
 def test_who_waits_for_the_model_is_told_that_it_cannot_be_loaded(tmp_path):
@@ -169,7 +169,7 @@ def test_a_reader_that_is_killed_harms_nobody(server):
         worker.kill()
         answers = [each.result(timeout=300) for each in waiting]
     assert [status for status, _ in answers] == [200] * 20
-    assert "draw.py: the reader ended with status -9 and is started again" in server.log.read_text()
+    assert "draw.py: the reader ended with status -9; restarting it" in server.log.read_text()
 
 
 @pytest.mark.slow
@@ -193,19 +193,19 @@ if "scripts.page.worker" in sys.orig_argv:
         return opened
     Image.open = with_a_fault
 """
-"""A decoder that two kinds of pictures bring down, imported by every Python process at its start."""
+"""A decoder that two kinds of pictures crash, imported by every Python process at its start."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "loss"),
     [
-        (281, ["the reader ended with status -11 and is started again"] * 2),
-        (282, ["the reader took longer than 3 seconds for a picture and is started again"]),
+        (281, ["the reader ended with status -11; restarting it"] * 2),
+        (282, ["the reader took longer than 3 seconds for a picture; restarting it"]),
     ],
     ids=["crash", "hang"],
 )
-def test_a_picture_that_breaks_the_reader_is_told_so_and_all_others_are_read(run, tmp_path, monkeypatch, width, loss):
+def test_a_picture_that_breaks_the_reader_is_an_error_and_all_others_are_read(run, tmp_path, monkeypatch, width, loss):
     monkeypatch.setattr(limits, "READING_SECONDS", 3.0)
     (tmp_path / "sitecustomize.py").write_text(HAS_A_FAULT)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Does evaluate.py look at the images that it says, and at no others?"""
+"""Does evaluate.py use the images that it names, and no others?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from conftest import make_images, run_script
 from PIL import Image
 
-pytestmark = pytest.mark.slow  # every answer is a process that starts TensorFlow
+pytestmark = pytest.mark.slow  # every answer takes a process that starts TensorFlow
 
 
 def write(path: Path, train: int, test: int = 0, seed: int = 0) -> Path:
@@ -28,7 +28,7 @@ def write(path: Path, train: int, test: int = 0, seed: int = 0) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data and two runs: one on data alone, one with test data from elsewhere."""
+    """A folder with data and two runs: one on data alone, one with separate test data."""
     folder = tmp_path_factory.mktemp("evaluate")
     write(folder / "own.npz", 200, 40)
     write(folder / "plain.npz", 200, 20, seed=1)
@@ -59,8 +59,8 @@ def test_the_runs_own_images_are_those_it_was_trained_with(folder):
     assert "own.npz, train images: 180" in evaluate(folder, "own", "--split", "train")[1]
     written = sorted(path.name for path in (folder / "own" / "report").iterdir())
     assert written == [
-        *("confusion.csv", "confusion.png", "errors.csv", "errors.png", "evaluation.json", "index.html"),
-        *("model_card.md", "own.npz-train-images", "per_class.csv", "reliability.csv", "reliability.png"),
+        *("confusion.csv", "curves.svg", "errors.csv", "errors.sprite.png", "evaluation.json"),
+        *("index.html", "model_card.md", "own.npz-train-images", "per_class.csv", "reliability.csv", "reliability.svg"),
     ]
     assert said(folder / "own" / "report")["accuracy"]["images"] == 40
     assert said(folder / "own" / "report" / "own.npz-train-images")["accuracy"]["images"] == 180
@@ -96,12 +96,12 @@ def test_a_few_images_of_some_classes_are_matched_by_name_and_bad_ones_listed(fo
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "some" / "7" / "0.png")
     status, _, errors = evaluate(folder, "own", "--data", str(tmp_path / "some"))
     assert status == 1
-    assert "has the class '7', which is none of those learnt: 0, 1, 2, 3" in errors
+    assert "its class '7' was not learned (known: 0, 1, 2, 3)" in errors
 
 
 @pytest.fixture(scope="module")
 def compared(folder) -> tuple[str, dict[str, Any]]:
-    """What is printed and written when one run is compared with the other, and measured for robustness."""
+    """The printed and written results of comparing one run with the other, including robustness."""
     arguments = ("own", "--compare", "two", "--robustness", "--out", "told")
     status, output, errors = evaluate(folder, *arguments)
     assert status == 0, errors
@@ -129,7 +129,7 @@ def test_two_runs_are_compared_on_the_same_images(folder, compared):
     gained = found["accuracy"]["right"] - said(folder / "other")["accuracy"]["right"]
     assert comparison["newly_right"] - comparison["newly_wrong"] == gained
     assert comparison["images"] == 40
-    assert "against two" in output or "both get the same" in output
+    assert "compared with two" in output or "both models are right on the same" in output
     reverse = evaluate(folder, "two", "--data", "own.npz", "--compare", "own", "--out", "other")
     assert reverse[0] == 0
     assert said(folder / "other")["comparison"]["newly_wrong"] == comparison["newly_right"]
@@ -143,10 +143,13 @@ def test_images_that_one_of_two_was_trained_on_are_compared_apart(folder, tmp_pa
     status, output, errors = evaluate(folder, "own", "--compare", "two", *data)
     assert status == 0, errors
     told = dict(line.split("  ", 1) for line in output.splitlines() if line.startswith(("overlap", "on new images")))
-    assert told["overlap"].strip() == "none of the 230 was trained on"
+    assert told["overlap"].strip() == "none of the 230 images was used for training"
     assert "on new images" in told
     status, output, _ = evaluate(folder, "two", *data)
-    assert "180 of 230 were trained on; on the other 50, 20 of which chose the weights: " in output
+    assert (
+        "180 of 230 images were used for training; accuracy on the other 50, 20 of which were used for validation: "
+        in output
+    )
     found = said(tmp_path / "out")["overlap"]
     assert (found["trained_on"], found["validated_on"], found["others"]["images"]) == (180, 20, 50)
 
@@ -164,9 +167,13 @@ def test_robustness_is_measured_for_all_corruptions_and_variations(folder, compa
     varied = rows(folder / "told" / "variations.csv")
     untouched = [float(row["accuracy"]) for row in varied if row["amount"] == neutral[row["variation"]]]
     assert untouched == [said(folder / "told")["accuracy"]["value"]] * 4
-    for name in ("robustness", "variations", "errors", "reliability", "confusion"):
-        with Image.open(folder / "told" / f"{name}.png") as picture:
-            assert picture.format == "PNG"
+    page = (folder / "told" / "index.html").read_text()
+    assert page.count('class="panel"') == 2 + len(neutral)
+    for corruption in corruptions:
+        assert (
+            f">{corruption['corruption'].replace('_', ' ')}</th><td>{100 * float(corruption['accuracy']):.1f}" in page
+        )
+    assert {path.name for path in (folder / "told").glob("*.svg")} == {"reliability.svg", "variations.svg"}
 
 
 def test_a_checkpoint_outside_of_a_run_needs_a_folder_to_write_to(folder, tmp_path):
@@ -174,7 +181,7 @@ def test_a_checkpoint_outside_of_a_run_needs_a_folder_to_write_to(folder, tmp_pa
     shutil.copytree(saved, tmp_path / "alone")
     status, output, errors = evaluate(folder, str(tmp_path / "alone"), "--data", "own.npz")
     assert (status, output) == (2, "")
-    assert "lies in no run directory; name a folder for tables and pictures with --out" in errors
+    assert "is not in a run directory; choose a folder for tables and pictures with --out" in errors
     assert evaluate(folder, str(tmp_path / "alone"), "--data", "own.npz", "--out", str(tmp_path / "o"))[0] == 0
     assert said(tmp_path / "o")["accuracy"]["images"] == 40
 

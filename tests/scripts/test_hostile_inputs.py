@@ -1,4 +1,4 @@
-"""Do names and files that others made harm whoever prints, parses or opens what we say of them, or wait for ever?"""
+"""Can untrusted names and files harm whoever prints, parses or opens our output, or block forever?"""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="names are bytes on U
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with pictures, a data set and a run, all of them named by somebody who means harm."""
+    """A folder with pictures, a data set and a run, all with hostile names."""
     root, random = tmp_path_factory.mktemp("hostile"), np.random.default_rng(0)
     for k, name in enumerate(CLASSES):
         place = root / "data" / name
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_harmless(done: Done) -> None:
-    """Nothing but lines of characters that are seen, and no traceback."""
+    """Assert that the output is lines of visible characters without a traceback."""
     for text in (done.stdout, done.stderr):
         assert all(line.isprintable() for line in text.split("\n")), repr(text)
         assert "Traceback" not in text
@@ -65,7 +65,7 @@ def run(folder: Path, name: str, *arguments: str | Path, **options) -> Done:
     return done
 
 
-def test_tables_show_names_as_they_are_made(folder):
+def test_tables_show_escaped_names_as_soon_as_they_are_ready(folder):
     said = run(folder, "runs.py").stdout
     assert printable(RUN) in said
     said = run(folder, "predict.py", "pictures").stdout.splitlines()
@@ -97,7 +97,7 @@ def test_csv_keeps_newlines_in_quotes_and_holds_no_formula(folder):
 
 
 NARROW = pytest.mark.parametrize("env", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}], ids=str)
-"""Terminals that have no other characters than those of ASCII."""
+"""Terminals limited to ASCII characters."""
 
 
 @NARROW
@@ -145,7 +145,7 @@ def test_evaluation_and_report_show_them_too(folder):
     card = (folder / path / "report" / "model_card.md").read_text(encoding="utf-8")
     for text in (page, card):
         assert all(line.isprintable() for line in text.replace("\xa0", " ").split("\n"))
-        assert "<script>" not in text.partition("```sh")[0]  # in a block of code it is text
+        assert "<script>" not in text.partition("```sh")[0]  # in a code block it is text
         assert printable(CLASSES[3]) in text.replace("\\\\", "\\")
     assert re.search(r"^# \\\\x1b\\\]0;owned\\\\x07\\\[red\\\]x\\\\n", card, re.MULTILINE), card[:2000]
     with (folder / path / "report" / "confusion.csv").open(newline="", encoding="utf-8") as file:
@@ -184,15 +184,15 @@ def test_what_a_run_has_to_keep_must_be_utf8(folder, arguments, said):
     assert (done.returncode in (1, 2), len(done.stderr.splitlines())) == (True, 1)
 
 
-# Files that are none, and files without end
+# Special files, and endless files
 
 
-def test_what_is_no_picture_is_told_in_a_line_each_and_nothing_is_waited_for(folder):
+def test_what_is_not_a_picture_is_reported_in_a_line_each_and_nothing_blocks(folder):
     odd = folder / "odd"
     odd.mkdir()
     os.mkfifo(odd / "pipe.png")
     for name in ("loop.png", "again.png"):
-        (odd / name).symlink_to(".")  # two of them would be followed to 2**40 folders
+        (odd / name).symlink_to(".")  # following two of them would lead to 2**40 folders
     (odd / "ring.png").symlink_to("ring.png")
     (odd / "pixels.png").write_bytes(Path(folder / "data" / CLASSES[1] / "0.png").read_bytes())
     done = run(folder, "predict.py", "odd", "/dev/zero", "odd/pipe.png", "nowhere.png")
@@ -203,7 +203,7 @@ def test_what_is_no_picture_is_told_in_a_line_each_and_nothing_is_waited_for(fol
 
 
 @pytest.mark.slow
-def test_a_closed_standard_input_is_told(folder):
+def test_a_closed_standard_input_is_reported(folder):
     command = f'exec "{sys.executable}" "{ROOT / "scripts" / "predict.py"}" - <&-'
     done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
@@ -214,7 +214,7 @@ def test_a_closed_standard_input_is_told(folder):
     ("arguments", "said"),
     [
         (["--set", f"training.epochs={'9' * 5000}"], "a number has more than 100 digits"),
-        (["--set", f"training.epochs={'9' * 90}"], "a whole number has more than 64 bits"),
+        (["--set", f"training.epochs={'9' * 90}"], "an integer has more than 64 bits"),
         (["--set", f"training.epochs={'[' * 5000}"], "nested more than 64 levels"),
         (["--epochs", "9" * 5000], "argument --epochs: invalid int value"),
         (["--max-time", "9" * 5000], "training.max_time = "),

@@ -1,4 +1,4 @@
-"""Does training end as it would have, whatever happens to those who read what is printed? Real pipes and terminals."""
+"""Does training end as usual, whatever happens to the readers of its output? Real pipes and terminals."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def closed_terminal() -> Iterator[Mapping[str, int]]:
 
 @contextmanager
 def stopped_reader() -> Iterator[Mapping[str, int]]:
-    """A pipe for stderr that is full and that nobody reads, as that of a pager which waits for a key."""
+    """A full pipe for stderr that nobody reads, like that of a pager waiting for a key."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with suppress(BlockingIOError):
@@ -174,7 +174,7 @@ def test_a_command_whose_reader_has_gone_ends_without_a_word(undisturbed, name):
     with process_class()(command, cwd=undisturbed, stdout=writer, stderr=subprocess.PIPE, text=True) as process:
         os.close(writer)
         _, said = process.communicate(timeout=300)
-    assert (process.returncode, said) == (0, "")  # and no picture is read that nobody would be told of
+    assert (process.returncode, said) == (0, "")  # without reading pictures that nobody would hear about
 
 
 @has_full_device
@@ -190,7 +190,7 @@ def test_a_result_that_finds_no_room_is_a_failure(undisturbed, name, last):
     assert (process.returncode, said) == (1, f"{name}.py: error: {why}\n")
 
 
-# A process of its own, without TensorFlow
+# A separate process, without TensorFlow
 
 GUARDED = """
 import sys
@@ -224,8 +224,8 @@ def test_what_a_terminal_cannot_show_is_escaped():
 
 
 @pytest.mark.parametrize("place", [pytest.param("/dev/full", marks=has_full_device), "&-"])
-def test_the_interpreter_has_nothing_to_complain_of_at_its_end(place):
-    # Without a guard it complains, and exits with 120.
+def test_the_interpreter_ends_without_a_complaint(place):
+    # Without the guard it complains, and exits with status 120.
     done = in_shell(f">{place}", 'print("x")', PYTHONUNBUFFERED="")
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -234,7 +234,7 @@ def test_the_interpreter_has_nothing_to_complain_of_at_its_end(place):
 
 
 class Broken(io.TextIOBase):
-    """A stream that fails in its own way."""
+    """A stream that fails with a given error."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -244,7 +244,7 @@ class Broken(io.TextIOBase):
 
 
 class Talker(Plugin):
-    """Prints, and is no observer."""
+    """Prints, and is not an observer."""
 
     def on_epoch_end(self, run: Run) -> None:
         print("epoch", run.epoch, flush=True)

@@ -47,7 +47,7 @@ def test_a_flag_wins_over_a_recipe_and_a_misspelt_one_gets_a_suggestion(script: 
 
 
 def test_what_is_published_is_what_the_records_say():
-    """RESULTS.md and the first lines of the recipes are made of the committed records, and of nothing else."""
+    """RESULTS.md and the first lines of the recipes are generated from the committed records alone."""
     records = scoreboard.read_records(RECORDS)
     names = [entry.name for entry in registry.entries() if not entry.distribution and entry.name != "ensemble"]
     assert (ROOT / "RESULTS.md").read_text() == scoreboard.page(records, names)
@@ -67,7 +67,7 @@ def test_every_record_is_of_the_recipe_as_it_stands(script: Script):
 
 
 def _assert_within(wanted: dict, found: dict) -> None:
-    """Assert that every value of a recipe is that of a resolved configuration."""
+    """Assert that a resolved configuration has every value of a recipe."""
     for key, value in wanted.items():
         if isinstance(value, dict):
             _assert_within(value, found[key])
@@ -75,7 +75,7 @@ def _assert_within(wanted: dict, found: dict) -> None:
             assert found[key] == value
 
 
-def test_a_missed_goal_is_said_and_wrong_records_are_told(tmp_path: Path):
+def test_a_missed_goal_is_marked_and_damaged_records_are_reported(tmp_path: Path):
     kept = {
         **{"recipe": "tiny", "seed": 0, "model": "tiny9k", "parameters": 9_866, "epochs": 1, "train_seconds": 9.0},
         **{"val_accuracy": 0.99, "test_accuracy": 0.9949, "test_ece": 0.1, "test_nll": 0.1, "date": "", "machine": ""},
@@ -95,10 +95,10 @@ def test_a_missed_goal_is_said_and_wrong_records_are_told(tmp_path: Path):
     rows = [{"corruption": name, "accuracy": share, "trained_for": like} for name, share, like in rows]
     strong = [{**kept, "recipe": "strong", "corruptions": rows}]
     written = scoreboard.page(scoreboard.Records({"strong": strong}, []), [])
-    assert "mean of seed 0: **93.00 %** (93.0 wanted)" in written
-    assert "nothing like spatter, and something like all others" in written
+    assert "mean of seed 0: **93.00 %** (goal: 93.0)" in written
+    assert "something similar to each of them, except spatter" in written
     rows[0]["accuracy"] = 0.89
-    assert "(93.0 wanted: **missed**)" in scoreboard.page(scoreboard.Records({"strong": strong}, []), [])
+    assert "(goal: 93.0, **missed**)" in scoreboard.page(scoreboard.Records({"strong": strong}, []), [])
     zoo = scoreboard.Records({}, [{**kept, "recipe": "zoo"}])
     written = scoreboard.page(zoo, ["tiny9k", "lenet"])
     assert "| `tiny9k` | 9,866 | 9.0 | 99.00 | 99.49 |" in written

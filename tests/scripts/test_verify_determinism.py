@@ -1,4 +1,4 @@
-"""Does the script that trains twice say whether the weights are the same?"""
+"""Does the script that trains twice report correctly whether the weights are equal?"""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def test_two_trainings_with_dropout_and_augmentation_are_equal(script: Script, t
     first, second, verdict = done.stdout.splitlines()
     assert re.fullmatch("[0-9a-f]{64}", first)
     assert (second, verdict) == (first, "equal")
-    assert {path.name for path in tmp_path.iterdir()} <= {"data"}  # the runs are gone, what was prepared may stay
+    assert {path.name for path in tmp_path.iterdir()} <= {"data"}  # the runs are deleted, prepared data may stay
 
 
-def test_trainings_that_differ_are_said_to_differ(verify, monkeypatch, capsys):
+def test_trainings_that_differ_are_reported_as_different(verify, monkeypatch, capsys):
     digests = iter("ab")
     monkeypatch.setattr(verify, "train", lambda config, run_dir: next(digests))
     monkeypatch.setattr("sys.argv", ["verify_determinism.py", "--model", "mlp"])

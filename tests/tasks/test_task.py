@@ -1,4 +1,4 @@
-"""Can something else be learnt without touching the loop?"""
+"""Can something else be learnt without changing the loop?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Reconstruction(Task):
 
 
 class Distillation(Classification):
-    """Learn from a teacher's logits, not from labels."""
+    """Learn from a teacher's logits instead of labels."""
 
     def __init__(self, teacher) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Does the temperature make probabilities mean what they say, and does a run keep it?"""
+"""Does the temperature calibrate the probabilities, and does a run keep it?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays in `.npz` and `.npy` from outside: no pickle, and no more bytes than the file can hold."""
+"""Untrusted `.npz` and `.npy` files: no pickle, and no more memory than the file can fill."""
 
 from __future__ import annotations
 
@@ -16,66 +16,66 @@ if TYPE_CHECKING:
     import numpy as np
 
 MAX_MEMBERS = 10_000
-"""Arrays of an archive."""
+"""Largest number of arrays in an archive."""
 MAX_DIRECTORY = 2**20
-"""Bytes of an archive's table of contents, of which each member takes about 60."""
+"""Largest table of contents of an archive in bytes; each member takes about 60."""
 MAX_HEADER = 10_000
-"""Bytes of an array's header, which has about 118; NumPy's own limit."""
+"""Largest header of an array in bytes (NumPy's own limit); it usually has about 118."""
 MOST_SHRUNK = 1_040
-"""How many times shorter Deflate can make a content: what declares more is forged."""
+"""Largest compression ratio that Deflate can reach; a file that declares more is forged."""
 
 UNREADABLE = (
     *(OSError, ValueError, EOFError, KeyError, SyntaxError, MemoryError, RecursionError, OverflowError),
     *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
 )
-"""What zipfile and NumPy raise for damaged and forged files."""
+"""Exceptions that zipfile and NumPy raise for damaged and forged files."""
 
 
 @contextmanager
 def open_archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
-    """Open a zip archive of arrays whose members, unpacked, can be as long as they say.
+    """Open a zip archive of arrays after checking that its members can be as large as they declare.
 
     Args:
-        file: The archive, which can be read at any place.
+        file: The archive, seekable.
 
     Raises:
-        ValueError: If it has more than `MAX_MEMBERS`, or one of them declares what it cannot hold.
-        Exception: `UNREADABLE` for what else is wrong.
+        ValueError: If it has more than `MAX_MEMBERS` members, or one of them declares an impossible size.
+        Exception: `UNREADABLE` for any other damage.
     """
     length = file.seek(0, io.SEEK_END)
-    watched = _Watched(file)
-    with zipfile.ZipFile(watched) as archive:  # as much of a file as zipfile needs
-        watched.limit = None
+    limited = _Limited(file)
+    with zipfile.ZipFile(limited) as archive:  # implements as much of a file as zipfile needs
+        limited.limit = None
         members = archive.infolist()
         if len(members) > MAX_MEMBERS:
             raise ValueError(f"it has {len(members):,} members, more than {MAX_MEMBERS:,}")
         for member in members:
-            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others know no limit
-                raise ValueError("it is compressed in another way than numpy.savez_compressed does")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # no limit is known for others
+                raise ValueError("it uses a compression other than that of numpy.savez_compressed")
             most = min(member.compress_size, length)
             most *= MOST_SHRUNK if member.compress_type == zipfile.ZIP_DEFLATED else 1
             if member.file_size > most:
-                raise ValueError(f"a member declares {in_bytes(member.file_size)}, which this file cannot hold")
+                raise ValueError(f"a member declares {in_bytes(member.file_size)}, more than this file can contain")
         yield archive
 
 
 def read_array(stream: IO[bytes], size: int) -> np.ndarray:
-    """Return the array in `.npy` content, not writable; memory is taken for no more than `size` bytes.
+    """Return the array in `.npy` content, read-only; no more than `size` bytes of memory are allocated.
 
     Args:
         stream: The content.
-        size: Its length in bytes.
+        size: Length of the content in bytes.
 
     Raises:
-        ValueError: If it holds objects or fields, or other than as many bytes as it declares.
-        Exception: `UNREADABLE` for what else is wrong.
+        ValueError: If the array has objects or fields, or a size other than declared.
+        Exception: `UNREADABLE` for any other damage.
     """
-    import numpy as np  # where it is used, since command lines import this module to ask for help
+    import numpy as np  # imported here to keep `--help` fast
 
     start = stream.read(12)
     version, width = tuple(start[6:8]), 2 if start[6:7] == b"\x01" else 4
     if start[:6] != np.lib.format.MAGIC_PREFIX or version not in ((1, 0), (2, 0), (3, 0)):
-        raise ValueError("an array is in none of the versions of the .npy format")
+        raise ValueError("an array has an unknown version of the .npy format")
     length = int.from_bytes(start[8 : 8 + width], "little")
     if length > MAX_HEADER:
         raise ValueError(f"the header of an array has {in_bytes(length)}, more than {in_bytes(MAX_HEADER)}")
@@ -87,27 +87,27 @@ def read_array(stream: IO[bytes], size: int) -> np.ndarray:
     else:
         shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
     if dtype.hasobject:
-        raise ValueError("it holds pickled objects, which are not read because they could run code; save plain arrays")
+        raise ValueError("it contains pickled objects, which are not read as they could run code; save plain arrays")
     if dtype.kind == "V" or not dtype.itemsize:
-        raise ValueError(f"an array is of the type {str(dtype)[:40]}; save plain arrays of numbers")
+        raise ValueError(f"an array has the dtype {str(dtype)[:40]}; save plain arrays of numbers")
     if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != size - len(head):
-        raise ValueError(f"an array declares the shape {_brief(shape)} of {dtype}, which is not what it holds")
+        raise ValueError(f"an array declares {dtype} of shape {_brief(shape)}, which does not match its size")
     content = stream.read(size - len(head))
     if len(content) < size - len(head):
         raise EOFError("truncated")
-    if stream.read(1):  # also makes zipfile compare its checksum
+    if stream.read(1):  # also makes zipfile verify its checksum
         raise ValueError("an array is longer than it declares")
     array = np.frombuffer(content, dtype)
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
 
 def _brief(shape: tuple[int, ...]) -> str:
-    said = "x".join(map(str, shape)) or "()"
-    return said if len(said) <= 40 else f"{said[:39]}…"
+    text = "x".join(map(str, shape)) or "()"
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-class _Watched:
-    """A file that zipfile reads its table of contents from, however long it is said to be, up to a limit."""
+class _Limited:
+    """A file whose reads are limited while zipfile reads a table of contents of whatever declared length."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -131,4 +131,4 @@ class _Watched:
         return True
 
     def close(self) -> None:
-        """Leave the file to whoever opened it."""
+        """Leave the file open; its owner closes it."""

@@ -1,4 +1,4 @@
-"""JSON and TOML from outside: parsed within bounds of length, depth and the size of numbers."""
+"""Untrusted JSON and TOML, parsed within limits of length, depth and size of numbers."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from typing import Any
 from trainer.text import in_bytes
 
 MAX_DEPTH = 64
-"""Levels of tables and lists; a configuration has 4."""
+"""Largest number of nested tables and lists; a configuration has 4."""
 MAX_DIGITS = 100
-"""Digits of a whole number: longer ones do not fit into a float, and take Python longer the longer they are."""
+"""Largest number of digits of an integer; longer ones are slow to parse and may not fit into a float."""
 MAX_TABLES = 1_000_000
-"""Tables and lists of a JSON file, each of which takes many times the memory of the two bytes that declare it."""
+"""Largest number of tables and lists of a JSON file; each needs far more memory than the two bytes that declare it."""
 MAX_TOML = 2**20
-"""Bytes of a TOML file; that of a run has 2,000."""
+"""Largest TOML file in bytes; a run's has about 2,000."""
 MAX_NAMES = 32
-"""Names of a dotted key in TOML, since the parser takes time with their square: minutes for 50,000."""
+"""Largest number of names in a dotted TOML key; parsing time grows with its square, to minutes for 50,000."""
 
 LARGEST = 10**MAX_DIGITS
 
 
-class NotPlain(ValueError):  # noqa: N818, a state and no fault
-    """A value of a kind that JSON has no word for, such as a date."""
+class NotPlain(ValueError):  # noqa: N818, describes a value rather than a fault
+    """A value that JSON cannot represent, such as a date."""
 
 
 def parse_json(content: str | bytes) -> Any:
-    """Return what JSON holds.
+    """Return the value of a JSON document.
 
     Raises:
-        ValueError: If it is no JSON, or lies outside the bounds; one line.
+        ValueError: If it is not JSON, or exceeds a limit; one line.
     """
     opening = (b"[", b"{") if isinstance(content, bytes) else ("[", "{")
     if sum(map(content.count, opening)) > MAX_TABLES:  # type: ignore[arg-type]
@@ -42,13 +42,13 @@ def parse_json(content: str | bytes) -> Any:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Return the tables that TOML holds.
+    """Return the tables of a TOML document.
 
     Raises:
-        ValueError: If it is no TOML, or lies outside the bounds; one line.
+        ValueError: If it is not TOML, or exceeds a limit; one line.
     """
     if len(text) > MAX_TOML:
-        raise ValueError(f"it is longer than the {in_bytes(MAX_TOML)} that are read of TOML")
+        raise ValueError(f"it is longer than {in_bytes(MAX_TOML)}, the limit for TOML")
     bare = _TEXTS.sub("_", text)
     if any(run.count(".") >= MAX_NAMES for run in _KEYS.findall(bare)):
         raise ValueError(f"a dotted key has more than {MAX_NAMES} names")
@@ -56,7 +56,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def _parsed(parse: Callable[[Any], Any], content: str | bytes, finite: bool) -> Any:
-    """Return what a parser makes of content, once it was looked at; see `_check`."""
+    """Return the value that a parser finds in `content`, checked by `_check`."""
     try:
         value = parse(content)
     except RecursionError:
@@ -72,28 +72,27 @@ _TEXTS = re.compile(
     r"|\"(?:[^\\\"\n]|\\.)*+\"?|'[^'\n]*+'?|#[^\n]*+",
     re.DOTALL,
 )
-"""Texts and comments of TOML, in which dots mean nothing; those without an end are taken too, in linear time."""
+"""Strings and comments of TOML, in which dots have no meaning; unterminated ones match too, in linear time."""
 _KEYS = re.compile(r"[\w. \t-]+")
-"""Bare keys, dotted; texts in quotes have become `_`."""
+"""Bare dotted keys, once quoted strings have been replaced by `_`."""
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
 _TOO_LONG = f"a number has more than {MAX_DIGITS} digits"
 
 
 def _in_plain_words(error: ValueError) -> ValueError:
-    """Return an error that speaks of the content, where Python speaks of its own settings."""
+    """Return an error about the content in place of Python's about its own settings."""
     return ValueError(_TOO_LONG) if "integer string conversion" in str(error) else error
 
 
 def _check(value: Any, finite: bool) -> None:
-    """Look at all levels of plain values, without recursion.
+    """Check all levels of plain values, without recursion.
 
     Args:
         value: Nested plain values.
-        finite: Refuse numbers that are not finite, too, for which JSON has no word.
+        finite: If True, also refuse non-finite numbers, which JSON cannot represent.
 
     Raises:
-        ValueError: If there are too many levels, or a value is none that is ever written: what reads it could not print
-            it, count with it or write it again.
+        ValueError: If there are too many levels, or a value could not be printed, computed with or written again.
     """
     level, depth = [value], 0
     while level:
@@ -114,14 +113,14 @@ def _check(value: Any, finite: bool) -> None:
 
 def _check_leaf(value: Any, finite: bool) -> None:
     if isinstance(value, str):
-        value.encode()  # half a character could be read and never written again
+        value.encode()  # lone surrogates can be read but not written
     elif isinstance(value, int):
         if not -LARGEST < value < LARGEST:
             raise ValueError(_TOO_LONG)
         if not -(2**63) <= value < 2**64:
-            raise ValueError("a whole number has more than 64 bits")
+            raise ValueError("an integer has more than 64 bits")
     elif isinstance(value, float):
         if finite and not math.isfinite(value):
             raise ValueError("a number is not finite")
     elif value is not None:
-        raise NotPlain(f"it holds a {type(value).__name__}, which is neither text nor number; put it in quotes")
+        raise NotPlain(f"it contains a {type(value).__name__}, which is neither text nor a number; put it in quotes")

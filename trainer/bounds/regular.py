@@ -1,4 +1,4 @@
-"""Files that are read whole, up to a limit."""
+"""Regular files, read as a whole up to a size limit."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """Return the content of a regular file; nothing else is waited for, such as a pipe that nobody writes to.
+    """Return the content of a regular file, without ever blocking on anything else, such as a pipe.
 
     Args:
         path: The file.
-        limit: Its greatest length in bytes.
+        limit: Maximum length in bytes.
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is no regular file, or longer than `limit`; also if the system knows no such path.
+        ValueError: If it is not a regular file, is longer than `limit`, or has an invalid path.
     """
-    # Opened without waiting, and looked at once it is open: by then, another file may have the name.
+    # Opened without blocking and checked afterwards, because the name may refer to another file by then.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         status = os.fstat(descriptor)

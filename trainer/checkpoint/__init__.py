@@ -1,10 +1,10 @@
-"""Checkpoints: a directory each, written aside and renamed, verified when read, free of pickle.
+"""Checkpoints: one directory each, written atomically, verified when read, free of pickle.
 
 checkpoints/
   epoch=0003-step=0001404/
     state.npz        every variable of model, optimizer and the epoch's metrics, by position
     manifest.json    counters, plugin states, configuration, data digest, versions; names, shapes and dtypes
-    SHA256SUMS       over both, in the format of `sha256sum`
+    SHA256SUMS       digests of both, in the format of `sha256sum`
   best, last, previous   text files (pointers) that name a checkpoint, replaced atomically
 """
 

@@ -1,4 +1,4 @@
-"""The arrays of a checkpoint as the bytes of `state.npz`, and back, whoever wrote them."""
+"""Conversion between the arrays of a checkpoint and the bytes of `state.npz`, which may be forged."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 NO_NPY = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
-"""Types of variables that .npy knows nothing of: they are kept as whole numbers of the same bits."""
+"""Dtypes that .npy does not support; they are stored as integers with the same bits."""
 
 
 def pack(arrays: Sequence[Any]) -> bytes:
-    """Return `arrays` as the content of `state.npz`, by position."""
-    import numpy as np  # where it is used, since command lines import this module to ask for help
+    """Return the content of `state.npz` for `arrays`, by position."""
+    import numpy as np  # imported here to keep `--help` fast
 
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{f"{i:04d}": _plain(np.asarray(array)) for i, array in enumerate(arrays)})
@@ -30,7 +30,11 @@ def pack(arrays: Sequence[Any]) -> bytes:
 
 
 def unpack(path: Path, content: bytes) -> list[np.ndarray]:
-    """Return the arrays of `state.npz`, which take no more memory than `content` does, whatever they declare."""
+    """Return the arrays of `state.npz`, which never need more memory than `content`.
+
+    Raises:
+        CheckpointError: If the content is damaged, or is not what `pack` writes.
+    """
     try:
         with open_archive(io.BytesIO(content)) as archive:
             members = archive.infolist()
@@ -39,14 +43,14 @@ def unpack(path: Path, content: bytes) -> list[np.ndarray]:
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 raise ValueError("it is compressed")
             if sum(member.file_size for member in members) > len(content):
-                raise ValueError("it declares more than it holds")
+                raise ValueError("it declares more bytes than it contains")
             return [_array(archive, member) for member in members]
-    except Exception as error:  # what a forged file makes of its parsers can be anything
-        raise CheckpointError(f"checkpoint {path}: {STATE} cannot be read: {first_line(error)}") from error
+    except Exception as error:  # a forged file can make its parsers raise anything
+        raise CheckpointError(f"cannot read checkpoint {path}: {STATE}: {first_line(error)}") from error
 
 
 def typed(array: np.ndarray, dtype: Any) -> np.ndarray:
-    """Return what `_plain` was given, if `array` can be that; any other array as it is."""
+    """Return the original of an array from `_plain`; any other array is returned unchanged."""
     if dtype not in NO_NPY:
         return array
     import ml_dtypes
@@ -57,7 +61,7 @@ def typed(array: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
-    """Return an array as .npy can hold it."""
+    """Return an array in a dtype that .npy supports."""
     return array.view(f"u{array.dtype.itemsize}") if array.dtype.name in NO_NPY else array
 
 
@@ -65,10 +69,10 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     """Return an array of numbers.
 
     Raises:
-        ValueError: If it is of something else.
+        ValueError: If it contains anything else.
     """
     with archive.open(member) as stream:
         array = read_array(stream, member.file_size)
     if array.dtype.kind not in "biufc":
-        raise ValueError("an array does not hold numbers")
+        raise ValueError("an array does not contain numbers")
     return array

@@ -1,4 +1,4 @@
-"""Whether a checkpoint can be taken up by a model's variables, and taking it up."""
+"""Restoring variables from a checkpoint, after checking that they match."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from trainer.text import in_line
 
 
 def restore(checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
-    """Assign a checkpoint's arrays to `variables`; fewer of them (the model's alone) take the first arrays.
+    """Assign a checkpoint's arrays to `variables`, or the first arrays if there are fewer variables.
 
     Raises:
-        CheckpointError: If the checkpoint does not fit; nothing was assigned then.
+        CheckpointError: If the checkpoint does not match; nothing has been assigned then.
     """
     check_fits(checkpoint, variables)
     for variable, array in zip(variables, checkpoint.arrays, strict=False):
@@ -22,7 +22,7 @@ def restore(checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
 
 
 def check_fits(checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
-    """Compare names, shapes and dtypes of a checkpoint's arrays with `variables`, or the first of them with fewer.
+    """Check that `variables` match a checkpoint's arrays, or the first arrays, in name, shape and dtype.
 
     Raises:
         CheckpointError: If they differ; the message names the first variable that does.
@@ -31,18 +31,21 @@ def check_fits(checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
     for want, have in zip(describe(variables), saved, strict=False):
         if want != have:
             raise CheckpointError(
-                f"checkpoint {checkpoint.path} does not fit: it has {_say(have)}, the model needs {_say(want)}"
+                f"checkpoint {checkpoint.path} does not fit the model: it has {_spec(have)} instead of {_spec(want)}"
             )
     if len(variables) > len(saved):
-        raise CheckpointError(f"checkpoint {checkpoint.path} has {len(saved)} variables, {len(variables)} are needed")
+        raise CheckpointError(
+            f"checkpoint {checkpoint.path} does not fit the model: it has {len(saved)} variables instead of "
+            f"{len(variables)}"
+        )
 
 
 def is_finite(checkpoint: Checkpoint) -> bool:
-    """Return whether no number of a checkpoint is NaN or infinite."""
+    """Return True if all numbers of a checkpoint are finite."""
     import numpy as np
 
     return all(bool(np.isfinite(array).all()) for array in checkpoint.arrays)
 
 
-def _say(variable: Mapping[str, Any]) -> str:
+def _spec(variable: Mapping[str, Any]) -> str:
     return f"{in_line(variable['name'])} {in_line(variable['dtype'])}{in_line(variable['shape'])}"

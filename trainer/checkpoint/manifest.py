@@ -1,4 +1,4 @@
-"""Checks of `manifest.json`, which may be forged or of another version."""
+"""Checks of `manifest.json`, which may be forged or from another version."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ T = TypeVar("T")
 
 
 def parse_manifest(path: Path, content: bytes) -> dict[str, Any]:
-    """Return the content of the `manifest.json` in `path`, with a list of its variables at least.
+    """Return the content of the `manifest.json` in `path`, which contains at least a list of variables.
 
     Raises:
-        CheckpointError: If it cannot be read, or says nothing of variables.
+        CheckpointError: If it cannot be read, or has no list of variables.
         LayoutError: If another version wrote it.
     """
     try:
         manifest = parse_json(content)
-        json.dumps(manifest, ensure_ascii=False).encode()  # half a character could be read and never written again
+        json.dumps(manifest, ensure_ascii=False).encode()  # lone surrogates can be read but not written
         check_layout(f"checkpoint {path}", manifest)
         _ = [(variable["name"], variable["shape"], variable["dtype"]) for variable in manifest["variables"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"checkpoint {path}: {MANIFEST} cannot be read: {first_line(error)}") from error
+        raise CheckpointError(f"cannot read checkpoint {path}: {MANIFEST}: {first_line(error)}") from error
     return manifest
 
 
 def check_layout(what: str, written: Any) -> None:
-    """Refuse what an older or newer version wrote.
+    """Refuse a run or checkpoint of an older or newer version.
 
     Args:
-        what: What is being read, for the message: `runs/x`, `checkpoint runs/x/checkpoints/…`.
-        written: The content of `run.json` or `manifest.json`; anything but a table is for others to refuse.
+        what: Name of the run or checkpoint in the message: `runs/x`, `checkpoint runs/x/checkpoints/…`.
+        written: The content of `run.json` or `manifest.json`; anything but a table is ignored.
 
     Raises:
         LayoutError: If its layout is not `LAYOUT`; the message names the version that wrote it, and what to do.
@@ -54,7 +54,7 @@ def check_layout(what: str, written: Any) -> None:
     author = f"Inkwell {in_line(version)}" if version else "another version of Inkwell"
     raise LayoutError(
         f"cannot read {what}: it has layout {in_line(layout)}, written by {author}; this version reads layout "
-        f"{LAYOUT}; read it with the version that wrote it, or train it again"
+        f"{LAYOUT}; read it with the version that wrote it, or train again"
     )
 
 
@@ -66,15 +66,15 @@ def _adapter(schema: Any) -> Any:
 
 
 def conform(schema: type[T], values: Any, whose: str) -> T:
-    """Return values of a manifest, which may be forged or of another version, as a dataclass says that they are.
+    """Return values of a manifest, which may be forged or from another version, as an instance of a dataclass.
 
     Args:
-        schema: A dataclass with types that pydantic checks; what it does not name is left out.
+        schema: A dataclass with types that pydantic checks; other keys are ignored.
         values: A manifest or a part of it.
-        whose: What to call the checkpoint in a message.
+        whose: Name of the checkpoint in messages.
 
     Raises:
-        CheckpointError: With the first value that is missing, or is of the wrong type or out of range.
+        CheckpointError: If a value is missing, of the wrong type or out of range; names the first.
     """
     from pydantic import ValidationError
 
@@ -83,9 +83,9 @@ def conform(schema: type[T], values: Any, whose: str) -> T:
         return checked
     except ValidationError as error:
         problem = error.errors()[0]
-        key = in_line(".".join(map(str, problem["loc"]))) or "all of it"
+        key = in_line(".".join(map(str, problem["loc"]))) or "its content"
         is_missing = problem["type"] == "missing"
         fault = f"{key} is missing" if is_missing else f"{key} = {reprlib.repr(problem['input'])}: {explain(problem)}"
         raise CheckpointError(
-            f"{whose} does not hold what a run writes: {MANIFEST}: {fault}; move its folder away to use another"
+            f"{whose} is invalid: {MANIFEST}: {fault}; move its folder away to use another checkpoint"
         ) from None

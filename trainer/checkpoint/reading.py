@@ -1,4 +1,4 @@
-"""Reading a checkpoint: no file longer than it can be, each as its SHA-256 says, all of them in accord."""
+"""Reading a checkpoint: sizes are limited, digests verified, and files checked against each other."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ def read(path: Path) -> Checkpoint:
     """Read and verify a checkpoint.
 
     Raises:
-        CheckpointError: If a file is missing, damaged or not what its SHA-256 says.
+        CheckpointError: If a file is missing or damaged, or does not match its SHA-256.
+        LayoutError: If another version wrote it.
     """
     try:
         contents = {name: read_bounded(path / name, limit) for name, limit in LIMITS.items()}
     except OSError as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}: {error.filename}") from error
-    except ValueError as error:  # something else than a file has its name, or the path is one that no file can have
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+        raise CheckpointError(f"cannot read checkpoint {path}: {error.strerror}: {error.filename}") from error
+    except ValueError as error:  # not a regular file, or an impossible path
+        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
     sums = contents.pop(SUMS)
     for name, content in contents.items():
         if sums_of({name: content}) not in sums:
             raise CheckpointError(f"checkpoint {path} is damaged: {name} does not match {SUMS}")
     if sums != sums_of(contents):
-        raise CheckpointError(f"checkpoint {path} is damaged: {SUMS} is not as it was written")
+        raise CheckpointError(f"checkpoint {path} is damaged: {SUMS} has been changed")
     manifest, arrays = parse_manifest(path, contents[MANIFEST]), unpack(path, contents[STATE])
     if len(arrays) == len(manifest["variables"]):
         arrays = [typed(a, variable["dtype"]) for a, variable in zip(arrays, manifest["variables"], strict=True)]
     held = [(list(array.shape), array.dtype.name) for array in arrays]
     if held != [(variable["shape"], variable["dtype"]) for variable in manifest["variables"]]:
-        raise CheckpointError(f"checkpoint {path}: {STATE} does not hold what {MANIFEST} says")
+        raise CheckpointError(f"checkpoint {path} is damaged: {STATE} does not match {MANIFEST}")
     return Checkpoint(path, manifest, arrays)
 
 
 def sums_of(files: Mapping[str, bytes]) -> bytes:
-    """Return the content of `SHA256SUMS` over `files`, in their order."""
+    """Return the content of `SHA256SUMS` for `files`, in their order."""
     return "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()).encode()

@@ -1,1 +1,1 @@
-"""The configuration of a run: its schema, where its values come from, and the objects that it names."""
+"""The configuration of a run: its schema, the sources of its values, and the objects that it names."""

@@ -1,4 +1,4 @@
-"""Builds the model that a configuration names."""
+"""Construction of the model that a configuration names."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def build_model(config: Config, input_shape: tuple[int, int, int], num_classes: 
     """Build the model that a configuration names; TensorFlow must be running.
 
     Raises:
-        UsageError: If the builder refuses its arguments.
+        UsageError: If the model's name is unknown, or its builder refuses the arguments.
     """
     return models.build(config.model.name, input_shape, num_classes, **config.model.args)

@@ -1,7 +1,7 @@
-"""One configuration from several places: later ones win.
+"""Merging of a configuration from several layers, of which later ones win.
 
-These are the defaults, then a recipe and a file, then overrides (`--set`), then flags. Types and ranges are checked by
-pydantic, which reports problems as data, so that each becomes one line with a suggestion.
+The layers are the defaults, then a recipe and a file, then overrides (`--set`), then flags. Pydantic checks types and
+ranges and reports every problem as data, so that each can be described in one line with a suggestion.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pydantic import TypeAdapter, ValidationError
 
 from trainer.bounds.plain import MAX_TOML, parse_toml
 from trainer.bounds.regular import read_bounded
-from trainer.config.schema import EITHER, Config
+from trainer.config.schema import EITHER, UNLESS_CHOSEN, Config
 from trainer.config.spec import parse_value
 from trainer.errors import UsageError, did_you_mean, explain
 from trainer.text import in_line
 
 REPLACED = ("args", "augmentation_args", "plugins")
-"""Tables with keys of their own, which replace those of an earlier layer as a whole."""
+"""Tables with free keys, which replace the table of an earlier layer as a whole."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file, within the bounds of `trainer.bounds.plain`.
+    """Return the content of a TOML file, within the limits of `trainer.bounds.plain`.
 
     Raises:
-        UsageError: If the file cannot be read, is out of bounds or is no TOML; the message names the line.
+        UsageError: If the file cannot be read, exceeds a limit or is not TOML; the message names the line.
     """
     try:
         content = read_bounded(path, MAX_TOML)
@@ -47,21 +47,21 @@ def resolve(layers: Iterable[Mapping[str, Any]], origin: str = "") -> Config:
     """Return the configuration that results from `layers` of nested values, later ones winning.
 
     Args:
-        layers: Nested mappings as in `config.toml`; those of `REPLACED` are not merged but replaced.
-        origin: Where the values come from, for messages.
+        layers: Nested mappings as in `config.toml`; those in `REPLACED` are not merged but replaced.
+        origin: Origin of the values, for messages.
 
     Raises:
-        UsageError: If a key is unknown (with a suggestion), a value has the wrong type or range or is no UTF-8, or a
-            layer names two keys of which one replaces the other.
+        UsageError: If a key is unknown (with a suggestion), a value has the wrong type or range or is not UTF-8, or a
+            layer sets two keys that exclude each other.
     """
     prefix = f"{origin}: " if origin else ""
     merged: dict[str, Any] = {}
     for layer in layers:
         for section, keys in EITHER.items():
-            _choose(merged.get(section), layer.get(section), section, keys, prefix)
+            _choose(merged.setdefault(section, {}), layer.get(section), section, keys, prefix)
         _merge(merged, layer)
     if (key := _not_utf8(merged)) is not None:
-        raise UsageError(f"{prefix}{in_line(key)} is not UTF-8, so that no file can keep it; rename what it names")
+        raise UsageError(f"{prefix}{in_line(key)} is not UTF-8 and cannot be saved; rename the file or folder")
     try:
         return _adapter().validate_python(merged)
     except ValidationError as error:
@@ -80,7 +80,7 @@ def _adapter() -> TypeAdapter[Config]:
 
 
 def _not_utf8(value: Any, key: str = "") -> str | None:
-    """Return the key of a text in plain values that is not UTF-8, with that text; None if there is none."""
+    """Return the key and value of a text that is not UTF-8; None if there is none."""
     if isinstance(value, str):
         return f"{key} = {value}" if any("\ud800" <= character <= "\udfff" for character in value) else None
     inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
@@ -89,20 +89,21 @@ def _not_utf8(value: Any, key: str = "") -> str | None:
 
 
 def _choose(before: Any, layer: Any, section: str, keys: tuple[str, str], prefix: str) -> None:
-    """Take out of `before` the keys that those of `layer` replace.
+    """Remove from `before` the keys that those of `layer` replace.
 
     Raises:
-        UsageError: If `layer` names both.
+        UsageError: If `layer` sets both.
     """
     if not isinstance(layer, Mapping):
-        return  # nothing, or what is no table, which is said later
+        return  # missing, or not a table, which is reported later
     named = [key for key in keys if layer.get(key) is not None]
     if len(named) > 1:
         both = " and ".join(f"{section}.{key}" for key in named)
-        raise UsageError(f"{prefix}{both} are both given, and one replaces the other; leave one out")
+        raise UsageError(f"{prefix}{both} exclude each other; remove one of them")
     if named and isinstance(before, dict):
         for key in keys:
             before.pop(key, None)
+        before.update(dict.fromkeys(UNLESS_CHOSEN.get(section, ())))
 
 
 def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
@@ -133,20 +134,19 @@ def _dotted_keys() -> list[str]:
 def override(config: Config, assignments: Iterable[str]) -> Config:
     """Return `config` with `--set` assignments applied, such as `optimizer.learning_rate=0.01`.
 
-    Of several assignments of one key the last counts.
+    If a key is assigned several times, the last assignment wins.
 
     Raises:
-        UsageError: If an assignment has no `=`, its key is unknown, its value does not fit, or another one contradicts
-            it.
+        UsageError: If an assignment has no `=`, its key is unknown, its value is invalid, or it contradicts another.
     """
     tree = config.to_dict()
     choices: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals or not path:
-            raise UsageError(f"--set {assignment}: write key=value, such as --set training.epochs=3")
+            raise UsageError(f"--set {assignment}: expected key=value, such as --set training.epochs=3")
         *parents, key = path.strip().split(".")
-        if len(parents) == 1 and key in EITHER.get(parents[0], ()):
+        if len(parents) == 1 and key in (*EITHER.get(parents[0], ()), *UNLESS_CHOSEN.get(parents[0], ())):
             choices.setdefault(parents[0], {})[key] = parse_value(text)
         else:
             _table(tree, parents, assignment)[key] = parse_value(text)
@@ -154,10 +154,10 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
 
 
 def _table(tree: dict[str, Any], parents: list[str], assignment: str) -> dict[str, Any]:
-    """Return the table of `tree` in which an assignment puts its value.
+    """Return the table of `tree` that an assignment changes.
 
     Raises:
-        UsageError: If there is none.
+        UsageError: If there is no such table.
     """
     section = tree
     for depth, parent in enumerate(parents):
@@ -172,5 +172,5 @@ def _table(tree: dict[str, Any], parents: list[str], assignment: str) -> dict[st
 
 
 def _is_open(path: list[str]) -> bool:
-    """Return whether keys below `path` are free: the arguments of things that are found by name."""
+    """Return True if keys below `path` are free, as the arguments of a plugin or model are."""
     return path[0] == "plugins" or path[-1] in REPLACED

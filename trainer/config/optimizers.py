@@ -25,17 +25,17 @@ CLASSES = {
     "lamb": "Lamb",
     "muon": "Muon",
 }
-"""Optimizer names and their Keras classes; a table, so that a wrong name is reported without importing Keras."""
+"""Keras classes by optimizer name, so that a wrong name is reported without importing Keras."""
 
 RESERVED = ("learning_rate", "name", "kwargs")
-"""Names that arguments of an optimizer cannot have: the first is a key of its own, the class decides the second."""
+"""Arguments that cannot be set: the learning rate has its own key, and the class determines the name."""
 
 
 def check_optimizer(name: str) -> None:
-    """Refuse an unknown optimizer name.
+    """Check the name of an optimizer.
 
     Raises:
-        UsageError: With the nearest name.
+        UsageError: If it is unknown; the message suggests the nearest name.
     """
     if name not in CLASSES:
         raise unknown("optimizer", name, CLASSES)
@@ -45,7 +45,7 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opt
     """Return the optimizer for a run of `steps` steps.
 
     Raises:
-        UsageError: If the name is unknown or an argument does not fit.
+        UsageError: If the name is unknown, or an argument is unknown or invalid.
     """
     import keras
 
@@ -59,7 +59,7 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opt
 
 
 def _check_arguments(config: OptimizerConfig, known: list[str]) -> None:
-    """Refuse arguments that Keras accepts and fails over later: its optimizers do not check the types of arguments."""
+    """Refuse arguments that would make Keras fail later, since its optimizers do not check types."""
     for name, value in config.args.items():
         if name not in known:
             near = did_you_mean(name, known) or ";"
@@ -69,7 +69,7 @@ def _check_arguments(config: OptimizerConfig, known: list[str]) -> None:
 
 
 def schedule(config: OptimizerConfig, steps: int) -> Any:
-    """Return the learning rate: a number if constant, else a Keras schedule over `steps` steps."""
+    """Return the learning rate: a number if constant, otherwise a Keras schedule over `steps` steps."""
     import keras
 
     if config.schedule == "constant":

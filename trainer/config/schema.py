@@ -14,7 +14,8 @@ import tomli_w
 from pydantic import ConfigDict
 
 from trainer.config.types import BelowOne, Count, ModuleName, Positive, Seconds, Seed, Switch
-from trainer.text import unseen
+from trainer.display.shown import Shown
+from trainer.text import in_line, unseen
 
 Args = dict[str, Any]
 SPEC = "NAME[:key=value,…]"
@@ -22,6 +23,9 @@ SPEC = "NAME[:key=value,…]"
 
 EITHER = {"training": ("epochs", "steps")}
 """Keys by section that replace each other: the one in the later layer counts, and it alone is saved."""
+
+UNLESS_CHOSEN = {"training": ("min_steps",)}
+"""Keys by section whose default no longer applies once a layer chooses one of `EITHER`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +120,8 @@ class TrainingConfig:
     Attributes:
         epochs: Passes over the training images.
         steps: Optimizer steps, instead of epochs.
+        min_steps: Optimizer steps to take at least, in as many epochs as that needs; early stopping waits for them. The
+            default holds only while neither epochs nor steps are chosen, so that few images are learned well too.
         max_time: Time limit for training. It ends at the first span of steps that is over it; in seconds, or a text
             such as "10m".
         validate_every_steps: Validate every n steps instead of after every epoch.
@@ -130,6 +136,7 @@ class TrainingConfig:
 
     epochs: Annotated[Count, Flag("--epochs")] = 10
     steps: Annotated[Count | None, Flag("--steps")] = None
+    min_steps: Count | None = 800
     max_time: Annotated[Seconds | None, Flag("--max-time", "10m")] = None
     validate_every_steps: Count | None = None
     log_every_steps: Count = 50
@@ -154,8 +161,8 @@ def _default_plugins() -> dict[str, Args]:
 
 
 @_section
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Config(Shown):
     """Everything that determines what a run computes; saved as `config.toml` before step 0.
 
     Attributes:
@@ -177,6 +184,16 @@ class Config:
     training: TrainingConfig = TrainingConfig()
     imports: tuple[ModuleName, ...] = ()
     plugins: dict[str, Args] = dataclasses.field(default_factory=_default_plugins)
+
+    def _line(self) -> str:
+        training = self.training
+        length = f"{training.epochs} epochs" if training.steps is None else f"{training.steps:,} steps"
+        return f"{in_line(self.model.name)} on {in_line(self.data.name)}, {length}, plugins {', '.join(self.plugins)}"
+
+    def _card(self) -> str:
+        from trainer.display.html import card, text_block
+
+        return card(repr(self), text_block(self.to_toml()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested plain values.

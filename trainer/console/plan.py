@@ -67,7 +67,7 @@ def _rates(run: Run, rate: LearningRate) -> str:
 
 
 def _validations(run: Run, course: Course) -> str:
-    every = course.durations.validate_every
+    every = course.validate_every
     if course.validation is None:
         return "none"
     if every.steps is not None:

@@ -15,12 +15,13 @@ def load(name: str = "auto", folder: Path | str = "data", seed: int = 0, test: s
     Args:
         name: A registered data source, a TFDS name or a path; see `trainer.data.sources.find.load_source`.
         folder: The data folder.
-        seed: Decides which training images are kept for validation.
-        test: Another data source, whose test images (all its images, if it has no test split) replace the test split.
+        seed: Seed that selects the validation images.
+        test: Another data source, whose test images (or all its images, if it has no test split) replace the test
+            split.
 
     Raises:
         UsageError: If a name is unknown.
-        DataError: If the data are absent, damaged or too few to split, or the test images do not fit the others.
+        DataError: If the data are missing, damaged or too few to split, or the test images do not match the others.
     """
     from trainer.data.sources.find import load_source
     from trainer.data.split import split, with_test

@@ -9,33 +9,35 @@ import tensorflow as tf
 
 from trainer.data.augmentation.augment import augment
 from trainer.data.augmentation.strength import Strength, strength
-from trainer.data.imageset import ImageSet
+from trainer.data.imageset import ImageSet, size_of
 from trainer.data.mapped import MappedImages
+from trainer.display.shown import Shown
 from trainer.errors import UsageError
+from trainer.text import count
 
 PREFETCH = 8
-"""Batches made ahead. A constant, since tf.data's own tuning grows buffers at the cost of the training step's cores."""
+"""Batches to prefetch. A constant, since tf.data's autotuning takes processor time from the training step."""
 
 AHEAD_BYTES = 64_000_000
-"""Fewer batches are made ahead if they would take more memory than this; always one."""
+"""Memory limit for prefetched batches, in bytes; at least one batch is prefetched."""
 
 EVALUATED, EVALUATED_BYTES = 500, 8_000_000
-"""Most images in an evaluation batch, and fewer if they would take more memory than this; always one."""
+"""Largest evaluation batch, in images and in bytes; at least one image."""
 
 KEPT_BYTES = 64_000_000
-"""Scaled images to evaluate on are kept from one evaluation to the next if they take no more memory than this."""
+"""Memory limit, in bytes, for scaled images that are cached from one evaluation to the next."""
 
 WORKERS = 2
 
 as_written = tf.autograph.experimental.do_not_convert
-"""Keeps tf.data from translating a function of TensorFlow's operations, which takes longer than tracing it."""
+"""Exempts a function from AutoGraph, which takes longer than tracing it."""
 
 
 class TrainingPipeline(Protocol):
-    """What `Trainer.fit` trains on: endless batches that can start at any step.
+    """The training data of `Trainer.fit`: endless batches that can start at any step.
 
     Attributes:
-        steps_per_epoch: Batches in one pass.
+        steps_per_epoch: Number of batches per epoch.
         spec: Element spec of a batch.
         labels: All labels, int32 `[N]`, if they are known before training, else None.
     """
@@ -45,38 +47,38 @@ class TrainingPipeline(Protocol):
     labels: Any
 
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
-        """Return the batches from global step `first_step` (0-based) on, epoch after epoch."""
+        """Return the batches from global step `first_step` (0-based) onwards, epoch after epoch without end."""
         ...
 
     def peek(self) -> Any | None:
-        """Return a batch like the first one, or None if nobody can look at it without using it up."""
+        """Return a batch like the first one, or None if that would consume data."""
         ...
 
 
 class EvaluationPipeline(Protocol):
-    """What is evaluated: the same batches in the same order every time; attributes as in `TrainingPipeline`."""
+    """Data to evaluate on: the same batches in the same order every time; attributes as in `TrainingPipeline`."""
 
     steps: int
     spec: Any
     labels: Any
 
     def batches(self) -> tf.data.Dataset:
-        """Return all batches, once."""
+        """Return one pass over all batches."""
         ...
 
 
-class TrainingArray:
-    """Training batches from images in memory or on disk: shuffled anew each epoch, augmented, scaled to [0, 1].
+class TrainingArray(Shown):
+    """Training batches from images in memory or on disk: reshuffled each epoch, augmented, scaled to [0, 1].
 
-    The order of epoch e is a stateless permutation by (seed, e), the augmentation of global step s is keyed by
-    (seed, s): starting anywhere costs nothing and gives the batches that an uninterrupted run would have seen.
+    The order of epoch e is a stateless permutation keyed by (seed, e), the augmentation of global step s is keyed by
+    (seed, s): starting at any step costs nothing and gives the batches that an uninterrupted run would have seen.
     A batch is a pair of images float32 `[B, H, W, C]` in [0, 1] and labels int32 `[B]`; an epoch's last may be short.
 
     Args:
         data: The images.
         batch_size: Images per batch, at least 1.
-        seed: From 0 to 2⁶³ - 1.
-        augmentation: How far the random changes go: `none`, `light`, `strong` or values of one's own.
+        seed: Seed of shuffling and augmentation, from 0 to 2⁶³ - 1.
+        augmentation: Strength of the augmentation: `none`, `light`, `strong`, or a custom `Strength`.
 
     Raises:
         UsageError: If the batch size is out of range or the augmentation unknown.
@@ -93,8 +95,17 @@ class TrainingArray:
         self.steps_per_epoch = -(-len(data) // batch_size)
         self.spec = batch_spec(data)
 
+    def _line(self) -> str:
+        changes = ", augmented" if self.strength is not None else ""
+        return f"{_images_of(self.data)}{changes}; {_batches_of(self.steps_per_epoch, self.batch_size)} per epoch"
+
+    def _card(self) -> str:
+        from trainer.data.card import sets_card
+
+        return sets_card(repr(self), {"": self.data})
+
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
-        """Return the batches from global step `first_step` (0-based) on, epoch after epoch without end."""
+        """Return the batches from global step `first_step` (0-based) onwards, epoch after epoch without end."""
         first_epoch, skipped = divmod(first_step, self.steps_per_epoch)
         epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
 
@@ -109,7 +120,7 @@ class TrainingArray:
         return batches.prefetch(_ahead(self.spec, self.batch_size)).with_options(_options())
 
     def peek(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the images and labels of the first batch as they are before they are changed."""
+        """Return the images and labels of the first batch before augmentation."""
         first = self.order(tf.constant(0))[: self.batch_size]
         return scaled(_gather(self.images, first)), tf.gather(self.labels, first)
 
@@ -119,22 +130,25 @@ class TrainingArray:
         return tf.random.experimental.stateless_shuffle(tf.range(tf.shape(self.labels)[0]), seed=seed)
 
     def batch(self, indices: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the images and labels at `indices`, augmented as global step `step` (0-based) has it."""
+        """Return the images and labels at `indices`, augmented for global step `step` (0-based)."""
         seed = tf.stack([tf.constant(self.seed, tf.int64), step])
         count = tf.shape(indices)[0]
-        # A short batch is filled up, so that the augmentation is compiled for one size only.
+        # A short batch is padded, so that the augmentation is compiled for one size only.
         filled = tf.pad(indices, [[0, self.batch_size - count]])
         gathered = tf.ensure_shape(_gather(self.images, filled), [self.batch_size, *self.spec[0].shape[1:]])
         return augment(gathered, seed, self.strength)[:count], tf.gather(self.labels, indices)
 
 
-class EvaluationArray:
+class EvaluationArray(Shown):
     """Evaluation batches from images in memory or on disk, in order, scaled to [0, 1]; batches as in `TrainingArray`.
 
     Args:
         data: The images.
-        batch_size: Images per batch, at least 1; it does not change the result beyond rounding. Default: 500, fewer if
-            the images are large.
+        batch_size: Images per batch, at least 1; affects the result by rounding only. Default: 500, fewer if the
+            images are large.
+
+    Raises:
+        UsageError: If the batch size is below 1.
     """
 
     def __init__(self, data: ImageSet, batch_size: int | None = None) -> None:
@@ -149,8 +163,16 @@ class EvaluationArray:
         self._keep = size * len(data) <= KEPT_BYTES
         self._batches: tf.data.Dataset | None = None
 
+    def _line(self) -> str:
+        return f"{_images_of(self.data)}; {_batches_of(self.steps, self.batch_size)}"
+
+    def _card(self) -> str:
+        from trainer.data.card import sets_card
+
+        return sets_card(repr(self), {"": self.data})
+
     def batches(self) -> tf.data.Dataset:
-        """Return all batches, once; those of few images are scaled on the first pass and kept for the next."""
+        """Return one pass over all batches; those of a small set are cached, scaled, during the first pass."""
         if self._batches is None:
             images, labels, count = _held(self.data), tf.constant(self.data.labels), len(self.data)
 
@@ -164,15 +186,15 @@ class EvaluationArray:
         return self._batches
 
 
-class TrainingStream:
+class TrainingStream(Shown):
     """Training batches from any finite `tf.data.Dataset` of a known number of batches.
 
-    Weaker than `TrainingArray`: the order is the dataset's own (if it reshuffles, a resumed run sees another order),
-    and starting at a step reads and drops the batches before it.
+    Guarantees less than `TrainingArray`: the dataset determines the order (if it reshuffles, a resumed run sees another
+    order), and starting at a step reads and discards the batches before it.
 
     Args:
-        batches: Yields batches.
-        steps_per_epoch: Number of batches; needed only if the dataset does not know it.
+        batches: A dataset of batches.
+        steps_per_epoch: Number of batches; required only if the dataset's cardinality is unknown.
 
     Raises:
         UsageError: If the number of batches is unknown or infinite and `steps_per_epoch` is not given.
@@ -181,68 +203,82 @@ class TrainingStream:
     def __init__(self, batches: tf.data.Dataset, steps_per_epoch: int | None = None) -> None:
         known = int(batches.cardinality())
         if steps_per_epoch is None and known < 1:
-            raise UsageError("cannot train: the dataset does not know its number of batches; give steps_per_epoch")
+            raise UsageError("cannot train: the dataset's number of batches is unknown; pass steps_per_epoch")
         self.dataset, self.known, self.labels = batches, known, None
         self.steps_per_epoch = steps_per_epoch or known
         self.spec = batches.element_spec
 
+    def _line(self) -> str:
+        return f"{self.steps_per_epoch:,} batches per epoch"
+
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
-        """Return the batches from global step `first_step` (0-based) on, epoch after epoch without end."""
+        """Return the batches from global step `first_step` (0-based) onwards, epoch after epoch without end."""
         return self.dataset.repeat().skip(first_step % self.known if self.known > 0 else first_step)
 
     def peek(self) -> None:
-        """Return None: a look would move on what the dataset's shuffling and its source remember."""
+        """Return None: reading a batch would change the state of the dataset's shuffling and source."""
 
 
-class EvaluationStream:
+class EvaluationStream(Shown):
     """Evaluation batches from any finite `tf.data.Dataset` that gives the same batches every time.
 
     Args:
-        batches: Yields batches.
-        steps: Number of batches to take; needed only if the dataset does not know its own.
+        batches: A dataset of batches.
+        steps: Number of batches to take; required only if the dataset's cardinality is unknown.
 
     Raises:
-        UsageError: If the number of batches is unknown or infinite.
+        UsageError: If the number of batches is unknown or infinite and `steps` is not given.
     """
 
     def __init__(self, batches: tf.data.Dataset, steps: int | None = None) -> None:
         known = int(batches.cardinality())
         if steps is None and known < 1:
-            raise UsageError("cannot evaluate: the dataset does not know its number of batches; give validation_steps")
+            raise UsageError("cannot evaluate: the dataset's number of batches is unknown; pass validation_steps")
         self.steps = steps or known
         self.dataset, self.spec, self.labels = batches, batches.element_spec, None
 
+    def _line(self) -> str:
+        return f"{self.steps:,} batches"
+
     def batches(self) -> tf.data.Dataset:
-        """Return all batches, once."""
+        """Return one pass over all batches."""
         return self.dataset.take(self.steps)
 
 
 def batch_spec(data: ImageSet) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-    """Return the spec of a batch of `data`: float32 images and int32 labels, the number of them left open."""
+    """Return the spec of a batch of `data`: float32 images and int32 labels, the batch size unknown."""
     return tf.TensorSpec([None, *data.images.shape[1:]], tf.float32), tf.TensorSpec([None], tf.int32)
 
 
 def scaled(images: tf.Tensor) -> tf.Tensor:
-    """Return images as float32 from 0 to 1: uint8 divided by 255, floats as they are."""
+    """Return images as float32 from 0 to 1: uint8 divided by 255, floats unchanged."""
     return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else tf.cast(images, tf.float32)
 
 
+def _images_of(data: ImageSet) -> str:
+    return f"{count(len(data), 'image')} of {size_of(data.images)}"
+
+
+def _batches_of(number: int, size: int) -> str:
+    return f"{number:,} {'batch' if number == 1 else 'batches'} of {size:,}"
+
+
 def _held(data: ImageSet) -> tf.Tensor | MappedImages:
-    """Return what batches are gathered from: a tensor, or the images as they lie on disk."""
+    """Return the object to gather batches from: a tensor, or the mapped images."""
     return data.images if isinstance(data.images, MappedImages) else tf.constant(data.images)
 
 
 def _gather(images: tf.Tensor | MappedImages, indices: tf.Tensor) -> tf.Tensor:
-    """Return the images at `indices`, `[B, H, W, C]`, of their own dtype."""
+    """Return the images at `indices`, `[B, H, W, C]`, in their original dtype."""
     if not isinstance(images, MappedImages):
         return tf.gather(images, indices)
-    # Stateless, so that tf.data may run it in parallel under deterministic operations too.
+    # Declared stateless, so that tf.data may run it in parallel even if operations are deterministic.
     read = tf.numpy_function(images.__getitem__, [indices], tf.uint8, stateful=False)
     return tf.ensure_shape(read, [None, *images.shape[1:]])
 
 
 def _ahead(spec: tuple[tf.TensorSpec, tf.TensorSpec], batch_size: int) -> int:
-    """Return how many batches are made ahead."""
+    """Return the number of batches to prefetch."""
     size = 4 * batch_size * math.prod(spec[0].shape[1:])
     return max(1, min(PREFETCH, AHEAD_BYTES // size))
 
@@ -250,6 +286,6 @@ def _ahead(spec: tuple[tf.TensorSpec, tf.TensorSpec], batch_size: int) -> int:
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
-    options.experimental_warm_start = True  # batches are made as soon as there is an iterator
+    options.experimental_warm_start = True  # prefetching starts when the iterator is created
     options.autotune.enabled = False
     return options

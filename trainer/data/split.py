@@ -1,4 +1,4 @@
-"""From a source to the data of a run: canonical order, digest, and splits that do not overlap."""
+"""The data of a run, made from a source: canonical order, digest and disjoint splits."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from typing import Any
 
 import numpy as np
 
-from trainer.data.imageset import ImageSet, Source
+from trainer.data.imageset import ImageSet, Source, count_classes, size_of
+from trainer.display.shown import Shown
 from trainer.errors import DataError
-from trainer.text import printable
+from trainer.text import in_line, printable
 
 HELD_OUT_SEED = 20260101
-"""Seed of the test split of data that bring none: fixed, so that no run ever trains on another run's test images."""
+"""Fixed seed of the test split of sources without one, so that no run ever trains on another run's test images."""
 
 KEY_BYTES = 16
 BLOCK_BYTES = 16_000_000
-"""How much of a set is read at a time to hash it."""
+"""Bytes of a set that are read and hashed at a time."""
 
 
-@dataclass(frozen=True)
-class Data:
+@dataclass(frozen=True, repr=False)
+class Data(Shown):
     """The three splits of one run.
 
     Attributes:
-        name: What was loaded, for people.
-        train: Images to learn from.
-        validation: Images to choose by.
-        test: Images to be looked at once.
-        class_names: One name a class.
-        digest: SHA-256, hexadecimal, over the content of all of it; independent of file format and order.
-        source_digest: The same without test data that came from elsewhere; empty if there are none.
+        name: Display name of the source.
+        train: Images to train on.
+        validation: Images that decide which weights are kept.
+        test: Images for the final test.
+        class_names: One name per class.
+        digest: SHA-256 of the content of all splits, hexadecimal, independent of file format and order.
+        source_digest: The digest without test data from another source; empty if there are none.
         notices: Lines that the user must see.
     """
 
@@ -45,6 +46,16 @@ class Data:
     digest: str
     notices: tuple[str, ...] = ()
     source_digest: str = ""
+
+    def _line(self) -> str:
+        sizes = f"{len(self.train):,} to train, {len(self.validation):,} to validate, {len(self.test):,} to test"
+        return f"{in_line(self.name)}: {sizes}; {size_of(self.train.images)}, {count_classes(self.class_names)}"
+
+    def _card(self) -> str:
+        from trainer.data.card import sets_card
+
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return sets_card(repr(self), parts, self.class_names, self.notices)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -58,7 +69,7 @@ class Data:
         return len(self.class_names)
 
     def describe(self) -> dict[str, Any]:
-        """Return name, digest, sizes, image shape, class names and notices, as JSON can hold them."""
+        """Return name, digests, sizes, image shape, class names and notices, ready for JSON."""
         sizes = {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
         shape, names, notices = list(self.input_shape), list(self.class_names), list(map(printable, self.notices))
         images = {"input_shape": shape, "class_names": names, "notices": notices}
@@ -69,16 +80,16 @@ class Data:
 def split(source: Source, seed: int) -> Data:
     """Order a source by content and split it.
 
-    The same images give the same digest, splits and so weights, whatever files they came from. Validation images are
-    drawn from the training images by `seed`, a test split (if the source has none) by a constant; each class
-    contributes its share to either.
+    The same images give the same digest, the same splits and so the same weights, regardless of the files they came
+    from. Validation images are drawn from the training images with `seed`, the test split (if the source has none) with
+    a constant seed; both are stratified by class.
 
     Args:
         source: The images.
         seed: The run's seed.
 
     Raises:
-        DataError: If the splits asked for leave nothing to train on.
+        DataError: If the requested splits leave nothing to train on.
     """
     train, train_hash = canonical(source.train)
     if source.test is not None:
@@ -92,7 +103,7 @@ def split(source: Source, seed: int) -> Data:
 
 
 def content_digest(source: Source) -> str:
-    """Return a SHA-256, hexadecimal, over all images and labels of a source, whatever their order."""
+    """Return the SHA-256 of all images and labels of a source, hexadecimal, independent of their order."""
     test_hash = canonical(source.test)[1] if source.test is not None else b""
     return _digest(source, canonical(source.train)[1], test_hash)
 
@@ -103,10 +114,10 @@ def _digest(source: Source, train_hash: bytes, test_hash: bytes) -> str:
 
 
 def with_test(data: Data, source: Source) -> Data:
-    """Return `data` with the test images of `source` (all its images, if it has no test split) in place of its own.
+    """Return `data` with its test images replaced by those of `source` (all its images, if it has no test split).
 
     Raises:
-        DataError: If the images have another shape, or a class that `data` does not have.
+        DataError: If the images differ in shape, or have a class that is missing from `data`.
     """
     test, test_hash = canonical(as_known(source, data.input_shape, data.class_names))
     digest = hashlib.sha256(data.digest.encode() + test_hash).hexdigest()
@@ -119,31 +130,31 @@ def as_known(source: Source, input_shape: Sequence[int], class_names: Sequence[s
 
     Args:
         source: Images to evaluate on.
-        input_shape: Height, width and channels that are wanted.
-        class_names: The classes that are known; those of `source` are found by name among them.
+        input_shape: Required height, width and channels.
+        class_names: The known classes; those of `source` are matched by name.
 
     Raises:
-        DataError: If the images have another shape, or a class that is not known.
+        DataError: If the images have another shape, or an unknown class.
     """
     images = source.test or source.train
     if images.images.shape[1:] != tuple(input_shape):
         have, want = ("x".join(map(str, shape)) for shape in (images.images.shape[1:], input_shape))
-        raise DataError(f"{source.name} has images of {have}, not of {want}")
+        raise DataError(f"cannot use {source.name}: its images are {have}, not {want}")
     found = np.unique(images.labels)
     names = [source.class_names[k] if 0 <= k < len(source.class_names) else str(k) for k in found]
     if strange := [name for name in names if name not in class_names]:
         known = ", ".join(class_names)
-        raise DataError(f"{source.name} has the class {strange[0]!r}, which is none of those learnt: {known}")
+        raise DataError(f"cannot use {source.name}: its class {strange[0]!r} was not learned (known: {known})")
     numbers = np.array([list(class_names).index(name) for name in names], np.int32)
     return ImageSet(images.images, numbers[np.searchsorted(found, images.labels)])
 
 
 def canonical(images: ImageSet) -> tuple[ImageSet, bytes]:
-    """Return the images in the order of their content hashes, and a SHA-256 over all of them."""
+    """Return the images in the order of their content hashes, and the SHA-256 of all hashes."""
     keys = np.empty(len(images), f"S{KEY_BYTES}")
     labels = images.labels.astype("<i4")
     block = max(1, BLOCK_BYTES // math.prod(images.images.shape[1:]))
-    for start in range(0, len(images), block):  # a part at a time, since images on disk may not fit in memory
+    for start in range(0, len(images), block):  # block by block, since images on disk may not fit in memory
         part = np.ascontiguousarray(images.images[start : start + block])
         for i, image in enumerate(part, start):
             keys[i] = hashlib.blake2b(image.tobytes() + labels[i].tobytes(), digest_size=KEY_BYTES).digest()
@@ -152,12 +163,12 @@ def canonical(images: ImageSet) -> tuple[ImageSet, bytes]:
 
 
 def stratified(images: ImageSet, amount: int | float, random: np.random.Generator) -> tuple[ImageSet, ImageSet]:
-    """Return two disjoint parts: `amount` images, each class in proportion, and the rest; both keep their order.
+    """Return two disjoint parts: `amount` images, stratified by class, and the rest; both keep their order.
 
     Args:
-        images: The images to part.
+        images: The images to split.
         amount: Number of images (int) or share of them (float below 1) in the first part.
-        random: Decides which images of a class are taken.
+        random: Selects the images of each class.
 
     Raises:
         DataError: If a class would be left without an image to train on, or `amount` is not below the number of images.
@@ -165,13 +176,16 @@ def stratified(images: ImageSet, amount: int | float, random: np.random.Generato
     total = len(images)
     wanted = amount if isinstance(amount, int) else max(1, round(amount * total))
     if not 0 < wanted < total:
-        raise DataError(f"cannot set aside {wanted} of {total} images")
+        raise DataError(f"cannot set aside {wanted} of {total} images: none would be left to train on; use more images")
     counts = np.bincount(images.labels)
     exact = counts * (wanted / total)
     take = exact.astype(int)
     take[np.argsort(-(exact - take), kind="stable")[: wanted - take.sum()]] += 1
     if (bare := np.flatnonzero((counts > 0) & (take >= counts))).size:
-        raise DataError(f"class {bare[0]} has {counts[bare[0]]} images: too few to set {take[bare[0]]} of them aside")
+        raise DataError(
+            f"cannot set aside {take[bare[0]]} of the {counts[bare[0]]} images of class {bare[0]}: none would be left "
+            "to train on; use more images"
+        )
     chosen = np.zeros(total, bool)
     for k, number in enumerate(take):
         chosen[random.permutation(np.flatnonzero(images.labels == k))[:number]] = True

@@ -1,1 +1,1 @@
-"""The loop and what it calls: spans of compiled steps, hooks, signals, the time ledger, the checks before step 0."""
+"""The training loop, with spans of compiled steps, hooks, signals, the time ledger and the checks before step 0."""

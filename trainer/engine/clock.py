@@ -1,4 +1,4 @@
-"""When something is due: moments between steps, and the cadences that they are held against."""
+"""Moments between steps, and the cadences that decide what is due."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Moment:
     """A moment between two steps.
 
     Attributes:
-        step: Optimizer steps done, over the whole run.
+        step: Optimizer steps completed in the whole run.
         epoch: 1-based number of the epoch in progress or just ended.
-        epoch_ended: Whether the last step was the last of its epoch or of the run.
+        epoch_ended: True if the last step was the last of its epoch or of the run.
         now: Clock reading, in seconds.
     """
 
@@ -27,12 +27,12 @@ class Moment:
 
     @classmethod
     def of(cls, run: Run) -> Moment:
-        """Return the moment at which a run is."""
+        """Return the current moment of a run."""
         return cls(run.step, run.epoch, run.epoch_ended, time.perf_counter())
 
 
 class Due:
-    """Answers whether a cadence has come up.
+    """A cadence together with the time at which it was last due.
 
     Args:
         every: The cadence.
@@ -44,7 +44,7 @@ class Due:
         self._last = now
 
     def __call__(self, moment: Moment) -> bool:
-        """Return whether the cadence is due at a moment; one that counts seconds starts again then."""
+        """Return True if the cadence is due; a cadence in seconds then starts again."""
         if self.every.steps is not None:
             return moment.step % self.every.steps == 0
         if self.every.epochs is not None:

@@ -14,7 +14,7 @@ from trainer.data.seen import Seen
 from trainer.data.split import Data
 from trainer.engine.durations import Durations
 from trainer.errors import UsageError
-from trainer.plugin import Plugin
+from trainer.plugin import Every, Plugin
 
 
 class FitArguments(TypedDict, total=False):
@@ -64,6 +64,16 @@ class Course:
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
         return self.durations.total(self.train.steps_per_epoch)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run; the last may be cut short."""
+        return -(-self.steps // self.train.steps_per_epoch)
+
+    @property
+    def validate_every(self) -> Every:
+        """When to validate, besides the end of the run."""
+        return self.durations.cadence(self.train.steps_per_epoch)
 
     @property
     def seen(self) -> Callable[[], Seen] | None:

@@ -1,4 +1,4 @@
-"""Calls plugins: in order, timed, and with a failing plugin named."""
+"""Hook calls: in order, timed, and with an error that names the failing plugin."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ Hook = Callable[[Any, Run], None]
 class Hooks:
     """The plugins of one run.
 
-    An observer that raises is set aside with one warning: of its hooks only `on_fit_end` is called after that, so that
-    it can close what it opened. A plugin that steers raises `PluginError`, which names it and the hook.
+    An observer that raises is disabled with one warning: after that only its `on_fit_end` is called, so that it can
+    close what it opened. An exception in any other plugin becomes a `PluginError` that names the plugin and the hook.
     """
 
     def __init__(self, plugins: Sequence[Plugin], run: Run, ledger: Ledger) -> None:
         self.plugins = list(plugins)
         self.run, self.ledger = run, ledger
-        self._set_aside: set[str] = set()
+        self._disabled: set[str] = set()
 
     def check(self) -> None:
-        """Let each plugin refuse the run, in order.
+        """Call each plugin's `check`, in order.
 
         Raises:
-            UsageError: If one does.
+            UsageError: If a plugin refuses the run.
         """
         for plugin in self.plugins:
             plugin.check(self.run)
 
     def call(self, hook: Hook, plugins: Sequence[Plugin] | None = None) -> None:
-        """Call a hook (`Plugin.on_epoch_end`) of all plugins, or of some, in order.
+        """Call a hook, such as `Plugin.on_epoch_end`, of all plugins or of those given, in order.
 
         Raises:
             PluginError: If a plugin that steers training raises.
@@ -49,16 +49,16 @@ class Hooks:
             self.call_one(hook, plugin)
 
     def call_one(self, hook: Hook, plugin: Plugin) -> None:
-        """Call a hook of one plugin, unless it does not override it or was set aside."""
+        """Call a hook of one plugin, unless the plugin does not override it or is disabled."""
         name = hook.__name__
-        aside = plugin.name in self._set_aside
-        if not overrides(plugin, name) or (aside and name != "on_fit_end"):
+        disabled = plugin.name in self._disabled
+        if not overrides(plugin, name) or (disabled and name != "on_fit_end"):
             return
         try:
             with self.ledger(f"plugins.{plugin.name}"):
                 getattr(plugin, name)(self.run)
         except Exception as error:  # a plugin may raise anything
-            if aside:
+            if disabled:
                 return
             self._failed(plugin, name, error)
 
@@ -66,18 +66,18 @@ class Hooks:
         message = f"plugin {plugin.name!r} failed in {name}: {_one_line(error)}{self._keep_traceback(error)}"
         if not plugin.observer:
             raise PluginError(message) from error
-        self._set_aside.add(plugin.name)
-        self.run.warn(f"{message}; it is set aside and training continues")
+        self._disabled.add(plugin.name)
+        self.run.warn(f"{message}; the plugin is disabled and training continues")
 
     def states(self) -> dict[str, Any]:
-        """Return what each plugin must remember, by name; an observer that cannot say is set aside.
+        """Return the state of each plugin by name; an observer whose `state` fails is disabled.
 
         Raises:
-            PluginError: If a plugin that steers training raises, or returns what JSON cannot hold.
+            PluginError: If a plugin that steers training raises, or returns a state that JSON cannot represent.
         """
         states = {}
         for plugin in self.plugins:
-            if plugin.name not in self._set_aside:
+            if plugin.name not in self._disabled:
                 try:
                     states[plugin.name] = json.loads(to_json(plugin.state()))
                 except Exception as error:  # a plugin may raise anything
@@ -85,7 +85,7 @@ class Hooks:
         return states
 
     def _keep_traceback(self, error: Exception) -> str:
-        """Write the traceback of a plugin's bug where its author finds it; return where, for the message."""
+        """Append the traceback of a plugin's bug to the run's error log; return a note on its location."""
         if self.run.directory is None or isinstance(error, InkwellError):
             return ""
         log: Path = self.run.directory / ERRORS

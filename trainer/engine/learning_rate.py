@@ -1,4 +1,4 @@
-"""Lowers the learning rate of any optimizer in mid-run, whether it is a number or a schedule."""
+"""A learning rate that can be lowered in mid-run, for any optimizer, number or schedule."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from trainer.kernels.keras_private import learning_rate_of
 
 
 class Scaled(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule times a variable, which is 1 until it is lowered; times 1 is the same bits.
+    """A schedule multiplied by a variable that starts at 1; until it is lowered, the rate is bit-identical.
 
     Args:
-        schedule: A Keras schedule, or any function of the step.
+        schedule: A Keras schedule or any function of the step.
     """
 
     def __init__(self, schedule: Callable[[Any], Any]) -> None:
@@ -26,12 +26,12 @@ class Scaled(keras.optimizers.schedules.LearningRateSchedule):
         return self.schedule(step) * self.factor
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
+        """Return the constructor's arguments."""
         return {"schedule": self.schedule}
 
 
 class LearningRate:
-    """The learning rate of one optimizer; a schedule is replaced by one that can be lowered.
+    """The learning rate of one optimizer; a schedule is replaced by a `Scaled` one.
 
     Args:
         optimizer: A Keras optimizer.
@@ -46,14 +46,14 @@ class LearningRate:
 
     @property
     def variables(self) -> list[Any]:
-        """What a checkpoint must hold of it; a plain learning rate is among the optimizer's own variables."""
+        """The variables to checkpoint besides the optimizer's own, which include a plain learning rate."""
         return [self.scaled.factor] if self.scaled is not None else []
 
     def scale(self, by: float) -> None:
-        """Multiply the learning rate with a number, for good."""
+        """Multiply the learning rate permanently."""
         variable = self.scaled.factor if self.scaled is not None else self.optimizer.learning_rate
         variable.assign(variable * by)
 
     def at(self, step: int) -> float:
-        """Return the learning rate of the 0-based `step`, as planned now."""
+        """Return the learning rate of the 0-based `step` under the current plan."""
         return float(self.scaled(step)) if self.scaled is not None else float(self.optimizer.learning_rate)

@@ -1,4 +1,4 @@
-"""The loop: spans of steps, and what happens between them. `Loop.train` is all of it on a screen."""
+"""The training loop: spans of steps and the work between them. `Loop.train` shows it all on one screen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import tensorflow as tf
 from trainer import checkpoint
 from trainer.engine.clock import Due, Moment
 from trainer.engine.course import Course
-from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
 from trainer.engine.learning_rate import LearningRate
 from trainer.engine.ledger import Ledger
@@ -29,40 +28,40 @@ from trainer.runs.recorder import Recorder
 
 
 class Looks:
-    """Who wants to look when, from now on.
+    """The schedule of interruptions: validation and `on_step_end`, counted from now.
 
     Args:
-        durations: When to validate.
-        plugins: Those of the run.
+        validate_every: When to validate.
+        plugins: The plugins of the run.
     """
 
-    def __init__(self, durations: Durations, plugins: Sequence[Plugin]) -> None:
+    def __init__(self, validate_every: Every, plugins: Sequence[Plugin]) -> None:
         now = time.perf_counter()
-        self.validation = Due(durations.validate_every, now)
+        self.validation = Due(validate_every, now)
         self.listeners = [(p, Due(p.every, now)) for p in plugins if overrides(p, "on_step_end")]
-        self.cadences = [durations.validate_every, *(due.every for _, due in self.listeners)]
+        self.cadences = [validate_every, *(due.every for _, due in self.listeners)]
         self.pace = Pace()
 
     def at(self, moment: Moment) -> list[Plugin]:
-        """Return the plugins whose `on_step_end` is due at a moment."""
+        """Return the plugins whose `on_step_end` is due."""
         return [plugin for plugin, due in self.listeners if due(moment)]
 
 
 @dataclass
 class Loop:
-    """What trains one run.
+    """The training loop of one run.
 
     Attributes:
         run: The run.
-        course: What it goes through.
+        course: The data and durations.
         training: The compiled span of training steps.
         evaluation: The compiled evaluation of a batch.
         rate: The learning rate.
         hooks: The plugins.
         recorder: Writes history and checkpoints.
-        ledger: Where time goes.
-        batches: The training batches from the next step on; see `start`.
-        started: Clock reading from which the seconds of the run count.
+        ledger: The time ledger.
+        batches: The training batches from the next step onwards; see `start`.
+        started: Clock reading from which the run's seconds are counted.
     """
 
     run: Run
@@ -78,25 +77,25 @@ class Loop:
 
     @property
     def variables(self) -> list[Any]:
-        """Everything that training changes, in the order of a checkpoint."""
+        """Every variable that training changes, in checkpoint order."""
         model, optimizer = self.training.model, self.training.optimizer
         return [*model.variables, *optimizer.variables, *self.training.meter.variables, *self.rate.variables]
 
     def start(self, step: int) -> None:
-        """Have batches made from global step `step` (0-based) on, and compile that step meanwhile."""
+        """Start producing batches at global step `step` (0-based), and compile that step in the meantime."""
         with self.ledger("data"):
             self.batches = iter(self.course.train.batches(step))
         with self.ledger("trace"):
             self.training.span(step + 1)
 
     def train(self) -> None:
-        """Train until the plan, a plugin or the outside ends it; `start` was called with the run's step."""
-        run, looks = self.run, Looks(self.course.durations, self.hooks.plugins)
-        self._save()  # what plugins asked for in on_fit_start
+        """Train until the plan is complete or a plugin, signal or file stops it; call `start(run.step)` first."""
+        run, looks = self.run, Looks(self.course.validate_every, self.hooks.plugins)
+        self._save()  # requested by plugins in on_fit_start
         while self._continues():
             if run.inbox.rewinding is not None:
                 self._rewind()
-                looks = Looks(self.course.durations, self.hooks.plugins)
+                looks = Looks(self.course.validate_every, self.hooks.plugins)
             elif not run.unfinished and self._is_over():  # the last epoch had no validation
                 self._validate()
                 self._settle()
@@ -118,11 +117,11 @@ class Loop:
         self._save()
 
     def _is_over(self) -> bool:
-        """Return whether no step is left to do: all are done, or somebody asked to stop."""
+        """Return True if no step is left: all are done, or a stop was requested."""
         return self.run.step >= self.run.steps or bool(self.run.stop_reason)
 
     def _continues(self) -> bool:
-        """Return whether anything is left to do: steps, what is due after the last of them, or going back."""
+        """Return True if work is left: steps, what follows the last of them, or a rewind."""
         run = self.run
         if run.broken_off:
             return run.inbox.rewinding is not None
@@ -130,14 +129,14 @@ class Loop:
         return run.unfinished or owed or not self._is_over()
 
     def _look_at_limits(self) -> None:
-        """Stop a run whose time is up, or that is told to stop from outside."""
+        """Stop the run if its time is up or it is told to stop from outside."""
         run, limit = self.run, self.course.durations.max_time
         if limit is not None and run.seconds >= limit and run.step < run.steps:
             run.stop(f"the time limit of {limit:g} s was reached")
         look_outside(run, self.course.durations.stop_when)
 
     def _advance(self, looks: Looks) -> None:
-        """Run the steps until somebody wants to look as one compiled call, or leave out one that is to be skipped."""
+        """Run all steps up to the next interruption as one compiled call, or skip a step marked to be skipped."""
         run = self.run
         if run.step + 1 in run.skipped:
             self._skip()
@@ -159,12 +158,12 @@ class Loop:
         run.seconds = time.perf_counter() - self.started
 
     def _limit(self, pace: Pace) -> int:
-        """Return how many steps the next span may have at most: the same kernels compute all of them."""
+        """Return the maximum number of steps of the next span, all of which use the same kernels."""
         left = self.training.kernels.head_start - self.run.step
         return min(pace.limit, left) if left > 0 else pace.limit
 
     def _log_batches(self, every: int) -> None:
-        """Write down each step of the span that just ended that `every` divides; a span is not cut short for it."""
+        """Log every `every`-th step of the span that just ended; logging never shortens a span."""
         run = self.run
         losses, norms = np.asarray(run.losses), np.asarray(run.gradient_norms)
         before = run.step - len(losses)
@@ -178,7 +177,7 @@ class Loop:
     def _skip(self) -> None:
         run = self.run
         next(self.batches)
-        self.training.optimizer.iterations.assign_add(1)  # the schedule goes by steps, skipped or not
+        self.training.optimizer.iterations.assign_add(1)  # the schedule counts skipped steps too
         run.losses, run.gradient_norms = (), ()
         run.step += 1
         for recovery in run.recoveries:
@@ -198,7 +197,7 @@ class Loop:
         self.hooks.call(Plugin.on_epoch_start)
 
     def _settle(self) -> None:
-        """End the epoch, if it has ended or training does; else write down a validation in its midst."""
+        """End the epoch if it or the training is over; otherwise record a validation within the epoch."""
         run = self.run
         if run.broken_off:
             return
@@ -217,14 +216,14 @@ class Loop:
         numbers = (run.learning_rate, run.epoch_seconds, images / (run.epoch_seconds or 1.0))
         run.logs |= dict(zip(ENGINE_LOGS, numbers, strict=True))
         self.hooks.call(Plugin.on_epoch_end)
-        fresh = run.validated == run.step  # numbers of a validation earlier in the epoch have a line of their own
+        fresh = run.validated == run.step  # an earlier validation of this epoch already has its own line
         self.recorder.history("epoch", {k: v for k, v in run.logs.items() if fresh or not k.startswith("val_")})
 
     def _validate(self) -> None:
-        """Evaluate on the validation data, unless that is done or the run is told to stop.
+        """Evaluate on the validation data, unless that has been done or the run is told to stop.
 
-        The metrics of the epoch in progress stay as they are. The hooks see the weights that are validated, which are
-        the averages of the trained ones where the optimizer keeps them.
+        The metrics of the epoch in progress are kept. Hooks see the weights being validated, which are averaged ones
+        if the optimizer keeps averages.
         """
         run, validation = self.run, self.course.validation
         if validation is None or run.validated == run.step or run.broken_off:
@@ -248,25 +247,25 @@ class Loop:
             self.hooks.call(Plugin.on_validation_end)
 
     def _save(self) -> None:
-        """Save what plugins asked for, after all of them had their turn."""
+        """Write the checkpoints that plugins requested, once all of them have been called."""
         run = self.run
         roles, run.inbox.saves = run.inbox.saves, []
         drops, run.inbox.drops = run.inbox.drops, []
         if roles and self.recorder.keeps(roles) and not run.failed:
             with self.ledger("checkpoints"):
                 name = f"epoch={run.epoch:04d}-step={run.step:07d}{'-unfinished' if run.unfinished else ''}"
-                said = Manifest.of(run, self.hooks.states()).to_dict()
-                state = checkpoint.snapshot(name, self.variables, said)
+                manifest = Manifest.of(run, self.hooks.states()).to_dict()
+                state = checkpoint.snapshot(name, self.variables, manifest)
                 self.recorder.save(state, roles, drops)
 
     def save_after_exception(self) -> None:
-        """Save what plugins asked for, if the variables are those of `run.step`, and wait until it is written."""
+        """Write requested checkpoints if the variables belong to `run.step`, and wait until they are written."""
         if self.run.inbox.saves and int(self.training.optimizer.iterations) == self.run.step > 0:
             self._save()
             self.recorder.collect()
 
     def _rewind(self) -> None:
-        """Go back to a good checkpoint as a plugin asked, and save at once what is different from then on."""
+        """Rewind to a good checkpoint as a plugin requested, and save the changed plan at once."""
         run, asked = self.run, self.run.inbox.rewinding
         assert asked is not None
         recoveries, ended = [*run.recoveries, asked], run.stop_reason if run.signal is not None else ""
@@ -275,22 +274,22 @@ class Loop:
         run.recoveries, run.stop_reason = recoveries, ended
         run.inbox.rewinding, run.inbox.failed = None, False
         run.inbox.saves, run.inbox.drops = ["last"], []
-        if asked.skip[0] <= run.step:  # there is no earlier checkpoint, so that it is too late for the step itself
+        if asked.skip[0] <= run.step:  # no checkpoint precedes the step, so it can no longer be skipped
             self._take_effect(asked)
         self._save()
         slower = f", at {asked.factor:g} times the learning rate" if asked.factor != 1 else ""
-        run.warn(f"{asked.reason}: back to step {run.step}, to continue without {in_words(asked.skip)}{slower}")
+        run.warn(f"{asked.reason}: back to step {run.step}, continuing without {in_words(asked.skip)}{slower}")
         self.start(run.step)
 
     def take_up(self, saved: Saved, done: bool = False) -> None:
-        """Set everything as a checkpoint has it, and cut the history back to it.
+        """Restore everything from a checkpoint, and truncate the history to match it.
 
         Args:
-            saved: A sound checkpoint of this run.
-            done: Whether the run had a result, and more is asked of it now.
+            saved: A verified checkpoint of this run.
+            done: True if the run had finished and is now being extended.
 
         Raises:
-            CheckpointError: If it does not fit.
+            CheckpointError: If the checkpoint does not fit the model.
             InkwellError: If the history is shorter than the checkpoint says.
         """
         checkpoint.restore(saved.checkpoint, self.variables)
@@ -300,7 +299,7 @@ class Loop:
 
 @contextmanager
 def averages(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Have the model use the averages of its weights meanwhile, if the optimizer keeps them (`use_ema`)."""
+    """Use the averaged weights inside the context, if the optimizer keeps averages (`use_ema`)."""
     if not optimizer.use_ema:
         yield
         return
@@ -315,7 +314,7 @@ def averages(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Itera
 
 
 def in_words(numbers: Sequence[int]) -> str:
-    """Return numbers of steps, in ascending order, in words: `step 7`, `steps 7 to 9`, `steps 3, 7`."""
+    """Return ascending step numbers as text: `step 7`, `steps 7 to 9`, `steps 3, 7`."""
     if len(numbers) == 1:
         return f"step {numbers[0]}"
     together = numbers[-1] - numbers[0] == len(numbers) - 1

@@ -1,4 +1,4 @@
-"""Before step 0: can this run go through? Everything is looked at, nothing is changed."""
+"""Checks before step 0 that a run can succeed; they change nothing."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from trainer.tasks.task import Task
 
 IDLE = 0.9
-"""The share of a run after which its schedule may have come down to zero."""
+"""Fraction of a run after which its learning-rate schedule may reach zero."""
 
 
 def check_data(task: Task, model: keras.Model, course: Course) -> None:
-    """Compare shapes and labels with the model.
+    """Check that shapes and labels match the model.
 
     Raises:
-        UsageError: If they do not fit.
+        UsageError: If they do not.
     """
     for pipeline in (course.train, course.validation):
         if pipeline is not None:
@@ -41,24 +41,24 @@ def check_data(task: Task, model: keras.Model, course: Course) -> None:
 
 
 def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
-    """Refuse an optimizer whose updates are not one per step.
+    """Refuse an optimizer that does not update once per step.
 
     Raises:
-        UsageError: If it accumulates gradients: what is saved, clipped or recovered from would lie between two updates.
+        UsageError: If it accumulates gradients: checkpoints, clipping and recovery would fall between two updates.
     """
     if optimizer.gradient_accumulation_steps:
         raise UsageError(
             f"cannot train with gradient_accumulation_steps={optimizer.gradient_accumulation_steps}: checkpoints, "
-            "clip_norm and the plugin recovery need one update per step; leave it out and use a larger batch size"
+            "clip_norm and the plugin `recovery` need one update per step; remove it and use a larger batch size"
         )
 
 
 def check_directory(path: Path | None, resumed: bool) -> None:
-    """Look whether the run directory can be made, or its run resumed.
+    """Check that the run directory can be created, or its run resumed.
 
     Raises:
-        UsageError: If it exists, or its run is still running.
-        InkwellError: If it may not be written to.
+        UsageError: If it already exists, or the run to resume is still running.
+        InkwellError: If it is not writable.
     """
     if path is None:
         return
@@ -69,10 +69,10 @@ def check_directory(path: Path | None, resumed: bool) -> None:
 
 
 def check_first_loss(task: Task, model: keras.Model, course: Course) -> None:
-    """Look whether the loss of the first batch is finite, if the data can be looked at without using them up.
+    """Check that the loss of the first batch is finite, if the data can be inspected without consuming them.
 
     Raises:
-        DataError: If it is not: training would only spread it.
+        DataError: If it is not finite: training could only make it worse.
     """
     batch = course.train.peek()
     if batch is None:
@@ -81,32 +81,35 @@ def check_first_loss(task: Task, model: keras.Model, course: Course) -> None:
     if not math.isfinite(loss):
         images = np.asarray(batch[0])
         raise DataError(
-            f"the loss of the first batch is {loss} before any training; its images have values from "
-            f"{images.min():g} to {images.max():g}, initial weights or the loss may be to blame as well"
+            f"cannot train: the loss of the first batch is {loss} before the first step; check the images (values from "
+            f"{images.min():g} to {images.max():g}), the initial weights and the loss"
         )
 
 
 def check_space(path: Path | None, variables: Iterable[Any], plugins: Iterable[Plugin]) -> str:
-    """Look whether the disk has room for the checkpoints that plugins ask for; return what they need, in words.
+    """Check that the disk has room for the checkpoints that plugins keep; return a summary of the space needed.
 
     Raises:
-        InkwellError: If it has not.
+        InkwellError: If there is not enough space.
     """
     kept = sum(plugin.checkpoints for plugin in plugins)
     if path is None or not kept:
         return "none"
     size = sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
-    room = kept + 2  # the one before the last, and the one that is being written
+    room = kept + 2  # the previous one, and the one being written
     folder = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     free = shutil.disk_usage(folder).free
     needs = f"{in_bytes(size)} each, at most {room} at a time"
     if size * room > free:
-        raise InkwellError(f"checkpoints need {in_bytes(size * room)} ({needs}), {folder} has {in_bytes(free)} free")
-    return f"{needs}; {in_bytes(free)} are free"
+        raise InkwellError(
+            f"cannot train: checkpoints need {in_bytes(size * room)} ({needs}), but {folder} has only {in_bytes(free)} "
+            "free; free some space or choose another folder"
+        )
+    return f"{needs}; {in_bytes(free)} free"
 
 
 def check_schedule(run: Run, rate: LearningRate) -> None:
-    """Warn of a schedule that is shorter than the run: nothing would be learnt in the rest."""
+    """Warn if the learning-rate schedule is shorter than the run: the remaining steps would learn nothing."""
     late = round(IDLE * run.steps)
     if 0 < late < run.steps and rate.at(late) < 1e-9:
-        run.warn(f"the learning rate of step {late} of {run.steps} is 0; is its schedule as long as the run?")
+        run.warn(f"the learning rate is already 0 at step {late} of {run.steps}: its schedule is shorter than the run")

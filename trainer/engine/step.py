@@ -1,4 +1,4 @@
-"""The compiled functions: a span of training steps, and the evaluation of a batch; each is traced once."""
+"""The compiled functions, a span of training steps and the evaluation of a batch, each traced once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.tasks.task import Batch, Task
 
 
 class Meter:
-    """The loss and the task's metrics of one phase, accumulated in the graph and read only when somebody asks."""
+    """The loss and the task's metrics of one phase, accumulated in the graph and read on request only."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -26,23 +26,23 @@ class Meter:
         self.extra: Mapping[str, keras.metrics.Metric] = task.metrics()
 
     def update(self, batch: Batch, loss: Any, outputs: Any) -> None:
-        """Add a batch, weighted by its number of images, so that a short last batch counts for what it is."""
+        """Add a batch, weighted by its number of images so that a short last batch counts for less."""
         self.loss.update_state(loss, sample_weight=tf.cast(tf.shape(tf.nest.flatten(batch)[0])[0], tf.float32))
         self.task.update(self.extra, batch, outputs)
 
     def check(self) -> None:
-        """Refuse a task whose metrics are not those that it names.
+        """Refuse a task whose metrics differ from the names that it declares.
 
         Raises:
-            UsageError: With both.
+            UsageError: If they differ.
         """
         have, named = ["loss", *self.extra], list(self.task.names)
         if sorted(have) != sorted(named):
-            raise UsageError(f"task {type(self.task).__name__} names {named} but has the metrics {have}")
+            raise UsageError(f"task {type(self.task).__name__} declares the names {named} but logs {have}")
 
     @property
     def images(self) -> int:
-        """Images seen since the last reset; waits for the device."""
+        """Number of images since the last reset; waits for the device."""
         return int(self.loss.count)
 
     def read(self) -> dict[str, float]:
@@ -51,23 +51,22 @@ class Meter:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The state of the metrics, in an order that does not change."""
+        """The state of the metrics, in a fixed order."""
         return [variable for metric in (self.loss, *self.extra.values()) for variable in metric.variables]
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Reset all metrics."""
         for metric in (self.loss, *self.extra.values()):
             metric.reset_state()
 
 
 class Span(NamedTuple):
-    """What a span of training steps tells.
+    """The result of a span of training steps.
 
     Attributes:
         losses: The loss of each step, float32 `[n]`.
-        norms: The global norm of the gradients of each step before they are clipped, float32 `[n]`; empty unless asked
-            for.
-        waited: Seconds for which steps waited for their batches, float64; 0 under op determinism, which forbids clocks.
+        norms: The global gradient norm of each step before clipping, float32 `[n]`; empty unless requested.
+        waited: Seconds spent waiting for batches, float64; 0 under op determinism, which forbids clocks.
     """
 
     losses: tf.Tensor
@@ -76,7 +75,7 @@ class Span(NamedTuple):
 
 
 def next_batch(batches: Any, timed: bool = True) -> tuple[Batch, tf.Tensor]:
-    """Return the next batch and the seconds for which it was waited (0 if not timed), inside a compiled function."""
+    """Return the next batch and the seconds spent waiting for it (0 if not timed), inside a compiled function."""
     if not timed:
         return batches.get_next(), tf.zeros([], tf.float64)
     begin = tf.timestamp()
@@ -84,24 +83,24 @@ def next_batch(batches: Any, timed: bool = True) -> tuple[Batch, tf.Tensor]:
         batch = batches.get_next()
     with tf.control_dependencies(tf.nest.flatten(batch)):
         end = tf.timestamp()
-    # Nothing is computed of the batch before the clock was read, or the reading would wait for that too.
+    # Use of the batch must wait until the clock has been read, or the reading would include the computation.
     with tf.control_dependencies([end]):
         return tf.nest.map_structure(tf.identity, batch), end - begin
 
 
 class TrainStep:
-    """Training steps: what a replica does (`_gradients`) is kept apart from what happens across them (`_update`).
+    """Training steps: the work of one replica (`_gradients`) is separate from the work across replicas (`_update`).
 
     Args:
-        model: A built model; its variables exist.
-        task: What is learnt.
-        optimizer: Updates the model's trainable variables; its own variables are made here.
+        model: A built model.
+        task: The task to learn.
+        optimizer: Updates the model's trainable variables; its own variables are created here.
         spec: `tf.TypeSpec` structure of a batch, as in `dataset.element_spec`.
-        kernels: How a step is computed.
-        strategy: Where variables live.
-        clip_norm: Largest global norm of the gradients of a whole batch; None leaves them as they are. Clipping happens
-            here, after aggregation, because Keras optimizers clip before it.
-        norms: Whether to return the global norm of the gradients of each step too.
+        kernels: The kernels that compute a step.
+        strategy: The strategy that places variables.
+        clip_norm: Largest global gradient norm of a whole batch; None disables clipping. Clipping happens here, after
+            aggregation, because Keras optimizers clip before it.
+        norms: If True, also return the global gradient norm of each step.
     """
 
     def __init__(
@@ -126,9 +125,9 @@ class TrainStep:
         self._traced: dict[Kernels, Any] = {}
 
     def span(self, first: int = 1) -> Callable[[Any, Any], Span]:
-        """Return the function that trains on a number of batches from an iterator, `first` being the first step.
+        """Return the function that trains on a number of batches from an iterator, starting with step `first`.
 
-        It is traced when it is first asked for. Other kernels from some step on are another function.
+        It is traced on first request. If the kernels change at some step, another function is returned from there.
         """
         kernels = self.kernels.at(first, self.model, self.task)
         if kernels not in self._traced:
@@ -138,7 +137,7 @@ class TrainStep:
         return self._traced[kernels]
 
     def _span(self, kernels: Kernels, batches: Any, count: tf.Tensor) -> Span:
-        """Take `count` batches and train on each."""
+        """Train on the next `count` batches."""
         gradients_of = self.strategy.replicated(kernels.wrap(self._gradients, self.model, self.task))
 
         def body(done: tf.Tensor, losses: tf.TensorArray, norms: tf.TensorArray, waited: tf.Tensor) -> tuple[Any, ...]:
@@ -156,7 +155,7 @@ class TrainStep:
         losses = tf.TensorArray(tf.float32, count, element_shape=[])
         norms = tf.TensorArray(tf.float32, count if self.norms else 0, element_shape=[])
         start = (0, losses, norms, tf.zeros([], tf.float64))
-        # One iteration at a time: else the next would take its batch before this one has used its own.
+        # One iteration at a time: otherwise the next would take its batch before this one has used its own.
         _, losses, norms, waited = tf.while_loop(lambda done, *_: done < count, body, start, parallel_iterations=1)
         return Span(losses.stack(), norms.stack(), waited)
 
@@ -169,7 +168,7 @@ class TrainStep:
         return loss, outputs, tape.gradient(scaled, self.model.trainable_variables)
 
     def _update(self, kernels: Kernels, gradients: list[tf.Tensor]) -> tf.Tensor | None:
-        """Apply the gradients; return their global norm, if it is needed; a scale of the loss is taken out of it."""
+        """Apply the gradients; return their global norm without the loss scale, or None if it is not needed."""
         gradients, norm = list(self.strategy.mean_gradients(gradients)), None
         scale = loss_scale(self.optimizer)
         if self.norms or self.clip_norm is not None:
@@ -183,27 +182,27 @@ class TrainStep:
 
 
 class EvaluationStep:
-    """Evaluation of one batch at a time; evaluation batches are large, so that calls cost next to nothing.
+    """Evaluation of one batch per call; evaluation batches are large, so calls cost next to nothing.
 
     Args:
         model: A built model.
-        task: Gives the loss and the metrics.
-        strategy: Where variables live.
+        task: Computes the loss and the metrics.
+        strategy: The strategy that places variables.
     """
 
     def __init__(self, model: keras.Model, task: Task, strategy: Strategy) -> None:
         self.model, self.task, self.strategy = model, task, strategy
         with strategy.scope():
             self.meter = Meter(task)
-        # The iterator is the argument, not the batch: its spec leaves the number of images open, so that a short last
-        # batch needs no second trace.
+        # The argument is the iterator, not the batch: its spec leaves the number of images open, so a short last batch
+        # needs no second trace.
         self.next = tf.function(self._next, autograph=False)
 
     def begin(self, data: EvaluationPipeline) -> Iterator[Any]:
-        """Return the batches of an evaluation, for `next`; the meter starts again, and the first time it is compiled.
+        """Return the batches of an evaluation for `next`, reset the meter, and compile `next` if necessary.
 
-        Compiled when it is called instead, it would look to TensorFlow like a function that is traced again and again,
-        which it warns of, as soon as a process has trained some models.
+        If `next` were traced on its first call instead, TensorFlow would warn of repeated retracing as soon as a
+        process has trained several models.
         """
         self.meter.reset()
         batches = iter(data.batches())
@@ -211,7 +210,7 @@ class EvaluationStep:
         return batches
 
     def _next(self, batches: Any) -> tuple[Batch, Any]:
-        """Take a batch and add it to the meter; return it and the model's outputs."""
+        """Evaluate the next batch and add it to the meter; return the batch and the model's outputs."""
         batch = batches.get_next()
         loss, outputs = self.strategy.replicated(self._outputs)(batch)
         self.meter.update(batch, loss, outputs)
@@ -225,7 +224,7 @@ class EvaluationStep:
 def loss_scale(optimizer: keras.optimizers.Optimizer) -> Any:
     """Return the factor by which an optimizer scales the loss, a number or a float32 scalar; None if it does not.
 
-    What an optimizer is given are gradients of the scaled loss: it divides them itself when it applies them.
+    The optimizer expects gradients of the scaled loss and divides them itself when it applies them.
     """
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return tf.convert_to_tensor(optimizer.dynamic_scale)
@@ -233,13 +232,15 @@ def loss_scale(optimizer: keras.optimizers.Optimizer) -> Any:
 
 
 def with_regularisers(loss: tf.Tensor, model: keras.Model) -> tf.Tensor:
-    """Return `loss` plus the penalties that the model's layers added in their last call.
+    """Return `loss` plus the regularisation penalties from the last call of the model's layers.
 
     Raises:
         UsageError: If the loss is not a scalar.
     """
     if loss.shape.rank != 0:
-        raise UsageError(f"a task's loss must be the mean over the batch, a scalar: it has the shape {loss.shape}")
+        raise UsageError(
+            f"cannot train on a loss of shape {loss.shape}: a task must return a scalar, the mean over the batch"
+        )
     for penalty in model.losses:
         loss = loss + tf.cast(penalty, loss.dtype)
     return loss

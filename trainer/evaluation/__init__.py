@@ -1,12 +1,13 @@
-"""Numbers about a classifier, from its outputs and the true labels.
+"""Evaluation of a classifier from its outputs and the true labels.
 
-classification.py  accuracy, precision, recall, F1, expected calibration error, likelihood, confusion
-calibration.py     the reliability diagram's bins, and the Brier score
-statistics.py      how sure one may be: intervals, and the paired comparison of two models
-label_errors.py    the 15 labels of MNIST's test set that people do not confirm
-predictions.py     what a model made of images: its errors, the most confident first
-assessment.py      all of it as one table
-examination.py     a trained model on images, what scripts/evaluate.py asks it; needs TensorFlow
+classification.py  accuracy, precision, recall, F1, expected calibration error, likelihood, confusion matrix
+calibration.py     the bins of the reliability diagram, and the Brier score
+statistics.py      confidence intervals, and the paired comparison of two models
+label_errors.py    the 15 labels of MNIST's test set that human annotators do not confirm
+predictions.py     a model's predictions, and its errors with the most confident first
+overlap.py         the evaluated images that the model was trained on
+assessment.py      all numbers in one table
+robustness/        accuracy on corrupted and varied images
 """
 
 from trainer.evaluation.classification import (

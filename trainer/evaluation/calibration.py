@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: the bins of the reliability diagram, and the Brier score."""
+"""Calibration of probabilities: the bins of the reliability diagram, and the Brier score."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from trainer.evaluation.statistics import wilson_interval
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = ECE_BINS) -> list[dict[str, Any]]:
-    """Return the bins of a reliability diagram (DeGroot and Fienberg 1983), those of the calibration error.
+    """Return the bins of a reliability diagram (DeGroot and Fienberg 1983), the same as for the calibration error.
 
     Args:
         probabilities: float `[N, K]`, rows sum to 1.
         labels: int `[N]`.
-        bins: Number of bins of equal width over the top probability.
+        bins: Number of equally wide bins of the highest probability.
 
     Returns:
-        A mapping for each bin: its bounds `low` and `high`, the number of `images` in it, and, None where there is
-        none, their mean `confidence`, their `accuracy` and its 95 % interval `accuracy_low` to `accuracy_high`.
+        One mapping per bin: its bounds `low` and `high`, the number of `images`, their mean `confidence`, their
+        `accuracy`, and its 95 % interval `accuracy_low` to `accuracy_high`; the last four are None for an empty bin.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
@@ -42,7 +42,7 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = ECE_B
 
 
 def brier_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean squared distance of the probabilities from the truth, from 0 to 2 (Brier 1950).
+    """Return the mean squared distance between probabilities and one-hot labels, from 0 to 2 (Brier 1950).
 
     Args:
         probabilities: float `[N, K]`, rows sum to 1.

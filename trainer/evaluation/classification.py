@@ -1,4 +1,4 @@
-"""Numbers about a classifier, computed in float64 over all images at once."""
+"""Classification metrics, computed in float64 over all images at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ECE_BINS = 15
 
 
 def classification_report(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Return the numbers by which classifiers are compared; every image counts once.
+    """Return the standard metrics of a classifier, in which every image counts once.
 
     Args:
         logits: float `[N, K]`, N at least 1.
@@ -20,12 +20,12 @@ def classification_report(logits: np.ndarray, labels: np.ndarray) -> dict[str, A
 
     Returns:
         `accuracy`; macro `precision`, `recall` and `f1`, means over the classes that occur among labels or predictions
-        (one that is never predicted has precision 0); `ece`; `nll`, the mean negative log-likelihood of the label,
-        natural logarithm; `per_class`, one mapping of `precision`, `recall`, `f1` and `support` a class; `confusion`,
-        `[K][K]` counts with the true class in rows.
+        (the precision of a class that is never predicted is 0); `ece`; `nll`, the mean negative log-likelihood of the
+        labels (natural logarithm); `per_class`, a mapping of `precision`, `recall`, `f1` and `support` per class;
+        `confusion`, `[K][K]` counts with the true class in rows.
 
     Raises:
-        DataError: If a logit is not finite: the weights are lost, and no number about them means anything.
+        DataError: If a logit is not finite, which makes every metric meaningless.
     """
     if not np.isfinite(logits).all():
         raise DataError(f"the model's outputs are not finite for {int((~np.isfinite(logits)).any(1).sum())} images")
@@ -43,20 +43,20 @@ def classification_report(logits: np.ndarray, labels: np.ndarray) -> dict[str, A
 
 
 def calibration_report(logits: np.ndarray, labels: np.ndarray, prefix: str = "") -> dict[str, float]:
-    """Return `ece` and `nll`, `prefix` before their names; see `classification_report`."""
+    """Return `ece` and `nll`, their names preceded by `prefix`; see `classification_report`."""
     log_p = log_softmax(logits)
     nll = float(-log_p[np.arange(len(labels)), labels].mean())
     return {f"{prefix}ece": expected_calibration_error(np.exp(log_p), labels), f"{prefix}nll": nll}
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the logarithms of the probabilities, float64 `[N, K]`, of `logits`, float `[N, K]`."""
+    """Return the log-probabilities, float64 `[N, K]`, of `logits`, float `[N, K]`."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Return counts, int64 `[K, K]`: rows are true classes, columns predicted ones."""
+    """Return counts, int64 `[K, K]`, with true classes in rows and predicted classes in columns."""
     return np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
@@ -74,7 +74,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
     Args:
         probabilities: float `[N, K]`, rows sum to 1.
         labels: int `[N]`.
-        bins: Number of bins of equal width over the top probability.
+        bins: Number of equally wide bins of the highest probability.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels

@@ -1,8 +1,8 @@
-"""The 15 labels of MNIST's test set that people do not confirm.
+"""The 15 labels of MNIST's test set that human annotators do not confirm.
 
 Northcutt, Athalye and Mueller 2021, "Pervasive Label Errors in Test Sets Destabilize Machine Learning Benchmarks"
-(labelerrors.com): of 100 suspects, five people were asked about each, and for these 15 fewer than three chose the given
-label. The votes are in `mturk/mnist_mturk.json` of github.com/cleanlab/label-errors.
+(labelerrors.com): five annotators reviewed each of 100 suspicious images; for these 15, fewer than three chose the
+given label. The votes are in `mturk/mnist_mturk.json` of github.com/cleanlab/label-errors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trainer.data.split import canonical
 SOURCE = "Northcutt et al. 2021, labelerrors.com"
 
 MNIST_TEST = "7c1b66dbc28b3446eb3329faf2606a2bb5bd03de1d289ee0f8c173760439b93e"
-"""Digest of MNIST's 10,000 test images and labels, whatever their order; see `trainer.data.split.canonical`."""
+"""Digest of MNIST's 10,000 test images and labels, independent of order; see `trainer.data.split.canonical`."""
 
 DOUBTED = (
     ("9e571df431674b22", 947, 8, 9),
@@ -37,12 +37,12 @@ DOUBTED = (
     ("6d535e9edb86d534", 9679, 6, 3),
     ("142caf3509596eb9", 9729, 5, 6),
 )
-"""First 16 hexadecimal digits of the SHA-256 of the pixels, place in the published file, given label, and what
-the people or else the authors' model chose instead."""
+"""First 16 hexadecimal digits of the SHA-256 of the pixels, index in the published file, given label, and the label
+that the annotators, or failing that the authors' model, chose instead."""
 
 
 def doubted(images: Any, labels: np.ndarray) -> np.ndarray | None:
-    """Return which images have a label that people do not confirm, bool `[N]`; None if this is not MNIST's test set.
+    """Return a mask of the images with an unconfirmed label, bool `[N]`; None if this is not MNIST's test set.
 
     Args:
         images: uint8 `[N, H, W, C]`, in any order.

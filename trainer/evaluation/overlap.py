@@ -1,4 +1,4 @@
-"""The images that a model is evaluated on and was trained on: how many they are, and how well it reads the others."""
+"""The overlap of evaluated and training images, and the accuracy on the images outside it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Overlap:
-    """What a model had seen of the images that it was evaluated on.
+    """The images that a model was evaluated on, divided into those used and not used for training.
 
     Attributes:
         images: Number of images.
-        trained_on: How many of them the model was trained on.
-        validated_on: How many of the others its weights were chosen by.
+        trained_on: Number of images that the model was trained on.
+        validated_on: Number of the other images that it was validated on.
         others: Accuracy on the images that it was not trained on; None if there are none, or nothing was classified.
     """
 
@@ -31,34 +31,34 @@ class Overlap:
     others: Share | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers and the sentence, for a file."""
+        """Return all numbers and the sentence, ready for JSON."""
         return {**asdict(self), "sentence": self.sentence}
 
     @property
     def sentence(self) -> str:
-        """The same in words, without a capital and a full stop."""
+        """A summary in words, without initial capital and full stop."""
         if not self.trained_on:
-            chosen = f"; {self.validated_on:,} of them chose the weights" if self.validated_on else ""
-            return f"none of the {self.images:,} was trained on{chosen}"
+            validated = f"; {self.validated_on:,} of them were used for validation" if self.validated_on else ""
+            return f"none of the {self.images:,} images was used for training{validated}"
         if self.trained_on == self.images:
-            return f"all {self.images:,} were trained on: these numbers say nothing about new images"
-        return f"{self.trained_on:,} of {self.images:,} were trained on; on the other {self._others()}"
+            return f"all {self.images:,} images were used for training: these numbers say nothing about new images"
+        return f"{self.trained_on:,} of {self.images:,} images were used for training; {self._others()}"
 
     def _others(self) -> str:
-        """Say what is known of the images that the model was not trained on."""
+        """Return the accuracy on the images that the model was not trained on, in words."""
         rest = self.images - self.trained_on
         which = "which" if self.validated_on == rest else f"{self.validated_on:,} of which"
-        chosen = f", {which} chose the weights" if self.validated_on else ""
-        return f"{rest:,}{chosen}: {self.others or 'no accuracy is known'}"
+        validated = f", {which} were used for validation" if self.validated_on else ""
+        return f"accuracy on the other {rest:,}{validated}: {self.others or 'unknown'}"
 
 
 def overlap(seen: Seen, images: ImageSet, right: np.ndarray | None) -> Overlap:
-    """Return what a model has seen of some images.
+    """Return the overlap of evaluated images with those that a model has seen.
 
     Args:
-        seen: The images that it was trained and validated on.
+        seen: The images that the model was trained and validated on.
         images: N images to evaluate on.
-        right: True for each image that is read right, bool `[N]`; None if nothing was classified.
+        right: True for each image that is classified correctly, bool `[N]`; None if nothing was classified.
     """
     trained_on, validated_on = seen.marks(images)
     others = None if right is None or trained_on.all() else Share.of(right[~trained_on])

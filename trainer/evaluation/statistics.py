@@ -1,4 +1,4 @@
-"""How sure one may be of a share, and of a difference between two models."""
+"""Confidence intervals of shares, and the significance of differences between two models."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ SIGNIFICANT = 0.05
 
 
 def wilson_interval(successes: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the interval in which the true share lies with some confidence (Wilson 1927, the score interval).
+    """Return the confidence interval of a share (Wilson 1927, the score interval).
 
-    Unlike the normal approximation it stays within [0, 1] and is right near 100 %, where accuracies lie.
+    Unlike the normal approximation, it stays within [0, 1] and is accurate near 100 %, where accuracies lie.
 
     Args:
         successes: From 0 to `total`.
-        total: Number of trials; of none nothing is known, and the interval is [0, 1].
-        confidence: Between 0 and 1.
+        total: Number of trials; without any, the interval is [0, 1].
+        confidence: Confidence level, between 0 and 1.
     """
     if not total:
         return 0.0, 1.0
@@ -35,13 +35,13 @@ def wilson_interval(successes: int, total: int, confidence: float = CONFIDENCE) 
 
 @dataclass(frozen=True)
 class Share:
-    """The share of images that are read right, with its 95 % interval by Wilson.
+    """The share of correctly classified images, with its 95 % Wilson interval.
 
     Attributes:
         value: From 0 to 1.
         low: Lower end of the interval.
         high: Upper end of the interval.
-        right: Number of images read right.
+        right: Number of correctly classified images.
         images: Number of images.
     """
 
@@ -54,11 +54,15 @@ class Share:
     @classmethod
     def of(cls, right: np.ndarray) -> Self:
         """Return the share of True in `right`, bool `[N]`, N at least 1."""
-        hits, images = int(right.sum()), len(right)
+        return cls.of_counts(int(right.sum()), len(right))
+
+    @classmethod
+    def of_counts(cls, hits: int, images: int) -> Self:
+        """Return the share of `hits` in `images`, of which there is at least 1."""
         return cls(hits / images, *wilson_interval(hits, images), hits, images)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers, for a file."""
+        """Return all numbers, ready for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -67,12 +71,12 @@ class Share:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same images.
+    """The comparison of two models on the same images.
 
     Attributes:
         images: Number of images.
-        newly_right: Images that this model reads right and the other wrong.
-        newly_wrong: Images that this model reads wrong and the other right.
+        newly_right: Number of images that only this model classifies correctly.
+        newly_wrong: Number of images that only the other model classifies correctly.
     """
 
     images: int
@@ -81,41 +85,41 @@ class Comparison:
 
     @property
     def points(self) -> float:
-        """By how many percentage points this model's accuracy is higher."""
+        """The lead of this model's accuracy over the other's, in percentage points."""
         return 100 * (self.newly_right - self.newly_wrong) / self.images
 
     @property
     def p(self) -> float:
-        """How often chance alone gives a difference at least as large: McNemar's exact test, two-sided (1947).
+        """The p-value of McNemar's exact test, two-sided (1947).
 
-        Images that both models read right, or both wrong, say nothing about which is better; the rest are tosses of a
-        fair coin if neither is.
+        It is the probability of a difference at least as large by chance alone. Images on which both models are right,
+        or both wrong, carry no information; if neither model is better, the others are tosses of a fair coin.
         """
         tosses, fewer = self.newly_right + self.newly_wrong, min(self.newly_right, self.newly_wrong)
         tail = sum(math.comb(tosses, k) for k in range(fewer + 1))
         return min(1.0, 2 * tail / 2**tosses)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers, for a file."""
+        """Return all numbers, ready for JSON."""
         return {**asdict(self), "points": self.points, "p": self.p}
 
     def sentence(self, other: str) -> str:
-        """Say it in plain words; `other` is what the other model is called."""
-        difference = f"{self.newly_right} newly right, {self.newly_wrong} newly wrong against {other}"
+        """Return the comparison in words; `other` is the name of the other model."""
+        difference = f"{self.newly_right} newly right, {self.newly_wrong} newly wrong compared with {other}"
         if not self.newly_right and not self.newly_wrong:
-            return f"both get the same of the {self.images:,} images right"
+            return f"both models are right on the same of the {self.images:,} images"
         if self.p >= SIGNIFICANT:
-            verdict = "chance alone explains that, neither is shown to be better"
+            verdict = "the difference may be due to chance"
         else:
-            verdict = f"this model is {'better' if self.points > 0 else 'worse'}, chance hardly explains it"
-        return f"{difference}: {self.points:+.2f} points, p = {self.p:.2g} (McNemar, exact); {verdict}"
+            verdict = f"this model is significantly {'better' if self.points > 0 else 'worse'}"
+        return f"{difference}: {self.points:+.2f} points, p = {self.p:.2g} (exact McNemar test); {verdict}"
 
 
 def compare(right: np.ndarray, other: np.ndarray) -> Comparison:
     """Compare two models image by image.
 
     Args:
-        right: Whether this model reads each image right, bool `[N]`, N at least 1.
-        other: The same of the other model, in the same order.
+        right: True for each image that this model classifies correctly, bool `[N]`, N at least 1.
+        other: The same for the other model, in the same order.
     """
     return Comparison(len(right), int((right & ~other).sum()), int((~right & other).sum()))

@@ -1,6 +1,6 @@
-"""Trained models that leave the house: formats by name, one file each, every export compared with its source.
+"""Export of trained models: formats by name, one module each, every export compared with its source.
 
-A format is listed here, so that it can be named without importing its file. What it writes takes raw uint8 images
+This table allows formats to be listed without importing their modules. An exported model takes raw uint8 images
 `[N, H, W, C]`, any N, and returns calibrated probabilities, float32 `[N, K]`.
 """
 
@@ -38,8 +38,8 @@ formats.table(
     {
         "keras": ("trainer.export.keras_file:FORMAT", "model.keras, one file for Keras 3"),
         "litert": ("trainer.export.litert:FORMAT", "model.tflite, for phones and small computers"),
-        "litert-int8": ("trainer.export.litert:INT8", "the same, quantised to int8"),
-        "mlflow": ("trainer.export.mlflow_model:FORMAT", "an MLflow model, which servers and clouds take as it is"),
+        "litert-int8": ("trainer.export.litert:INT8", "model.tflite, quantised to int8"),
+        "mlflow": ("trainer.export.mlflow_model:FORMAT", "an MLflow model, ready for servers and clouds"),
         "onnx": ("trainer.export.onnx_file:FORMAT", "model.onnx, for ONNX Runtime"),
         "savedmodel": ("trainer.export.saved_model:FORMAT", "a TensorFlow SavedModel"),
     }

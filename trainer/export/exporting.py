@@ -1,4 +1,4 @@
-"""Exports a trained model: written aside, compared with its source, and only then put where it belongs."""
+"""Export of a trained model: written to a temporary folder, compared with its source, and only then moved."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 
 def check_free(folder: Path) -> None:
-    """Refuse a folder that is there, or that cannot be made; makes nothing.
+    """Check that an export folder does not exist and can be created; create nothing.
 
     Raises:
-        UsageError: With what to do instead.
-        InkwellError: If nothing may be written there.
+        UsageError: If it exists, or its path is invalid.
+        InkwellError: If its parent folder is not writable.
     """
-    check_new(folder, "export", "name another folder")
+    check_new(folder, "export", "choose another folder")
 
 
 def export(original: Original, name: str, folder: Path, extra: Mapping[str, Any] | None = None) -> Proof:
-    """Export a trained model to a folder that does not exist; an export that fails its proof is deleted.
+    """Export a trained model to a new folder, and delete the export if it fails its proof.
 
     Args:
         original: The model.
         name: The format.
-        folder: Where to; gets `spec.json` beside the model.
-        extra: What else `spec.json` tells, as JSON can hold it.
+        folder: The folder, which must not exist; it will contain the model and `spec.json`.
+        extra: Additional content of `spec.json`, representable as JSON.
 
     Raises:
         UsageError: If the format is unknown or the folder exists.
-        InkwellError: If the export cannot be written or read, or its probabilities are not those of the original.
+        InkwellError: If the export cannot be written or read, or its probabilities differ from the original's.
     """
     check_free(folder)
     with drafting(folder) as draft:
@@ -63,32 +63,34 @@ def write(
     Args:
         original: The model.
         name: The format.
-        folder: Where to.
-        answer: Returns what the export in a folder says of images.
-        extra: What else `spec.json` tells.
+        folder: The folder.
+        answer: Returns the answer of the export in a folder for images.
+        extra: Additional content of `spec.json`, representable as JSON.
 
     Raises:
         UsageError: If the format is unknown.
-        InkwellError: If the model cannot be written or read, or the probabilities are not those of the original.
+        InkwellError: If the model cannot be written or read, or its probabilities differ from the original's.
     """
     form: Format = formats.resolve(name)
     try:
         form.write(original.served, folder)
     except InkwellError:
         raise
-    except Exception as error:  # Keras, TensorFlow and MLflow have each their own
-        raise InkwellError(f"the model cannot be written: {type(error).__name__}: {first_line(error)}") from error
+    except Exception as error:  # Keras, TensorFlow and MLflow each have their own
+        raise InkwellError(f"cannot write the model: {type(error).__name__}: {first_line(error)}") from error
     proof = compare(original.data, original.probabilities, answer(folder, original.images), form)
     if not proof.holds:
-        raise InkwellError(f"the export is not the model and is deleted: {proof} (at most {proof.tolerance:.0e})")
-    told = {"format": name, **original.served.spec(), **(extra or {}), "proof": asdict(proof)}
-    (folder / SPEC).write_text(to_json(told), encoding="utf-8")
+        raise InkwellError(
+            f"the export differs from the model and was deleted: {proof} (allowed: {proof.tolerance:.0e})"
+        )
+    spec = {"format": name, **original.served.spec(), **(extra or {}), "proof": asdict(proof)}
+    (folder / SPEC).write_text(to_json(spec), encoding="utf-8")
     return proof
 
 
 @contextmanager
 def drafting(folder: Path) -> Iterator[Path]:
-    """Give an empty folder beside `folder` that takes its name in the end, or is deleted after an exception."""
+    """Provide an empty folder next to `folder`, which is renamed to `folder` on success and deleted on an exception."""
     sweep(folder.parent, folder.name)
     draft = aside(folder)
     try:
@@ -96,6 +98,6 @@ def drafting(folder: Path) -> Iterator[Path]:
         yield draft
         draft.replace(folder)
     except OSError as error:
-        raise InkwellError(f"{folder} cannot be written: {error.strerror or first_line(error)}") from error
+        raise InkwellError(f"cannot write {folder}: {error.strerror or first_line(error)}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What an export format is, and what it is given to write."""
+"""The contract of an export format, and the trained model that it writes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.display.shown import Shown
 from trainer.errors import UsageError
 from trainer.runs.manifest import read_saved
 from trainer.runs.provenance import versions
+from trainer.text import in_line
 
 if TYPE_CHECKING:
     import keras
@@ -20,21 +22,20 @@ if TYPE_CHECKING:
     from trainer.runs.trained import Trained
 
 Classifier = Callable[[np.ndarray], np.ndarray]
-"""From images, uint8 `[N, H, W, C]`, to probabilities, float32 `[N, K]`."""
+"""A function from images, uint8 `[N, H, W, C]`, to probabilities, float32 `[N, K]`."""
 
 
-@dataclass(frozen=True)
-class Served:
-    """A trained model with what a format must know of it.
+@dataclass(frozen=True, repr=False)
+class Served(Shown):
+    """A trained model with everything that a format needs to export it.
 
     Attributes:
-        model: From images, float32 `[N, H, W, C]` in [0, 1], to logits `[N, K]`.
+        model: Maps images, float32 `[N, H, W, C]` in [0, 1], to logits `[N, K]`.
         input_shape: Height, width and channels.
-        class_names: One a class, in the order of the probabilities.
-        temperature: What the logits are divided by for calibrated probabilities.
-        examples: Real images, uint8 `[N, H, W, C]`, N at least 1: to try the export on, and to learn from which values
-            its layers take.
-        origin: Which run, checkpoint and data the model comes from, with a digest of its weights.
+        class_names: One name per class, in the order of the probabilities.
+        temperature: Divisor of the logits for calibrated probabilities.
+        examples: Real images, uint8 `[N, H, W, C]`, N at least 1, for trying out and quantising the model.
+        origin: The run, checkpoint and data that the model comes from, and a digest of its weights.
     """
 
     model: keras.Model
@@ -44,22 +45,27 @@ class Served:
     examples: np.ndarray
     origin: Mapping[str, Any]
 
+    def _line(self) -> str:
+        return f"{in_line(self.model.name)}, {len(self.class_names)} classes, {len(self.examples)} examples"
+
     @classmethod
     def of(cls, trained: Trained, examples: np.ndarray) -> Served:
-        """Return what is exported of a trained model.
+        """Return the exportable form of a trained model.
 
         Raises:
-            UsageError: If its outputs are not one logit a class, so that they mean no probabilities.
+            UsageError: If it does not return one logit per class, and so has no probabilities.
         """
         names = tuple(trained.data["class_names"])
         if trained.model.output_shape != (None, len(names)):
             shape = trained.model.output_shape
-            raise UsageError(f"{trained.path}: a model with outputs {shape} does not choose among {len(names)} classes")
+            raise UsageError(
+                f"cannot export {trained.path}: its outputs {shape} are not logits of {len(names)} classes"
+            )
         shape = tuple(trained.data["input_shape"])
         return cls(trained.model, shape, names, trained.temperature, examples, _origin(trained))
 
     def spec(self) -> dict[str, Any]:
-        """Return what whoever uses the export must know, as JSON can hold it."""
+        """Return the information that users of the export need, ready for JSON."""
         return {
             "input": {"dtype": "uint8", "shape": [None, *self.input_shape], "values": "pixels from 0 to 255"},
             "output": {"dtype": "float32", "shape": [None, len(self.class_names)], "values": "probabilities"},
@@ -84,7 +90,7 @@ def _origin(trained: Trained) -> dict[str, Any]:
 
 
 def weights_digest(model: keras.Model) -> str:
-    """Return the SHA-256 over shapes, dtypes and bytes of a model's variables."""
+    """Return the SHA-256 of the shapes, dtypes and bytes of a model's variables."""
     sha = hashlib.sha256()
     for variable in model.variables:
         array = np.asarray(variable)
@@ -98,10 +104,10 @@ class Format:
     """A way to write a model, and to read it again without Inkwell's models.
 
     Attributes:
-        write: Writes into a folder that is there and empty.
-        read: Returns what was written as a function; anything may be raised.
-        tolerance: How far a probability may be from that of the source; rounding of large logits takes 1e-5 of it.
-        others: The share of the images that may get another class than by the source.
+        write: Writes the model into an existing, empty folder.
+        read: Returns the written model as a function; may raise anything.
+        tolerance: Largest allowed difference of a probability; the rounding of large logits accounts for 1e-5.
+        others: Largest allowed share of images that get another class than from the source.
     """
 
     write: Callable[[Served, Path], None]

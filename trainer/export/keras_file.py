@@ -1,4 +1,4 @@
-"""`keras`: one file, `model.keras`, for Keras 3; layers of its own must be importable where it is read."""
+"""The format `keras`: one file, `model.keras`, for Keras 3; custom layers must be importable where it is read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = "model.keras"
 
 
 def write(served: Served, folder: Path) -> None:
-    """Write the model with its scaling, temperature and softmax as layers."""
+    """Write the model with scaling, temperature and softmax as layers."""
     images = keras.Input(served.input_shape, dtype="uint8", name="images")
     scaled = layers.Rescaling(1 / 255, dtype="float32")(images)
     logits = served.model(scaled, training=False)
@@ -25,7 +25,7 @@ def write(served: Served, folder: Path) -> None:
 def read(folder: Path) -> Classifier:
     """Return the model as a function of NumPy arrays."""
     model = keras.saving.load_model(folder / FILE)
-    return model.predict_on_batch  # `predict` makes a pipeline for every answer, which takes 20 times as long
+    return model.predict_on_batch  # `predict` builds a pipeline per call, which takes 20 times as long
 
 
 FORMAT = Format(write, read)

@@ -1,4 +1,7 @@
-"""`litert` and `litert-int8`: one file, `model.tflite`, for phones and small computers; read without TensorFlow."""
+"""The formats `litert` and `litert-int8`: one file, `model.tflite`, for phones and small computers.
+
+Reading it does not need TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,16 @@ def write(served: Served, folder: Path, quantised: bool = False) -> None:
 
     Args:
         served: The model.
-        folder: Where to.
-        quantised: Whether weights and the values between layers are int8, in ranges learnt from the examples; then
-            probabilities come in steps of 1/256.
+        folder: The folder.
+        quantised: If True, weights and activations are int8, in ranges determined from the examples; probabilities are
+            then multiples of 1/256.
     """
     import tensorflow as tf
 
     from trainer.export import saved_model
 
     with scratch() as saved:
-        saved_model.write(served, saved)  # of a function, the converter would leave the variables empty
+        saved_model.write(served, saved)  # converting a function directly would leave the variables empty
         converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
         if quantised:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -40,7 +43,7 @@ def write(served: Served, folder: Path, quantised: bool = False) -> None:
 
 
 def _ones(images: np.ndarray) -> Iterator[list[np.ndarray]]:
-    """Yield the images one by one, as the converter asks for them."""
+    """Yield the images one by one, as the converter requires."""
     for start in range(len(images)):
         yield [images[start : start + 1]]
 
@@ -54,7 +57,7 @@ def read(folder: Path) -> Classifier:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ModuleNotFoundError as error:
-        raise InkwellError('LiteRT is not installed: python -m pip install -e ".[litert]"') from error
+        raise InkwellError('LiteRT is not installed; run python -m pip install -e ".[litert]"') from error
     with without_chatter():
         interpreter = Interpreter(str(folder / FILE))
     source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]

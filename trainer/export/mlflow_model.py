@@ -1,4 +1,4 @@
-"""`mlflow`: an MLflow model directory that needs neither a tracking server nor Inkwell where it is loaded."""
+"""The format `mlflow`: an MLflow model directory, which needs neither a tracking server nor Inkwell to load."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ REQUIREMENTS = ("mlflow", "numpy", "tensorflow")
 
 
 def write(served: Served, folder: Path) -> None:
-    """Write the SavedModel, the few lines that load it, MLflow's description and a guide to deployment.
+    """Write the SavedModel, its loader, MLflow's metadata and a deployment guide.
 
-    Requirements and signature are given, since MLflow takes many seconds to infer them.
+    Requirements and signature are passed explicitly, since MLflow takes many seconds to infer them.
     """
     _settle()
     import mlflow.pyfunc
@@ -42,7 +42,7 @@ def write(served: Served, folder: Path) -> None:
             signature=signature(served),
             input_example=served.examples[:1],
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
-            uv_project_path=str(place),  # else the lock file of the folder that we happen to be in would be copied
+            uv_project_path=str(place),  # otherwise the lock file of the current folder would be copied
         )
     text = Template(GUIDE.read_text(encoding="utf-8")).substitute(
         mlflow=version("mlflow"), shape=", ".join(map(str, served.input_shape)), classes=", ".join(served.class_names)
@@ -51,32 +51,32 @@ def write(served: Served, folder: Path) -> None:
 
 
 def _settle() -> None:
-    """Have MLflow, where the user has not said otherwise, not tell of its steps, nor phone home."""
+    """Disable MLflow's progress messages and telemetry, unless the user has configured them."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 
 
 def signature(served: Served) -> ModelSignature:
-    """Return from what to what the model maps, as MLflow says it."""
+    """Return the MLflow signature of the model."""
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
     images = TensorSpec(np.dtype(np.uint8), (-1, *served.input_shape))
     probabilities = TensorSpec(np.dtype(np.float32), (-1, len(served.class_names)))
     found = ModelSignature(Schema([images]), Schema([probabilities]))
-    # Says that the model checks its input itself. MLflow's own check turns the 0.5 of a JSON request into the uint8 0
-    # without a word, and answers other errors with all the pixels.
+    # Declares that the model checks its input itself. MLflow's own check silently converts 0.5 in a JSON request to the
+    # uint8 0, and reports other errors with all pixels.
     found._is_signature_from_type_hint = True
     return found
 
 
 def saved_in(folder: Path) -> Path:
-    """Return the SavedModel in an MLflow model."""
+    """Return the path of the SavedModel in an MLflow model."""
     return folder / "data" / SAVED_MODEL
 
 
 def read(folder: Path) -> Classifier:
-    """Return the model as MLflow loads it."""
+    """Return the model as loaded by MLflow."""
     _settle()
     import mlflow.pyfunc
 

@@ -1,4 +1,4 @@
-"""`onnx`: one file, `model.onnx`, for ONNX Runtime and whatever else reads ONNX; read without TensorFlow."""
+"""The format `onnx`: one file, `model.onnx`, for ONNX Runtime and other readers; reading it needs no TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainer.export.format import Classifier, Format, Served
 
 FILE = "model.onnx"
 OPSET = 18
-MISSING = 'ONNX is not installed: python -m pip install -e ".[onnx]"'
+MISSING = 'ONNX is not installed; run python -m pip install -e ".[onnx]"'
 
 
 def write(served: Served, folder: Path) -> None:

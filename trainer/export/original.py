@@ -1,4 +1,4 @@
-"""What an export is made of and compared with: a trained model, and what it says of real images."""
+"""The original of an export: a trained model, and its probabilities for real images."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainer.display.shown import Shown
 from trainer.evaluation import log_softmax
 from trainer.export.format import Served
 from trainer.export.images import real_images
+from trainer.text import count, in_line
 
 if TYPE_CHECKING:
     from trainer.runs.trained import Trained
 
 SHOWN, COMPARED = 200, 1000
-"""Real images that a format may learn from, and others on which its exports are compared."""
+"""Number of real images for calibrating a format, and of others for comparing its exports."""
 
 
-@dataclass(frozen=True)
-class Original:
+@dataclass(frozen=True, repr=False)
+class Original(Shown):
     """A trained model with real images, and its probabilities for them.
 
     Attributes:
-        served: The model as formats get it, with images of which they may learn.
-        data: What the images are.
-        images: Others, uint8 `[N, H, W, C]`.
-        probabilities: What the trainer says of them: calibrated, float64 `[N, K]`.
+        served: The model as passed to formats, with example images.
+        data: Description of the images.
+        images: Images for the comparison, different from the examples, uint8 `[N, H, W, C]`.
+        probabilities: The trainer's calibrated probabilities for them, float64 `[N, K]`.
     """
 
     served: Served
@@ -34,19 +36,22 @@ class Original:
     images: np.ndarray
     probabilities: np.ndarray
 
+    def _line(self) -> str:
+        return f"{self.served!r} on {count(len(self.images), 'image')} of {in_line(self.data)}"
+
     @classmethod
     def of(cls, trained: Trained) -> Original:
-        """Return a trained model with images of its own data, or MNIST's where these are gone.
+        """Return a trained model with images of its own data, or of MNIST if these are missing.
 
         Raises:
-            UsageError: If the model gives no probabilities.
+            UsageError: If the model has no probabilities.
         """
         data, images = real_images(trained, SHOWN + COMPARED)
         return cls.on(trained, data, images[:SHOWN], images[SHOWN:])
 
     @classmethod
     def on(cls, trained: Trained, data: str, shown: np.ndarray, images: np.ndarray) -> Original:
-        """Return a trained model with images that are given; see `of`."""
+        """Return a trained model with the given images; see `of`."""
         from trainer.evaluator import Evaluator
 
         served = Served.of(trained, shown)

@@ -1,4 +1,4 @@
-"""The proof of an export: read again, it gives the probabilities of its source."""
+"""The proof of an export: when read back, it gives the same probabilities as its source."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from trainer.export.format import Classifier, Format
 from trainer.files import scratch
 
 TIMED = 30
-"""Answers for one image that are timed."""
+"""Number of timed answers for a single image."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """How an export compares with its source.
+    """The comparison of an export with its source.
 
     Attributes:
-        data: What the images are.
-        images: How many.
-        largest_difference: The largest difference of two probabilities.
-        other_classes: For how many images the most probable class is another.
-        tolerance: How large `largest_difference` may be.
-        others: The share of the images that may get another class.
-        milliseconds: What the answer for one image took, as a median; None if it was not measured.
+        data: Description of the images.
+        images: Number of images.
+        largest_difference: Largest difference between two probabilities.
+        other_classes: Number of images whose most probable class differs.
+        tolerance: Largest allowed `largest_difference`.
+        others: Largest allowed share of images whose class differs.
+        milliseconds: Median time of an answer for one image; None if it was not measured.
     """
 
     data: str
@@ -44,21 +44,21 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether the export may be called one."""
+        """True if the export matches its source."""
         return self.largest_difference <= self.tolerance and self.other_classes <= self.others * self.images
 
     def __str__(self) -> str:
-        classes = f"another class for {self.other_classes:,}" if self.other_classes else "the same classes"
+        classes = f"{self.other_classes:,} classes differ" if self.other_classes else "the same classes"
         return f"{self.images:,} images ({self.data}): {classes}, largest difference {self.largest_difference:.1e}"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an export says of images.
+    """The answer of an export for images.
 
     Attributes:
         probabilities: `[N, K]`.
-        milliseconds: What it takes for one image, as a median; None if it was not measured.
+        milliseconds: Median time of an answer for one image; None if it was not measured.
     """
 
     probabilities: np.ndarray
@@ -66,10 +66,10 @@ class Answer:
 
 
 def compare(data: str, original: np.ndarray, answer: Answer, form: Format) -> Proof:
-    """Return how the probabilities of an export, which must be float32, compare with the original's, `[N, K]`.
+    """Compare the probabilities of an export, which must be float32, with the original's, `[N, K]`.
 
     Raises:
-        InkwellError: If the export returns something else.
+        InkwellError: If the shape or dtype is wrong.
     """
     exported = answer.probabilities
     if exported.shape != original.shape or exported.dtype != np.float32:
@@ -81,10 +81,10 @@ def compare(data: str, original: np.ndarray, answer: Answer, form: Format) -> Pr
 
 
 def read_afresh(name: str, folder: Path, images: np.ndarray) -> Answer:
-    """Return what an export in the format `name` says of images, in a process that knows nothing of the source.
+    """Return the answer of an export in the format `name` for images, from a fresh process without the source.
 
     Raises:
-        InkwellError: If it cannot be read or used there; says why.
+        InkwellError: If it cannot be read or used there; the message has the reason.
     """
     with scratch() as between:
         asked, answered = between / "images.npy", between / "answer.npz"
@@ -93,13 +93,13 @@ def read_afresh(name: str, folder: Path, images: np.ndarray) -> Answer:
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise InkwellError(f"the export cannot be used in a fresh process: {lines[-1]}")
+            raise InkwellError(f"cannot use the export in a fresh process: {lines[-1]}")
         with np.load(answered) as answer:
             return Answer(answer["probabilities"], float(answer["milliseconds"]))
 
 
 def _answer(name: str, folder: str, asked: str, answered: str) -> None:
-    """Do what `read_afresh` asks for."""
+    """Answer the request of `read_afresh`."""
     classify, images = formats.resolve(name).read(Path(folder)), np.load(asked)
     probabilities = classify(images)
     np.savez(answered, probabilities=probabilities, milliseconds=_milliseconds(classify, images[:1]))
@@ -112,7 +112,7 @@ def _milliseconds(classify: Classifier, image: np.ndarray) -> float:
         started = time.perf_counter()
         classify(image)
         times.append(1000 * (time.perf_counter() - started))
-    return statistics.median(times[1:])  # the first is slow, since the batch had another size before
+    return statistics.median(times[1:])  # the first is slow, because the batch size has changed
 
 
 if __name__ == "__main__":

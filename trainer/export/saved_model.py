@@ -1,4 +1,4 @@
-"""`savedmodel`: a TensorFlow SavedModel with one signature, `serving_default`, from `images` to `probabilities`."""
+"""The format `savedmodel`: a TensorFlow SavedModel whose signature maps `images` to `probabilities`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.export.serving import serving
 
 
 def write(served: Served, folder: Path) -> None:
-    """Write the model; batches may have any size."""
+    """Write the model, which accepts batches of any size."""
     archive = keras.export.ExportArchive()
     archive.track(served.model)
     archive.add_endpoint("serving_default", serving(served.model, served.input_shape, served.temperature))

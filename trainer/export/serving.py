@@ -1,4 +1,4 @@
-"""The function that TensorFlow's formats hold: from raw images to calibrated probabilities."""
+"""The function exported to TensorFlow's formats, from raw images to calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def serving(model: keras.Model, input_shape: tuple[int, int, int], temperature: 
     """Return a `tf.function` from `images`, uint8 `[N, H, W, C]`, to a mapping of `probabilities`, float32 `[N, K]`.
 
     Args:
-        model: From images, float32 `[N, H, W, C]` in [0, 1], to logits `[N, K]`.
+        model: Maps images, float32 `[N, H, W, C]` in [0, 1], to logits `[N, K]`.
         input_shape: Height, width and channels.
-        temperature: What the logits are divided by.
+        temperature: Divisor of the logits.
     """
 
     @tf.function(input_signature=[tf.TensorSpec([None, *input_shape], tf.uint8, name="images")], autograph=False)

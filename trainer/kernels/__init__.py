@@ -1,1 +1,1 @@
-"""How a training step is computed: as Keras does, with fused operations, or with convolutions as matrix products."""
+"""Kernels, which compute a training step by Keras's own operations, fused ones, or convolutions as matrix products."""

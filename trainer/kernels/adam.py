@@ -1,4 +1,4 @@
-"""Adam's update of a variable by TensorFlow's own operation, where Keras computes it step by step."""
+"""Adam's update of a variable as one TensorFlow operation instead of Keras's many small ones."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from trainer.kernels.keras_private import adam_moments
 
 @contextmanager
 def fused_adam(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Have Adam and AdamW update a variable by one operation (`ResourceApplyAdam`) wherever they are traced meanwhile.
+    """Trace each Adam or AdamW update as one operation (`ResourceApplyAdam`) inside the context.
 
-    The formula is the same (Kingma and Ba 2014, arXiv 1412.6980, the end of section 2), so the result is, to rounding.
-    Keras computes it by many small operations, which narrow networks wait for. Weight decay, averages of weights and
-    all else stay with Keras, and so do optimizers that the operation cannot stand for, and sparse gradients.
+    The formula is the same (Kingma and Ba 2014, arXiv 1412.6980, end of section 2), so results agree up to rounding.
+    Keras's many small operations slow down narrow networks. Keras still handles weight decay, weight averages and
+    everything else, as well as sparse gradients and optimizers that the operation cannot replace.
 
     Args:
-        optimizer: Built, its variables float32; it is as it was afterwards.
+        optimizer: A built optimizer with float32 variables; restored on exit.
     """
     if not _can_be_fused(optimizer):
         yield
@@ -46,7 +46,7 @@ def fused_adam(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
             grad=gradient,
         )
 
-    object.__setattr__(optimizer, "update_step", update_step)  # past Keras, which would track what is set
+    object.__setattr__(optimizer, "update_step", update_step)  # bypasses Keras, which would track the attribute
     try:
         yield
     finally:
@@ -57,5 +57,5 @@ def _can_be_fused(optimizer: keras.optimizers.Optimizer) -> bool:
     return (
         type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW)
         and not optimizer.amsgrad
-        and not optimizer.gradient_accumulation_steps  # the update is traced in a branch of its own
+        and not optimizer.gradient_accumulation_steps  # the update would be traced in a separate branch
     )

@@ -1,9 +1,9 @@
-"""Measures the statistics of batch normalisation over images as they are, instead of averaging them while training.
+"""Batch-normalisation statistics measured over unaugmented images instead of averaged during training.
 
-Training averages over augmented batches, and over weights that have changed since; evaluation then normalises by what
-it never meets. Measured anew, the statistics are those of the weights and images at hand ("precise batch
-normalisation": Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3). Training itself
-does not use them, so it continues as it would have.
+The moving averages of training come from augmented batches and from earlier weights, neither of which occur in
+evaluation. Measured statistics match the current weights and the evaluated images ("precise batch normalisation":
+Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3). Training does not use them, so it
+is unaffected.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from trainer.kernels.keras_private import all_layers
 from trainer.kernels.substitution import substituted
 
 Found = dict[keras.layers.Layer, list[tuple[tf.Tensor, tf.Tensor]]]
-"""Mean and variance of the inputs of each layer, call by call, each float32 `[C]`."""
+"""Mean and variance of each layer's inputs, one pair per call, each float32 `[C]`."""
 
 
 def measured_layers(model: keras.Model) -> list[layers.BatchNormalization]:
-    """Return the batch normalisations of a model whose statistics change in training."""
+    """Return the batch-normalisation layers of a model whose statistics change in training."""
     found = (layer for layer in all_layers(model) if isinstance(layer, layers.BatchNormalization))
     return [layer for layer in found if layer.trainable]
 
 
 class BatchStatistics:
-    """The statistics of a model's batch normalisations over given images.
+    """Statistics of a model's batch-normalisation layers over given images.
 
     Args:
         model: A built model.
-        images: Images as they are evaluated: scaled, not augmented.
+        images: Images as in evaluation: scaled, not augmented.
     """
 
     def __init__(self, model: keras.Model, images: EvaluationPipeline) -> None:
@@ -45,9 +45,9 @@ class BatchStatistics:
         self._next = tf.function(self._of_next, autograph=False)
 
     def measure(self) -> None:
-        """Set each layer's mean and variance to those of its inputs over all images.
+        """Set each layer's moving mean and variance to those of its inputs over all images.
 
-        Each batch is normalised by itself, as in training; everything else is computed as in evaluation.
+        Each batch is normalised with its own statistics, as in training; everything else runs as in evaluation.
         """
         batches = iter(self.images.batches())
         found = [self._next(batches) for _ in range(self.images.steps)]
@@ -59,7 +59,7 @@ class BatchStatistics:
             layer.moving_variance.assign(np.average(variances + (means - mean) ** 2, 0, sizes))
 
     def _of_next(self, batches: Any) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
-        """Return the number of images in the next batch, and the mean and variance of each layer's inputs for them."""
+        """Return the number of images in the next batch, and the mean and variance of each layer's inputs."""
         images = batches.get_next()[0]
         found: Found = {layer: [] for layer in self.layers}
         with substituted(_by_itself(found)):
@@ -68,7 +68,7 @@ class BatchStatistics:
 
 
 def _by_itself(found: Found) -> Mapping[keras.layers.Layer, Callable[..., Any]]:
-    """Return calls that normalise a batch by its own statistics, and add these to `found`."""
+    """Return calls that normalise a batch with its own statistics and add these to `found`."""
     return {layer: partial(_normalised, layer, calls) for layer, calls in found.items()}
 
 
@@ -87,7 +87,7 @@ def _normalised(
 
 
 def _together(calls: list[tuple[tf.Tensor, tf.Tensor]]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return mean and variance over all calls of a layer, which a model may use more than once."""
+    """Return the mean and variance over all calls of a layer, which a model may call more than once."""
     means, variances = (tf.stack(each) for each in zip(*calls, strict=True))
     mean = tf.reduce_mean(means, 0)
     return mean, tf.reduce_mean(variances + (means - mean) ** 2, 0)

@@ -1,4 +1,4 @@
-"""Convolution, ReLU and 2 x 2 max pooling as one matrix product over blocks of output pixels, made for XLA on a CPU."""
+"""Convolution, ReLU and 2 x 2 max pooling as one matrix product over blocks of output pixels, for XLA on a CPU."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import tensorflow as tf
 def conv_block(
     images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None, *, padding: str, pool: bool, relu: bool
 ) -> tf.Tensor:
-    """Return what Conv2D (stride 1), ReLU and MaxPooling2D(2, "valid") return, to rounding.
+    """Return the result of Conv2D (stride 1), ReLU and MaxPooling2D(2, "valid"), up to rounding.
 
     A block of f x f output pixels (f is 2 with pooling, else 1) is one column of the product: its patch of
-    (k + f - 1)² pixels, times a kernel that holds f² shifted copies of the layer's. The maximum goes over the copies,
-    before bias and ReLU, which do not change an order; its gradient goes to the first largest, as in TensorFlow.
+    (k + f - 1)² pixels times f² shifted copies of the layer's kernel. The maximum is taken over the copies, before
+    bias and ReLU, which preserve order; its gradient flows to the first maximum, as in TensorFlow.
 
     Args:
         images: Floats `[N, H, W, C]`; only N may be unknown.
         kernel: `[k, k, C, O]` as in Keras; k is odd with pooling.
         bias: `[O]`, or None.
         padding: `same` or `valid`.
-        pool: Whether 2 x 2 max pooling follows; what an odd size leaves over is not read.
-        relu: Whether ReLU follows the convolution.
+        pool: True to apply 2 x 2 max pooling; the last row or column of an odd size is dropped.
+        relu: True to apply ReLU after the convolution.
 
     Returns:
-        `[N, h, w, O]`, of the dtype of the images.
+        `[N, h, w, O]`, of the same dtype as the images.
     """
     block = _Block(images.shape[1:], kernel.shape, padding, f=2 if pool else 1)
     filters = kernel.shape[-1]
@@ -53,17 +53,17 @@ def conv_block(
 
 
 def _to_first_largest(gradient: tf.Tensor, copies: tf.Tensor, top: tf.Tensor) -> tf.Tensor:
-    """Return the gradient `[O, h, w, N]` of the maximum at the first copy that reaches it, 0 at others: `[4, …]`."""
+    """Return the gradient `[O, h, w, N]` of the maximum at the first copy that attains it and 0 elsewhere, `[4, …]`."""
     first = tf.where(copies[0] >= top, 0, tf.where(copies[1] >= top, 1, tf.where(copies[2] >= top, 2, 3)))
     here = first[None] == tf.reshape(tf.range(4), (4, 1, 1, 1, 1))
     return tf.where(here, gradient[None], tf.zeros_like(gradient)[None])
 
 
 class _Block:
-    """The shapes of a block, and what goes from images and kernels to the factors of the product, and back.
+    """The shapes of a block, and the maps between images, kernels and the factors of the product.
 
-    Tensors are batch-minor inside, `[C, H, W, N]`: every slice copies whole rows of the batch. Transposes at the two
-    ends of neighbouring blocks cancel.
+    Tensors are batch-minor internally, `[C, H, W, N]`, so every slice copies whole rows of the batch. Transposes at
+    the boundary between neighbouring blocks cancel.
     """
 
     def __init__(self, image: tuple[int, ...], kernel: tuple[int, ...], padding: str, f: int) -> None:
@@ -80,7 +80,7 @@ class _Block:
         """Return the patches of all blocks as columns, `[span² C, h w N]`."""
         (rows, columns), (height, width), f = self.blocks, self.read, self.f
         z = tf.pad(tf.transpose(images, (3, 1, 2, 0)), ((0, 0), self.pad, self.pad, (0, 0)))[:, :height, :width]
-        # Strided slices as slices of a reshaped tensor, which XLA copies row by row.
+        # Strided slices are taken as slices of a reshaped tensor, which XLA copies row by row.
         z = tf.reshape(z, (self.channels, height // f, f, width // f, f, -1))
         slices = [
             z[:, i // f : i // f + rows, i % f, j // f : j // f + columns, j % f]
@@ -96,16 +96,16 @@ class _Block:
         return tf.reshape(tf.stack(copies, -2), (self.span**2 * self.channels, self.f**2 * self.filters))
 
     def gather(self, gradient: tf.Tensor) -> tf.Tensor:
-        """Return the gradient of the kernel from that of its copies; the transpose of `spread`."""
+        """Return the gradient of the kernel from that of its copies (the transpose of `spread`)."""
         copies = tf.reshape(gradient, (self.span, self.span, self.channels, self.f**2, self.filters))
         size = self.size
         return tf.add_n([copies[i : i + size, j : j + size, :, p] for p, (i, j) in enumerate(self.places)])
 
     def overlap(self, patches: tf.Tensor) -> tf.Tensor:
-        """Return the gradient of the images from that of their patches; the transpose of `patches`."""
+        """Return the gradient of the images from that of their patches (the transpose of `patches`)."""
         f, channels, q = self.f, self.channels, self.span // self.f
         z = tf.reshape(patches, (q, f, q, f, channels, *self.blocks, -1))
-        z = tf.transpose(z, (0, 2, 1, 3, 4, 5, 6, 7))  # of major axes: tf.stack would compile to scalar code
+        z = tf.transpose(z, (0, 2, 1, 3, 4, 5, 6, 7))  # major axes only: tf.stack would compile to scalar code
         shifts = [(i, j) for i in range(q) for j in range(q)]
         whole = ((0, 0), (0, 0), (0, 0))
         z = tf.add_n([tf.pad(z[i, j], (*whole, (i, q - 1 - i), (j, q - 1 - j), (0, 0))) for i, j in shifts])

@@ -1,4 +1,4 @@
-"""Batch normalisation by TensorFlow's fused operation, where Keras computes it step by step."""
+"""Batch normalisation as TensorFlow's fused operation instead of Keras's separate ones."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from keras import layers
 from trainer.kernels.keras_private import all_layers
 
 LEAST_EPSILON = 1.001e-5
-"""The fused operation takes no smaller one."""
+"""Smallest epsilon that the fused operation accepts."""
 
 
 def fused_normalisations(model: keras.Model) -> Mapping[keras.layers.Layer, Callable[..., Any]]:
-    """Return what computes the same as the model's batch normalisations in training, to rounding, in less time.
+    """Return faster replacements for the model's batch-normalisation layers in training, equal up to rounding.
 
-    Keras takes mean, variance and all else for themselves, which is one pass over memory each; the fused operation
-    (`FusedBatchNormV3`) is one forward and one backward. Layers that it cannot stand for are left out.
+    Keras computes the mean, the variance and the rest separately, each in its own pass over memory; the fused operation
+    (`FusedBatchNormV3`) needs one pass forward and one backward. Layers that it cannot replace are omitted.
     """
     return {layer: _fused(layer) for layer in all_layers(model) if _can_be_fused(layer)}
 
@@ -40,7 +40,7 @@ def _can_be_fused(layer: Any) -> bool:
 
 
 def _fused(layer: layers.BatchNormalization) -> Callable[..., Any]:
-    """Return the call that takes the place of the layer's own."""
+    """Return the call that replaces the layer's own."""
 
     def call(inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         if not training or not layer.trainable or mask is not None:
@@ -50,7 +50,7 @@ def _fused(layer: layers.BatchNormalization) -> Callable[..., Any]:
             x=inputs, scale=gamma, offset=beta, mean=[], variance=[], epsilon=layer.epsilon, is_training=True
         )
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-        variance *= (count - 1) / count  # the operation gives the unbiased one, Keras keeps the biased
+        variance *= (count - 1) / count  # the operation returns the unbiased variance, Keras keeps the biased one
         for kept, new in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
             kept.assign(kept * layer.momentum + new * (1.0 - layer.momentum))
         return outputs

@@ -1,4 +1,4 @@
-"""How a training step is computed: by Keras, by fused operations, or by convolutions as matrix products."""
+"""The kernels to choose from: Keras's own operations, fused ones, or convolutions as matrix products."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger("trainer")
 
 Gradients = tuple[Any, Any, list[Any]]
-"""What a replica makes of a training batch: the loss, the outputs, the gradient of each trainable variable."""
+"""The result of a replica for a training batch: the loss, the outputs, the gradient of each trainable variable."""
 
 Replica = Callable[[Batch], Gradients]
-"""What a replica does with its share of a batch."""
+"""The computation of a replica on its share of a batch."""
 
 PARTS = (4, 3, 2)
-"""Parts of a batch that `Blocks` computes side by side, the first by which it can be divided; measured on two cores."""
+"""Number of parts that `Blocks` computes in parallel, the first that divides the batch size; measured on two cores."""
 
 HEAD_START = 2000
-"""Steps before `Auto` switches to `Blocks`: tracing and compiling it takes 3 s, which longer runs earn back."""
+"""Steps before `Auto` switches to `Blocks`: tracing and compiling takes 3 s, which only longer runs recover."""
 
 
 class Kernels:
-    """Keras's own operations: each step is computed as `Model.fit` computes it, bit for bit.
+    """Keras's own operations: each step is bit-identical to one of `Model.fit`.
 
     Attributes:
-        head_start: Steps after which `at` returns other kernels; 0: it never does.
+        head_start: Number of steps after which `at` returns other kernels; 0 if it never does.
     """
 
     head_start = 0
@@ -42,32 +42,32 @@ class Kernels:
         return "keras"
 
     def at(self, step: int, model: keras.Model, task: Task) -> Kernels:
-        """Return the kernels that compute `step`, counted from 1."""
+        """Return the kernels that compute the 1-based `step`."""
         return self
 
     def wrap(self, function: Replica, model: keras.Model, task: Task) -> Replica:
-        """Return what computes the same as `function`, the forward and backward pass of `model` on a batch.
+        """Return a function equivalent to `function`, the forward and backward pass of `model` on a batch.
 
-        What is returned is called while a step is traced.
+        The returned function is called while a step is traced.
         """
         return function
 
     def apply(self, optimizer: keras.optimizers.Optimizer, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
-        """Have the optimizer update the variables; called while a step is traced."""
+        """Update the variables with the optimizer; called while a step is traced."""
         optimizer.apply(gradients, variables)
 
 
 class Fused(Kernels):
-    """One operation where Keras has many, the same to rounding.
+    """One fused operation in place of several Keras ones, equal up to rounding.
 
-    That holds for batch normalisation (`kernels.normalisation`) and for Adam's update of a variable (`kernels.adam`).
+    Applies to batch normalisation (`kernels.normalisation`) and to Adam's update of a variable (`kernels.adam`).
     """
 
     def __str__(self) -> str:
         return "fused"
 
     def wrap(self, function: Replica, model: keras.Model, task: Task) -> Replica:
-        """Return `function` with the model's batch normalisations substituted."""
+        """Return `function` with the model's batch-normalisation layers substituted."""
         from trainer.kernels.normalisation import fused_normalisations
         from trainer.kernels.substitution import substituted
 
@@ -78,7 +78,7 @@ class Fused(Kernels):
         return fused
 
     def apply(self, optimizer: keras.optimizers.Optimizer, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
-        """Have the optimizer update the variables, Adam each by one operation."""
+        """Update the variables with the optimizer; Adam needs one operation per variable."""
         from trainer.kernels.adam import fused_adam
 
         with fused_adam(optimizer):
@@ -88,13 +88,13 @@ class Fused(Kernels):
 class Blocks(Fused):
     """Training compiled by XLA on a CPU, with convolutions and pooling as matrix products (`kernels.convolution`).
 
-    The same numbers to rounding, faster for narrow convolutions. The model stays as it is: its layers compute other
-    operations only while the training step is traced. If every layer treats each image by itself, parts of a batch are
-    computed side by side.
+    Equal up to rounding, and faster for narrow convolutions. The model is not modified: its layers are substituted only
+    while the training step is traced. If every layer treats each image independently, parts of a batch are computed in
+    parallel.
 
     Args:
-        batch_size: Images in all batches but the last of an epoch, which Keras computes, since compiling a second size
-            takes seconds. None: each size that occurs is compiled when it first does, as a whole.
+        batch_size: Size of all batches but the last of an epoch, which Keras computes because compiling a second size
+            takes seconds. If None, each size is compiled when it first occurs, without splitting the batch.
     """
 
     def __init__(self, batch_size: int | None = None) -> None:
@@ -104,20 +104,23 @@ class Blocks(Fused):
         return "blocks"
 
     def wrap(self, function: Replica, model: keras.Model, task: Task) -> Replica:
-        """Return `function` on the parts of a batch, with the model's convolutions substituted.
+        """Return `function` applied to the parts of a batch, with the model's convolutions substituted.
 
         Raises:
-            UsageError: If the kernels are not made for a layer of the model, or for the task.
+            UsageError: If the kernels do not support a layer of the model, or the task.
         """
         import tensorflow as tf
 
         from trainer.kernels.substitution import substituted, substitution
 
         if not is_plain(task):
-            raise UsageError(f"kernels 'blocks' are made for classification, not for the task {type(task).__name__}")
+            raise UsageError(
+                f"cannot use kernels 'blocks': they support plain classification, not the task {type(task).__name__}; "
+                "kernels 'keras' can train it"
+            )
         instead = substitution(model)
         for name in instead.wide:
-            logger.warning("layer %r is so wide that kernels 'blocks' make training slower; leave them out", name)
+            logger.warning("layer %r is so wide that kernels 'blocks' slow training down; use another choice", name)
         compiled = tf.function(function, jit_compile=True, autograph=False)
 
         def whole(batch: Batch) -> Gradients:
@@ -125,7 +128,7 @@ class Blocks(Fused):
                 return compiled(batch)
 
         def in_parts(batch: Batch, parts: int) -> Gradients:
-            # No tf.ensure_shape: Grappler takes what it promises for true of the other branch's batches as well.
+            # No tf.ensure_shape: Grappler would assume the shape for batches of the other branch as well.
             shares = zip(*(tf.split(tensor, parts) for tensor in batch), strict=True)
             with substituted(instead.calls):
                 return _together([compiled(share) for share in shares])
@@ -142,14 +145,14 @@ class Blocks(Fused):
 
 
 class Auto(Kernels):
-    """`Fused` at first; then `Blocks`, for a model on a CPU of the kind that was measured to be faster with them.
+    """`Fused` at first, then `Blocks` if the model is on a CPU and of a kind measured to be faster with them.
 
-    Training begins at once. How a step is computed depends on its number, the model and its device alone, so that a run
-    gives the same bits, interrupted or not.
+    Training starts without delay. The kernels of a step depend only on its number, the model and its device, so a run
+    is bit-identical, interrupted or not.
 
     Args:
-        batch_size: Images in all batches but the last of an epoch; None, where that is not known: it never switches.
-        head_start: Steps before it switches.
+        batch_size: Size of all batches but the last of an epoch; if None (unknown), `Auto` never switches.
+        head_start: Number of steps before the switch.
     """
 
     def __init__(self, batch_size: int | None, head_start: int = HEAD_START) -> None:
@@ -161,7 +164,7 @@ class Auto(Kernels):
         return f"blocks after step {self.head_start}" if self._gains else "fused"
 
     def at(self, step: int, model: keras.Model, task: Task) -> Kernels:
-        """Return the kernels that compute `step`, counted from 1."""
+        """Return the kernels that compute the 1-based `step`."""
         if step <= self.head_start or self.then.batch_size is None:
             return self.first
         if self._gains is None:
@@ -170,7 +173,7 @@ class Auto(Kernels):
 
 
 def gains(model: keras.Model, task: Task) -> bool:
-    """Return whether `Blocks` are faster than `Fused`, for all that is known."""
+    """Return True if `Blocks` is known to be faster than `Fused`."""
     from trainer.kernels.substitution import substitution
 
     if not is_on_cpu(model.variables):
@@ -179,22 +182,22 @@ def gains(model: keras.Model, task: Task) -> bool:
         instead = substitution(model)
     except UsageError:
         return False
-    # Op determinism forbids the clock; what XLA does under it was not looked at.
+    # Op determinism forbids the clock, and XLA's behaviour under it has not been examined.
     return is_plain(task) and clock_is_allowed() and instead.separable and not instead.wide
 
 
 def is_plain(task: Task) -> bool:
-    """Return whether a task's loss is plain classification; another may draw at random, or let images meet."""
+    """Return True if a task's loss is plain classification; another may be random or combine images."""
     return type(task).forward is Classification.forward
 
 
 def is_on_cpu(variables: Sequence[Any]) -> bool:
-    """Return whether all Keras variables lie in a CPU's memory, for which the blocks were made."""
+    """Return True if all Keras variables are on a CPU, for which `Blocks` was designed."""
     return all("CPU" in variable.value.device for variable in variables)
 
 
 def _together(parts: Sequence[Gradients]) -> Gradients:
-    """Return what a whole batch gives from what its parts give, all of the same size."""
+    """Combine the results of equally sized parts into the result of the whole batch."""
     import tensorflow as tf
 
     losses, outputs, gradients = zip(*parts, strict=True)
@@ -207,7 +210,7 @@ def select(name: str, batch_size: int | None) -> Kernels:
 
     Args:
         name: `auto`, `keras`, `fused` or `blocks`.
-        batch_size: Images in all batches but the last of an epoch; None if that is not known.
+        batch_size: Size of all batches but the last of an epoch; None if unknown.
 
     Raises:
         UsageError: If the name is unknown.

@@ -1,4 +1,4 @@
-"""Where variables live and how replicas meet; how each replica computes its step is the kernels' business."""
+"""Strategies, which place variables and combine replicas; kernels decide how each replica computes its step."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
 
 
 class Strategy:
-    """One replica on one device: nothing is split, nothing needs to be summed.
+    """One replica on one device: no batch is split and no gradient summed.
 
-    A strategy for several devices offers the same methods, each over `tf.distribute`.
+    A strategy for several devices would provide the same methods on top of `tf.distribute`.
     """
 
     def __str__(self) -> str:
         return "single"
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Return the context in which model, optimizer and metrics make their variables."""
+        """Return the context in which model, optimizer and metrics create their variables."""
         return nullcontext()
 
     def replicated(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return what calls `function` once per replica, each with its share of a batch."""
+        """Return a function that calls `function` once per replica, each time with the replica's share of a batch."""
         return function
 
     def updating(self, optimizer: keras.optimizers.Optimizer) -> AbstractContextManager[None]:
-        """Return the context in which an optimizer is traced that applies the gradients of `mean_gradients`."""
+        """Return the context in which to trace an optimizer that applies the result of `mean_gradients`."""
         from trainer.kernels.keras_private import without_all_reduce
 
         return without_all_reduce(optimizer)

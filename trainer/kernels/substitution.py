@@ -1,4 +1,4 @@
-"""Which layers of a model compute what while its training step is traced; the model itself stays as it is."""
+"""Substitution of layers' calls while the training step is traced; the model itself is not modified."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ EACH_IMAGE = {
     *(layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.Activation, layers.ReLU, layers.LeakyReLU),
     *(layers.Reshape, layers.Add, layers.ZeroPadding2D, layers.Rescaling),
 }
-"""Layers that treat each image by itself and draw nothing at random: a batch may be computed in parts."""
+"""Deterministic layers that treat each image independently: a batch may be computed in parts."""
 
 WHOLE_BATCH = {
     *(layers.BatchNormalization, layers.Dropout, layers.SpatialDropout2D, layers.GaussianNoise),
     *(layers.LayerNormalization, layers.Concatenate),
 }
-"""Layers in which images may meet, or that draw at random: a batch is computed as a whole."""
+"""Layers that may combine images or are random: a batch is computed as a whole."""
 
 WIDEST = 128
-"""Channels times filters up to which a convolution gains: 96 gained, 2,048 lost, between them nothing was measured."""
+"""Largest product of channels and filters that gains: 96 was faster, 2,048 slower, nothing in between was measured."""
 
 
 @dataclass(frozen=True)
 class Substitution:
-    """What takes the place of layers' own calls.
+    """Replacements for the calls of layers.
 
     Attributes:
-        calls: What a layer computes instead of its own call.
-        separable: Whether a batch may be computed in parts.
-        wide: Names of convolutions that are faster as they are.
+        calls: The function that each layer computes instead of its own call.
+        separable: True if a batch may be computed in parts.
+        wide: Names of convolutions that are faster without substitution.
     """
 
     calls: Mapping[keras.layers.Layer, Callable[[tf.Tensor], tf.Tensor]]
@@ -49,12 +49,12 @@ class Substitution:
 
 
 def substitution(model: keras.Model) -> Substitution:
-    """Return what computes the same as the model's convolutions, together with the pooling behind them.
+    """Return replacements for the model's convolutions, each together with the pooling that follows it.
 
-    All of them must be eligible, since XLA's own convolutions are slow on a CPU.
+    All convolutions must be eligible, since XLA's own are slow on a CPU.
 
     Raises:
-        UsageError: If a layer is in the way; the message names it.
+        UsageError: If a layer is not supported; the message names it.
     """
     _check(model)
     convolutions = [layer for layer in model.layers if type(layer) is layers.Conv2D]
@@ -74,13 +74,13 @@ def substitution(model: keras.Model) -> Substitution:
 
 
 def _check(model: keras.Model) -> None:
-    """Refuse a model that has anything in it that is not known to compute the same.
+    """Refuse a model with any operation that is not known to give the same result.
 
     Raises:
-        UsageError: With the first obstacle.
+        UsageError: If there is one; the message names the first.
     """
     if not hasattr(model, "operations"):
-        raise _refusal("it is not a functional one")
+        raise _refusal("it is not a functional model")
     for operation in model.operations:
         obstacle = _obstacle(operation)
         if obstacle:
@@ -90,31 +90,31 @@ def _check(model: keras.Model) -> None:
 
 
 def _refusal(reason: str) -> UsageError:
-    return UsageError(f"kernels 'blocks' are not made for this model: {reason}; kernels 'keras' train it")
+    return UsageError(f"cannot use kernels 'blocks' for this model: {reason}; kernels 'keras' can train it")
 
 
 def _obstacle(layer: Any) -> str:
-    """Return what is in the way of a layer or operation of a functional model, if anything."""
+    """Return the reason why an operation of a functional model is not supported; empty if it is."""
     if isinstance(layer, keras.Model):
-        return "is a model in the model"
+        return "is a nested model"
     if type(layer) not in EACH_IMAGE | WHOLE_BATCH:
-        return "is of a kind that it does not know"
+        return "is of an unsupported type"
     if is_called_twice(layer):
         return "is called more than once"
     return _convolution_obstacle(layer) if type(layer) is layers.Conv2D else ""
 
 
 def _convolution_obstacle(conv: layers.Conv2D) -> str:
-    """Return why `conv_block` does not compute the same as a convolution, if it does not."""
+    """Return the reason why `conv_block` cannot replace a convolution; empty if it can."""
     checks = [
         (conv.data_format == "channels_last", "has its channels first"),
         (set(conv.strides) == {1}, f"has strides of {tuple(conv.strides)}"),
         (set(conv.dilation_rate) == {1}, f"has a dilation rate of {tuple(conv.dilation_rate)}"),
         (conv.groups == 1, f"has {conv.groups} groups"),
-        (len(set(conv.kernel_size)) == 1, f"has a kernel of {tuple(conv.kernel_size)}, not a square one"),
+        (len(set(conv.kernel_size)) == 1, f"has a non-square kernel of {tuple(conv.kernel_size)}"),
         (_is_relu(conv) or _is_linear(conv), "has an activation that is neither relu nor linear"),
         (conv.compute_dtype == conv.variable_dtype == "float32", f"computes in {conv.compute_dtype}, not in float32"),
-        (conv.activity_regularizer is None, "has a regulariser of its activity"),
+        (conv.activity_regularizer is None, "has an activity regulariser"),
         (not getattr(conv, "lora_enabled", False), "is adapted by LoRA"),
         (getattr(conv, "quantization_mode", None) is None, "is quantised"),
         (None not in conv.input.shape[1:], "takes images of any size"),
@@ -131,7 +131,7 @@ def _is_linear(layer: keras.layers.Layer) -> bool:
 
 
 def _is_plain_pool(layer: keras.layers.Layer) -> bool:
-    """Return whether a layer takes the maximum of squares of 2 x 2 and does nothing else."""
+    """Return True if a layer is 2 x 2 max pooling and nothing else."""
     return (
         type(layer) is layers.MaxPooling2D
         and tuple(layer.pool_size) == tuple(layer.strides) == (2, 2)
@@ -142,20 +142,20 @@ def _is_plain_pool(layer: keras.layers.Layer) -> bool:
 
 
 def _can_join(conv: layers.Conv2D, pool: layers.MaxPooling2D) -> bool:
-    """Return whether the pooling can be computed together with the convolution before it."""
+    """Return True if the pooling can be merged with the convolution before it."""
     even = all(side % 2 == 0 for side in conv.output.shape[1:3])
     return conv.kernel_size[0] % 2 == 1 and (pool.padding == "valid" or even)
 
 
 def _is_separable(layer: keras.layers.Layer) -> bool:
-    """Return whether a layer gives the same images whichever others are in the batch, and no sum over the batch."""
+    """Return True if a layer treats each image independently and adds no penalty that depends on the batch."""
     activation = getattr(layer, "activation", None)
     known = activation is None or getattr(activation, "__module__", "").startswith("keras.")
     return type(layer) in EACH_IMAGE and known and layer.activity_regularizer is None
 
 
 def _block(conv: layers.Conv2D, pool: bool) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return the call that takes the place of the pool's, or of the convolution's own."""
+    """Return the call that replaces that of the pooling, or of the convolution if there is no pooling."""
 
     def call(inputs: tf.Tensor) -> tf.Tensor:
         kernel, bias = (None if v is None else tf.convert_to_tensor(v) for v in (conv.kernel, conv.bias))
@@ -166,9 +166,9 @@ def _block(conv: layers.Conv2D, pool: bool) -> Callable[[tf.Tensor], tf.Tensor]:
 
 @contextmanager
 def substituted(calls: Mapping[keras.layers.Layer, Callable[..., tf.Tensor]]) -> Iterator[None]:
-    """Have layers compute what `calls` says wherever they are called, and traced, meanwhile."""
+    """Replace the calls of layers by `calls` inside the context."""
     for layer, call in calls.items():
-        object.__setattr__(layer, "call", call)  # past Keras, which would track what is set
+        object.__setattr__(layer, "call", call)  # bypasses Keras, which would track the attribute
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""Run directories: writing one, finding and reading them, and loading the models that they hold."""
+"""Run directories: writing, finding and reading them, and loading their models."""

@@ -1,15 +1,15 @@
-"""The run directory: the truth about a run, which trackers mirror. `trainer.runs.files` reads it.
+"""The run directory, the authoritative record of a run, which trackers mirror. `trainer.runs.files` reads it.
 
 runs/<name>/
   config.toml     the resolved configuration, written before step 0; empty for a `Trainer` without configuration
-  model.json      the Keras config of the model, if there is no configuration that names it
-  .lock           held by the process that trains here: see `trainer.runs.lock`
+  model.json      the Keras config of the model, if no configuration names it
+  .lock           locked by the process that trains here; see `trainer.runs.lock`
   run.json        layout, status, process, host, command, git commit, versions, data, and the notes of plugins
-  seen.bin        hashes of the training and validation images, if they are known; see `trainer.data.seen`
-  history.jsonl   one JSON object per line: batches, validations and epochs, with its `time` in Unix seconds
+  seen.bin        hashes of the training and validation images, if known; see `trainer.data.seen`
+  history.jsonl   one JSON object per line: batches, validations and epochs, with their `time` in Unix seconds
   checkpoints/    see `trainer.checkpoint`
   report/         pictures and tables
-  error.log       tracebacks of plugins that failed, if any did
+  error.log       tracebacks of failed plugins, if any
   result.json     written last: a run without it is not done
 """
 
@@ -55,34 +55,34 @@ ANOTHER = "choose another with --run-dir"
 
 
 def default_name(model: str, now: float | None = None) -> str:
-    """Return `<model>-<date>-<time>`, the name of a run that was given none; local time, to milliseconds.
+    """Return the default name of a run, `<model>-<date>-<time>`, in local time.
 
-    Several runs are often started in one second.
+    The time has milliseconds, since several runs are often started within a second.
     """
     now = time.time() if now is None else now
     return f"{model}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}.{int(now * 1000) % 1000:03d}"
 
 
 def check_free(path: Path) -> None:
-    """Refuse a run directory that exists, or that cannot be made; makes nothing.
+    """Check that a run directory does not exist and can be created; create nothing.
 
     Raises:
-        UsageError: With what to do instead.
-        InkwellError: If the folder may not be written to, such as on a read-only disk.
+        UsageError: If it exists, or its path is invalid.
+        InkwellError: If its parent folder is not writable, for example on a read-only disk.
     """
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        raise UsageError(f"run directory {path} cannot be made: its name is not UTF-8; {ANOTHER}") from None
+        raise UsageError(f"cannot create run directory {path}: its name is not UTF-8; {ANOTHER}") from None
     check_new(path, "run directory", ANOTHER)
 
 
 def check_ended(path: Path) -> None:
-    """Refuse to resume a run that is still running; changes nothing.
+    """Check that a run to resume is not running; change nothing.
 
     Raises:
-        UsageError: If `path` is no run directory, or a process holds its lock.
-        InkwellError: If `run.json` is damaged, or of another layout.
+        UsageError: If `path` is not a run directory, or a process holds its lock.
+        InkwellError: If `run.json` is damaged or of another layout.
     """
     RunFiles(path)
     if is_held(path):
@@ -90,26 +90,26 @@ def check_ended(path: Path) -> None:
 
 
 def claim(path: Path) -> RunLock:
-    """Take the directory of a run to resume for this process, before anything is read of how far the run came.
+    """Claim the directory of a run to resume for this process, before its progress is read.
 
     Raises:
-        UsageError: If `path` is no run directory, or another process or thread holds its lock.
+        UsageError: If `path` is not a run directory, or another process or thread holds its lock.
         CheckpointError: If the run has neither a checkpoint nor a result.
-        InkwellError: If `run.json` is damaged, or of another layout, or the directory cannot be written to.
+        InkwellError: If `run.json` is damaged or of another layout, or the directory is not writable.
     """
     files = RunFiles(path)
     lock = RunLock(path)
     if not files.has_result and not any(Checkpoints(path / CHECKPOINTS).newest()):
         lock.release()
-        raise CheckpointError(f"cannot resume run {path}: it ended before its first checkpoint; {anew(path)}")
+        raise CheckpointError(f"cannot resume run {path}: it ended before its first checkpoint; {restart_advice(path)}")
     return lock
 
 
-def anew(path: Path) -> str:
-    """Return how to begin a run once more that cannot be resumed."""
+def restart_advice(path: Path) -> str:
+    """Return advice on starting a run again that cannot be resumed."""
     if not (path / CONFIG).is_file() or not (path / CONFIG).stat().st_size:
-        return "start it anew, in another run directory"
-    return f"start it anew: {command('fit')} --config {shlex.quote(str(path / CONFIG))}"
+        return "start it again in another run directory"
+    return f"start it again: {command('fit')} --config {shlex.quote(str(path / CONFIG))}"
 
 
 class RunDirectory:
@@ -117,10 +117,10 @@ class RunDirectory:
 
     Args:
         path: The directory; see `create` and `reopen`.
-        before: The `run.json` of the run when it was last active; default: a new run, which starts now.
+        before: The `run.json` of a run to resume; default: a new run, which starts now.
 
     Attributes:
-        notes: Notes that plugins kept in `run.json` when the run was last active.
+        notes: Notes of plugins in the `run.json` of a run to resume.
     """
 
     def __init__(self, path: Path, before: RunRecord | None = None) -> None:
@@ -138,19 +138,19 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path) -> tuple[RunDirectory, RunLock]:
-        """Make the directory of a new run; return it with its lock.
+        """Create the directory of a new run; return it with its lock.
 
         Raises:
-            UsageError: If the directory exists, or lies under something that is not a folder.
-            InkwellError: If it cannot be made (a read-only or full disk).
+            UsageError: If the directory exists, or its parent is not a folder.
+            InkwellError: If it cannot be created, for example on a read-only or full disk.
         """
         check_free(path)
         try:
             path.mkdir(parents=True)
         except FileExistsError as error:
-            raise UsageError(f"run directory {path} exists; {ANOTHER}") from error
+            raise UsageError(f"cannot create run directory {path}: it already exists; {ANOTHER}") from error
         except OSError as error:
-            raise InkwellError(f"run directory {path} cannot be made: {error.strerror}") from error
+            raise InkwellError(f"cannot create run directory {path}: {error.strerror}") from error
         try:
             return cls(path), RunLock(path)
         except InkwellError:
@@ -159,11 +159,11 @@ class RunDirectory:
 
     @classmethod
     def reopen(cls, path: Path) -> RunDirectory:
-        """Open the directory of a run to resume, which is claimed, and delete what killed processes left half-written.
+        """Open the claimed directory of a run to resume, and delete incomplete files of killed processes.
 
         Raises:
-            UsageError: If it is no run directory.
-            InkwellError: If `run.json` is damaged, or of another layout.
+            UsageError: If it is not a run directory.
+            InkwellError: If `run.json` is damaged or of another layout.
         """
         directory = cls(path, RunFiles(path).run)
         directory.checkpoints.clean()
@@ -172,13 +172,13 @@ class RunDirectory:
         return directory
 
     def start(self, run: Run, config: str, model: str = "", keep: bool = False) -> None:
-        """Write the files of a run that begins or is resumed.
+        """Write the files of a run that is started or resumed.
 
         Args:
             run: The run.
             config: The text of `config.toml`; empty for a `Trainer` without configuration.
-            model: The text of `model.json`, the Keras config of the model; empty: there is no such file.
-            keep: Keep the directory on failure; default: it is removed again.
+            model: The text of `model.json`, the Keras config of the model; if empty, no such file is written.
+            keep: If True, keep the directory on failure; otherwise it is removed.
 
         Raises:
             InkwellError: If the disk is full or read-only.
@@ -192,10 +192,10 @@ class RunDirectory:
         except OSError as error:
             if not keep:
                 shutil.rmtree(self.path, ignore_errors=True)
-            raise InkwellError(f"run directory {self.path} cannot be written: {error.strerror}") from error
+            raise InkwellError(f"cannot write run directory {self.path}: {error.strerror}") from error
 
     def remember(self, seen: Seen) -> None:
-        """Write down which images the run sees, besides those that it saw before it was resumed.
+        """Record the images that the run sees, in addition to those that it saw before it was resumed.
 
         Raises:
             OSError: If it cannot be written.
@@ -204,25 +204,25 @@ class RunDirectory:
         write_atomic(self.path / SEEN, (seen if before is None else before | seen).to_bytes())
 
     def cut_history(self, count: int) -> list[dict[str, Any]]:
-        """Cut `history.jsonl` back to its first `count` lines and return them; a result is taken back.
+        """Truncate `history.jsonl` to its first `count` lines, return them, and delete the result.
 
         Raises:
-            InkwellError: If there are fewer, or one of them is damaged; nothing was changed then.
+            InkwellError: If there are fewer, or one of them is damaged; nothing has been changed then.
         """
         path = self.path / HISTORY
         try:
             lines = whole_lines(read_bounded(path, MAX_HISTORY))[:count]
         except (OSError, ValueError) as error:
-            raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
+            raise InkwellError(f"cannot read {path}: {first_line(error)}") from error
         if len(lines) < count:
-            raise InkwellError(f"{path} has {len(lines):,} lines, the checkpoint counts {count:,}")
+            raise InkwellError(f"{path} has {len(lines):,} lines, but the checkpoint expects {count:,}")
         values = parse_lines(lines, path)
         write_atomic(path, b"".join(lines))
         (self.path / RESULT).unlink(missing_ok=True)
         return values
 
     def update(self, run: Run) -> None:
-        """Write `run.json` as `run` stands now.
+        """Write the current state of `run` to `run.json`.
 
         Raises:
             OSError: If it cannot be written; the old file is intact.
@@ -232,25 +232,25 @@ class RunDirectory:
         write_atomic(self.path / RUN, to_json({**self._fixed, **state, **run.notebook.notes}))
 
     def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Append lines to `history.jsonl`; what a full disk refuses is kept and written with the next ones.
+        """Append lines to `history.jsonl`; lines that a full disk rejects are kept and written with the next ones.
 
         Raises:
-            OSError: If the file could not be written; it then ends with a whole line.
+            OSError: If the file could not be written; it then still ends with a complete line.
         """
         self._unwritten += "".join(to_json(line, indent=None) for line in lines)
         self.flush()
 
     def flush(self) -> None:
-        """Write the history lines that a full disk refused before.
+        """Write pending lines of the history that a full disk rejected earlier.
 
         Raises:
-            OSError: If the disk still refuses them.
+            OSError: If the disk still rejects them.
         """
         with (self.path / HISTORY).open("r+b", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
             rest = self._unwritten.encode()
             try:
-                while rest:  # a disk that is filling up takes a part
+                while rest:  # a disk that is filling up may accept only a part
                     rest = rest[file.write(rest) :]
             except OSError:
                 file.truncate(end)
@@ -258,13 +258,13 @@ class RunDirectory:
         self._unwritten = ""
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write `result.json`, which makes the run a finished one.
+        """Write `result.json`, which marks the run as finished.
 
         Raises:
-            InkwellError: If it, or history that was held back, cannot be written.
+            InkwellError: If it, or pending lines of the history, cannot be written.
         """
         try:
             self.flush()
             write_atomic(self.path / RESULT, to_json(result))
         except OSError as error:
-            raise InkwellError(f"the result cannot be written to {self.path}: {error.strerror}") from error
+            raise InkwellError(f"cannot write the result to {self.path}: {error.strerror}") from error

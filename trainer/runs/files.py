@@ -1,4 +1,4 @@
-"""The reading side of a run directory; `trainer.runs.directory` says what lies in one, and writes it."""
+"""Reading of run directories; `trainer.runs.directory` describes and writes them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from trainer.bounds.plain import MAX_TOML
 from trainer.bounds.regular import read_bounded
 from trainer.checkpoint import Checkpoints, check_layout
 from trainer.config.merge import read_toml, resolve
+from trainer.display.shown import Shown
 from trainer.errors import InkwellError, UsageError
 from trainer.files import read_json
 from trainer.result import Result
@@ -32,22 +33,22 @@ CONFIG, RUN, HISTORY, RESULT, MODEL = "config.toml", "run.json", "history.jsonl"
 SEEN = "seen.bin"
 CHECKPOINTS, REPORT = "checkpoints", "report"
 MAX_MODEL, MAX_HISTORY, MAX_SEEN = 4 * 2**20, 256 * 2**20, 2**30
-"""Limits of `model.json`, `history.jsonl` and `seen.bin` (119 million images) in bytes."""
+"""Size limits of `model.json`, `history.jsonl` and `seen.bin` (119 million images) in bytes."""
 TAIL = 2**16
-"""Bytes at the end of a history in which the last validation is looked for."""
+"""Number of bytes at the end of a history that are searched for the last validation."""
 
 Standing = Literal["running", "done", "failed", "interrupted", "killed", "no checkpoint", "elsewhere", "no result"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RunRecord(Shown):
     """The content of `run.json`.
 
     Attributes:
         id: Identity of the run, the same in all of its processes.
         name: Name of the run directory when the run was last active.
         started: Local time of the first start, ISO 8601.
-        status: Status that the run's process wrote last; see `RunFiles.status` for what has become of it since.
+        status: Last status that the run's process wrote; see `RunFiles.status` for the current one.
         stop_reason: Reason for the end of training; empty if there is none.
         ended: Unix seconds of the end; None while the run is running.
         pid: Process id; None if unknown.
@@ -56,8 +57,8 @@ class RunRecord:
         git_commit: Commit of the script's folder; empty outside git.
         user: Name of the user.
         versions: Versions of Python and packages.
-        data: Name, digest, sizes and class names of the data, as far as they are known.
-        notes: Values that plugins keep, by their name.
+        data: Name, digest, sizes and class names of the data, as far as known.
+        notes: Values stored by plugins, by plugin name.
     """
 
     id: Name = ""
@@ -75,11 +76,14 @@ class RunRecord:
     data: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
+    def _line(self) -> str:
+        return f"{in_line(self.name)}: {in_line(self.status)}, started {in_line(self.started)}"
 
-class RunFiles:
-    """The files of one run directory, each read when it is first asked for and kept.
 
-    Another look at a run that is changing needs another `RunFiles`.
+class RunFiles(Shown):
+    """The files of one run directory, each read on first access and cached.
+
+    To see later changes of a run, create another `RunFiles`.
 
     Args:
         path: The run directory.
@@ -89,25 +93,34 @@ class RunFiles:
         run: The content of `run.json`.
 
     Raises:
-        UsageError: If `path` is no run directory.
+        UsageError: If `path` is not a run directory.
         LayoutError: If an older or newer version wrote it.
-        InkwellError: If its `run.json` is damaged, or a link leads out of it.
+        InkwellError: If its `run.json` is damaged, or it contains a link to the outside.
     """
 
     def __init__(self, path: Path) -> None:
         if not is_run(path):
             begun = is_file(path / LOCK)
-            hint = "; it was killed before it wrote one: delete the folder and start the run anew" if begun else ""
-            raise UsageError(f"{in_line(path)} is not a run directory: it has no {RUN}{hint}")
+            hint = "; the run was killed while starting: delete the folder and start it again" if begun else ""
+            raise UsageError(f"{in_line(path)} is not a run directory: {RUN} is missing{hint}")
         check_inside(path, (CHECKPOINTS, REPORT))
         self.path = path
         written = read_json(path / RUN)
         check_layout(str(path), written)
         self.run = _record(path / RUN, written)
 
+    def _line(self) -> str:
+        headline = f"; {self.result.headline}" if self.result is not None else ""
+        return f"{self.name}: {self.status()}{headline}"
+
+    def _card(self) -> str:
+        from trainer.runs.card import run_card
+
+        return run_card(self)
+
     @property
     def name(self) -> str:
-        """The name of the run: that of its directory, as it is shown."""
+        """The name of the run (that of its directory), printable."""
         return printable(self.path.absolute().name)
 
     @cached_property
@@ -122,14 +135,14 @@ class RunFiles:
         except FileNotFoundError:
             return ""
         except (OSError, ValueError) as error:
-            raise InkwellError(f"{self.path / CONFIG} cannot be read: {error}") from error
+            raise InkwellError(f"cannot read {self.path / CONFIG}: {error}") from error
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """The configuration as nested plain values; empty for a run of a `Trainer` without configuration.
 
         Raises:
-            UsageError: If `config.toml` is damaged, or holds what no run writes.
+            UsageError: If `config.toml` is damaged or invalid.
             InkwellError: If it cannot be read.
         """
         if not self.config_text:
@@ -157,38 +170,38 @@ class RunFiles:
         return os.path.lexists(self.path / RESULT)
 
     def finished(self) -> Result:
-        """Return the result of a run that is done, with every key that a run writes.
+        """Return the result of a finished run, with every key that a run writes.
 
         Raises:
-            UsageError: If it has none.
+            UsageError: If there is no result.
             InkwellError: If it is damaged.
         """
         if self.result is None:
-            raise UsageError(f"{self.path} is not a finished run: it has no {RESULT}; resume it with fit.py --resume")
+            raise UsageError(f"{self.path} is not a finished run: {RESULT} is missing; resume it with fit.py --resume")
         if (key := lacking(Outcome, self.result)) is not None:
             raise InkwellError(f"{self.path / RESULT} is damaged: {key} is missing")
         return self.result
 
     @cached_property
     def model_text(self) -> str:
-        """The Keras config of the model, JSON; empty if the run has none. Nothing in it can be trusted.
+        """The Keras config of the model as untrusted JSON; empty if the run has none.
 
         Raises:
-            InkwellError: If it cannot be read, or has more than 4 MiB.
+            InkwellError: If it cannot be read, or is larger than 4 MiB.
         """
         try:
             return read_bounded(self.path / MODEL, MAX_MODEL).decode()
         except FileNotFoundError:
             return ""
         except (OSError, ValueError) as error:
-            raise InkwellError(f"{self.path / MODEL} cannot be read: {error}") from error
+            raise InkwellError(f"cannot read {self.path / MODEL}: {error}") from error
 
     @cached_property
     def seen(self) -> Seen | None:
-        """The images that the run was trained and validated on; None if that is unknown, as after a stream.
+        """The images that the run was trained and validated on; None if unknown, for example for streamed data.
 
         Raises:
-            InkwellError: If the record of them cannot be read, or has more than 1 GiB.
+            InkwellError: If the record cannot be read, or is larger than 1 GiB.
         """
         from trainer.data.seen import Seen  # imports NumPy
 
@@ -198,19 +211,19 @@ class RunFiles:
             return None
         except (OSError, ValueError) as error:
             raise InkwellError(
-                f"{self.path / SEEN} cannot be read: {first_line(error)}; delete it to evaluate without it"
+                f"cannot read {self.path / SEEN}: {first_line(error)}; delete it to evaluate without it"
             ) from error
 
     def status(self) -> Standing:
-        """Return how the run stands now.
+        """Return the current status of the run.
 
-        Its process wrote `done`, `failed`, `interrupted` or `running`. A running one is so while its process holds the
-        lock of the run directory. Without that it was `killed`, or has `no checkpoint` if that happened before the
-        first one was written. It is `elsewhere` if that cannot be told from here: another machine runs it, or the file
-        system has no locks. A run that is done but has lost its result has `no result`.
+        Its process wrote `done`, `failed`, `interrupted` or `running`. A run counts as running as long as its process
+        holds the lock of the run directory. Otherwise it was `killed`, or has `no checkpoint` if it was killed before
+        the first one was written. The status is `elsewhere` if it cannot be determined here, because the run belongs to
+        another machine or the file system has no locks. A finished run whose result was deleted has `no result`.
 
         Raises:
-            InkwellError: If `run.json` holds a status that no run writes.
+            InkwellError: If the status in `run.json` is invalid.
         """
         run = self.run
         if run.status == "running":
@@ -219,10 +232,10 @@ class RunFiles:
             return "done" if self.has_result else "no result"
         if run.status in ("failed", "interrupted"):
             return run.status  # type: ignore[return-value]  # mypy does not narrow by `in`
-        raise InkwellError(f"{self.path / RUN} is damaged: no run has the status '{in_line(run.status)}'")
+        raise InkwellError(f"{self.path / RUN} is damaged: unknown status '{in_line(run.status)}'")
 
     def _standing_of_running(self) -> Standing:
-        """Return how a run stands that did not write down its end."""
+        """Return the current status of a run whose last recorded status is `running`."""
         held = is_held(self.path)
         if held:
             return "running"
@@ -231,7 +244,7 @@ class RunFiles:
         return "killed" if any(Checkpoints(self.path / CHECKPOINTS).newest()) else "no checkpoint"
 
     def history(self) -> list[dict[str, Any]]:
-        """Return the lines of `history.jsonl`, oldest first; a last line that is half written is left out.
+        """Return the lines of `history.jsonl`, oldest first, without an incomplete last line.
 
         Raises:
             InkwellError: If the file is damaged.
@@ -242,17 +255,25 @@ class RunFiles:
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
-            raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
+            raise InkwellError(f"cannot read {path}: {first_line(error)}") from error
         return parse_lines(whole_lines(content), path)
 
+    @property
+    def history_size(self) -> int:
+        """Bytes of `history.jsonl`; 0 if there is none."""
+        try:
+            return (self.path / HISTORY).stat().st_size
+        except OSError:
+            return 0
+
     def last(self, name: str) -> Any:
-        """Return the last value of a name in the history, looked for in its last 64 KiB; None if there is none.
+        """Return the last value of a name within the last 64 KiB of the history; None if there is none.
 
         Raises:
-            InkwellError: If these are damaged.
+            InkwellError: If these lines are damaged.
         """
         path = self.path / HISTORY
-        if not is_file(path):  # to open a pipe would wait for somebody to write to it
+        if not is_file(path):  # opening a pipe would block until something is written to it
             return None
         try:
             with path.open("rb") as file:
@@ -265,7 +286,7 @@ class RunFiles:
         return next((line[name] for line in reversed(values) if name in line), None)
 
     def checkpoint(self, role: str) -> Path | None:
-        """Return the checkpoint with a role (`"best"`, `"last"`); None if there is none.
+        """Return the checkpoint with a role (`"best"`, `"last"`), or None if there is none.
 
         Raises:
             CheckpointError: If the pointer to it is damaged.
@@ -282,26 +303,26 @@ class RunFiles:
         return self.inside(self.path / REPORT)
 
     def inside(self, path: Path) -> Path:
-        """Return a path in the run directory; through a link, nothing is to be read or written elsewhere.
+        """Return a path after checking that it stays in the run directory when links are resolved.
 
         Raises:
             InkwellError: If it leads out of the run directory.
         """
         if not leads_inside(path, self.path):
-            raise InkwellError(f"{path} leads out of the run directory; remove that link")
+            raise InkwellError(f"{path} is a link that leads out of the run directory; remove it")
         return path
 
 
 def is_run(path: Path) -> bool:
-    """Return whether a path is a run directory."""
+    """Return True if a path is a run directory."""
     return is_file(path / RUN)
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a path is a file; one that no file can have is none."""
+    """Return True if a path is a file; False for invalid paths."""
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name too long, a folder that may not be looked into
+    except (OSError, ValueError):  # the name is too long, or the folder is not readable
         return False
 
 
@@ -309,7 +330,7 @@ _KNOWN = {each.name for each in fields(RunRecord)} - {"notes"}
 
 
 def _record(path: Path, written: Mapping[str, Any]) -> RunRecord:
-    """Return the content of `run.json`; what it holds besides is a plugin's.
+    """Return the content of `run.json`; unknown keys belong to plugins.
 
     Raises:
         InkwellError: If a value is of the wrong type.

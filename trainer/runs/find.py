@@ -1,4 +1,4 @@
-"""Finding runs and their checkpoints: the newest one that is done, the one to resume, the one that a path names."""
+"""Finding runs and checkpoints: the newest finished one, the one to resume, the one at a path."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from trainer.text import command, in_line
 
 
 def newest_done(root: Path) -> Path:
-    """Return the run under `root` whose `result.json` is the newest; damaged runs are passed over with a warning.
+    """Return the run in `root` with the newest `result.json`; damaged runs are skipped with a warning.
 
     Raises:
-        UsageError: If no run is done.
+        UsageError: If there is no finished run.
     """
     return _newest(root, lambda folder: RunFiles(folder).finished())
 
 
 def newest_checkpoint(root: Path) -> Path:
-    """Return the checkpoint of the newest finished run under `root` that has a sound one, as `find_checkpoint` does.
+    """Return the checkpoint (see `find_checkpoint`) of the newest finished run in `root` whose checkpoint is intact.
 
-    Runs that are damaged are passed over with a warning.
+    Damaged runs are skipped with a warning.
 
     Raises:
-        UsageError: If no run is done.
+        UsageError: If there is no finished run.
     """
     return find_checkpoint(_newest(root, _check_whole))
 
@@ -42,22 +42,22 @@ def _check_whole(folder: Path) -> None:
 
 
 def _newest(root: Path, check: Callable[[Path], object]) -> Path:
-    """Return the run under `root` with the newest result whose check raises nothing."""
+    """Return the run in `root` with the newest result that passes a check."""
     refused = ""
     for path in sorted(root.glob(f"*/{RESULT}"), key=_changed, reverse=True):
         try:
             check(path.parent)
         except InkwellError as error:
             refused = refused or f"; the newest cannot be used: {error}"
-            logger.warning("passed over: %s", error)
+            logger.warning("skipped: %s", error)
         else:
             return path.parent
-    advice = f"; train one with {command('fit')}, or name one"
-    raise UsageError(f"no {'sound ' if refused else ''}finished run under {root}{refused or advice}")
+    advice = f"; train one with {command('fit')}, or give the path of a run"
+    raise UsageError(f"no {'intact ' if refused else ''}finished run in {root}{refused or advice}")
 
 
 def find_checkpoint(path: Path) -> Path:
-    """Return the checkpoint that `path` stands for: itself, or the best of a run, or its last if none is the best.
+    """Return the checkpoint at `path`: `path` itself, or the best checkpoint of a run, or failing that its last.
 
     Raises:
         UsageError: If `path` is neither a run directory nor a checkpoint.
@@ -73,15 +73,15 @@ def find_checkpoint(path: Path) -> Path:
     if found is None:
         raise CheckpointError(f"run {path} has no checkpoint")
     if not is_file(found / MANIFEST):
-        raise CheckpointError(f"checkpoint {found} is missing or damaged: it has no {MANIFEST}")
+        raise CheckpointError(f"cannot read checkpoint {found}: {MANIFEST} is missing")
     return found
 
 
 def find_run(root: Path, config: Mapping[str, Any]) -> Path:
-    """Return the newest run under `root` that was started with the same configuration.
+    """Return the newest run in `root` that was started with the same configuration.
 
     Raises:
-        UsageError: If there is none; the message says in what the newest differs.
+        UsageError: If there is none; the message lists the differences from the newest.
     """
     folders = [path.parent for path in sorted(root.glob(f"*/{CONFIG}"), key=_changed, reverse=True)]
     runs, refused = [], []
@@ -93,18 +93,18 @@ def find_run(root: Path, config: Mapping[str, Any]) -> Path:
             runs.append(run)
         except InkwellError as error:
             refused.append(str(error))
-            logger.warning("passed over: %s", error)
+            logger.warning("skipped: %s", error)
     if runs:
         newest = "; ".join(differences(runs[0].config, config))
         raise UsageError(
-            f"no run under {root} has this configuration; the newest, {runs[0].path}, differs: {newest}; "
-            "name the run to resume with --resume RUN_DIR"
+            f"cannot resume: no run in {root} has this configuration; the newest, {runs[0].path}, differs: {newest}; "
+            "name the run with --resume RUN_DIR"
         )
-    raise UsageError(refused[0] if refused else f"there is no run under {root} to resume")
+    raise UsageError(refused[0] if refused else f"cannot resume: there is no run in {root}")
 
 
 def _changed(path: Path) -> float:
-    """Return when a file was changed; 0 for a link to nothing, or in a circle."""
+    """Return the modification time of a file; 0 for a broken or circular link."""
     try:
         return path.stat().st_mtime
     except OSError:
@@ -112,22 +112,22 @@ def _changed(path: Path) -> float:
 
 
 FREE = (
-    *("training.epochs", "training.steps", "training.max_time", "optimizer.schedule_steps"),
+    *("training.epochs", "training.steps", "training.min_steps", "training.max_time", "optimizer.schedule_steps"),
     *("data.folder", "imports"),
 )
-"""Keys of the configuration that may change when a run is resumed: how long, from where, and what is imported."""
+"""Keys of the configuration that may change when a run is resumed: duration, data folder and imports."""
 
 
 OPEN = ("args", "plugins")
-"""Tables that say nothing when they are empty, unlike the table of a plugin without arguments."""
+"""Tables that mean nothing when they are empty, unlike the table of a plugin without arguments."""
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what makes `now` another run than `before`, as `training.seed: 0 → 1`; observers do not count.
+    """Return the differences that make `now` a different run, as `training.seed: 0 → 1`; observers do not count.
 
     Args:
         before: A configuration as nested values, as in `config.toml`.
-        now: Another.
+        now: Another configuration.
     """
     old, new = _flat(before), _flat(now)
     keys = [key for key in dict.fromkeys([*old, *new]) if key not in FREE and old.get(key) != new.get(key)]
@@ -135,13 +135,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _is_observed(key: str) -> bool:
-    """Return whether a key such as `plugins.progress.mode` belongs to a plugin that only observes."""
+    """Return True if a key such as `plugins.progress.mode` belongs to a plugin that only observes."""
     section, _, rest = key.partition(".")
     return section == "plugins" and _observes(rest.partition(".")[0])
 
 
 def _observes(name: str) -> bool:
-    """Return whether a name stands for a plugin that only observes; one that cannot be loaded may do anything."""
+    """Return True if the named plugin only observes; one that cannot be loaded may do anything."""
     try:
         plugin = plugins.resolve(name)
     except Exception:  # unknown here, or its module raises

@@ -1,4 +1,4 @@
-"""The lines of `history.jsonl`, read in one way by everybody."""
+"""The lines of `history.jsonl`, parsed and checked in one place."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from trainer.errors import InkwellError
 from trainer.text import first_line, in_line
 
 MAX_LINES = 1_000_000
-"""Lines of a history, each of which becomes a table in memory."""
+"""Largest number of lines of a history, each of which becomes a table in memory."""
 
 
 def whole_lines(content: bytes) -> list[bytes]:
-    """Return the lines that end in a newline; the last line of a killed run may be half written, and is left out."""
+    """Return the lines that end in a newline, without the incomplete last line that a killed run may leave."""
     return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def parse_lines(lines: Sequence[bytes], what: object) -> list[dict[str, Any]]:
-    """Return whole lines, at most `MAX_LINES`, as the tables that they hold.
+    """Return the tables in complete lines.
 
     Args:
-        lines: Lines of the file.
-        what: The file, for the message.
+        lines: Lines of the file, at most `MAX_LINES`.
+        what: Name of the file in messages.
 
     Raises:
-        InkwellError: If a line is no JSON table, holds what no run writes, or there are too many.
+        InkwellError: If a line is not a JSON table or has an invalid value, or there are too many lines.
     """
     if len(lines) > MAX_LINES:
         raise InkwellError(f"{what} is damaged: it has more than {MAX_LINES:,} lines")
@@ -43,22 +43,22 @@ def _check(line: Any) -> None:
     """Refuse a line that no run writes.
 
     Raises:
-        ValueError: With the reason.
+        ValueError: If it is such a line.
     """
     if not isinstance(line, dict):
-        raise ValueError("a line holds no table")
+        raise ValueError("a line is not a table")
     for name, (kind, limit) in {"step": (int, 2**53), "epoch": (int, 2**53), "time": (int | float, 10**11)}.items():
         value = line.get(name, 0 if name == "epoch" else None)
         if isinstance(value, bool) or not isinstance(value, kind) or not 0 <= value <= limit:
-            raise ValueError(f"a line has the {name} {in_line(repr(value))}")
+            raise ValueError(f"a line has the invalid {name} {in_line(repr(value))}")
     kind = line.get("kind", "")
     if not isinstance(kind, str):
-        raise ValueError("a line has a kind that is no text")
+        raise ValueError("a line has a kind that is not text")
     for name, value in line.items():
         if name not in ("kind", "step", "epoch", "time") and kind != "recovery" and not _is_logged(value):
-            raise ValueError(f"a line has the {in_line(name)} {in_line(repr(value))}, which is no number")
+            raise ValueError(f"a line has the {in_line(name)} {in_line(repr(value))}, which is not a number")
 
 
 def _is_logged(value: Any) -> bool:
-    """Return whether a value is a number as it is logged; None is one that was not finite."""
+    """Return True if a value is a logged number; None stands for a non-finite one."""
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -1,7 +1,7 @@
-"""Importing what the user names. What a run or a configuration file names is a record, never a reason to import.
+"""Imports of modules that the user names; names in a run or configuration file never cause an import by themselves.
 
-A module runs with all rights of the user as soon as it is imported. So one is imported only if `--import` names it, or
-if it belongs to an installed package that offers it to Inkwell by entry point; and none from inside a run directory.
+An imported module runs with all the user's rights. A module is therefore imported only if `--import` names it or an
+installed package offers it by entry point, and never from inside a run directory.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from trainer.text import first_line
 
 
 def import_named(named: Iterable[str], recorded: Collection[str] = (), whose: str = "") -> None:
-    """Import the modules that the user names, and of the recorded ones those that installed packages offer.
+    """Import the modules that the user names, and those recorded modules that installed packages offer.
 
-    A recorded module that is loaded already, since the user named it earlier in this process, is no question.
+    Recorded modules that are already loaded, because the user named them earlier in this process, are accepted.
 
     Args:
         named: Modules that the user names.
         recorded: Modules that a run or a configuration file names.
-        whose: What names the recorded ones, for messages.
+        whose: Origin of the recorded modules, for messages.
 
     Raises:
-        UsageError: If a module cannot be imported or lies in a run directory, or a recorded one is neither named nor
+        UsageError: If a module cannot be imported or is in a run directory, or a recorded one is neither named nor
             offered; the message ends with the flags to add.
     """
     for module in dict.fromkeys(named):
@@ -39,7 +39,7 @@ def import_named(named: Iterable[str], recorded: Collection[str] = (), whose: st
     recorded = [module for module in dict.fromkeys(recorded) if module not in sys.modules]
     if foreign := [module for module in recorded if not registry.is_offered(module)]:
         raise UsageError(
-            f"{whose} asks to import {', '.join(foreign)}, and importing runs code; if you trust that, add "
+            f"{whose} needs to import {', '.join(foreign)}, and importing runs code; if you trust that, add "
             f"{' '.join(f'--import {module}' for module in foreign)}"
         )
     for module in recorded:
@@ -47,13 +47,13 @@ def import_named(named: Iterable[str], recorded: Collection[str] = (), whose: st
 
 
 def import_user_module(module: str) -> None:
-    """Import a module that registers things, also from the current folder.
+    """Import a module that registers models or plugins, also from the current folder.
 
     Raises:
-        UsageError: If it cannot be imported, or lies in a run directory.
+        UsageError: If it cannot be imported, or is in a run directory.
     """
     try:
-        _look(module)
+        _locate(module)
         with startup.without_chatter():
             import_module(module)
     except UsageError:
@@ -62,11 +62,11 @@ def import_user_module(module: str) -> None:
         raise UsageError(f"--import {module}: {type(error).__name__}: {first_line(error)}") from error
 
 
-def _look(module: str) -> None:
-    """Find a module, package by package; each is imported only after its place was looked at.
+def _locate(module: str) -> None:
+    """Locate a module, package by package; each is imported only after its location has been checked.
 
     Raises:
-        UsageError: If one lies in a run directory.
+        UsageError: If one is in a run directory.
     """
     here, names = Path.cwd(), module.split(".")
     inside = _run_around([here])
@@ -75,17 +75,17 @@ def _look(module: str) -> None:
     for depth in range(1, len(names) + 1):
         spec = find_spec(".".join(names[:depth]))
         if spec is None and inside is None:
-            return  # the import says what is missing
+            return  # the import reports what is missing
         run = inside if spec is None else _run_around(_places(spec))
         if run is not None:
             raise UsageError(
-                f"--import {module}: nothing is imported from inside a run directory, and {run} is one; "
+                f"--import {module}: nothing is imported from inside a run directory such as {run}; "
                 "move the module elsewhere, and start from there"
             )
 
 
 def _run_around(places: Iterable[Path]) -> Path | None:
-    """Return the run directory in which one of some paths lies; None if there is none."""
+    """Return the run directory that contains one of the paths; None if there is none."""
     from trainer.runs.files import is_run  # imports much, and few commands name a module
 
     spellings = (spelling for place in places for spelling in (place.absolute(), place.resolve()))
@@ -99,10 +99,10 @@ def _places(spec: ModuleSpec) -> list[Path]:
 
 
 class _Beside(MetaPathFinder):
-    """Finds what the user names in a folder, and for modules found there what lies beside them.
+    """Finds modules that the user names in a folder, and the neighbouring modules that those import.
 
-    The folder is not on `sys.path`: nothing else, such as an optional package that is not installed, is to be found in
-    it.
+    The folder is not on `sys.path`, since nothing else, such as an optional package that is not installed, may be found
+    in it.
 
     Args:
         folder: The folder.
@@ -113,7 +113,7 @@ class _Beside(MetaPathFinder):
         self._found: set[str] = set()
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
-        """Return where a module is, if it is in the folder and may be found there."""
+        """Return the spec of a module, if it is in the folder and may be found there."""
         if path is not None or (name != self.wanted and _importer() not in self._found):
             return None
         spec = PathFinder.find_spec(name, [str(self.folder)])
@@ -124,14 +124,14 @@ class _Beside(MetaPathFinder):
 
 @cache
 def _beside(folder: Path) -> _Beside:
-    """Return the finder for a folder, the last one that is asked, so that nothing installed is hidden."""
+    """Return the finder for a folder, which comes last, so that it hides nothing installed."""
     finder = _Beside(folder)
     sys.meta_path.append(finder)
     return finder
 
 
 def _importer() -> str:
-    """Return the top-level name of the module whose code imports something just now."""
+    """Return the top-level name of the module whose code is currently importing."""
     frame = sys._getframe(1)
     while (name := frame.f_globals.get("__name__", "")) == __name__ or name.partition(".")[0] == "importlib":
         if frame.f_back is None:

@@ -1,4 +1,4 @@
-"""Files inside a folder that others may have made: nothing is read or listed through a link."""
+"""Access to files in an untrusted folder, without following links."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from trainer.errors import InkwellError
 from trainer.text import in_line
 
 READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Flags that neither follow a link nor wait for the other end of a pipe."""
+"""Flags that neither follow links nor block on pipes."""
 
 
 def open_inside(root: Path, name: str | PurePath) -> BinaryIO:
-    """Open a file below a folder for reading; no part of its path below the folder may be a link.
+    """Open a file in a folder for reading; no part of its path below the folder may be a link.
 
-    Each part is opened from the one before it, so that a link that is put there meanwhile is not followed either.
+    Each part is opened relative to the one before it, so links that are created in the meantime are not followed
+    either.
 
     Args:
-        root: The folder; may itself be reached through links.
-        name: Path of the file below `root`.
+        root: The folder, which may itself be reached through links.
+        name: Path of the file relative to `root`.
 
     Raises:
-        OSError: If the file is missing or cannot be read, or its path has a link in it.
-        ValueError: If `name` leads out of `root`, or is not a file, but a folder, pipe or device.
+        OSError: If the file is missing or cannot be read, or its path contains a link.
+        ValueError: If `name` leads out of `root`, or is a folder, pipe or device.
     """
     parts = PurePath(name).parts
     if not parts or PurePath(name).is_absolute() or ".." in parts:
-        raise ValueError(f"{in_line(name)} is not the path of a file below {root}")
+        raise ValueError(f"{in_line(name)} is not the path of a file in {root}")
     descriptor = _descend(root, parts)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -39,11 +40,11 @@ def open_inside(root: Path, name: str | PurePath) -> BinaryIO:
 
 
 def _descend(root: Path, parts: tuple[str, ...]) -> int:
-    """Return a descriptor of what lies at `parts` below `root`."""
-    if os.open not in os.supports_dir_fd:  # Windows, where only administrators make links
+    """Return a descriptor of the file at `parts` in `root`."""
+    if os.open not in os.supports_dir_fd:  # Windows, where only administrators create links
         path = root.resolve().joinpath(*parts)
         if path.resolve() != path:
-            raise OSError(f"{path} lies behind a link")
+            raise OSError(f"{path} is reached through a link")
         return os.open(path, READ)
     descriptor = os.open(root, os.O_RDONLY)
     for part in parts:
@@ -56,7 +57,7 @@ def _descend(root: Path, parts: tuple[str, ...]) -> int:
 
 
 def files_inside(root: Path, folder: str) -> list[Path]:
-    """Return the files below a folder of `root`, sorted; links, and what lies behind them, are left out."""
+    """Return all files in a folder of `root`, sorted, without links and files reached through links."""
     if (root / folder).is_symlink():
         return []
     found = [Path(place, name) for place, _, names in os.walk(root / folder) for name in names]
@@ -64,7 +65,7 @@ def files_inside(root: Path, folder: str) -> list[Path]:
 
 
 def is_plain(path: Path) -> bool:
-    """Return True if a path is a file and no link; the folders above it are not looked at."""
+    """Return True if a path is a regular file and not a link; parent folders are not checked."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except (OSError, ValueError):
@@ -72,14 +73,14 @@ def is_plain(path: Path) -> bool:
 
 
 def check_inside(root: Path, folders: Collection[str]) -> None:
-    """Refuse a folder in which anything is a link out of it, or is neither file nor folder.
+    """Refuse a folder that contains links to the outside, or anything but files and folders.
 
     Args:
-        root: The folder. Its files are looked at, and everything below those of its folders that are given.
+        root: The folder. Its files are checked, and everything in those of its folders that are given.
         folders: Names of folders in `root`.
 
     Raises:
-        InkwellError: With the name of the first one found.
+        InkwellError: If there is such an entry; names the first.
     """
     for place, below, files in os.walk(root):
         if Path(place) == root:
@@ -90,12 +91,12 @@ def check_inside(root: Path, folders: Collection[str]) -> None:
             if fault:
                 raise InkwellError(
                     f"cannot read {in_line(root)}: {in_line(path.relative_to(root))} is {fault}; "
-                    "replace it with a copy of what you want there, or delete it"
+                    "replace it with a copy of its target, or delete it"
                 )
 
 
 def _fault(path: Path, root: Path) -> str:
-    """Return the fault of a path below `root`; empty if it has none, or was deleted meanwhile."""
+    """Return the fault of a path in `root`; empty if there is none, or if it was deleted in the meantime."""
     try:
         mode = path.lstat().st_mode
     except OSError:
@@ -106,10 +107,10 @@ def _fault(path: Path, root: Path) -> str:
 
 
 def leads_inside(path: Path, root: Path) -> bool:
-    """Return True if a path lies in `root` once all links are followed, or if they lead in a circle."""
+    """Return True if a path is in `root` with all links resolved, or if its links are circular."""
     try:
         return path.resolve().is_relative_to(root.resolve())
-    except RuntimeError:  # a circle
+    except RuntimeError:  # circular links
         return True
     except OSError:
         return False

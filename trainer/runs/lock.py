@@ -1,8 +1,8 @@
-"""One owner: the lock that a process holds on a run directory for as long as it trains there.
+"""The lock that a process holds on a run directory while it trains there.
 
-The operating system keeps the lock and lets go of it when the process dies, however that happens. The file that it is
-held on stays where it is: to delete it would let two processes lock two files of one name. A copy of a run directory
-is another file, which nobody holds.
+The operating system releases the lock when the process dies, for whatever reason. The lock file is never deleted, since
+two processes could then lock two files of the same name. The lock file in a copy of a run directory is a different
+file, which is not locked.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ except ImportError:  # Windows
 
 LOCK = ".lock"
 LONGEST = 512
-"""Bytes of the lock file that are read: who holds it, for people."""
+"""Maximum number of bytes read from the lock file, which names the owner."""
 READERS_SECONDS = 5.0
-"""How long to wait for readers, each of which holds a shared lock between two system calls."""
+"""Seconds to wait for readers, each of which holds a shared lock between two system calls."""
 SIGNING_SECONDS = 1.0
-"""How long to wait for the name of who has just taken the lock."""
+"""Seconds to wait for a new owner to write its name."""
 WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""What file systems that have no locks answer, such as some network disks."""
+"""Error numbers of file systems without locks, such as some network disks."""
 SAFELY = sum(getattr(os, flag, 0) for flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
-"""Flags for a file in a directory that others may have made: no link is followed, no pipe waited for."""
+"""Flags for opening a file in an untrusted directory without following links or blocking on pipes."""
 
 
 class RunLock:
-    """The lock of a run directory, taken when this is made, and held until `release` or the death of the process.
+    """The lock of a run directory, acquired on construction and held until `release` or the end of the process.
 
-    Two locks of one directory exclude each other within a process too, as of two threads. A child of this process does
-    not keep the lock, whether it was forked or started.
+    Two locks of one directory exclude each other within a process too, for example between threads. Child processes,
+    forked or spawned, do not inherit the lock.
 
     Args:
         path: The run directory.
 
     Attributes:
-        exclusive: False where the file system has no locks, so that nothing keeps a second process away.
+        exclusive: False if the file system has no locks, so that a second process is not kept out.
 
     Raises:
-        UsageError: If another process or thread holds it; says which.
-        InkwellError: If the lock file cannot be made or written.
+        UsageError: If another process or thread holds the lock; the message names it.
+        InkwellError: If the lock file cannot be created or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,13 +64,13 @@ class RunLock:
         _held.add(self)
         try:
             while not self._take():
-                self._close()  # somebody deleted or replaced the file meanwhile
+                self._close()  # the file was deleted or replaced in the meantime
         except BaseException:
             self.release()
             raise
 
     def release(self) -> None:
-        """Let go; does nothing a second time, or in a child."""
+        """Release the lock; does nothing if it is already released, or in a child process."""
         _held.discard(self)
         self._close()
 
@@ -83,7 +83,7 @@ class RunLock:
         self.release()
 
     def _take(self) -> bool:
-        """Lock the file; return False if its name is that of another by then."""
+        """Lock the file; return False if its path refers to another file by then."""
         file = self.path / LOCK
         try:
             self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | SAFELY, 0o666)
@@ -109,10 +109,10 @@ class RunLock:
 
 
 def is_held(path: Path) -> bool | None:
-    """Return whether a process, this one included, holds the lock of a run directory; writes nothing.
+    """Return True if a process, including this one, holds the lock of a run directory; writes nothing.
 
     Returns:
-        None if that cannot be told: the file system has no locks, or the file may not be read.
+        None if that is unknown: the file system has no locks, or the file is not readable.
     """
     try:
         descriptor = os.open(path / LOCK, os.O_RDONLY | SAFELY)
@@ -123,23 +123,23 @@ def is_held(path: Path) -> bool | None:
     except OSError:
         return None
     finally:
-        os.close(descriptor)  # and with it the shared lock
+        os.close(descriptor)  # also releases the shared lock
 
 
 def still_running(path: Path) -> UsageError:
-    """Return the error for a run directory whose lock is held: by whom, and what to do."""
+    """Return an error that names the owner of a locked run directory."""
     pid, host = _holder(path)
     here = this_process()
     if (pid, host) == (str(here["pid"]), here["host"]):
-        return UsageError(f"run {path} is still running in this process; wait for its end")
+        return UsageError(f"run {path} is still running in this process; wait until it ends")
     who = f"as process {in_line(pid)} on {in_line(host)}" if host else "as another process"
-    return UsageError(f"run {path} is still running {who}; wait for its end, or stop it first")
+    return UsageError(f"run {path} is still running {who}; wait until it ends, or stop it first")
 
 
 def _holder(path: Path) -> tuple[str, str]:
-    """Return process id and host of who took the lock last; both empty if that cannot be read.
+    """Return the process id and host of the latest owner; both empty if they cannot be read.
 
-    Who has just made the file and locked it signs a moment later, which is waited for.
+    A new owner writes its name shortly after locking the file, so this waits for a moment if necessary.
     """
     deadline = time.monotonic() + SIGNING_SECONDS
     while not (signed := _signature(path)) and time.monotonic() < deadline:
@@ -149,7 +149,7 @@ def _holder(path: Path) -> tuple[str, str]:
 
 
 def _signature(path: Path) -> str:
-    """Return what stands in the lock file; empty if that cannot be read."""
+    """Return the content of the lock file; empty if it cannot be read."""
     with suppress(OSError):
         descriptor = os.open(path / LOCK, os.O_RDONLY | SAFELY)
         try:
@@ -160,7 +160,7 @@ def _signature(path: Path) -> str:
 
 
 def _sign(descriptor: int) -> None:
-    """Write down who holds the lock, for the message of others; a full disk does not matter."""
+    """Write this process's name to the lock file, for other processes' messages; errors are ignored."""
     here = this_process()
     with suppress(OSError):
         written = os.write(descriptor, f"{here['pid']} {here['host']}\n".encode())
@@ -168,9 +168,9 @@ def _sign(descriptor: int) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a file for this process alone; return False if another has it.
+    """Lock a file exclusively; return False if another owner holds the lock.
 
-    A reader that just looks (`is_held`) does not count, however many there are: they are waited for.
+    Readers that only check the lock (`is_held`) do not count; this waits for them.
     """
     deadline = time.monotonic() + READERS_SECONDS
     while not lock_descriptor(descriptor, blocking=False):
@@ -183,7 +183,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _is_locked(descriptor: int) -> bool:
-    """Return whether a file is locked by anybody but readers; if not, the descriptor has a shared lock afterwards."""
+    """Return True if a file is locked by an owner; otherwise the descriptor holds a shared lock afterwards."""
     if fcntl is None:
         return not lock_descriptor(descriptor, blocking=False)
     try:
@@ -196,7 +196,7 @@ def _is_locked(descriptor: int) -> bool:
 
 
 def _names(file: Path, descriptor: int) -> bool:
-    """Return whether a path still names the file behind a descriptor."""
+    """Return True if a path still refers to the file of a descriptor."""
     with suppress(OSError):
         return os.path.samestat(file.lstat(), os.fstat(descriptor))
     return False
@@ -206,11 +206,11 @@ _held: set[RunLock] = set()
 """The locks of this process."""
 
 
-def _let_go_in_child() -> None:
-    """Close what a forked child has inherited: else it would keep the lock of a parent that died."""
+def _release_in_child() -> None:
+    """Close the descriptors that a forked child inherits, which would keep the lock of a dead parent."""
     while _held:
         _held.pop().release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go_in_child)
+    os.register_at_fork(after_in_child=_release_in_child)

@@ -1,4 +1,4 @@
-"""The manifest of a checkpoint: what a run saves besides its variables, and how a resumed run takes it up."""
+"""The manifest of a checkpoint: the state of a run besides its variables, and its restoration on resume."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 
 from trainer import checkpoint
 from trainer.checkpoint import Checkpoint, conform
+from trainer.display.shown import Shown
 from trainer.errors import CheckpointError, InkwellError
 from trainer.files import read_bounded
 from trainer.plugin import Plugin
@@ -29,12 +30,12 @@ Whole = Annotated[int, Field(strict=True)]
 Tally = Annotated[Whole, Field(ge=0, le=2**53)]
 Seconds = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Logged = Annotated[float, Field(strict=True)] | None
-"""A number of the logs; None is one that is not finite, which JSON has no word for."""
+"""A logged number; None stands for a non-finite one, which JSON cannot represent."""
 
 
 def _in_range(rewind: Rewind) -> Rewind:
     if not rewind.skip or not all(0 < step <= 2**53 for step in rewind.skip):
-        raise ValueError("skip must hold steps, counted from 1")
+        raise ValueError("skip must contain steps, counted from 1")
     if not 0 < rewind.factor < math.inf:
         raise ValueError("factor must be a finite number greater than 0")
     return rewind
@@ -46,29 +47,29 @@ _STRICT: Mapping[Any, Any] = {
     bool: Annotated[bool, Field(strict=True)],
     list[Rewind]: list[Annotated[Rewind, AfterValidator(_in_range)]],
 }
-"""What a counter may be in a file that may be forged, by its type."""
+"""Types that check a counter of a possibly forged file, by its declared type."""
 _CheckedCounters: type[Any] = dataclasses.make_dataclass(
     "_CheckedCounters", [(name, _STRICT[kind]) for name, kind in get_type_hints(Counters).items()]
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """What a checkpoint says of its run.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Manifest(Shown):
+    """The state of a run in a checkpoint.
 
     Attributes:
-        counters: How far the run had come.
-        stop_reason: Reason for the end of training; empty if it was not over.
-        seed: Seed of data order and augmentation.
-        steps: Planned optimizer steps over the whole run.
-        steps_per_epoch: Optimizer steps in one epoch.
-        learning_rate: Learning rate of the next step; None for what was not trained here, such as an ensemble.
-        history: Lines of `history.jsonl`.
+        counters: Progress of the run.
+        stop_reason: Reason for the end of training; empty if it had not ended.
+        seed: Seed of shuffling and augmentation.
+        steps: Planned number of optimizer steps of the whole run.
+        steps_per_epoch: Number of optimizer steps per epoch.
+        learning_rate: Learning rate of the next step; None for a model that was not trained, such as an ensemble.
+        history: Number of lines of `history.jsonl`.
         logs: Numbers of the latest epoch and validation.
         plugins: State of each plugin, by name.
-        data: Name, digest, sizes and class names of the data, as far as they are known.
+        data: Name, digest, sizes and class names of the data, as far as known.
         config: The configuration as nested plain values; empty for a `Trainer` without configuration.
-        numerics: What decides the last bits of what it computes.
+        numerics: The conditions that determine results bit for bit.
         versions: Versions of Python and packages.
     """
 
@@ -86,15 +87,18 @@ class Manifest:
     numerics: Numerics
     versions: dict[str, str]
 
+    def _line(self) -> str:
+        return f"epoch {self.counters.epoch}, step {self.counters.step:,}/{self.steps:,}"
+
     @classmethod
     def of(cls, run: Run, states: Mapping[str, Any]) -> Manifest:
-        """Return the manifest of a run as it stands.
+        """Return the manifest of a run in its current state.
 
         Args:
             run: The run.
             states: The state of each plugin, by name.
         """
-        outside = run.stop_reason == run.inbox.from_outside  # a run that is resumed does not remember that
+        outside = run.stop_reason == run.inbox.from_outside  # must not be restored on resume
         return cls(
             counters=Counters(**{name: getattr(run, name) for name in COUNTERS}),
             stop_reason="" if run.status != "running" or outside else run.stop_reason,
@@ -113,11 +117,11 @@ class Manifest:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], whose: str) -> Manifest:
-        """Return the manifest that `to_dict` once returned.
+        """Return the manifest from the values of `to_dict`.
 
         Args:
             values: The content of `manifest.json`, which may be forged.
-            whose: The checkpoint, for messages.
+            whose: Name of the checkpoint in messages.
 
         Raises:
             CheckpointError: If a value is missing, of the wrong type or out of range, or values contradict each other.
@@ -129,13 +133,12 @@ class Manifest:
         if not fits or counters.validated > counters.step:
             place = f"epoch {counters.epoch}, step {counters.step} and validated {counters.validated}"
             raise CheckpointError(
-                f"{whose} does not hold what a run writes: {place} contradict one another; "
-                "move its folder away to use another"
+                f"{whose} is invalid: {place} contradict each other; move its folder away to use another checkpoint"
             )
         return manifest
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the manifest as JSON can hold it, the counters beside the rest."""
+        """Return the manifest ready for JSON, with the counters at the top level."""
         values = dataclasses.asdict(self)
         return {**values.pop("counters"), **values}
 
@@ -143,17 +146,20 @@ class Manifest:
 COUNTERS = tuple(each.name for each in dataclasses.fields(Counters))
 
 
-@dataclass(frozen=True)
-class Saved:
+@dataclass(frozen=True, repr=False)
+class Saved(Shown):
     """A verified checkpoint of a run.
 
     Attributes:
-        checkpoint: Its variables.
-        manifest: What it says of the run.
+        checkpoint: The variables.
+        manifest: The state of the run.
     """
 
     checkpoint: Checkpoint
     manifest: Manifest
+
+    def _line(self) -> str:
+        return f"{in_line(self.path)}: epoch {self.manifest.counters.epoch}, step {self.manifest.counters.step:,}"
 
     @property
     def path(self) -> Path:
@@ -165,7 +171,7 @@ def read_saved(path: Path) -> Saved:
     """Return a verified checkpoint of a run.
 
     Raises:
-        CheckpointError: If it is damaged, or does not say of its run what a run writes.
+        CheckpointError: If it is damaged or its manifest is invalid.
         LayoutError: If another version wrote it.
     """
     found = checkpoint.read(path)
@@ -173,30 +179,31 @@ def read_saved(path: Path) -> Saved:
 
 
 def check(run: Run, manifest: Manifest, anyway: bool) -> None:
-    """Refuse to resume where the run would become another.
+    """Refuse to resume a run under conditions that would make it a different run.
 
     Args:
         run: The run, planned.
         manifest: The manifest of the checkpoint to resume from.
-        anyway: Accept other data, and another seed.
+        anyway: Accept different data and a different seed.
 
     Raises:
-        CheckpointError: If the data or the seed are others, an epoch has another number of steps, so that the position
-            in the checkpoint means something else, or the history is shorter than the checkpoint counts.
+        CheckpointError: If the data, the seed or the number of steps per epoch differ (the last would change the
+            meaning of the position in the checkpoint), or the history is shorter than the checkpoint says.
     """
     if manifest.data.get("digest") != run.data.get("digest") and not anyway:
         raise CheckpointError(
-            f"the run was trained on other data: {_named(manifest.data)}, now {_named(run.data)}; "
-            "--resume-anyway resumes it with these"
+            f"cannot resume: the run was trained on {_named(manifest.data)}, not on {_named(run.data)}; "
+            "add --resume-anyway to continue with the new data"
         )
     if manifest.steps_per_epoch != run.steps_per_epoch:
         raise CheckpointError(
-            f"the checkpoint's epochs have {manifest.steps_per_epoch} steps, those of this run {run.steps_per_epoch}; "
-            "give it as many images and the same batch size as before"
+            f"cannot resume: the checkpoint has {manifest.steps_per_epoch} steps per epoch, this run has "
+            f"{run.steps_per_epoch}; use the same number of images and the same batch size as before"
         )
     if manifest.seed != run.seed and not anyway:
         raise CheckpointError(
-            f"the run was started with seed {manifest.seed}, now it is {run.seed}; --resume-anyway resumes it with this"
+            f"cannot resume: the run was started with seed {manifest.seed}, not {run.seed}; "
+            "add --resume-anyway to continue with the new seed"
         )
     if run.directory is not None:
         _check_history(run.directory / HISTORY, manifest.history)
@@ -204,41 +211,41 @@ def check(run: Run, manifest: Manifest, anyway: bool) -> None:
 
 def _named(data: Mapping[str, Any]) -> str:
     """Return the name of data and the beginning of their digest."""
-    name, digest = in_line(data.get("name") or "data without a name"), in_line(data.get("digest") or "")
-    return f"{name} {digest[:12]}…" if digest else f"{name} of no known content"
+    name, digest = in_line(data.get("name") or "unnamed data"), in_line(data.get("digest") or "")
+    return f"{name} ({digest[:12]}…)" if digest else f"{name} (unknown digest)"
 
 
 def _check_history(path: Path, count: int) -> None:
-    """Look if a history has as many sound lines as a checkpoint counts.
+    """Check that a history has as many valid lines as a checkpoint says.
 
     Raises:
-        CheckpointError: If it has not.
+        CheckpointError: If it has fewer.
     """
     try:
         lines = whole_lines(read_bounded(path, MAX_HISTORY))[:count]
         parse_lines(lines, path)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {first_line(error)}") from error
+        raise CheckpointError(f"cannot read {path}: {first_line(error)}") from error
     except InkwellError as error:
         raise CheckpointError(str(error)) from error
     if len(lines) < count:
         raise CheckpointError(
-            f"{path} has {len(lines)} lines, the checkpoint counts {count}; "
+            f"cannot resume: {path} has {len(lines)} lines, but the checkpoint expects {count}; "
             "move the checkpoint's folder away to resume from an earlier one"
         )
 
 
 def take_up(run: Run, manifest: Manifest, plugins: Sequence[Plugin], done: bool) -> None:
-    """Set a run and its plugins as a manifest says: all of it, or nothing if an error is raised.
+    """Restore a run and its plugins from a manifest, completely or, if an error is raised, not at all.
 
     Args:
         run: The run, planned.
         manifest: The manifest of the checkpoint to resume from.
-        plugins: The run's plugins; one that the manifest does not know starts anew.
-        done: True if the run had a result, and more is asked of it now: then why it stopped is forgotten.
+        plugins: The run's plugins; those without a state in the manifest start afresh.
+        done: True if the run had finished and is now being extended, in which case its stop reason is dropped.
 
     Raises:
-        CheckpointError: If a plugin cannot take back its state.
+        CheckpointError: If a plugin cannot restore its state.
     """
     _restore(plugins, manifest.plugins)
     for name, value in vars(copy.deepcopy(manifest.counters)).items():
@@ -248,7 +255,7 @@ def take_up(run: Run, manifest: Manifest, plugins: Sequence[Plugin], done: bool)
 
 
 def _restore(plugins: Sequence[Plugin], states: Mapping[str, Any]) -> None:
-    """Have plugins take back their states: all of them, or none."""
+    """Restore the states of all plugins, or of none if one fails."""
     before: list[tuple[Plugin, dict[str, Any]]] = []
     for plugin in plugins:
         if plugin.name not in states:
@@ -256,11 +263,11 @@ def _restore(plugins: Sequence[Plugin], states: Mapping[str, Any]) -> None:
         try:
             before.append((plugin, copy.deepcopy(plugin.state())))
             plugin.restore(states[plugin.name])
-        except Exception as error:  # a plugin may raise anything, and what it is given may be forged
+        except Exception as error:  # a plugin may raise anything, and its state may be forged
             for changed, state in reversed(before):
                 with suppress(Exception):
                     changed.restore(state)
             raise CheckpointError(
-                f"plugin {plugin.name!r} cannot take back what the checkpoint says of it: "
+                f"plugin {plugin.name!r} cannot restore its state from the checkpoint: "
                 f"{type(error).__name__}: {first_line(error)}"
             ) from error

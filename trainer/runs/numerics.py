@@ -1,10 +1,10 @@
-"""What decides the last bits of what a run computes, besides its configuration: machine, threads, oneDNN, kernels.
+"""The conditions, besides the configuration, that determine a run bit for bit: machine, threads, oneDNN, kernels.
 
-Sums of floats depend on the order of their parts. How many parts there are follows from the number of threads that
-share an operation, and how long each is from oneDNN, the instruction set and the kernels. On 2026-11-28, after 12 steps
-of lenet, resnet20 and vit_tiny on two cores of an AMD EPYC, each of these had changed the weights of all three: another
-number of such threads (the only thing by which cores count), oneDNN off, `ONEDNN_MAX_CPU_ISA=AVX2`. The number of
-operations beside one another (`TF_NUM_INTEROP_THREADS`) and of OpenMP's threads had changed none.
+Sums of floats depend on the order of their parts. The number of parts follows from the number of threads that share an
+operation, their lengths from oneDNN, the instruction set and the kernels. On 2026-11-28, after 12 steps of lenet,
+resnet20 and vit_tiny on two cores of an AMD EPYC, each of the following had changed the weights of all three models:
+another number of such threads (the only effect of the number of cores), oneDNN off, `ONEDNN_MAX_CPU_ISA=AVX2`. The
+number of concurrent operations (`TF_NUM_INTEROP_THREADS`) and of OpenMP threads had no effect.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from trainer import startup
 from trainer.text import count, in_line
 
 VARIABLES = ("ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "XLA_FLAGS", "TF_XLA_FLAGS", "NVIDIA_TF32_OVERRIDE")
-"""Environment variables by which a user chooses other instructions or another precision."""
+"""Environment variables that select instructions or precision."""
 INSTRUCTIONS = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "i8mm", "sse4", "sve")
-"""Beginnings of the names of instructions that compute with several numbers at once."""
+"""Prefixes of the names of SIMD instruction sets."""
 PACKAGES = ("inkwell-trainer", "keras", "tensorflow", "numpy")
-"""The packages that compute."""
+"""The packages that affect numerical results."""
 
 Number = Annotated[int, Field(strict=True, ge=0, le=2**20)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Numerics:
-    """What the last bits depend on.
+    """The conditions that determine results bit for bit.
 
     Attributes:
-        kernels: How a step is computed, as `Kernels` says it.
-        cores: Cores that this process may use.
-        threads: Threads that share an operation; 0 is one for each core.
-        onednn: `on`, `off`, or `default`, which is TensorFlow's choice.
-        processor: Its name.
-        instructions: Those of its instructions that compute with several numbers at once, in order; empty if unknown.
+        kernels: Kernels that compute a step, as text.
+        cores: Number of cores that this process may use.
+        threads: Number of threads that share an operation; 0 means one per core.
+        onednn: `on`, `off`, or `default` (TensorFlow's choice).
+        processor: Name of the processor.
+        instructions: SIMD instruction sets of the processor, sorted; empty if unknown.
         accelerators: Names of the devices besides the processor.
-        variables: Those of `VARIABLES` that are set.
+        variables: Values of those `VARIABLES` that are set.
     """
 
     kernels: str
@@ -59,10 +59,10 @@ class Numerics:
 
     @classmethod
     def here(cls, kernels: str) -> Numerics:
-        """Return what holds in this process.
+        """Return the conditions in this process.
 
         Args:
-            kernels: How a step is computed.
+            kernels: Kernels that compute a step, as text.
         """
         known, (processor, instructions) = startup.environment(), _processor()
         return cls(
@@ -78,27 +78,27 @@ class Numerics:
 
 
 def differences(before: Numerics, now: Numerics) -> list[str]:
-    """Return in what two differ, a few words each: `1 core instead of 2`."""
-    said = []
+    """Return the differences in a few words each, such as `1 core instead of 2`."""
+    found = []
     parts, former = now.threads or now.cores, before.threads or before.cores
     if parts != former:
-        said.append(f"{count(parts, 'thread' if now.threads or before.threads else 'core')} instead of {former:,}")
+        found.append(f"{count(parts, 'thread' if now.threads or before.threads else 'core')} instead of {former:,}")
     if now.processor != before.processor:
-        said.append(_instead(now.processor, before.processor))
+        found.append(_instead(now.processor, before.processor))
     else:
-        said += _less("with", now.instructions, before.instructions)
-        said += _less("without", before.instructions, now.instructions)
+        found += _less("with", now.instructions, before.instructions)
+        found += _less("without", before.instructions, now.instructions)
     if now.onednn != before.onednn:
-        said.append(f"oneDNN {_instead(now.onednn, before.onednn)}")
+        found.append(f"oneDNN {_instead(now.onednn, before.onednn)}")
     if now.kernels != before.kernels:
-        said.append(f"kernels {_instead(now.kernels, before.kernels)}")
+        found.append(f"kernels {_instead(now.kernels, before.kernels)}")
     if now.accelerators != before.accelerators:
-        said.append(_instead(*(", ".join(each.accelerators) or "no accelerator" for each in (now, before))))
-    return said + _changed(before.variables, now.variables, VARIABLES)
+        found.append(_instead(*(", ".join(each.accelerators) or "no accelerator" for each in (now, before))))
+    return found + _changed(before.variables, now.variables, VARIABLES)
 
 
 def version_differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return in what the packages that compute differ: `numpy 2.3 instead of 2.2`."""
+    """Return the differences in versions of `PACKAGES`, such as `numpy 2.3 instead of 2.2`."""
     return _changed(before, now, PACKAGES)
 
 
@@ -116,22 +116,22 @@ def _less(word: str, ours: list[str], theirs: list[str]) -> list[str]:
     return [in_line(f"{word} {' '.join(left)}")] if left and theirs else []
 
 
-@cache  # asked for at every save
+@cache  # needed for every checkpoint
 def _processor() -> tuple[str, tuple[str, ...]]:
-    """Return the name of the processor and its instructions, as far as the system tells."""
+    """Return the name of the processor and its SIMD instruction sets, as far as the system reports them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not Linux
         lines = []
-    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
-    flags = said.get("flags", said.get("Features", "")).split()
-    name = said.get("model name") or platform.processor() or platform.machine()
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
+    flags = fields.get("flags", fields.get("Features", "")).split()
+    name = fields.get("model name") or platform.processor() or platform.machine()
     return name, tuple(sorted(flag for flag in flags if flag.startswith(INSTRUCTIONS)))
 
 
 @cache
 def _accelerators() -> tuple[str, ...]:
-    """Return the names of the devices that TensorFlow may compute on besides the processor, in its order."""
+    """Return the names of TensorFlow's visible devices besides the processor, in its order."""
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is None:
         return ()

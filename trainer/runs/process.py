@@ -7,7 +7,7 @@ from typing import Any
 
 
 def this_process() -> dict[str, Any]:
-    """Return what tells people which process a run belongs to: `pid` and `host`."""
+    """Return the identity of this process: `pid` and `host`."""
     return {"pid": os.getpid(), "host": this_host()}
 
 

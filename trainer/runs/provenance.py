@@ -1,4 +1,4 @@
-"""Where a run comes from: the command, the code, who started it. Read from files alone, in a millisecond."""
+"""The provenance of a run: command, code and user, read from files alone in a millisecond."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("inkwell-trainer", "keras", "tensorflow", "numpy")
 
 
 def provenance() -> dict[str, Any]:
-    """Return the command line, the git commit of the script's folder (empty outside git), user and versions."""
+    """Return the command line, the git commit of the script's folder (empty outside git), the user and versions."""
     return {
         "command": printable(without_password(command_line())),
         "git_commit": printable(git_commit(Path(sys.argv[0]).absolute().parent)),
@@ -32,18 +32,18 @@ def without_password(text: str) -> str:
 
 
 def git_commit(folder: Path) -> str:
-    """Return the commit that is checked out where `folder` lies, in hex; empty if that cannot be told."""
+    """Return the commit checked out in the repository of `folder`, in hex; empty if unknown."""
     try:
         for place in (folder, *folder.parents):
             if (place / ".git").exists():
                 return _head(_git_folder(place / ".git"))
-    except (OSError, ValueError):  # not ours to repair
+    except (OSError, ValueError):  # a damaged repository is treated as unknown
         pass
     return ""
 
 
 def _git_folder(git: Path) -> Path:
-    """Return the folder of a repository; in a linked work tree `.git` is a file that names it."""
+    """Return the folder of a repository; in a linked work tree, `.git` is a file that contains its path."""
     return git if git.is_dir() else git.parent / git.read_text().removeprefix("gitdir:").strip()
 
 
@@ -52,7 +52,7 @@ def _head(git: Path) -> str:
     if not head.startswith("ref: "):
         return head
     name = head.removeprefix("ref: ")
-    common = git / "commondir"  # where a linked work tree has its branches
+    common = git / "commondir"  # names the folder of a linked work tree's branches
     shared = git / common.read_text().strip() if common.exists() else git
     if (shared / name).exists():
         return (shared / name).read_text().strip()
@@ -63,16 +63,16 @@ def _head(git: Path) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container may have no name for its user
+    except (OSError, KeyError):  # the user of a container may have no name
         return ""
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide what a run computes."""
+    """Return the versions of Python and of the packages that determine the results of a run."""
     return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
 
 
-@cache  # it is asked for at every save
+@cache  # needed for every checkpoint
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -1,4 +1,4 @@
-"""Writes down what happens in a run, and keeps training going when the disk does not."""
+"""The recorder of a run, which keeps training going even if the disk fails."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from trainer.checkpoint import Checkpoint, Checkpoints, Snapshot, step_of
 from trainer.data.seen import Seen
 from trainer.errors import CheckpointError, LayoutError, TrainingFailed
 from trainer.run import Notebook, Run
-from trainer.runs.directory import RunDirectory, anew, claim
+from trainer.runs.directory import RunDirectory, claim, restart_advice
 from trainer.runs.files import CHECKPOINTS, RESULT
 from trainer.runs.lock import RunLock
 from trainer.runs.manifest import Manifest, Saved, read_saved
 
 
 class Recorder:
-    """The engine's hand in the run directory; without one it keeps the history in memory and saves nothing.
+    """The engine's access to the run directory; without a directory, the history is kept in memory.
 
-    Checkpoints are written by a worker while training continues, one at a time. A write that fails in mid-run costs one
-    warning for its kind; `check_saved` and `finish` fail if the last checkpoint, the history or the result is not on
-    the disk.
+    A worker writes checkpoints, one at a time, while training continues. Failed writes during training cause one
+    warning per kind of file; `check_saved` and `finish` fail if the last checkpoint, the history or the result is not
+    on disk.
 
     Args:
         run: The run to record.
-        path: The run directory, which `open` makes; None records in memory alone.
+        path: The run directory, which `open` creates; None records in memory only.
     """
 
     def __init__(self, run: Run, path: Path | None) -> None:
@@ -43,16 +43,16 @@ class Recorder:
         self._seen: Future[Seen] | None = None
         self._writing: Future[bool] | None = None
         self._roles: dict[str, int] = {}
-        self._best: Saved | None = None  # kept in memory where nothing is written
+        self._best: Saved | None = None  # kept in memory if there is no run directory
 
     def claim(self, lock: RunLock | None = None) -> None:
-        """Take the directory of a run to resume for this process until `close`, before anything is read of its state.
+        """Claim the directory of a run to resume until `close`, before any of its state is read.
 
         Args:
-            lock: The lock, if the caller has it already.
+            lock: The lock, if the caller already holds it.
 
         Raises:
-            UsageError: If the directory is that of no run, or its run is still running.
+            UsageError: If it is not a run directory, or the run is still running.
             InkwellError: If it cannot be read or written.
         """
         if self.path is not None:
@@ -61,14 +61,14 @@ class Recorder:
     def _keep(self, lock: RunLock) -> None:
         self._lock = lock
         if not lock.exclusive:
-            self.run.warn(f"the file system of {self.path} has no locks; see to it that no second process trains there")
+            self.run.warn(f"the file system of {self.path} has no locks; make sure that no other process trains there")
 
     def open(self, resumed: bool = False) -> None:
-        """Make the run directory, or open that of a run to resume and set aside what is damaged in it.
+        """Create the run directory, or open the one to resume and set damaged checkpoints aside.
 
         Raises:
-            UsageError: If the directory exists, or is that of no run.
-            InkwellError: If it cannot be made, read or written.
+            UsageError: If a new directory already exists, or the one to resume is not a run directory.
+            InkwellError: If it cannot be created, read or written.
         """
         if self.path is None:
             return
@@ -83,7 +83,7 @@ class Recorder:
         self._set_damaged_aside(self.directory)
 
     def start(self, config: str, model: str = "") -> None:
-        """Write `config.toml`, `model.json` and `run.json`; nothing was written before.
+        """Write `config.toml`, `model.json` and `run.json`, the first files of a run.
 
         Args:
             config: The text of `config.toml`; empty for a `Trainer` without configuration.
@@ -96,7 +96,7 @@ class Recorder:
             self.directory.start(self.run, config, model, keep=self.resumed)
 
     def remember(self, find_out: Callable[[], Seen]) -> None:
-        """Have a worker find out which images the run sees, and write that down; `seen` waits for it."""
+        """Let a worker determine and record the images that the run sees; `seen` waits for it."""
 
         def remembered() -> Seen:
             seen = find_out()
@@ -107,54 +107,56 @@ class Recorder:
 
     @property
     def seen(self) -> Seen | None:
-        """The images that the run is trained and validated on in this process; None if that is unknown."""
+        """The images that the run is trained and validated on in this process; None if unknown."""
         return self._seen.result() if self._seen is not None else None
 
     def newest(self) -> Saved:
-        """Return the newest sound checkpoint to resume from; damaged ones are set aside by `open`, said aloud.
+        """Return the newest intact checkpoint to resume from; warn about damaged ones, which `open` sets aside.
 
         Raises:
             CheckpointError: If there is none.
             LayoutError: If another version wrote the newest.
         """
         if self.path is None:
-            raise CheckpointError("a run without a directory cannot be resumed")
-        found = self._sound(Checkpoints(self.path / CHECKPOINTS).newest())
+            raise CheckpointError("cannot resume a run without a run directory")
+        found = self._intact(Checkpoints(self.path / CHECKPOINTS).newest())
         if found is None:
-            raise CheckpointError(f"run {self.path} has no sound checkpoint to resume from; {anew(self.path)}")
+            raise CheckpointError(
+                f"cannot resume run {self.path}: it has no intact checkpoint; {restart_advice(self.path)}"
+            )
         return found
 
     def good(self, before: int) -> Saved:
-        """Return the newest sound checkpoint whose numbers are finite, and point `last` to it; later ones are given up.
+        """Return the newest intact checkpoint with finite numbers, point `last` to it, and drop later ones.
 
         Args:
-            before: A step, counted from 1; a checkpoint from before it is preferred.
+            before: A step, counted from 1; checkpoints from before it are preferred.
 
         Raises:
             CheckpointError: If there is none.
         """
         self.collect()
         if self.directory is None:
-            raise CheckpointError("a run without a directory has no checkpoints")
+            raise CheckpointError("cannot go back: a run without a run directory has no checkpoints")
         saved = self.directory.checkpoints
         paths = saved.by_step()
         early = [path for path in paths if step_of(path) < before]
-        found = self._sound([*early, *(path for path in reversed(paths) if path not in early)], finite=True)
+        found = self._intact([*early, *(path for path in reversed(paths) if path not in early)], finite=True)
         self._set_damaged_aside(self.directory)
         if found is None:
-            raise CheckpointError(f"run {self.run.directory} has no sound checkpoint to go back to")
+            raise CheckpointError(f"cannot go back: run {self.run.directory} has no intact checkpoint")
         saved.go_back(found.path)
         return found
 
-    def _sound(self, paths: Iterable[Path], finite: bool = False) -> Saved | None:
-        """Return the first of `paths` that can be read and, if asked for, holds no NaN and nothing infinite."""
+    def _intact(self, paths: Iterable[Path], finite: bool = False) -> Saved | None:
+        """Return the first checkpoint that can be read and, if `finite`, contains only finite numbers."""
         for path in paths:
             try:
                 found = read_saved(path)
             except LayoutError:
                 raise  # another version can read it
             except CheckpointError as error:
-                self.run.warn(f"{error}; it is set aside and the one before it is used")
+                self.run.warn(f"{error}; it is set aside and the previous one is used")
                 self._damaged.append(path)
                 continue
             if not finite or checkpoint.is_finite(found.checkpoint):
@@ -167,11 +169,11 @@ class Recorder:
 
     @property
     def done(self) -> bool:
-        """Whether the run has a result."""
+        """True if the run has a result."""
         return self.directory is not None and (self.directory.path / RESULT).exists()
 
     def cut_history(self, lines: int) -> None:
-        """Take the history back to its first `lines` lines.
+        """Truncate the history to its first `lines` lines.
 
         Raises:
             InkwellError: If there are fewer.
@@ -180,15 +182,15 @@ class Recorder:
             self.run.history = self.directory.cut_history(lines)
 
     def status(self) -> None:
-        """Bring `run.json` up to date."""
+        """Update `run.json`."""
         self._try("run.json", lambda directory: directory.update(self.run))
 
     def history(self, kind: str, values: Mapping[str, Any]) -> None:
-        """Append a line to the history: `kind` is `epoch`, `validation` or `recovery`."""
+        """Append a line to the history; `kind` is `epoch`, `validation` or `recovery`."""
         self._append([self._line(kind, self.run.step, values)])
 
     def batches(self, numbers: Mapping[int, Mapping[str, Any]]) -> None:
-        """Append a line of the kind `batch` for each step, counted from 1, with what was noted of its batch."""
+        """Append a line of the kind `batch` for each step, counted from 1, with the numbers of its batch."""
         if numbers:
             self._append([self._line("batch", step, values) for step, values in numbers.items()])
 
@@ -200,13 +202,13 @@ class Recorder:
         self._try("history.jsonl", lambda directory: directory.append(lines))
 
     def keeps(self, roles: Sequence[str]) -> bool:
-        """Return whether a checkpoint for these roles is kept: where nothing is written, only that of `best` is."""
+        """Return True if a checkpoint for these roles is kept; without a run directory, only that of `best` is."""
         return self.directory is not None or "best" in roles
 
     def save(self, copy: Snapshot, roles: list[str], drops: list[str]) -> None:
-        """Have the worker write a checkpoint that `roles` will point to, and drop others; waits for the one before.
+        """Let the worker write a checkpoint, point `roles` to it and drop others; wait for the previous one first.
 
-        Where nothing is written, the one for `best` is kept in memory.
+        Without a run directory, the checkpoint for `best` is kept in memory.
         """
         if self.directory is None:
             kept = Checkpoint(Path(copy.name), copy.manifest, copy.arrays)
@@ -219,14 +221,14 @@ class Recorder:
         self._writing = self._worker.submit(self._try, "checkpoint", lambda d: d.checkpoints.write(copy, roles, drops))
 
     def collect(self) -> None:
-        """Wait for the checkpoint being written, and note where its roles point if it is on the disk."""
+        """Wait for the checkpoint being written, and record its roles if it is on disk."""
         writing, self._writing = self._writing, None
         if writing is not None and writing.result():
             self.run.saved |= self._roles
             self._unsaved = ""
 
     def best(self) -> Saved | None:
-        """Return the checkpoint that the role `best` points to, verified or from memory, if there is one.
+        """Return the checkpoint with the role `best`, verified or from memory; None if there is none.
 
         Raises:
             CheckpointError: If it is damaged.
@@ -237,37 +239,37 @@ class Recorder:
         return read_saved(path) if path is not None else None
 
     def check_saved(self) -> None:
-        """Refuse to call a run done whose last checkpoint is not on the disk.
+        """Check that the last checkpoint is on disk.
 
         Raises:
-            TrainingFailed: If the last save failed.
+            TrainingFailed: If it could not be written.
         """
         self.collect()
         if self._unsaved:
-            raise TrainingFailed(f"the last checkpoint ({self._unsaved}) could not be written to {self.run.directory}")
+            raise TrainingFailed(f"cannot write the last checkpoint ({self._unsaved}) to {self.run.directory}")
 
     def finish(self) -> None:
         """Write `result.json`.
 
         Raises:
-            InkwellError: If it, or history that was held back, cannot be written.
+            InkwellError: If it, or pending lines of the history, cannot be written.
         """
         if self.directory is not None:
             self.directory.finish(self.run.result.to_dict())
 
     def withdraw(self) -> None:
-        """Delete the result of a run that failed after it."""
+        """Delete the result of a run that failed after writing it."""
         if self.directory is not None:
             (self.directory.path / RESULT).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Wait for the workers and end them; let go of the run directory."""
+        """Wait for the workers, stop them, and release the run directory."""
         self._worker.shutdown()
         if self._lock is not None:
             self._lock.release()
 
     def _try(self, what: str, write: Callable[[RunDirectory], object]) -> bool:
-        """Return whether `write` went through; if not, the user is told, once for each kind of file."""
+        """Return True if `write` succeeds; otherwise warn, once per kind of file."""
         if self.directory is None:
             return True
         try:
@@ -275,7 +277,7 @@ class Recorder:
         except OSError as error:
             if what not in self._warned:
                 continues = "; training continues" if self.run.status == "running" else ""
-                self.run.warn(f"{what} cannot be written at step {self.run.step}: {error.strerror}{continues}")
+                self.run.warn(f"cannot write {what} at step {self.run.step}: {error.strerror}{continues}")
             self._warned.add(what)
             return False
         return True

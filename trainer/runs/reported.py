@@ -1,41 +1,77 @@
-"""The reading side of the folder `report` of a run: what `plugins.report` wrote there."""
+"""Reading of a run's `report` folder, which `plugins.report` writes."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from trainer.errors import InkwellError
 from trainer.files import read_bounded, read_json
 from trainer.runs.files import RunFiles
-from trainer.runs.schema import Corruption, Evaluation, conform
+from trainer.runs.schema import Corruption, Evaluation, Variation, conform
 from trainer.text import first_line
 
-EVALUATION, ROBUSTNESS = "evaluation.json", "robustness.csv"
+EVALUATION, ROBUSTNESS, VARIATIONS = "evaluation.json", "robustness.csv", "variations.csv"
+SPRITE = "errors.sprite.png"
+"""The images of the surest errors, side by side in one picture."""
 MAX_TABLE, MAX_PICTURE = 4 * 2**20, 32 * 2**20
-"""Limits of a table and of a picture in bytes."""
+"""Size limits of a table and of a picture in bytes."""
 
 
-def evaluation(files: RunFiles) -> dict[str, Any]:
-    """Return what was found out about the test images; empty if nothing was.
+class Place(Protocol):
+    """A folder with the evaluation of images: the report of a run directory (`RunFiles`), or one `Apart`."""
+
+    @property
+    def report(self) -> Path:
+        """The folder."""
+
+    def inside(self, path: Path) -> Path:
+        """Return a path that may be read; raise `InkwellError` if it leads elsewhere."""
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A separate folder, in which no link is followed.
+
+    Attributes:
+        report: The folder.
+    """
+
+    report: Path
+
+    def inside(self, path: Path) -> Path:
+        """Return the path, which must not be a link.
+
+        Raises:
+            InkwellError: If it is a link.
+        """
+        if path.is_symlink():
+            raise InkwellError(f"cannot read {path}: it is a link; remove it")
+        return path
+
+
+def evaluation(place: Place) -> dict[str, Any]:
+    """Return the evaluation of the images; empty if there is none.
 
     Raises:
         InkwellError: If it is damaged.
     """
-    path = files.inside(files.report / EVALUATION)
+    path = place.inside(place.report / EVALUATION)
     return _evaluation(path) if os.path.lexists(path) else {}
 
 
-def other_evaluations(files: RunFiles) -> list[dict[str, Any]]:
-    """Return what was found out about other images, or with other weights, in the order of their folders.
+def other_evaluations(files: RunFiles) -> dict[str, dict[str, Any]]:
+    """Return the evaluations of other images or with other weights, by the names of their folders, in order.
 
     Raises:
         InkwellError: If one is damaged.
     """
-    return [_evaluation(files.inside(path)) for path in sorted(files.report.glob(f"*/{EVALUATION}"))]
+    paths = sorted(files.report.glob(f"*/{EVALUATION}"))
+    return {path.parent.name: _evaluation(files.inside(path)) for path in paths}
 
 
 def _evaluation(path: Path) -> dict[str, Any]:
@@ -44,17 +80,30 @@ def _evaluation(path: Path) -> dict[str, Any]:
     return values
 
 
-def corruptions(files: RunFiles) -> list[dict[str, Any]]:
-    """Return the rows on how well worse images are read; none if that was not measured.
+def corruptions(place: Place) -> list[dict[str, Any]]:
+    """Return the accuracy under each corruption; empty if it was not measured.
 
     Raises:
-        InkwellError: If they are damaged.
+        InkwellError: If the table is damaged.
     """
-    path = files.inside(files.report / ROBUSTNESS)
+    return _rows(place, ROBUSTNESS, Corruption)
+
+
+def variations(place: Place) -> list[dict[str, Any]]:
+    """Return the accuracy under each amount of each variation; empty if it was not measured.
+
+    Raises:
+        InkwellError: If the table is damaged.
+    """
+    return _rows(place, VARIATIONS, Variation)
+
+
+def _rows(place: Place, name: str, schema: type) -> list[dict[str, Any]]:
+    path = place.inside(place.report / name)
     if not os.path.lexists(path):
         return []
     rows = read_table(path)
-    conform(list[Corruption], rows, path)
+    conform(list[schema], rows, path)  # type: ignore[valid-type]
     return rows
 
 
@@ -68,23 +117,23 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         text = read_bounded(path, MAX_TABLE).decode()
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, ValueError, csv.Error) as error:
-        raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
+        raise InkwellError(f"cannot read {path}: {first_line(error)}") from error
     return [{name: _value(field) for name, field in row.items() if name is not None} for row in rows]
 
 
-def picture(files: RunFiles, name: str) -> bytes:
-    """Return a picture of the report, PNG; empty if there is none.
+def picture(place: Place, name: str) -> bytes:
+    """Return a picture of the report, as PNG; empty if there is none.
 
     Raises:
-        InkwellError: If it cannot be read, or leads out of the run directory.
+        InkwellError: If it cannot be read, or is a link that leads out of the run directory.
     """
-    path = files.inside(files.report / name)
+    path = place.inside(place.report / name)
     if not path.is_file():
         return b""
     try:
         return read_bounded(path, MAX_PICTURE)
     except (OSError, ValueError) as error:
-        raise InkwellError(f"{path} cannot be read: {first_line(error)}") from error
+        raise InkwellError(f"cannot read {path}: {first_line(error)}") from error
 
 
 def _value(text: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What `result.json` says about a run."""
+"""Assembly of `result.json`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def make_result(
     """Return the result of a run.
 
     Args:
-        run: A run whose training is over.
-        best: The checkpoint whose weights were tested; None if those of the last step were.
+        run: A run whose training has ended.
+        best: The checkpoint whose weights were tested; None if they were those of the last step.
         test: The numbers on the test data.
         speed: Images per second of training steps.
-        temperature: What logits are divided by for calibrated probabilities; None if it was not fitted.
+        temperature: Divisor of the logits for calibrated probabilities; None if it was not fitted.
 
     Returns:
-        What `result.json` holds; `wall_seconds`, `time` and `bottleneck` are for the engine to complete at the end.
+        The content of `result.json`; the engine fills in `wall_seconds`, `time` and `bottleneck` at the end.
     """
     data, written = run.data, run.directory is not None
     saved = best.manifest if best is not None else None

@@ -1,12 +1,12 @@
-"""Types and ranges of what stands in the files of a run directory, which may be damaged or forged.
+"""Types and ranges of the values in a run directory's files, which may be damaged or forged.
 
-Named is what is read of it. What a file holds besides, such as the numbers of a task of one's own, is kept as it is.
+Only values that are read are listed. Others, such as the numbers of a user's own task, are kept unchecked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from trainer.errors import InkwellError, explain
 from trainer.text import in_line
 
 STARTED = "%Y-%m-%dT%H:%M:%S%z"
-"""How the start of a run is written."""
+"""Format of the start time of a run."""
 
 
 def _moment(text: str) -> str:
@@ -41,18 +41,19 @@ Name = Annotated[str, Field(strict=True, max_length=2**12)]
 Whole = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 Number = Annotated[float, Field(strict=True, ge=-1e300, le=1e300, allow_inf_nan=False)]
 Logged = Number | None
-"""None is a number that is not finite, which JSON has no word for."""
+"""A logged number; None stands for a non-finite one, which JSON cannot represent."""
 Seconds = Annotated[float, Field(strict=True, ge=0, le=1e11, allow_inf_nan=False)]
-Share = Annotated[float, Field(strict=True, ge=0, le=1)] | None
+KnownShare = Annotated[float, Field(strict=True, ge=0, le=1)]
+Share = KnownShare | None
 Moment = Annotated[Text, AfterValidator(_moment)]
 Confusion = Annotated[list[list[Whole]], AfterValidator(_square)]
 ABSENT: Any = None
-"""The default of what a table may lack, and may not hold as null."""
+"""Default of a value that may be missing but not null."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What `run.json` says of the data."""
+    """The data as described in `run.json`."""
 
     name: Name | None = None
     digest: Name | None = None
@@ -67,14 +68,14 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """What `result.json` says of the model."""
+    """The model's parameters in `result.json`."""
 
     count: Whole
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """What `result.json` says of the data."""
+    """The data as described in `result.json`."""
 
     name: Name | None = None
     digest: Name | None = None
@@ -85,7 +86,7 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
-    """What `result.json` says of the weights that were tested."""
+    """The tested weights as described in `result.json`."""
 
     epoch: Whole = ABSENT
     val_accuracy: Share = None
@@ -96,7 +97,7 @@ class Best:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A share of right images, with its interval."""
+    """The share of correctly classified images, with its interval."""
 
     value: Share
     low: Share
@@ -109,7 +110,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """What is said of images that were trained on and evaluated on."""
+    """The overlap of training and evaluated images."""
 
     images: Whole
     trained_on: Whole
@@ -120,7 +121,7 @@ class Overlap:
 
 @dataclass(frozen=True, kw_only=True)
 class Test:
-    """What `result.json` says of the test images."""
+    """The numbers on the test images in `result.json`."""
 
     loss: Logged = None
     accuracy: Share = None
@@ -163,7 +164,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Scores of probabilities in `report/evaluation.json`."""
+    """Calibration metrics in `report/evaluation.json`."""
 
     ece: Logged
     nll: Logged
@@ -186,6 +187,35 @@ class OfClass:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bin:
+    """A bin of the reliability diagram in `report/evaluation.json`."""
+
+    probabilities: Name
+    low: KnownShare
+    high: KnownShare
+    images: Whole
+    confidence: Share = None
+    accuracy: Share = None
+    accuracy_low: Share = None
+    accuracy_high: Share = None
+
+    def __post_init__(self) -> None:
+        """Refuse a bin with images but without confidence and accuracy."""
+        if self.images and None in (self.confidence, self.accuracy, self.accuracy_low, self.accuracy_high):
+            raise ValueError("a bin with images must have a confidence and an accuracy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misread:
+    """An incorrectly classified image, in `report/evaluation.json`."""
+
+    true: Name
+    read: Name
+    probability: KnownShare
+    doubted: Annotated[bool, Field(strict=True)] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """The content of `report/evaluation.json`."""
 
@@ -196,9 +226,11 @@ class Evaluation:
     corrected: Interval | None = None
     data: Text = ""
     overlap: Overlap | None = None
+    reliability: list[Bin] = field(default_factory=list)
+    surest_errors: list[Misread] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Refuse classes that are spoken of and are not there."""
+        """Refuse references to classes that do not exist."""
         classes = len(self.per_class)
         if len(self.confusion) != classes or any((each.taken_for or 0) >= classes for each in self.per_class):
             raise ValueError("per_class and confusion must be about the same classes")
@@ -209,23 +241,42 @@ class Corruption:
     """A row of `report/robustness.csv`."""
 
     corruption: Name
-    accuracy: Annotated[float, Field(strict=True, ge=0, le=1)]
+    accuracy: KnownShare
     trained_for: Annotated[bool, Field(strict=True)]
+    low: Share = None
+    high: Share = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """A row of `report/variations.csv`."""
+
+    variation: Name
+    unit: Text
+    amount: Number
+    accuracy: KnownShare
+    low: KnownShare
+    high: KnownShare
 
 
 def conform(schema: Any, values: Any, path: Path) -> Any:
-    """Return the content of a file as a type says that it is.
+    """Return the content of a file as an instance of a type.
+
+    Args:
+        schema: A type that pydantic checks.
+        values: The content.
+        path: The file, for messages.
 
     Raises:
-        InkwellError: With the first value that is missing, of the wrong type or out of range.
+        InkwellError: If a value is missing, of the wrong type or out of range; names the first.
     """
     try:
         return _adapter(schema).validate_python(values)
     except ValidationError as error:
         problem = error.errors()[0]
         key = in_line(".".join(map(str, problem["loc"]))) or "its content"
-        said = "is missing" if problem["type"] == "missing" else explain(problem)
-        raise InkwellError(f"{path} is damaged: {key}: {in_line(said)}") from None
+        reason = "is missing" if problem["type"] == "missing" else explain(problem)
+        raise InkwellError(f"{path} is damaged: {key}: {in_line(reason)}") from None
 
 
 @cache
@@ -234,7 +285,7 @@ def _adapter(schema: Any) -> TypeAdapter[Any]:
 
 
 def lacking(schema: Any, values: Mapping[str, Any]) -> str | None:
-    """Return the first key of a type that a table lacks; None if it has all. Test numbers are those of the task."""
+    """Return the first key of a type that is missing from a table, or None; test numbers depend on the task."""
     for name, kind in get_type_hints(schema).items():
         if name not in values:
             return name

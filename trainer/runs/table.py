@@ -1,4 +1,4 @@
-"""Runs as rows of a table, from their directories alone: what they are, how well they did, how they stand."""
+"""Runs as rows of a table, read from their directories: properties, scores and status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainer.runs.files import RunFiles
 
 COLUMNS = ("name", "model", "data", "test_accuracy", "val_accuracy", "train_seconds", "status", "started")
 NO_RUNS = ("mlartifacts",)
-"""Folders that others keep among the runs: MLflow's files."""
+"""Folders among the runs that are not runs: MLflow's files."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Row:
     """One run.
 
     Attributes:
-        path: Its directory.
-        columns: A value for each of `COLUMNS`, None where there is none.
-        config: Its configuration, with keys such as `training.seed`.
-        result: What came out, with keys such as `test.ece`; empty while it is not done.
+        path: The run directory.
+        columns: A value for each of `COLUMNS`, None if there is none.
+        config: The configuration, with keys such as `training.seed`.
+        result: The result, with keys such as `test.ece`; empty until the run is done.
     """
 
     path: Path
@@ -37,12 +37,12 @@ class Row:
     result: Mapping[str, Any]
 
     def value(self, key: str) -> Any:
-        """Return a column, else a key of the configuration or the result, else None."""
+        """Return the value of a column, or of a key of the configuration or result; None if there is none."""
         return next((known[key] for known in (self.columns, self.config, self.result) if key in known), None)
 
 
 def find_runs(root: Path) -> tuple[list[Row], list[str]]:
-    """Return the runs in a folder, and a line about each folder there that is none or is damaged.
+    """Return the runs in a folder, and a message for each subfolder that is not a run or is damaged.
 
     Raises:
         UsageError: If the folder cannot be read.
@@ -50,23 +50,23 @@ def find_runs(root: Path) -> tuple[list[Row], list[str]]:
     try:
         folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
-        raise UsageError(f"{root} cannot be read: {error.strerror}") from error
-    rows, passed = [], []
+        raise UsageError(f"cannot read {root}: {error.strerror}") from error
+    rows, skipped = [], []
     for folder in folders:
         if folder.name not in NO_RUNS:
             try:
                 rows.append(read_run(folder))
             except InkwellError as error:
-                passed.append(f"passed over: {error}")
-    return rows, passed
+                skipped.append(f"skipped: {error}")
+    return rows, skipped
 
 
 def read_run(folder: Path) -> Row:
     """Return the run in a folder.
 
     Raises:
-        UsageError: If the folder holds no run, or a damaged `config.toml`.
-        InkwellError: If another of its files is damaged, or another version wrote it.
+        UsageError: If the folder is not a run, or its `config.toml` is damaged.
+        InkwellError: If another file is damaged, or another version wrote the run.
     """
     files = RunFiles(folder)
     config, result, status = flatten(files.config), flatten(files.result or {}), files.status()
@@ -85,17 +85,22 @@ def read_run(folder: Path) -> Row:
 
 
 def sort(rows: Sequence[Row], key: str, reverse: bool = False) -> list[Row]:
-    """Return rows by a column or another key: the largest number and the newest first, texts from a to z.
+    """Return rows sorted by a column or another key: largest number or newest first, text from a to z.
 
-    Runs that have no such value come last.
+    Runs without a value come last.
+
+    Args:
+        rows: The runs.
+        key: A column, or a key of the configuration or result.
+        reverse: Reverse the order.
 
     Raises:
         UsageError: If no run has the key.
     """
     _check_key(rows, key)
-    have = [row for row in rows if row.value(key) is not None]
-    descending = key == "started" or all(_is_number(row.value(key)) for row in have)
-    ordered = sorted(have, key=lambda row: _order(row.value(key)), reverse=descending != reverse)
+    valued = [row for row in rows if row.value(key) is not None]
+    descending = key == "started" or all(_is_number(row.value(key)) for row in valued)
+    ordered = sorted(valued, key=lambda row: _order(row.value(key)), reverse=descending != reverse)
     return [*ordered, *(row for row in rows if row.value(key) is None)]
 
 
@@ -118,16 +123,17 @@ def select(rows: Sequence[Row], conditions: Iterable[str]) -> list[Row]:
 
     Args:
         rows: The runs.
-        conditions: `KEY=VALUE` or `KEY!=VALUE`, where a text may hold `*`, or for numbers `KEY>VALUE` and the like.
+        conditions: `KEY=VALUE` or `KEY!=VALUE`, where text may contain `*`, or for numbers also `KEY>VALUE`,
+            `KEY>=VALUE`, `KEY<VALUE`, `KEY<=VALUE`.
 
     Raises:
-        UsageError: If a condition is not of that form, or no run has its key.
+        UsageError: If a condition is malformed, or no run has its key.
     """
     chosen = list(rows)
     for condition in conditions:
         match = re.fullmatch(r"([\w.]+)\s*(>=|<=|!=|=|>|<)\s*(.*)", condition)
         if match is None:
-            raise UsageError(f"--filter {condition}: write KEY=VALUE, such as model=lenet, or KEY>VALUE")
+            raise UsageError(f"--filter {condition}: expected KEY=VALUE, such as model=lenet, or KEY>VALUE")
         key, sign, text = match.groups()
         _check_key(rows, key)
         wanted = parse_value(text)
@@ -152,13 +158,13 @@ def _check_key(rows: Sequence[Row], key: str) -> None:
     if rows and key not in known:
         columns = ", ".join(COLUMNS)
         near = did_you_mean(key, known)
-        raise UsageError(f"unknown key {key!r}{near} (known: {columns}, and those of config.toml and result.json)")
+        raise UsageError(f"unknown key {key!r}{near} (known: {columns}, and keys of config.toml and result.json)")
 
 
 def differences(one: Row, other: Row) -> list[tuple[str, Any, Any]]:
-    """Return in what the configurations and results of two runs differ: a key and the two values.
+    """Return the differences between the configurations and results of two runs: a key and two values each.
 
-    Lists such as the confusion matrix are left out, and where the run lies and what its time was spent on.
+    Lists such as the confusion matrix, the run directory and the time breakdown are omitted.
     """
     found = []
     for kind, a, b in (("config", one.config, other.config), ("result", one.result, other.result)):

@@ -1,4 +1,4 @@
-"""Brings a trained model back from its run directory: built by name, filled from a verified checkpoint."""
+"""Loading of a trained model from its run directory: built by name, with the weights of a verified checkpoint."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from trainer.data.seen import Seen
 from trainer.data.sources.find import load_source
 from trainer.data.sources.labels import MAX_CLASSES
 from trainer.data.split import as_known, content_digest, split
+from trainer.display.shown import Shown
 from trainer.errors import CheckpointError, DataError, UsageError
 from trainer.registry import models
 from trainer.result import Result
@@ -31,7 +32,7 @@ from trainer.runs.find import find_checkpoint
 from trainer.runs.imports import import_named
 from trainer.runs.manifest import Saved, read_saved
 from trainer.runs.untrusted_keras import build_untrusted
-from trainer.text import first_line
+from trainer.text import first_line, in_line
 
 if TYPE_CHECKING:
     import keras
@@ -40,12 +41,12 @@ if TYPE_CHECKING:
 Side = Annotated[int, Field(ge=1, le=2**14, strict=True)]
 """Height, width or channels of images."""
 ClassNames = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=MAX_CLASSES)]
-"""Names of classes, each of at most 1,000 characters."""
+"""Class names of at most 1,000 characters each."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """What a model must know of the images it was trained on; see `trainer.data.split.Data.describe`."""
+    """Properties of the training images that a model needs; see `trainer.data.split.Data.describe`."""
 
     digest: str
     source_digest: str
@@ -57,10 +58,10 @@ class Chosen(NamedTuple):
     """Images to evaluate on.
 
     Attributes:
-        what: What they are, for people.
+        what: Description of the images.
         images: The images.
         notices: Lines that the user must see.
-        own: Whether they are the images that the run itself was tested on.
+        own: True if they are the images that the run itself was tested on.
     """
 
     what: str
@@ -69,19 +70,19 @@ class Chosen(NamedTuple):
     own: bool
 
 
-@dataclass(frozen=True)
-class Trained:
+@dataclass(frozen=True, repr=False)
+class Trained(Shown):
     """A model with the weights of a checkpoint.
 
     Attributes:
         model: The model.
         config: The configuration it was trained with; the default for a run without configuration.
         data: Name, digests, image shape and class names of the data it was trained on, as
-            `trainer.data.split.Data.describe` returns them. The digests are empty if nothing is known of the data.
+            `trainer.data.split.Data.describe` returns them. The digests are empty if unknown.
         path: The checkpoint.
-        temperature: What its logits are divided by for calibrated probabilities; 1 if the run did not get that far.
-        from_config: True if the run has a configuration, which says where its data come from.
-        seen: The images that it was trained and validated on; None if that is unknown.
+        temperature: Divisor of its logits for calibrated probabilities; 1 if it was not fitted.
+        from_config: True if the run has a configuration, which names its data.
+        seen: The images that it was trained and validated on; None if unknown.
     """
 
     model: keras.Model
@@ -92,29 +93,32 @@ class Trained:
     from_config: bool = True
     seen: Seen | None = None
 
+    def _line(self) -> str:
+        return f"{in_line(self.model.name)} from {in_line(self.path)}"
+
     def images(self, name: str | None, folder: str | None, part: str) -> Chosen:
         """Return the images to evaluate on.
 
         Args:
-            name: A data source; None is the one that the model was trained on.
-            folder: The data folder; None is that of the run.
-            part: `train`, `validation` or `test`, of the data that the model was trained on. Of other data, the test
-                images are taken, or all if there is no test split.
+            name: A data source; default: the one that the model was trained on.
+            folder: The data folder; default: that of the run.
+            part: `train`, `validation` or `test`, for the data that the model was trained on. Of other data, the test
+                images are used, or all images if there is no test split.
 
         Raises:
             UsageError: If the name is unknown, or `part` is not `test` for other data.
-            DataError: If the data cannot be read, do not fit the model, or are no longer those of the run.
+            DataError: If the data cannot be read, do not match the model, or have changed since the run.
         """
         own = self.config.data
         folder = folder or own.folder
         if name is None and not self.from_config:
-            raise DataError(f"the run of {self.path} does not say where its data come from; name data with --data")
+            raise DataError(f"the run of {self.path} does not name its data; choose data with --data")
         if name is None:
             data = load(own.name, folder, self.config.training.seed, own.test)
             if data.digest != self.data["digest"]:
                 raise DataError(
                     f"{data.name} is not what the model was trained on: its digest is {data.digest[:12]}…, that of the "
-                    f"run {self.data['digest'][:12]}…; name other data with --data"
+                    f"run {self.data['digest'][:12]}…; choose other data with --data"
                 )
             return Chosen(f"{data.name}, {part} images", getattr(data, part), data.notices, part == "test")
         source = load_source(name, Path(folder), whole=False)
@@ -123,27 +127,29 @@ class Trained:
             tested = part == "test" and own.test is None
             return Chosen(f"{data.name}, {part} images", getattr(data, part), data.notices, tested)
         if part != "test":
-            raise UsageError(f"{name} is not what the model was trained on: it has no {part} part here")
+            raise UsageError(
+                f"cannot use the {part} split of {name}: the model was not trained on these data; use the test split"
+            )
         images = as_known(source, self.data["input_shape"], self.data["class_names"])
         what = f"{source.name}, {'test' if source.test else 'all'} images"
         return Chosen(what, images, source.notices, own=False)
 
 
 def load_trained(path: Path, imports: Sequence[str] = ()) -> Trained:
-    """Start TensorFlow and load the model of a run directory or checkpoint; no code in it is run.
+    """Start TensorFlow and load the model of a run directory or checkpoint, without running any code in it.
 
-    Where the optimizer keeps averages of the weights (`use_ema`), the model gets those.
+    If the optimizer keeps averaged weights (`use_ema`), the model gets those.
 
     Args:
         path: The run directory or checkpoint.
-        imports: Modules to import first: they register names of models, or classes of Keras that the model of a run
-            without configuration is made of. Those that the run was trained with must be among them, unless they are
-            imported already or belong to an installed package that offers them by entry point.
+        imports: Modules to import first, which register models, or the Keras classes used by the model of a run without
+            configuration. They must include the modules that the run was trained with, unless those are already
+            imported or an installed package offers them by entry point.
 
     Raises:
         UsageError: If `path` is neither, a module is not named or cannot be imported, or the model's name is not
-            registered here.
-        CheckpointError: If there is no checkpoint, or it is damaged, says nothing of a model or does not fit.
+            registered.
+        CheckpointError: If there is no checkpoint, or it is damaged, describes no model or does not match the model.
     """
     saved, config = _read(path, imports)
     startup.start(config.training.seed, config.training.deterministic, config.training.dtype)
@@ -163,9 +169,9 @@ def load_trained(path: Path, imports: Sequence[str] = ()) -> Trained:
 
 
 def load_model(path: Path) -> keras.Model:
-    """Return the model of a run directory or checkpoint in a process that has another one in training.
+    """Return the model of a run directory or checkpoint in a process that is training another model.
 
-    Nothing of the process is set as the configuration of the run says; errors are those of `load_trained`.
+    The configuration of the run does not change settings of the process; errors are those of `load_trained`.
     """
     return _model(*_read(path, ()), ())
 
@@ -182,7 +188,7 @@ def _read(path: Path, imports: Sequence[str]) -> tuple[Saved, Config]:
 
 
 def _model(saved: Saved, config: Config, imports: Sequence[str]) -> keras.Model:
-    """Build the model and give it the weights of a checkpoint, or their averages where they were kept."""
+    """Build the model and restore the weights of a checkpoint, or the averaged weights if there are any."""
     if not saved.manifest.config:
         return _described_model(saved, imports)
     model = _named_model(saved, config)
@@ -202,17 +208,18 @@ def _named_model(saved: Saved, config: Config) -> keras.Model:
     models.find(config.model.name)
     try:
         return build_model(config, images.input_shape, len(images.class_names))
-    except Exception as error:  # what a builder makes of forged values can be anything
-        raise CheckpointError(f"checkpoint {saved.path}: its model cannot be built: {first_line(error)}") from error
+    except Exception as error:  # forged values can make a builder raise anything
+        raise CheckpointError(f"cannot build the model of checkpoint {saved.path}: {first_line(error)}") from error
 
 
 def _described_model(saved: Saved, imports: Sequence[str]) -> keras.Model:
-    """Build the model of a run without configuration as its `model.json` describes it, and give it its weights."""
+    """Build the model of a run without configuration from its `model.json`, and restore its weights."""
     folder = saved.path.parent.parent
     described = RunFiles(folder).model_text if is_run(folder) else ""
     if not described:
         raise CheckpointError(
-            f"{saved.path} names no model: it comes from a Trainer without configuration, and {folder} has no {MODEL}"
+            f"cannot load the model of {saved.path}: it comes from a Trainer without configuration, and {MODEL} is "
+            f"missing from {folder}"
         )
     model = build_untrusted(described, f"{folder / MODEL}", imports)
     checkpoint.restore(saved.checkpoint, model.variables)
@@ -225,13 +232,13 @@ def _described_model(saved: Saved, imports: Sequence[str]) -> keras.Model:
 
 
 def _known_data(saved: Saved, model: keras.Model) -> dict[str, Any]:
-    """Return what the checkpoint says of the data; without a word of them, what the model itself shows."""
+    """Return the description of the data in the checkpoint, completed from the model where it is missing."""
     data = saved.manifest.data
     if saved.manifest.config:
         return data
     shape, count = model.input_shape, model.output_shape[-1]
     unknown = {
-        "name": "data without a name",
+        "name": "unnamed data",
         "digest": "",
         "source_digest": "",
         "input_shape": list(shape[1:]),
@@ -245,7 +252,7 @@ def _known_data(saved: Saved, model: keras.Model) -> dict[str, Any]:
 
 
 def _temperature(path: Path) -> float:
-    """Return the temperature that the run of a checkpoint found, if it was for this checkpoint; else 1."""
+    """Return the temperature that the run fitted, if it was for this checkpoint; otherwise 1."""
     folder = path.parent.parent
     result = (RunFiles(folder).result if is_run(folder) else None) or Result()
     tested = (result.get("best") or {}).get("checkpoint") or Checkpoints(path.parent).role("last")

@@ -1,7 +1,7 @@
-"""What a configuration may not decide by itself when it comes from a file: what is imported, and who is spoken to.
+"""Limits on configuration files: on their own they may neither import modules nor name addresses to contact.
 
-The user decides that, on the command line or in the environment, so that a file that somebody else wrote can change how
-a model is trained and nothing else.
+The user decides both, on the command line or in the environment, so that somebody else's file can change how a model is
+trained and nothing else.
 """
 
 from __future__ import annotations
@@ -21,57 +21,57 @@ from trainer.runs.provenance import without_password
 
 
 def without_say(written: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a configuration file holds, without its modules and without the arguments of its plugins.
+    """Return the content of a configuration file without its modules and without the arguments of its plugins.
 
-    What these are in the end, if this stands in the place of the file, is what the user says himself.
+    Resolved in place of the file, it leaves only those modules and arguments that the user gives.
     """
     kept = {key: value for key, value in written.items() if key != "imports"}
     return {**kept, "plugins": {name: {} for name in written["plugins"]}} if "plugins" in written else kept
 
 
-def import_trusted(config: Config, said: Config, whose: str) -> None:
+def import_trusted(config: Config, given: Config, whose: str) -> None:
     """Import the modules of a configuration that the user names too; refuse those that only a file names.
 
     Args:
         config: The configuration.
-        said: The part of it that the user states; see `without_say`.
-        whose: The file, for messages.
+        given: The part of the configuration that the user gave; see `without_say`.
+        whose: Name of the file in messages.
 
     Raises:
-        UsageError: If a module comes from the file alone, or cannot be imported; the message ends with the flags to
+        UsageError: If only the file names a module, or a module cannot be imported; the message ends with the flags to
             add.
     """
-    import_named([module for module in config.imports if module in said.imports], config.imports, whose)
+    import_named([module for module in config.imports if module in given.imports], config.imports, whose)
 
 
-def check_addresses(config: Config, said: Config, root: Path, whose: str) -> None:
-    """Refuse addresses that only a file names; what the configuration names must have been imported.
+def check_addresses(config: Config, given: Config, root: Path, whose: str) -> None:
+    """Refuse addresses that only a file names; the modules of the configuration must have been imported.
 
     Args:
         config: The configuration.
-        said: The part of it that the user states; see `without_say`.
-        root: The folder of the runs, in which a store may lie whoever chose it.
-        whose: The file, for messages.
+        given: The part of the configuration that the user gave; see `without_say`.
+        root: The folder of the runs, in which any store is allowed.
+        whose: Name of the file in messages.
 
     Raises:
-        UsageError: If an address comes from the file alone; the message ends with the flags to add.
+        UsageError: If only the file names an address; the message ends with the flags to add.
     """
     for name, key, address in addresses(config):
-        if address != said.plugins.get(name, {}).get(key) and not _is_below(root, address):
+        if address != given.plugins.get(name, {}).get(key) and not _is_below(root, address):
             shown = without_password(address)
             raise UsageError(
-                f"{whose} has plugin {name!r} speak to {shown}; if you trust it, add {flag(name, key, shown)}"
+                f"{whose} makes plugin {name!r} contact {shown}; if you trust it, add {flag(name, key, shown)}"
             )
 
 
 def flags(config: Config) -> list[str]:
-    """Return the flags of `fit.py` by which a user says what a file with this configuration may not decide."""
+    """Return the flags of `fit.py` that allow what a file with this configuration may not decide."""
     modules = [part for module in config.imports for part in ("--import", module)]
     return [*modules, *(part for found in addresses(config) for part in ("--plugin", _spec(*found)))]
 
 
 def flag(plugin: str, key: str, value: str) -> str:
-    """Return the flag that gives a plugin an argument, as a shell takes it."""
+    """Return the flag that sets an argument of a plugin, quoted for a shell."""
     return f"--plugin {shlex.quote(_spec(plugin, key, value))}"
 
 
@@ -80,7 +80,7 @@ def _spec(plugin: str, key: str, value: str) -> str:
 
 
 def addresses(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Yield the addresses in a configuration that the environment does not name too: plugin, argument and address.
+    """Yield the addresses in a configuration that the environment does not set: plugin, argument and address.
 
     Raises:
         UsageError: If a plugin is unknown or cannot be loaded.
@@ -93,9 +93,9 @@ def addresses(config: Config) -> Iterator[tuple[str, str, str]]:
 
 
 def _is_below(root: Path, address: str) -> bool:
-    """Return whether an address is that of a file or folder below `root`, links followed."""
+    """Return True if an address is that of a file or folder in `root`, with links resolved."""
     found = re.fullmatch(r"(?:sqlite:///|file://|(?=\.?/))([^?#\0]+)", address)
     try:
         return found is not None and Path(found[1]).resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError):  # a name too long, links in a circle
+    except (OSError, RuntimeError):  # the name is too long, or links are circular
         return False

@@ -1,9 +1,9 @@
-"""Builds models of unknown origin, from a `.keras` file or a Keras config: all is checked first, and nothing is run.
+"""Safe loading of untrusted models from a `.keras` file or a Keras config: everything is checked, no code is run.
 
 Keras builds whatever a config names and allocates whatever a file declares; its `safe_mode` refuses little more than
-`Lambda`. So the archive, the configuration and the weights are each held against what a classifier of
-images needs, the model is built once without memory to see how large it is, and Keras is given a copy made of the
-parts that were checked.
+`Lambda`. Therefore the archive, the configuration and the weights are each checked against the needs of an image
+classifier, the model is built once without allocating memory to determine its size, and Keras gets a copy that consists
+of the checked parts.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_BYTES = 200 * 2**20
-"""Limit of the file, of the sizes that its parts declare together, and of the model's variables."""
+"""Size limit, in bytes, of the file, of the declared sizes of its parts together, and of the model's variables."""
 LIMITS = {CONFIG: 4 * 2**20, METADATA: 2**16, WEIGHTS: MAX_BYTES}
-"""Limits of the parts in bytes."""
+"""Size limits of the parts in bytes."""
 MAX_DEPTH = 64
-"""Limit of the nesting in `config.json`."""
+"""Largest nesting depth of `config.json`."""
 OURS = "inkwell>"
-"""What the registered names of our own layers begin with."""
+"""Prefix of the registered names of Inkwell's own layers."""
 HINT = "if it is yours, register it with keras.saving.register_keras_serializable, and name its module with --import"
-"""What to do where a run was trained with a class that is refused."""
+"""Advice for a run that was trained with a refused class."""
 
 
 class UnknownClassError(ValueError):
-    """A class or function that is not known to be harmless."""
+    """A class or function that is not known to be safe."""
 
 
 _LAYERS = """
@@ -65,28 +65,28 @@ CLASSES = {
     ("keras.src.models.functional", "Functional"),
     *((module, "Sequential") for module in ("keras", "keras.models")),
 }
-"""The classes of Keras, as (module, class_name), that may be built: none of them runs, imports or opens anything."""
+"""The Keras classes, as (module, class_name), that may be built; none of them runs code, imports or opens anything."""
 _ACTIVATIONS = """
 celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid
 log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid
 sparsemax squareplus swish tanh tanh_shrink threshold
 """
 ACTIVATIONS = frozenset(_ACTIVATIONS.split())
-"""The functions of Keras that may be named as an activation."""
+"""The Keras functions that may be used as activations."""
 
 
 def load_keras(path: Path) -> keras.Model:
-    """Load a `.keras` file of unknown origin without running anything in it.
+    """Load an untrusted `.keras` file without running any code in it.
 
-    The model is not compiled. What it expects of its input is not known; layers of random augmentation in it are
-    active in a plain `model(x)`: call it with `training=False`. Our own layers load if they are registered, which
-    importing the module of their model does.
+    The model is not compiled, and its expected input range is unknown. Augmentation layers in it are active in a plain
+    `model(x)`, so call it with `training=False`. Inkwell's own layers load if they are registered, which happens when
+    the module of their model is imported.
 
     Args:
-        path: A file that `keras.Model.save` wrote, at most 200 MiB.
+        path: A file written by `keras.Model.save`, at most 200 MiB.
 
     Raises:
-        CheckpointError: If the file cannot be read, is damaged, or holds anything that a classifier of images does not
+        CheckpointError: If the file cannot be read, is damaged, or contains anything that an image classifier does not
             need.
     """
     try:
@@ -95,26 +95,26 @@ def load_keras(path: Path) -> keras.Model:
         _check_config(config, "", 0)
         checked = json.dumps(config).encode()
         _check_weights(parts[WEIGHTS])
-        with ThreadPoolExecutor(1) as thread:  # Keras keeps its state for each thread; this one's goes with it
+        with ThreadPoolExecutor(1) as thread:  # Keras keeps state per thread; this one is discarded
             thread.submit(_check_size, checked).result()
         return _load({CONFIG: checked, METADATA: b"{}", WEIGHTS: parts[WEIGHTS]})
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or _line(error)}") from error
-    except Exception as error:  # what a forged file makes of zipfile, json, h5py or Keras can be anything
-        raise CheckpointError(f"{path} is refused: {_line(error)}") from error
+        raise CheckpointError(f"cannot load {path}: {error.strerror or _line(error)}") from error
+    except Exception as error:  # a forged file can make zipfile, json, h5py or Keras raise anything
+        raise CheckpointError(f"cannot load {path}: {_line(error)}") from error
 
 
 def build_untrusted(config: str, whose: str, imports: Collection[str] = ()) -> keras.Model:
-    """Build a model from a Keras config of unknown origin, with fresh weights, without running anything in it.
+    """Build a model with fresh weights from an untrusted Keras config, without running any code in it.
 
     Args:
-        config: The JSON that `keras.Model.to_json` returned.
-        whose: What to call it in a message.
-        imports: Modules that the user trusts and that are imported: classes and functions that they, or others of
-            their package, registered with Keras may be built too.
+        config: The JSON of `keras.Model.to_json`.
+        whose: Name of the config in messages.
+        imports: Imported modules that the user trusts: classes and functions that they, or other modules of their
+            packages, have registered with Keras may be built too.
 
     Raises:
-        CheckpointError: If it is damaged, too large, or holds anything that a classifier of images does not need.
+        CheckpointError: If it is damaged, too large, or contains anything that an image classifier does not need.
     """
     import keras
 
@@ -122,25 +122,25 @@ def build_untrusted(config: str, whose: str, imports: Collection[str] = ()) -> k
         parsed = _parse(config.encode())
         _check_config(parsed, "", 0, registered_by(imports))
         checked = json.dumps(parsed).encode()
-        with ThreadPoolExecutor(1) as thread:  # Keras keeps its state for each thread; this one's goes with it
+        with ThreadPoolExecutor(1) as thread:  # Keras keeps state per thread; this one is discarded
             thread.submit(_check_size, checked).result()
         model: keras.Model = keras.saving.deserialize_keras_object(json.loads(checked), safe_mode=True)
-    except Exception as error:  # what a forged config makes of json or Keras can be anything
+    except Exception as error:  # a forged config can make json or Keras raise anything
         hint = f"; {HINT}" if isinstance(error, UnknownClassError) else ""
-        raise CheckpointError(f"{whose} is refused: {_line(error)}{hint}") from error
+        raise CheckpointError(f"cannot load {whose}: {_line(error)}{hint}") from error
     return model
 
 
 def config_json(model: keras.Model) -> str:
-    """Return the Keras config of a model for `build_untrusted`; empty if it has none, as one that was subclassed."""
+    """Return the Keras config of a model for `build_untrusted`; empty if it has none, such as a subclassed model."""
     try:
         return str(model.to_json())
-    except Exception:  # a layer of somebody else may raise anything
+    except Exception:  # a third-party layer may raise anything
         return ""
 
 
 def registered_by(imports: Collection[str]) -> frozenset[str]:
-    """Return the names that modules, or others of their packages, registered with Keras."""
+    """Return the names that modules, or other modules of their packages, have registered with Keras."""
     import keras
 
     packages = {module.partition(".")[0] for module in imports}
@@ -148,15 +148,15 @@ def registered_by(imports: Collection[str]) -> frozenset[str]:
     return frozenset(name for name, each in registered if _package(each) in packages)
 
 
-def _package(thing: object) -> str:
-    return str(getattr(thing, "__module__", "")).partition(".")[0]
+def _package(registered: object) -> str:
+    return str(getattr(registered, "__module__", "")).partition(".")[0]
 
 
 # The archive
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a file, which may change afterwards."""
+    """Return the content of a file in memory, since the file may change later."""
     size = path.stat().st_size
     if not path.is_file():
         raise ValueError("it is not a file")
@@ -166,21 +166,21 @@ def _read(path: Path) -> bytes:
 
 
 def _unzip(content: bytes) -> dict[str, bytes]:
-    """Return the parts of an archive, none larger than it declared."""
+    """Return the parts of an archive, none of them larger than declared."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
         names = [member.filename for member in members]
         for name in names:
             if name not in LIMITS:
-                raise ValueError(f"it holds {_quote(name)}, which no model needs")
+                raise ValueError(f"it contains {_quote(name)}, which no model needs")
             if names.count(name) > 1:
-                raise ValueError(f"it holds {name} twice")
+                raise ValueError(f"it contains {name} twice")
         for name in (CONFIG, WEIGHTS):
             if name not in names:
-                raise ValueError(f"it holds no {name}")
+                raise ValueError(f"{name} is missing")
         for member in members:
-            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others know no limit
-                raise ValueError(f"{member.filename} is compressed in a way that Keras never uses")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # no limit is known for others
+                raise ValueError(f"{member.filename} uses a compression that Keras never uses")
             if member.file_size > LIMITS[member.filename]:
                 raise ValueError(
                     f"{member.filename} declares {member.file_size:,} bytes, more than {LIMITS[member.filename]:,}"
@@ -194,7 +194,7 @@ def _unzip(content: bytes) -> dict[str, bytes]:
 
 
 def _parse(content: bytes) -> dict[str, Any]:
-    """Return `config.json` without how the model was compiled, which is not used."""
+    """Return the content of `config.json` without the compilation settings, which are not used."""
     try:
         config = json.loads(content, object_hook=_without_compilation)
     except RecursionError as error:
@@ -211,10 +211,10 @@ def _without_compilation(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_config(value: Any, key: str, depth: int, trusted: frozenset[str] = frozenset()) -> None:
-    """Check that every object under `value`, which stands at `key`, may be built; `trusted` registered names may.
+    """Check that every object in `value`, the value of `key`, may be built; `trusted` are additional registered names.
 
     Raises:
-        ValueError: If one may not.
+        ValueError: If an object may not be built.
     """
     if depth > MAX_DEPTH:
         raise ValueError(f"{CONFIG} is nested deeper than {MAX_DEPTH} levels")
@@ -228,11 +228,9 @@ def _check_config(value: Any, key: str, depth: int, trusted: frozenset[str] = fr
             _check_config(inner, key, depth + 1, trusted)
     elif isinstance(value, str) and value not in trusted:
         if key == "activation" and value not in ACTIVATIONS:
-            raise UnknownClassError(f"{CONFIG}: {_quote(value)} is not an activation of Keras")
-        if key != "registered_name" and ">" in value.replace(
-            "->", ""
-        ):  # Keras would look it up among what is registered
-            raise ValueError(f"{CONFIG}: {_quote(value)} may be the name of something registered")
+            raise UnknownClassError(f"{CONFIG}: {_quote(value)} is not a Keras activation")
+        if key != "registered_name" and ">" in value.replace("->", ""):  # Keras would look up a registered object
+            raise ValueError(f"{CONFIG}: {_quote(value)} may be the name of a registered object")
 
 
 def _check_class(value: dict[str, Any], trusted: frozenset[str]) -> None:
@@ -252,22 +250,22 @@ def _check_class(value: dict[str, Any], trusted: frozenset[str]) -> None:
     if name == "__keras_tensor__" and module is None and registered is None:
         return
     if (module, name) == ("keras.layers", "Lambda") and trusted and _is_function(value["config"].get("function")):
-        return  # the function itself is checked below it
+        return  # the function itself is checked separately
     if isinstance(registered, str) and registered in trusted and not str(name).startswith("__"):
-        return  # Keras looks registered names up before it looks at modules
+        return  # Keras looks up registered names before modules
     if isinstance(registered, str) and registered.startswith(OURS):
         if not _is_registered(registered):
             raise UnknownClassError(
                 f"{CONFIG}: {_quote(registered)} is not registered; import the module that defines it"
             )
     elif registered not in (None, name):
-        raise UnknownClassError(f"{CONFIG}: {_quote(registered)} is a registered class of somebody else")
+        raise UnknownClassError(f"{CONFIG}: {_quote(registered)} is a registered class of unknown origin")
     elif not isinstance(module, str) or not isinstance(name, str) or (module, name) not in CLASSES:
         raise UnknownClassError(f"{CONFIG}: {_quote(name)} of {_quote(module)} is not a class that may be loaded")
 
 
 def _is_function(value: Any) -> bool:
-    """Return whether what a `Lambda` calls is named, and not code."""
+    """Return True if a `Lambda` refers to a function by name instead of containing code."""
     return isinstance(value, dict) and value.get("class_name") == "function"
 
 
@@ -281,11 +279,10 @@ def _is_registered(name: str) -> bool:
 
 
 def _check_weights(content: bytes) -> None:
-    """Check that an HDF5 file is a tree of plain numbers that are all in it.
+    """Check that an HDF5 file is a tree of plain numbers, all of them stored in the file.
 
     Raises:
-        ValueError: If it links elsewhere, or declares other data than numbers, or more of them than it holds.
-        OSError: If it is not HDF5.
+        ValueError: If it is not HDF5, contains links or anything but numbers, or declares more numbers than it stores.
     """
     import h5py
 
@@ -295,14 +292,14 @@ def _check_weights(content: bytes) -> None:
     except OSError as error:
         raise ValueError(f"{WEIGHTS} is damaged: {_line(error)}") from error
     if declared > len(content):
-        raise ValueError(f"{WEIGHTS} declares {declared:,} bytes of numbers and has only {len(content):,}")
+        raise ValueError(f"{WEIGHTS} declares {declared:,} bytes of numbers but has only {len(content):,}")
 
 
 def _declared(group: h5py.Group, seen: set[int], depth: int) -> int:
-    """Return the bytes that the data sets under a group declare together; `seen` gathers what was counted.
+    """Return the total bytes declared by the data sets in a group; `seen` collects the objects already counted.
 
     Raises:
-        ValueError: If something is there that Keras does not write.
+        ValueError: If the group contains anything that Keras does not write.
     """
     import h5py
 
@@ -311,10 +308,10 @@ def _declared(group: h5py.Group, seen: set[int], depth: int) -> int:
     total = 0
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ValueError(f"{WEIGHTS}: {_quote(name)} links elsewhere")
+            raise ValueError(f"{WEIGHTS}: {_quote(name)} is a link")
         item = group[name]
         if _address(item) in seen:
-            raise ValueError(f"{WEIGHTS}: {_quote(name)} is something that was there before")
+            raise ValueError(f"{WEIGHTS}: {_quote(name)} refers to an object that occurs elsewhere")
         seen.add(_address(item))
         if isinstance(item, h5py.Group):
             total += _declared(item, seen, depth + 1)
@@ -326,27 +323,27 @@ def _declared(group: h5py.Group, seen: set[int], depth: int) -> int:
 
 
 def _declared_by(item: h5py.Dataset, name: str) -> int:
-    """Return the bytes that a data set declares, which are those that reading it takes.
+    """Return the number of bytes that a data set declares and needs in memory.
 
     Raises:
-        ValueError: If it is not an array of plain numbers stored as they are.
+        ValueError: If it is not an uncompressed array of plain numbers.
     """
     if item.is_virtual or item.external:
-        raise ValueError(f"{WEIGHTS}: {_quote(name)} has its data elsewhere")
+        raise ValueError(f"{WEIGHTS}: {_quote(name)} stores its data in another file")
     if item.shape is None or not (item.dtype.kind in "biuf" or _is_bfloat16(item)):
-        raise ValueError(f"{WEIGHTS}: {_quote(name)} holds no numbers")
+        raise ValueError(f"{WEIGHTS}: {_quote(name)} does not contain numbers")
     if item.id.get_create_plist().get_nfilters():
         raise ValueError(f"{WEIGHTS}: {_quote(name)} is compressed, which Keras never does")
     return math.prod(item.shape) * item.dtype.itemsize
 
 
 def _is_bfloat16(item: h5py.Dataset) -> bool:
-    """Return whether a data set holds what Keras writes for bfloat16: two bytes that NumPy has no name for."""
+    """Return True if a data set has the type that Keras writes for bfloat16: two bytes, unnamed in NumPy."""
     return item.dtype.kind == "V" and item.dtype.itemsize == 2 and item.dtype.names is None
 
 
 def _address(item: h5py.Group | h5py.Dataset) -> int:
-    """Return what tells an object of a file from all others in it."""
+    """Return the unique address of an object in its file."""
     import h5py
 
     return h5py.h5o.get_info(item.id).addr
@@ -356,24 +353,24 @@ def _address(item: h5py.Group | h5py.Dataset) -> int:
 
 
 def _check_size(config: bytes) -> None:
-    """Build the model without memory for its variables, and check how much they would take.
+    """Build the model without allocating its variables, and check their size.
 
     Raises:
-        ValueError: If it is too much, or the model was saved before it had variables.
+        ValueError: If they are too large, or the model was saved before it was built.
     """
     import keras
 
     with keras.StatelessScope(initialize_variables=False):
         model = keras.saving.deserialize_keras_object(json.loads(config), safe_mode=True)
         if not model.built:
-            raise ValueError("it was saved before the shape of its input was known")
+            raise ValueError("it was saved before its input shape was known")
         numbers = sum(math.prod(variable.shape) for variable in model.variables)
     if 4 * numbers > MAX_BYTES:
         raise ValueError(f"{CONFIG} describes a model of {numbers:,} numbers, more than {MAX_BYTES // 4:,}")
 
 
 def _load(parts: dict[str, bytes]) -> keras.Model:
-    """Let Keras load a file made of `parts`."""
+    """Return the model that Keras loads from a file consisting of `parts`."""
     import keras
 
     with scratch() as folder:
@@ -385,12 +382,12 @@ def _load(parts: dict[str, bytes]) -> keras.Model:
 
 
 def _quote(text: object) -> str:
-    """Return text of the file as one line that is not long and steers no terminal."""
+    """Return text from the file as one short line without control characters."""
     quoted = ascii(text)
     return quoted if len(quoted) <= 80 else f"{quoted[:77]}..."
 
 
 def _line(error: BaseException) -> str:
-    """Return what an exception says as one line that is not long and steers no terminal."""
+    """Return the message of an exception as one short line without control characters."""
     line = "".join(c if c.isprintable() else "?" for c in first_line(error))
     return line if len(line) <= 300 else f"{line[:297]}..."

@@ -1,6 +1,6 @@
-"""What is learned, by name: a task turns a model and a batch into a loss and metrics.
+"""Tasks by name; a task turns a model and a batch into a loss and metrics.
 
-Listed here, so that names can be shown without importing the files.
+This table allows tasks to be listed without importing their files.
 """
 
 from trainer.registry import tasks
@@ -8,6 +8,6 @@ from trainer.registry import tasks
 tasks.table(
     {
         "classification": ("trainer.tasks.classification:Classification", "classes from logits"),
-        "distillation": ("trainer.tasks.distillation:Distillation", "classes from logits, learned from a teacher too"),
+        "distillation": ("trainer.tasks.distillation:Distillation", "classes from logits, taught by a trained model"),
     }
 )

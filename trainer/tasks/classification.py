@@ -19,7 +19,7 @@ class Classification(Task):
     """Classes from logits, by sparse categorical cross-entropy.
 
     Args:
-        label_smoothing: Share of the probability that is spread evenly over all classes, from 0 to below 1; it acts on
+        label_smoothing: Share of the probability that is spread evenly over all classes, from 0 to below 1; affects
             the training loss only (Szegedy et al. 2016, arXiv 1512.00567, section 7).
 
     Raises:
@@ -31,7 +31,7 @@ class Classification(Task):
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing must be from 0 to below 1: {label_smoothing}")
+            raise ValueError(f"label_smoothing must be at least 0 and below 1: {label_smoothing}")
         self.label_smoothing = label_smoothing
 
     def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
@@ -47,22 +47,23 @@ class Classification(Task):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits), logits
 
     def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
-        """Compare the images with the model's input, and the labels with its outputs.
+        """Check that images match the model's input, and labels its outputs.
 
         Raises:
-            UsageError: If shapes differ, the model does not give one number a class, or a label has no output.
+            UsageError: If shapes differ, the model does not return one logit per class, or a label has no output.
         """
         if not isinstance(spec, tuple) or len(spec) != 2:
-            raise UsageError(f"classification learns from pairs of images and labels, a batch of these data is {spec}")
+            raise UsageError(f"cannot classify: batches must be pairs of images and labels, these are {spec}")
         have, want = tuple(spec[0].shape[1:]), tuple(model.input_shape[1:])
         if len(have) != len(want) or any(None not in (h, w) and h != w for h, w in zip(have, want, strict=True)):
-            raise UsageError(f"the model takes images of {want}, those to learn from have {have}")
+            raise UsageError(f"cannot classify: the model takes images of shape {want}, the data have {have}")
         if len(model.output_shape) != 2:
-            raise UsageError(f"classification needs logits [N, K], the model returns {model.output_shape}")
+            raise UsageError(f"cannot classify: the model must return logits [N, K], not {model.output_shape}")
         classes = model.output_shape[-1]
         if labels is not None and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
             raise UsageError(
-                f"labels go from {labels.min()} to {labels.max()}, the model has outputs for 0 to {classes - 1}"
+                f"cannot classify: labels range from {labels.min()} to {labels.max()}, "
+                f"the model has outputs for 0 to {classes - 1}"
             )
 
     def metrics(self) -> Mapping[str, keras.metrics.Metric]:
@@ -72,11 +73,11 @@ class Classification(Task):
         return {"accuracy": keras.metrics.SparseCategoricalAccuracy(name="accuracy")}
 
     def update(self, metrics: Mapping[str, keras.metrics.Metric], batch: Batch, outputs: Any) -> None:
-        """Count the images whose largest logit is that of their label."""
+        """Count the images whose label has the largest logit."""
         metrics["accuracy"].update_state(batch[1], outputs)
 
     def temperature(self, outputs: np.ndarray, labels: np.ndarray) -> float | None:
-        """Return the temperature of the highest likelihood; see `trainer.tasks.temperature.fit_temperature`."""
+        """Return the maximum-likelihood temperature; see `trainer.tasks.temperature.fit_temperature`."""
         from trainer.tasks.temperature import fit_temperature
 
         return fit_temperature(outputs, labels)
@@ -84,7 +85,7 @@ class Classification(Task):
     def report(self, outputs: np.ndarray, labels: np.ndarray, temperature: float | None) -> dict[str, Any]:
         """Return accuracy, precision, recall, F1, ECE, NLL, scores per class, and the confusion matrix.
 
-        With a temperature also `calibrated_ece` and `calibrated_nll`, of the logits divided by it.
+        With a temperature, add `calibrated_ece` and `calibrated_nll`, those of the logits divided by it.
         """
         from trainer.evaluation import calibration_report, classification_report
 

@@ -1,4 +1,4 @@
-"""Distillation: a small model learns from what a trained one thinks of each image, besides its label."""
+"""Distillation: a small model learns from a trained one's probabilities as well as from labels."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 class Distillation(Classification):
     """Classes from logits, with the probabilities of a teacher as targets (Hinton et al. 2015, arXiv 1503.02531).
 
-    The loss of training is `weight` times the cross-entropy with the teacher's probabilities, both divided by the
-    temperature before the softmax and the whole multiplied with its square, plus `1 - weight` times that with the
-    labels. Validation and test know nothing of the teacher.
+    The training loss is `weight` times the cross-entropy with the teacher's probabilities (both logits divided by the
+    temperature, the result multiplied by its square), plus `1 - weight` times the cross-entropy with the labels.
+    Validation and test do not use the teacher.
 
     Args:
-        teacher: Run directory or checkpoint of the teacher; trained on images of the same shape and classes.
-        weight: From 0 to 1.
-        temperature: Above 0.
+        teacher: Run directory or checkpoint of the teacher, trained on images of the same shape and classes.
+        weight: Weight of the teacher's probabilities, from 0 to 1.
+        temperature: Softening of the probabilities, above 0.
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If `weight` or `temperature` is out of range.
     """
 
     def __init__(self, teacher: str, weight: float = 0.9, temperature: float = 3.0) -> None:
@@ -40,11 +40,11 @@ class Distillation(Classification):
         self._teacher: keras.Model | None = None
 
     def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
-        """Load the teacher and compare it with the model.
+        """Load the teacher and check that it matches the model.
 
         Raises:
-            UsageError: If it is no run, or takes or gives something else.
-            CheckpointError: If its checkpoint is damaged.
+            UsageError: If the teacher is not a run, or its inputs or outputs differ from the model's.
+            CheckpointError: If the teacher's checkpoint is damaged.
         """
         super().check(model, spec, labels)
         from trainer.runs.trained import load_model
@@ -53,7 +53,10 @@ class Distillation(Classification):
         self._teacher.trainable = False
         theirs, ours = ((m.input_shape[1:], m.output_shape[1:]) for m in (self._teacher, model))
         if theirs != ours:
-            raise UsageError(f"teacher {self.path} makes {theirs[1]} of {theirs[0]}, the model {ours[1]} of {ours[0]}")
+            raise UsageError(
+                f"cannot learn from {self.path}: the teacher maps {theirs[0]} to {theirs[1]}, "
+                f"the model {ours[0]} to {ours[1]}; both must be the same"
+            )
 
     def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
         """Return the loss and the logits, float32 `[N, K]`."""
@@ -62,8 +65,7 @@ class Distillation(Classification):
             return loss, logits
         import tensorflow as tf
 
-        assert self._teacher is not None  # `check` comes before any training
-
+        assert self._teacher is not None  # `check` has been called
         soft = tf.nn.softmax(tf.stop_gradient(self._teacher(batch[0], training=False)) / self.softness)
         distilled = tf.nn.softmax_cross_entropy_with_logits(soft, logits / self.softness)
         return self.weight * self.softness**2 * tf.reduce_mean(distilled) + (1 - self.weight) * loss, logits

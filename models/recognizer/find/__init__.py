@@ -1,1 +1,1 @@
-"""Finds the ink in a picture, the pieces that make a digit, and the lines that digits make."""
+"""Finds the ink in a picture, the pieces that form a digit, and the lines that digits form."""

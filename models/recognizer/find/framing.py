@@ -1,6 +1,6 @@
-"""Frames a digit as MNIST's were: 20 x 20 with its aspect kept, gray by area, the centre of mass in the middle.
+"""Frames a digit like MNIST's: 20 x 20 with its aspect ratio kept, antialiased, centred by its centre of mass.
 
-The steps are those of LeCun et al. 1998, section III A; the width of the stroke is brought to MNIST's before.
+The steps are those of LeCun et al. 1998, section III A; before them, the stroke width is adjusted to MNIST's.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from PIL import Image
 from scipy import ndimage
 
 FINE = 8
-"""Pixels a side of a pixel of the model's, at which strokes are made thicker or thinner."""
+"""Oversampling factor per side at which strokes are thickened or thinned."""
 
 THIN, THICK = 2.2, 4.2
-"""Strokes of MNIST's test images are between so many pixels wide, 5 % and 95 %."""
+"""Stroke widths in pixels of MNIST's test images: 5th and 95th percentile."""
 
 
 def frame(ink: np.ndarray, size: int = 28) -> np.ndarray:
-    """Return a digit as the model takes it.
+    """Return a digit in the form that the model expects.
 
     Args:
-        ink: float `[h, w]`, the digit's own, above 0.5 where the pen has been; at least one pixel is.
+        ink: float `[h, w]`, the digit alone, above 0.5 where there is ink; at least one pixel is.
         size: Height and width of the model's images.
 
     Returns:
@@ -32,13 +32,13 @@ def frame(ink: np.ndarray, size: int = 28) -> np.ndarray:
 
 
 def tight(ink: np.ndarray) -> np.ndarray:
-    """Return ink without the rows and columns around it that hold none."""
+    """Return ink without the surrounding rows and columns that contain none."""
     rows, columns = np.nonzero((ink > 0.5).any(axis=1))[0], np.nonzero((ink > 0.5).any(axis=0))[0]
     return ink[max(0, rows[0] - 1) : rows[-1] + 2, max(0, columns[0] - 1) : columns[-1] + 2]
 
 
 def _enlarged(ink: np.ndarray, longest: int) -> np.ndarray:
-    """Return where ink is, bool, its longer side `longest` pixels."""
+    """Return where there is ink, bool, scaled so that the longer side has `longest` pixels."""
     ink = tight(ink)
     scale = longest / max(ink.shape)
     if scale < 1:
@@ -49,13 +49,13 @@ def _enlarged(ink: np.ndarray, longest: int) -> np.ndarray:
 
 
 def stroke_width(mask: np.ndarray) -> float:
-    """Return the mean width of strokes in pixels: four times the mean distance of ink from the edge."""
+    """Return the mean stroke width in pixels: four times the mean distance of ink from the edge."""
     inside = ndimage.distance_transform_edt(np.pad(mask, 1))
     return 4 * float(inside[inside > 0].mean()) if mask.any() else 0.0
 
 
 def normalised(mask: np.ndarray, box: int) -> np.ndarray:
-    """Return strokes as wide as MNIST's are in `box` pixels: thinner ones thickened, thicker ones thinned."""
+    """Return strokes as wide as MNIST's in `box` pixels: thinner ones thickened, thicker ones thinned."""
     width = stroke_width(mask)
     fine = FINE * box / 20
     if width < THIN * fine:
@@ -68,7 +68,7 @@ def normalised(mask: np.ndarray, box: int) -> np.ndarray:
 
 
 def thinned(mask: np.ndarray, shrink: float, radius: float) -> np.ndarray:
-    """Return strokes with `shrink` pixels less on each side, no thinner than `radius` where they were."""
+    """Return strokes reduced by `shrink` pixels on each side, but not below `radius`."""
     from skimage.morphology import skeletonize
 
     inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
@@ -77,7 +77,7 @@ def thinned(mask: np.ndarray, shrink: float, radius: float) -> np.ndarray:
 
 
 def _reduced(mask: np.ndarray, box: int) -> np.ndarray:
-    """Return a mask with its longer side `box` pixels, uint8; each pixel is the share of it that is covered."""
+    """Return a mask with its longer side scaled to `box` pixels, uint8; each pixel is its fraction of ink."""
     mask = tight(mask.astype(np.float32))
     scale = box / max(mask.shape)
     size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
@@ -85,7 +85,7 @@ def _reduced(mask: np.ndarray, box: int) -> np.ndarray:
 
 
 def _centred(digit: np.ndarray, size: int) -> np.ndarray:
-    """Return a digit on empty ground, its centre of mass as near to the middle as whole pixels allow."""
+    """Return a digit on an empty background, its centre of mass as central as whole pixels allow."""
     framed = np.zeros((size, size), np.uint8)
     y, x = ndimage.center_of_mass(digit)
     top = int(np.clip(round(size / 2 - y), 0, size - digit.shape[0]))

@@ -1,4 +1,4 @@
-"""From a picture to how much ink each of its pixels holds, whatever the paper, the light, the lines and the pen."""
+"""Computes how much ink each pixel of a picture has, whatever the paper, light, ruling and pen."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from scipy import ndimage
 from models.recognizer.find.ruling import without_lines
 
 PIXELS = 400_000
-"""Pictures are worked on with at most so many pixels."""
+"""Maximum pixels of a picture for processing."""
 
 COARSE = 30_000
-"""Pixels of the picture in which the width of strokes is looked for."""
+"""Pixels of the picture in which the stroke width is estimated."""
 
 FAINTEST = 0.1
-"""Ink takes away at least this part of the light; less is paper."""
+"""Minimum fraction of the light that ink absorbs; anything less is paper."""
 
 
 @dataclass(frozen=True)
 class Ink:
-    """Where the ink is.
+    """The ink in a picture.
 
     Attributes:
-        amount: float32 `[h, w]`, 0 on paper, around 1 where the pen has been, soft at the edges.
-        scale: Pixels of the picture to one of `amount`.
+        amount: float32 `[h, w]`, 0 on paper, about 1 where there is ink, with soft edges.
+        scale: Pixels of the picture per pixel of `amount`.
     """
 
     amount: np.ndarray
@@ -34,7 +34,7 @@ class Ink:
 
     @property
     def mask(self) -> np.ndarray:
-        """Where there is ink, bool `[h, w]`."""
+        """True where there is ink, bool `[h, w]`."""
         return self.amount > 0.5
 
 
@@ -43,7 +43,7 @@ def find_ink(picture: np.ndarray, pixels: int = PIXELS) -> Ink:
 
     Args:
         picture: uint8 `[H, W, 3]` or `[H, W]`.
-        pixels: Larger pictures are reduced to so many.
+        pixels: Maximum number of pixels; larger pictures are reduced.
     """
     scale = max(1.0, float(np.sqrt(picture.shape[0] * picture.shape[1] / pixels)))
     light = _reduced(picture, scale)
@@ -55,13 +55,13 @@ def find_ink(picture: np.ndarray, pixels: int = PIXELS) -> Ink:
     inverted = bright.evidence > dark.evidence
     values = without_lines(1 - light if inverted else light)
     strokes = _strokes(values, relative=not inverted)
-    if strokes.evidence <= 0:  # a shadow on blank paper, at most
+    if strokes.evidence <= 0:  # at most a shadow on blank paper
         return Ink(np.zeros(values.shape[:2], np.float32), scale)
     return Ink(_scaled(_along_the_ink(_taken(values, strokes.window, not inverted)), strokes.least), scale)
 
 
 def _even_paper(picture: np.ndarray) -> int | None:
-    """Return the gray level of the paper of a drawing, the same up to the border; None of any other picture."""
+    """Return the gray level of a drawing's paper, if it is uniform and reaches the border; None for other pictures."""
     gray = picture if picture.ndim == 2 else picture[..., 0]
     paper = int(gray[0, 0])
     border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
@@ -70,14 +70,14 @@ def _even_paper(picture: np.ndarray) -> int | None:
 
 
 def _on_even_paper(light: np.ndarray, paper: float) -> np.ndarray:
-    """Return how much ink each pixel of a drawing holds: what differs from its paper, which need not be looked for."""
+    """Return how much ink each pixel of a drawing has: its difference from the known paper."""
     amount = np.abs(light[..., 0] - paper)
     strongest = float(amount.max())
     return amount / strongest if strongest > FAINTEST else np.zeros_like(amount)
 
 
 def _reduced(picture: np.ndarray, scale: float) -> np.ndarray:
-    """Return a picture by area averages, float32 `[h, w, 1 or 3]` in [0, 1]."""
+    """Return a picture reduced by area averaging, float32 `[h, w, 1 or 3]` in [0, 1]."""
     image = Image.fromarray(picture)
     if scale > 1:
         size = (max(1, round(image.width / scale)), max(1, round(image.height / scale)))
@@ -87,10 +87,11 @@ def _reduced(picture: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _taken(values: np.ndarray, window: int, relative: bool) -> np.ndarray:
-    """Return how much of the paper's light is missing in each channel, `[h, w, C]`; as a part of it if `relative`.
+    """Return the light that is missing from the paper in each channel, `[h, w, C]`; as a fraction of it if `relative`.
 
-    The paper is what a closing leaves, dark things narrower than its window filled (Serra 1982): unlike an average it
-    follows the sharp edge of a shadow. Around the picture, paper is added, so that digits cut tight have some.
+    The paper is estimated by a closing, which fills dark strokes narrower than its window (Serra 1982): unlike an
+    average, it follows the sharp edge of a shadow. Paper is added around the picture, for digits that are cropped
+    tightly.
     """
     pad = window // 2 + 1
     padded = np.pad(_with_paper_around(values), ((pad, pad), (pad, pad), (0, 0)), mode="edge")
@@ -100,18 +101,18 @@ def _taken(values: np.ndarray, window: int, relative: bool) -> np.ndarray:
 
 
 def _darkest_paper(light: np.ndarray) -> float:
-    """Return how dark paper is at most; parts of less light would be parts of noise."""
+    """Return the darkest value that counts as paper; fractions of less light would be fractions of noise."""
     return max(0.25, 0.5 * float(light.max()))
 
 
 @dataclass(frozen=True)
 class _Strokes:
-    """How ink is told from paper.
+    """Parameters that separate ink from paper.
 
     Attributes:
-        window: Pixels that hold a stroke's width.
-        least: How strong ink is at least.
-        evidence: How much edges speak for it, less what speaks against it.
+        window: Pixels wide enough to contain a stroke.
+        least: Minimum strength of ink.
+        evidence: Edges that support it, minus those that contradict it.
     """
 
     window: int
@@ -120,15 +121,15 @@ class _Strokes:
 
 
 def _strokes(values: np.ndarray, relative: bool) -> _Strokes:
-    """Return the window and threshold that show most edges where the picture has some, and fewest where it has none.
+    """Return the window and threshold that show the most edges where the picture has some, and the fewest elsewhere.
 
-    Too small a window leaves holes in thick strokes; too wide a one ends somewhere in a shadow, and so does too low a
-    threshold. Ink that is taken for paper has edges inside its loops only, and most of a picture is paper.
+    Too small a window leaves holes in thick strokes; too large a window, like too low a threshold, ends inside a
+    shadow. Paper mistaken for ink has edges only inside its loops, and most of a picture is paper.
     """
     step = max(1, round(float(np.sqrt(values.shape[0] * values.shape[1] / COARSE))))
     height, width = (n // step * step for n in values.shape[:2])
     coarse = values[:height, :width].reshape(height // step, step, width // step, step, -1).mean(axis=(1, 3))
-    coarse = ndimage.gaussian_filter(coarse, (0.8, 0.8, 0))  # the grain of paper and pencils has edges too
+    coarse = ndimage.gaussian_filter(coarse, (0.8, 0.8, 0))  # the grain of paper and pencil has edges too
     gray = coarse.mean(axis=2)
     jumps = ndimage.maximum_filter(gray, 5) - ndimage.minimum_filter(gray, 5)
     if relative:
@@ -151,7 +152,7 @@ def _strokes(values: np.ndarray, relative: bool) -> _Strokes:
 
 
 def _with_paper_around(values: np.ndarray) -> np.ndarray:
-    """Return a picture with a pixel more on each side, as bright as most of the border near it is."""
+    """Return a picture extended by a pixel on each side, as bright as most of the nearby border."""
     around = np.pad(values, ((1, 1), (1, 1), (0, 0)), mode="edge")
     for border in (around[0], around[-1], around[:, 0], around[:, -1]):
         near = max(3, len(border) // 2)
@@ -160,7 +161,7 @@ def _with_paper_around(values: np.ndarray) -> np.ndarray:
 
 
 def _along_the_ink(taken: np.ndarray) -> np.ndarray:
-    """Return one number a pixel, `[h, w]`: how far it goes the way of the ink's colour, less how far beside it."""
+    """Return the ink per pixel, `[h, w]`: the component along the ink's colour, minus the component across it."""
     strength = np.sqrt((taken**2).mean(axis=2))
     if taken.shape[2] == 1:
         return np.maximum(taken[..., 0], 0)
@@ -172,7 +173,7 @@ def _along_the_ink(taken: np.ndarray) -> np.ndarray:
 
 
 def _scaled(amount: np.ndarray, least: float) -> np.ndarray:
-    """Return ink with 0.5 half-way between paper and pen; all 0 if there is too little."""
+    """Return ink scaled so that 0.5 is half-way between paper and pen; all 0 if there is too little."""
     paper = float(np.quantile(amount, 0.3))
     grain = 2 * float(np.median(np.abs(amount - ndimage.uniform_filter(amount, 3))))
     cut = max(least, paper + max(FAINTEST, 4 * grain))

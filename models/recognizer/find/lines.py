@@ -1,4 +1,4 @@
-"""Where digits stand: pieces of ink joined to digits, digits to lines, in reading order."""
+"""Joins pieces of ink into digits, and digits into lines in reading order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from models.recognizer.find.pieces import Piece, belong, gap, joined, over_each_other
 
 APART = 2.5
-"""Digits further apart than so many times their height are of two numbers."""
+"""Distance, in digit heights, beyond which digits belong to different numbers."""
 
 
 def lines_of(found: Iterable[Piece]) -> list[list[Piece]]:
-    """Return the pieces that may be digits, or several that touch, as lines in reading order."""
+    """Return the pieces that may be one digit or several touching ones, as lines in reading order."""
     pieces = _whole(list(found))
     if not pieces:
         return []
@@ -30,12 +30,12 @@ def lines_of(found: Iterable[Piece]) -> list[list[Piece]]:
 
 
 def typical_height(pieces: list[Piece]) -> float:
-    """Return the height of digits: the mean over the pieces, by their ink, so that dust does not count."""
+    """Return the typical height of digits: the mean over the pieces weighted by ink, so that dust does not count."""
     return float(np.average([piece.height for piece in pieces], weights=[piece.area for piece in pieces]))
 
 
 def _whole(pieces: list[Piece]) -> list[Piece]:
-    """Return pieces with those of one digit joined: small ones to the nearest, one above or below first."""
+    """Return pieces with the parts of each digit joined: small ones to the nearest, preferably one above or below."""
     if not pieces:
         return []
     height = typical_height(pieces)
@@ -50,7 +50,7 @@ def _whole(pieces: list[Piece]) -> list[Piece]:
 
 
 def _of_one(a: Piece, b: Piece, height: float) -> bool:
-    """Return whether two pieces, the first the higher one, are of one digit, where digits are `height` high."""
+    """Return True if two pieces, the taller first, belong to one digit, given the `height` of digits."""
     if gap(a, b) > 0.25 * height:
         return False
     if over_each_other(a, b):
@@ -59,13 +59,13 @@ def _of_one(a: Piece, b: Piece, height: float) -> bool:
 
 
 def _follows(last: Piece, piece: Piece, height: float) -> bool:
-    """Return whether a piece stands beside the last one of a line, and not too far away."""
+    """Return True if a piece stands beside the last one of a line and is close enough."""
     overlap = min(last.bottom, piece.bottom) - max(last.top, piece.top)
     return overlap > 0.35 * min(last.height, piece.height) and piece.left - last.right < APART * height
 
 
 def _in_reading_order(lines: list[list[Piece]], height: float) -> list[list[Piece]]:
-    """Return lines from top to bottom, and those of one row from left to right."""
+    """Return lines from top to bottom, and from left to right within a row."""
 
     def middle(line: list[Piece]) -> float:
         return float(np.mean([(piece.top + piece.bottom) / 2 for piece in line]))

@@ -1,4 +1,4 @@
-"""Which ink belongs together: the pieces of one digit, digits side by side, lines one below the other."""
+"""Groups of connected ink: pieces that form one digit, and pieces that stand beside or above each other."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from scipy import ndimage
 from models.recognizer.find.ink import Ink
 
 SPECK = 0.02
-"""A piece with less than this part of the ink of the largest is dust."""
+"""Fraction of the largest piece's ink below which a piece is dust."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Ink that belongs together.
+    """A group of connected ink.
 
     Attributes:
         top: First row.
@@ -23,7 +23,7 @@ class Piece:
         bottom: Row after the last.
         right: Column after the last.
         labels: Numbers of its connected components.
-        area: Its ink in pixels.
+        area: Number of ink pixels.
     """
 
     top: int
@@ -35,22 +35,22 @@ class Piece:
 
     @property
     def height(self) -> int:
-        """Rows of its box."""
+        """Height of its box in rows."""
         return self.bottom - self.top
 
     @property
     def width(self) -> int:
-        """Columns of its box."""
+        """Width of its box in columns."""
         return self.right - self.left
 
     @property
     def size(self) -> int:
-        """The longer side of its box."""
+        """Longer side of its box."""
         return max(self.height, self.width)
 
 
 def pieces_of(mask: np.ndarray) -> tuple[list[Piece], np.ndarray]:
-    """Return connected ink, the largest first, dust left out, and the components' numbers, `[h, w]`."""
+    """Return connected ink without dust, largest first, and the number of each pixel's component, `[h, w]`."""
     numbers, _ = ndimage.label(mask, np.ones((3, 3)))
     areas = np.bincount(numbers.ravel())
     found = []
@@ -62,14 +62,14 @@ def pieces_of(mask: np.ndarray) -> tuple[list[Piece], np.ndarray]:
 
 
 def gap(a: Piece, b: Piece) -> float:
-    """Return how far apart the boxes of two pieces are."""
+    """Return the distance between the boxes of two pieces."""
     across = max(a.left - b.right, b.left - a.right, 0)
     down = max(a.top - b.bottom, b.top - a.bottom, 0)
     return float(np.hypot(across, down))
 
 
 def joined(a: Piece, b: Piece) -> Piece:
-    """Return two pieces as one."""
+    """Return two pieces merged into one."""
     return Piece(
         min(a.top, b.top),
         min(a.left, b.left),
@@ -81,7 +81,7 @@ def joined(a: Piece, b: Piece) -> Piece:
 
 
 def belong(a: Piece, b: Piece) -> bool:
-    """Return whether two pieces are of one digit, such as the bar of a 5: near, and not two tall ones in a row."""
+    """Return True if two pieces form one digit, such as the bar of a 5: close, and not two tall ones in a row."""
     size = max(a.size, b.size)
     if gap(a, b) > 0.25 * size:
         return False
@@ -94,17 +94,17 @@ def belong(a: Piece, b: Piece) -> bool:
 
 
 def over_each_other(a: Piece, b: Piece) -> bool:
-    """Return whether one of two pieces lies above the other."""
+    """Return True if one of two pieces lies above the other."""
     return min(a.right, b.right) - max(a.left, b.left) > 0.5 * min(a.width, b.width)
 
 
 def one_digit(ink: Ink) -> tuple[Piece | None, list[Piece], np.ndarray]:
-    """Return the piece that is most likely the digit, other ink as large as digits, and the components' numbers."""
+    """Return the piece most likely to be the digit, other ink as large as digits, and the components' numbers."""
     found, numbers = pieces_of(ink.mask)
     if not found:
         return None, [], numbers
     inside = [p for p in found if not _touches(p, ink.mask.shape) and p.area > 0.1 * found[0].area]
-    candidates = inside or found  # what the picture's border cuts off may be the table or another line
+    candidates = inside or found  # ink at the border may be the table or another line
     main, rest = candidates[0], [p for p in found if p is not candidates[0]]
     grown = True
     while grown:
@@ -123,7 +123,7 @@ def _touches(piece: Piece, shape: tuple[int, ...]) -> bool:
 
 
 def ink_of(ink: Ink, numbers: np.ndarray, piece: Piece) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return the ink of a piece alone, cut out with a little paper around it, and the row and column of its corner."""
+    """Return a piece's ink alone, cropped with a little paper around it, and the row and column of its corner."""
     top, left = max(0, piece.top - 2), max(0, piece.left - 2)
     place = np.s_[top : piece.bottom + 2, left : piece.right + 2]
     own = np.isin(numbers[place], piece.labels)

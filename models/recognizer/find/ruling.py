@@ -1,7 +1,7 @@
-"""Takes the lines of ruled and squared paper out of a picture.
+"""Removes the lines of ruled and squared paper from a picture.
 
 A line is thin, straight, and runs from border to border. It is found by counting thin dark pixels along every straight
-way across the picture, and painted over with what lies beside it; ink that is darker than the line stays.
+path across the picture, and painted over with its surroundings; ink darker than the line remains.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from PIL import Image
 from scipy import ndimage
 
 COARSE = 45_000
-"""Lines are looked for in a picture of at most so many pixels."""
+"""Maximum pixels of the picture in which lines are searched."""
 
 STEEPEST = 0.14
-"""Lines are turned by at most so much, as a tangent: 8 degrees."""
+"""Maximum slope of a line, as a tangent: 8 degrees."""
 
 COVERED = 0.8
-"""Part of a line that must be seen."""
+"""Fraction of a line that must be visible."""
 
 
 def without_lines(values: np.ndarray) -> np.ndarray:
@@ -31,7 +31,7 @@ def without_lines(values: np.ndarray) -> np.ndarray:
 
 
 def _without_rows(values: np.ndarray) -> np.ndarray:
-    """Return a picture without the lines that run from left to right."""
+    """Return a picture without lines from left to right."""
     height, width = values.shape[:2]
     scale = max(1.0, float(np.sqrt(height * width / COARSE)))
     thin = _thin(values, max(5, round(0.02 * np.sqrt(height * width))))
@@ -44,7 +44,7 @@ def _without_rows(values: np.ndarray) -> np.ndarray:
 
 
 def _thin(values: np.ndarray, window: int) -> np.ndarray:
-    """Return how much darker each pixel is than its surroundings, if what is dark is thin."""
+    """Return how much darker each pixel is than its surroundings, counting thin dark structures only."""
     closed = ndimage.grey_closing(values, size=(window, window, 1))
     return np.sqrt(((closed - values) ** 2).mean(axis=2))
 
@@ -55,7 +55,7 @@ def _reduced(thin: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _found(thin: np.ndarray, level: float) -> list[tuple[int, float]]:
-    """Return lines, as the row in which they begin, which may lie outside, and their slope."""
+    """Return each line's slope and the row where it starts, which may lie outside the picture."""
     height, width = thin.shape
     most = round(STEEPEST * width)
     padded = np.pad(ndimage.maximum_filter(thin, (3, 1)), ((most, most), (0, 0)))
@@ -72,14 +72,14 @@ def _found(thin: np.ndarray, level: float) -> list[tuple[int, float]]:
         for k in np.flatnonzero((share > COVERED) & (ends > 0.5)):
             candidates.append((float(np.minimum(strength[k], 2 * level).mean()), int(starts[k]), drop))
     lines: list[tuple[int, int]] = []
-    for _, row, drop in sorted(candidates, reverse=True):  # the clearest first, and none of those beside it
+    for _, row, drop in sorted(candidates, reverse=True):  # the clearest first, skipping its neighbours
         if all(max(abs(row - a), abs(row + drop - a - b)) > 3 for a, b in lines):
             lines.append((row, drop))
     return [(row, drop / max(1, width - 1)) for row, drop in lines]
 
 
 def _mark(lines: np.ndarray, thin: np.ndarray, row: float, slope: float, scale: float) -> None:
-    """Mark the pixels of a line, as thick as it is on most of its way, but for those that are darker than it is."""
+    """Mark the pixels of a line at its usual thickness, except those that are darker than it."""
     height, width = thin.shape
     reach = int(np.ceil(2 * scale)) + 1
     columns = np.arange(width)
@@ -97,7 +97,7 @@ def _mark(lines: np.ndarray, thin: np.ndarray, row: float, slope: float, scale: 
 
 
 def _painted_over(values: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """Return a picture with marked pixels between those above and below them."""
+    """Return a picture with marked pixels interpolated between those above and below."""
     rows = np.arange(len(values))[:, np.newaxis]
     above = np.maximum.accumulate(np.where(lines, -1, rows), axis=0)
     below = np.minimum.accumulate(np.where(lines, len(values), rows)[::-1], axis=0)[::-1]

@@ -1,8 +1,8 @@
-"""Where ink can be cut: the ways from above it to below that cross the least of it.
+"""Seams along which ink can be cut: paths from top to bottom that cross as little of it as possible.
 
-Through every point in the middle of a stroke leads a cheapest way (Dijkstra 1959). The cheapest of all is the first
-seam, the cheapest of those that cross the ink elsewhere the second, and so on. Such a way may turn back, so that it
-follows the gap under the bar of a 7, or around the tail of a 2, to where the digits touch.
+A cheapest path leads through every point in the middle of a stroke (Dijkstra 1959). The cheapest of all is the first
+seam, the cheapest that crosses the ink elsewhere the second, and so on. Paths may turn back, so they can follow the gap
+under the bar of a 7 or around the tail of a 2 to the point where the digits touch.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from PIL import Image
 from scipy import ndimage
 
 FINE = 56
-"""Rows of a digit in which seams are looked for."""
+"""Height of a digit, in rows, at which seams are searched."""
 
 PAPER = 0.08
-"""What a pixel of paper costs, where one of ink costs 1: of two ways through the same ink, the shorter is taken."""
+"""Cost of a pixel of paper relative to ink: of two paths through the same ink, the shorter one wins."""
 
-DEAREST = 0.5
-"""Seams cross ink for at most this part of a digit's height."""
+LONGEST = 0.5
+"""Maximum length of ink that a seam crosses, in digit heights."""
 
 LOWEST = 0.45
-"""On either side of a seam, ink is at least this part of a digit high: more than its tail."""
+"""Minimum height of the ink on either side of a seam, in digit heights: more than a digit's tail."""
 
 ALIKE = 0.01
-"""Seams differ by at least this part of a digit's height squared in the ink that lies to their left."""
+"""Minimum difference of two seams in the ink to their left, in squared digit heights."""
 
 OUTER = 0.06
-"""No seam comes nearer to the first and last ink than this part of a digit's height: no digit is narrower."""
+"""Minimum distance of a seam from the first and last ink, in digit heights: no digit is narrower."""
 
 APART = 0.05
-"""Seams cross ink at least this part of a digit's height from each other."""
+"""Minimum distance between the points where seams cross ink, in digit heights."""
 
 
 @dataclass(frozen=True)
 class Seam:
-    """A way to cut ink in two.
+    """A path that cuts ink in two.
 
     Attributes:
-        left: What lies to its left, bool `[h, w]`.
-        crossed: How much ink it crosses, in parts of the height of digits.
+        left: True to the left of it, bool `[h, w]`.
+        crossed: Length of ink that it crosses, in digit heights.
     """
 
     left: np.ndarray
@@ -53,8 +53,8 @@ def seams_of(ink: np.ndarray, height: float) -> list[Seam]:
     """Return the seams of ink from left to right.
 
     Args:
-        ink: float `[h, w]`, around 1 where the pen has been.
-        height: How high digits are, in pixels.
+        ink: float `[h, w]`, about 1 where there is ink.
+        height: Height of digits in pixels.
     """
     scale = max(1.0, height / FINE)
     coarse, unit = np.pad(_reduced(ink, scale), 1), height / scale
@@ -70,17 +70,17 @@ def seams_of(ink: np.ndarray, height: float) -> list[Seam]:
 
 
 def _ways(ink: np.ndarray, unit: float) -> Iterator[np.ndarray]:
-    """Yield ways through ink from the first row to the last, bool `[h, w]`, the cheapest first.
+    """Yield paths through ink from the first row to the last, bool `[h, w]`, cheapest first.
 
     Args:
         ink: float `[h, w]` in [0, 1], with paper around it.
-        unit: How high digits are, in pixels.
+        unit: Height of digits in pixels.
     """
     from skimage.graph import MCP_Geometric
     from skimage.morphology import skeletonize
 
     mask, cost, edge = ink > 0.5, ink + PAPER, 1 + round(OUTER * unit)
-    cost[:, :edge] = cost[:, -edge:] = -1  # no way leads around the ink, so that each cuts it
+    cost[:, :edge] = cost[:, -edge:] = -1  # no path around the ink, so that each one cuts it
     columns = range(edge, cost.shape[1] - edge)
     if not columns:
         return
@@ -88,7 +88,7 @@ def _ways(ink: np.ndarray, unit: float) -> Iterator[np.ndarray]:
     down, _ = above.find_costs([(0, column) for column in columns])
     up, _ = below.find_costs([(len(cost) - 1, column) for column in columns])
     through = np.where(skeletonize(mask), down + up, np.inf)
-    while through.min() < DEAREST * unit:
+    while through.min() < LONGEST * unit:
         pixel = np.unravel_index(through.argmin(), through.shape)
         way = np.zeros(mask.shape, bool)
         way[tuple(np.array(above.traceback(pixel) + below.traceback(pixel)).T)] = True
@@ -103,13 +103,13 @@ def _reduced(ink: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _left_of(way: np.ndarray) -> np.ndarray:
-    """Return what a way from the first row to the last separates from the right border."""
+    """Return the area that a path from the first row to the last separates from the right border."""
     sides, _ = ndimage.label(~way)
     return sides == sides[0, 0]
 
 
 def _enlarged(left: np.ndarray, shape: tuple[int, ...], scale: float) -> np.ndarray:
-    """Return a mask of reduced ink with paper around it as one of the ink."""
+    """Return a mask of the reduced and padded ink, scaled back to the ink's own shape."""
     rows, columns = (
         np.minimum((np.arange(size) / size * (reduced - 2)).astype(int), reduced - 3) + 1
         for size, reduced in zip(shape, left.shape, strict=True)

@@ -1,7 +1,7 @@
-"""Digits that touch: cut apart where the model reads the parts best.
+"""Cuts touching digits apart where the model reads the parts best.
 
-Ink is cut along seams, the ways from top to bottom that cross the least of it, and of all ways to put the parts
-together the best is taken (over-segmentation with recognition, LeCun et al. 1998, section VIII).
+Ink is cut along seams, the paths from top to bottom that cross as little of it as possible; of all ways to group the
+parts, the best is chosen (over-segmentation with recognition, LeCun et al. 1998, section VIII).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from scipy import ndimage
 from models.recognizer.find.seams import Seam, seams_of
 
 Reader = Callable[[Sequence[np.ndarray]], np.ndarray]
-"""From pieces of ink, each float `[h, w]`, to how likely each is one digit that the model knows, `[N]`."""
+"""Maps pieces of ink, each float `[h, w]`, to the probability that each is one known digit, `[N]`."""
 
 NARROW = 0.45
-"""Ink narrower than this part of its height, or of the line's, is one digit."""
+"""Maximum width of ink that is always one digit, as a fraction of its height or of the line's."""
 
 WIDEST, LOWEST = 1.5, 0.5
-"""No digit of a line is wider than so many times the height of most, or lower than so many times."""
+"""Maximum width and minimum height of a digit, in typical heights of the line."""
 
 CRUMB = 0.05
-"""A cut leaves crumbs: pieces with less than this part of the ink of the largest."""
+"""Fraction of the largest piece's ink below which a piece is a crumb left by a cut."""
 
 CUT, CROSSED = 0.3, 8.0
-"""What a cut costs, and what it costs for each height of a digit that it crosses, as logarithms of likelihoods."""
+"""Cost of a cut, and cost per digit height of ink that it crosses, as log-likelihoods."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Part:
     """A digit cut out of touching ones.
 
     Attributes:
-        ink: Its ink, in the frame of the whole, float `[h, w]`.
+        ink: Its ink within the frame of the whole, float `[h, w]`.
         left: First column with ink.
         right: Column after the last.
         top: First row with ink.
@@ -54,9 +54,9 @@ def cut_apart(ink: np.ndarray, height: float, read: Reader) -> list[Part]:
     """Return the digits in connected ink, from left to right.
 
     Args:
-        ink: float `[h, w]`, above 0.5 where the pen has been.
-        height: How high the digits of the line are.
-        read: What the model says of ink.
+        ink: float `[h, w]`, above 0.5 where there is ink.
+        height: Height of the line's digits in pixels.
+        read: The model's judgement of pieces of ink.
     """
     whole = _part(ink)
     if whole is None:
@@ -65,7 +65,7 @@ def cut_apart(ink: np.ndarray, height: float, read: Reader) -> list[Part]:
     if width < NARROW:
         return [whole]
     uncut = _worth(whole, float(read([whole.ink])[0]), height)
-    # No part is worth more than 0, so that dearer seams cannot pay.
+    # No part is worth more than 0, so costlier seams cannot pay off.
     seams = [seam for seam in seams_of(ink, height) if uncut < -_cost(seam)] if uncut < -CUT else []
     if not seams:
         return [whole]
@@ -76,7 +76,7 @@ def cut_apart(ink: np.ndarray, height: float, read: Reader) -> list[Part]:
 
 
 def _part(ink: np.ndarray) -> Part | None:
-    """Return ink without the crumbs of a cut, and where it lies."""
+    """Return ink without the crumbs of a cut, and its extent."""
     numbers, count = ndimage.label(ink > 0.5, np.ones((3, 3)))
     if not count:
         return None
@@ -88,12 +88,12 @@ def _part(ink: np.ndarray) -> Part | None:
 
 
 def parts_between(ink: np.ndarray, seams: Sequence[Seam], height: float) -> dict[tuple[int, int], Part]:
-    """Return the whole, and what lies between any two seams, or a seam and the border, if a digit can be of its size.
+    """Return the whole, and the ink between any two seams, or a seam and the border, that has the size of a digit.
 
     Args:
         ink: float `[h, w]`.
-        seams: From left to right.
-        height: How high digits are.
+        seams: Seams from left to right.
+        height: Height of digits in pixels.
     """
     edges = [np.zeros(ink.shape, bool), *(seam.left for seam in seams), np.ones(ink.shape, bool)]
     found = {}
@@ -110,7 +110,7 @@ def _may_be_digit(part: Part, height: float) -> bool:
 
 
 def _worth(part: Part, likely: float, height: float) -> float:
-    """Return how much a part looks like one digit of the line: 0 at most, the logarithm of a likelihood."""
+    """Return how much a part looks like one digit of the line, as a log-likelihood of at most 0."""
     width, high = part.right - part.left, part.bottom - part.top
     too_wide = max(0.0, width / max(high, 0.7 * height) - 0.85) / 0.25
     too_low = max(0.0, 0.75 - high / height) / 0.12
@@ -118,12 +118,12 @@ def _worth(part: Part, likely: float, height: float) -> float:
 
 
 def _cost(seam: Seam) -> float:
-    """Return what it costs to cut along a seam."""
+    """Return the cost of cutting along a seam."""
     return CUT + CROSSED * seam.crossed
 
 
 def _best_way(worth: dict[tuple[int, int], float], costs: list[float]) -> list[tuple[int, int]]:
-    """Return the parts, from the left border to the right one, with the highest sum, less what the cuts cost."""
+    """Return the parts, from the left border to the right, with the highest total worth minus the cost of the cuts."""
     last = max(b for _, b in worth)
     best: dict[int, tuple[float, list[int]]] = {0: (0.0, [0])}
     for b in range(1, last + 1):

@@ -1,1 +1,1 @@
-"""Judges what was found: whether it is a digit at all, how sure the reading is, and which pixels mattered."""
+"""Judges what was found: whether it is a digit, how certain the reading is, and which pixels mattered."""

@@ -1,8 +1,8 @@
-"""Whether ink is a digit at all: a small network of its own, since a classifier of digits is sure of letters too.
+"""Judges whether ink is a digit, with a small separate network: digit classifiers are confident about letters too.
 
-It learnt digits of MNIST's training images and drawn ones against letters, scribbles, blots, pairs of digits, pieces of
-digits, and what is left where touching digits are cut at the wrong place; `scripts/make_digitness.py` makes its weights
-anew. It runs in NumPy, so that it serves every export.
+It was trained on digits, MNIST's training images and drawn ones, against letters, scribbles, blots, pairs and pieces of
+digits, and the remains of touching digits cut in the wrong place; `scripts/make_digitness.py` regenerates its weights.
+It runs in NumPy, so that it works with every export.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def digitness(seen: np.ndarray) -> np.ndarray:
 
 
 def _convolved(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Return a convolution with stride 2, without padding, and ReLU."""
+    """Return a convolution with stride 2 and no padding, followed by ReLU."""
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], axis=(1, 2))[:, ::2, ::2]
     return np.maximum(np.einsum("nhwcij,ijco->nhwo", windows, kernel, optimize=True) + bias, 0)
 

@@ -1,4 +1,4 @@
-"""Which pixels mattered: ink is taken away place by place, which works for any model that gives probabilities."""
+"""Shows which pixels mattered by erasing ink patch by patch, which works for any model that gives probabilities."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from scipy import ndimage
 from trainer.export.format import Classifier
 
 PATCH, STEP = 5, 3
-"""Pixels on the sides of what is taken away at a time, and from one place to the next."""
+"""Side of the erased patch, and distance between patches, in pixels."""
 
 
 def importance(seen: np.ndarray, classify: Classifier) -> np.ndarray:
-    """Return how far the log-odds of the most probable class fall without the ink around each pixel.
+    """Return how far the log-odds of the most probable class fall when the ink around each pixel is erased.
 
     Args:
         seen: uint8 `[H, W, C]`.
-        classify: From images, uint8 `[N, H, W, C]`, to probabilities.
+        classify: Maps images, uint8 `[N, H, W, C]`, to probabilities.
 
     Returns:
-        float32 `[H, W]` in [0, 1], 1 where they fall most; 0 where they rise, and without ink.
+        float32 `[H, W]` in [0, 1], 1 at the largest fall; 0 where they rise or there is no ink.
     """
     height, width = seen.shape[:2]
     near = ndimage.maximum_filter(seen.max(axis=2), PATCH)

@@ -1,4 +1,4 @@
-"""When a picture is refused, and why."""
+"""Decides whether a picture is refused, and why."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 THRESHOLD = 0.1
-"""The least worth of a picture that is read, unless the export has one that was measured for its model."""
+"""Default threshold: the lowest worth of a picture that is read, unless an export has one measured for its model."""
 
 
 def reason(worth: float, probabilities: np.ndarray, class_names: Sequence[str], threshold: float) -> str | None:
-    """Return why an image is refused, in plain words; None if it is not."""
+    """Return why an image is refused, in plain words; None if it is accepted."""
     if worth >= threshold:
         return None
     second, first = np.argsort(probabilities)[-2:]

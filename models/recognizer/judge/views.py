@@ -1,6 +1,6 @@
-"""A framed image is read in several views: as it is, moved by a pixel each way, and slanted either way.
+"""Reads a framed image in several views: unchanged, shifted by a pixel in each direction, and slanted both ways.
 
-Its centre of mass is no surer than a pixel, and how far a hand slants says nothing of the digit.
+Its centre of mass is only accurate to a pixel, and the slant of the handwriting says nothing about the digit.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from models.recognizer.judge.digitness import digitness
 from trainer.export.format import Classifier
 
 SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
-"""By how many rows and columns an image is moved."""
+"""Shifts of an image in rows and columns."""
 
 SLANTS = (0.15, -0.15)
-"""By how many columns a row is moved for each row that it lies from the middle."""
+"""Slants: shift of a row in columns, per row of distance from the middle."""
 
 
 def views_of(seen: np.ndarray) -> list[np.ndarray]:
-    """Return images as they are and in the other views, each uint8 `[N, S, S, 1]`.
+    """Return images unchanged and in the other views, each uint8 `[N, S, S, 1]`.
 
     Args:
         seen: uint8 `[N, S, S, 1]`, framed, so that there is no ink at the border.
@@ -35,11 +35,11 @@ def _slanted(seen: np.ndarray, slant: float) -> np.ndarray:
 
 
 def read_in_views(seen: np.ndarray, classify: Classifier) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probabilities of the classes, float64 `[N, K]`, and the worth, `[N]`, as means over the views.
+    """Return the class probabilities, float64 `[N, K]`, and the worth, `[N]`, averaged over the views.
 
     Args:
         seen: uint8 `[N, S, S, 1]`, framed.
-        classify: From images to probabilities.
+        classify: Maps images to probabilities.
     """
     views = np.concatenate(views_of(seen))
     probabilities = classify(views).astype(np.float64)
@@ -49,10 +49,10 @@ def read_in_views(seen: np.ndarray, classify: Classifier) -> tuple[np.ndarray, n
 
 
 def worth(seen: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the probability that an image is a digit, and the one that was read, `[N]`.
+    """Return the probability that an image is a digit and is read correctly, `[N]`.
 
     Args:
         seen: uint8 `[N, S, S, 1]`.
-        probabilities: Of the classes, `[N, K]`.
+        probabilities: Class probabilities, `[N, K]`.
     """
     return digitness(seen) * probabilities.max(axis=1)

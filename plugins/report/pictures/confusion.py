@@ -2,103 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from plugins.report.pictures.style import DPI, INK, MUTED, RULE, heading
 from trainer.console.sheet import csv_text
 from trainer.files import write_atomic
-from trainer.text import shortened
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-RIGHT, WRONG = "Blues", "Oranges"
-LONGEST_NAME = 18
-MOST_COUNTS = 3000  # more take many seconds to draw; the largest are printed, and the table has all
+FEW, MANY = 15, 120
+"""Up to `FEW` classes the matrix comes first, up to `MANY` it is on the page, folded; the table always has it."""
+MOST_PAIRS = 20
+LIGHTEST, STRONGEST = 0.1, 0.45
+"""Part of the colour in a shaded cell; text on the strongest still has the contrast of WCAG AA."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the matrix.
+
+    Attributes:
+        count: Number of images.
+        shade: Part of the colour in its background, in [0, 1]; 0 where no image is.
+    """
+
+    count: int
+    shade: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An error: images of one class read as another.
+
+    Attributes:
+        true: Their class.
+        read: The class read.
+        count: Number of images.
+        share: Their part in the images of their class, in [0, 1].
+    """
+
+    true: str
+    read: str
+    count: int
+    share: float
 
 
 def write_confusion(counts: NDArray[Any], names: Sequence[str], path: Path) -> None:
-    """Write a confusion matrix as CSV: one row a true class, one column a predicted one."""
+    """Write a confusion matrix as CSV: one row per true class, one column per predicted one."""
     rows = ([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
     write_atomic(path, csv_text([["true \\ predicted", *names], *rows]))
 
 
-def draw_confusion(counts: NDArray[Any], names: Sequence[str], title: str = "") -> Figure:
-    """Return a figure of a confusion matrix, coloured by share of the true class.
+def shaded(counts: Sequence[Sequence[int]]) -> list[list[Cell]]:
+    """Return the matrix with a shade per cell: on the diagonal by the share found, elsewhere up to the worst error.
 
-    Right and wrong have colours of their own: on one scale a diagonal of 99 % hides every error.
+    The shades of right and wrong are scales of their own, since on one a diagonal of 99 % hides every error. The root
+    lifts rare errors out of the background: an error that happened is never as pale as one that did not.
 
     Args:
         counts: Images by true class (rows) and predicted class (columns), `[K, K]`.
-        names: Names of the K classes.
-        title: First line of the heading.
     """
-    from matplotlib.figure import Figure
-
-    classes = len(counts)
-    labels = [shortened(name, LONGEST_NAME) for name in names]
-    font = 9.0 if classes <= 12 else 8.0 if classes <= 30 else 6.5
-    cell = max(0.5 if classes <= 12 else 0.36 if classes <= 30 else 0.27, 3.2 / classes)
-    side = cell * classes + font / 100 * max(map(len, labels))
-    figure = Figure(figsize=(side + 1.7, side + 1.3), dpi=DPI, layout="constrained")
-    axis = figure.subplots()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    colours = cell_colours(shares)
-    edges = np.arange(classes + 1) - 0.5
-    axis.pcolormesh(edges, edges, colours, edgecolors=RULE, linewidth=0.5)
-    axis.set_aspect("equal")
-    axis.invert_yaxis()
-    write_counts(axis, counts, colours, font)
-    label_classes(axis, labels, shares, counts.sum(axis=1), font)
-    right, total = int(np.trace(counts)), int(counts.sum())
-    found = f"{right:,} of {total:,} right ({right / max(total, 1):.2%}), {total - right:,} wrong"
-    heading(figure, shortened(title, 40), found)
-    return figure
+    totals = [sum(row) or 1 for row in counts]
+    wrong = (n / totals[i] for i, row in enumerate(counts) for j, n in enumerate(row) if i != j)
+    worst = max(wrong, default=0) or 1
+    return [
+        [Cell(n, _shade((n / totals[i]) ** 2 if i == j else (n / totals[i] / worst) ** 0.5)) for j, n in enumerate(row)]
+        for i, row in enumerate(counts)
+    ]
 
 
-def cell_colours(shares: NDArray[Any]) -> NDArray[Any]:
-    """Return the colour of each cell, `[K, K, 4]`: blue on the diagonal, elsewhere orange up to the worst error."""
-    from matplotlib import colormaps
+def pairs(counts: Sequence[Sequence[int]], per_class: Sequence[Mapping[str, Any]]) -> list[Pair]:
+    """Return the most frequent errors, at most `MOST_PAIRS`, the most frequent first.
 
-    diagonal = np.eye(len(shares), dtype=bool)
-    errors = np.where(diagonal, 0.0, shares)
-    # The root lifts rare errors out of the background; one that happened is never as pale as one that did not.
-    strength = np.where(errors > 0, 0.12 + 0.68 * np.sqrt(errors / max(errors.max(), 1e-9)), 0.0)
-    colours = colormaps[WRONG](strength)
-    colours[errors == 0] = 1.0
-    colours[diagonal] = colormaps[RIGHT](0.1 + 0.5 * np.diagonal(shares) ** 2)
-    return colours
-
-
-def write_counts(axis: Axes, counts: NDArray[Any], colours: NDArray[Any], font: float) -> None:
-    """Print the counts, dark on light or light on dark; nothing in empty cells."""
-    light = colours[..., :3] @ (0.299, 0.587, 0.114)
-    cells = sorted(np.argwhere(counts).tolist(), key=lambda cell: (cell[0] != cell[1], -counts[*cell]))
-    for row, column in cells[:MOST_COUNTS]:
-        text, colour = f"{counts[row, column]}", INK if light[row, column] > 0.5 else "white"
-        axis.text(
-            column, row, text, ha="center", va="center", fontsize=font, color=colour, in_layout=False, parse_math=False
-        )
+    Args:
+        counts: Images by true class (rows) and predicted class (columns), `[K, K]`.
+        per_class: For each class its name, `class`.
+    """
+    names, totals = [scores["class"] for scores in per_class], [sum(row) for row in counts]
+    errors = ((n, i, j) for i, row in enumerate(counts) for j, n in enumerate(row) if n and i != j)
+    most = sorted(errors, key=lambda error: (-error[0], -error[0] / totals[error[1]]))[:MOST_PAIRS]
+    return [Pair(names[i], names[j], n, n / totals[i]) for n, i, j in most]
 
 
-def label_classes(axis: Axes, labels: Sequence[str], shares: NDArray[Any], totals: NDArray[Any], font: float) -> None:
-    """Write the names of classes on the left and below, and the share found of each class on the right."""
-    ticks = range(len(labels))
-    rotation = 90 if max(map(len, labels)) > 3 else 0
-    axis.set_xticks(ticks, labels, rotation=rotation, fontsize=font, parse_math=False)
-    axis.set_yticks(ticks, labels, fontsize=font, parse_math=False)
-    axis.set_xlabel("predicted", color=INK)
-    axis.set_ylabel("true", color=INK)
-    found = axis.secondary_yaxis("right")
-    recalls = [f"{shares[i, i]:.1%}" if totals[i] else "none" for i in ticks]
-    found.set_yticks(ticks, recalls, fontsize=font)
-    found.set_ylabel("recall", color=INK)
-    for side in (axis, found):
-        side.tick_params(length=0, colors=MUTED)
-        side.spines[:].set_visible(False)
+def _shade(strength: float) -> float:
+    return LIGHTEST + (STRONGEST - LIGHTEST) * strength if strength else 0.0

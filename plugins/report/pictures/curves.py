@@ -1,122 +1,126 @@
-"""Learning curves."""
+"""Learning curves: one chart per number that was logged."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import Any
 
-from plugins.report.pictures.style import BLUE, DPI, GREEN, INK, MUTED, ORANGE, heading, save, style
+from plugins.report.pictures.panel import Panel
+from plugins.report.pictures.scale import Scale, around, is_drawn
 from plugins.report.pictures.tables import write_table
-from trainer.text import shortened
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 NO_PANEL = ("kind", "epoch", "step", "time", "seconds", "images_per_second")
-"""Keys of a line of the history that get no panel."""
+"""Keys of a line of the history that get no chart."""
+LOGARITHMIC = ("loss", "accuracy")
+"""Numbers whose last epochs deserve a logarithmic scale; that of the accuracy is of its complement."""
+MOST_BATCHES = 300
+"""Points of a curve of single batches; of more, several are averaged."""
+FEWEST_BATCHES = 20
+"""Fewer points of single batches show noise instead of a course."""
+MOST_DOTS = 30
 
 History = Sequence[Mapping[str, Any]]
+Points = tuple[list[float], list[float]]
 
 
-def write_curves(folder: Path, history: History, steps_per_epoch: int, title: str) -> bool:
-    """Write `curves.png` and `curves.csv` into a folder; return whether the history has anything but batches to draw.
-
-    Arguments are those of `draw_curves`; the history may be empty.
-    """
+def write_curves(history: History, path: Path) -> bool:
+    """Write the history as a table; return False if it has nothing but batches, and no table is written."""
     if not any(line.get("kind") != "batch" for line in history):
         return False
-    write_table(history, folder / "curves.csv")
-    save(draw_curves(history, steps_per_epoch, title), folder / "curves.png")
+    write_table(history, path)
     return True
 
 
-def draw_curves(history: History, steps_per_epoch: int = 0, title: str = "") -> Figure:
-    """Return a figure with one panel per number that was logged: the loss first, the learning rate last.
+def curves(history: History, steps_per_epoch: int = 0) -> list[Panel]:
+    """Return one chart per number that was logged: the loss first, the learning rate last.
 
     Args:
-        history: The lines of `history.jsonl`, at least one.
+        history: The lines of `history.jsonl`.
         steps_per_epoch: Places validations in mid-epoch; 0 if there are none.
-        title: First line of the heading.
     """
-    from matplotlib.figure import Figure
-
-    panels = panels_of(history)
-    heights = [1.1 if name == "learning_rate" else 2.4 for name in panels]
-    figure = Figure(figsize=(8.2, 1.4 + sum(heights)), dpi=DPI, layout="constrained")
-    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    names = panels_of(history)
+    if not names:
+        return []
+    epochs = _epochs([epoch_of(line, steps_per_epoch) for line in history])
     best = best_point(*curve(history, "val_loss", steps_per_epoch))
-    for axis, name in zip(axes, panels, strict=True):
-        draw_panel(axis, name, history, steps_per_epoch, best)
-    style_epochs(axes[-1], [epoch_of(line, steps_per_epoch) for line in history])
-    lowest = [f"best: validation loss {best[1]:.4g} at epoch {round(best[0], 2):g}"] if best is not None else []
-    heading(figure, shortened(title, 40), *lowest)
-    figure.align_ylabels(axes)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize=9.5)
-    return figure
+    return [_panel(name, history, steps_per_epoch, epochs, best) for name in names]
 
 
 def panels_of(history: History) -> list[str]:
-    """Return the numbers that get a panel: of each epoch or validation, and the learning rate."""
+    """Return the numbers that get a chart: those of epochs or validations, and the learning rate."""
     lines = [line for line in history if line.get("kind") in ("epoch", "validation")]
     logged = dict.fromkeys(name.removeprefix("val_") for line in lines for name in line if name not in NO_PANEL)
     order = {"loss": 0, "accuracy": 1, "learning_rate": 3}
     return sorted(logged, key=lambda name: order.get(name, 2))
 
 
-def draw_panel(axis: Axes, name: str, history: History, steps_per_epoch: int, best: tuple[float, float] | None) -> None:
-    """Draw the curves of one number, of single batches faintly, and where the best epoch is."""
-    train = MUTED if name == "learning_rate" else BLUE
-    axis.plot(*curve(history, f"batch_{name}", steps_per_epoch), color=train, alpha=0.3, linewidth=0.8, zorder=1)
-    for phase, key, colour in (("train", name, train), ("validation", f"val_{name}", ORANGE)):
-        epochs, values = curve(history, key, steps_per_epoch)
-        if values:
-            marker = "o" if len(values) <= 30 else ""
-            axis.plot(epochs, values, color=colour, marker=marker, markersize=4, linewidth=1.8, label=phase)
+def _panel(name: str, history: History, steps_per_epoch: int, epochs: Scale, best: tuple[float, float] | None) -> Panel:
+    """Return the chart of one number: by epoch, of single batches faintly, and where the best epoch is."""
+    keys = (name, f"val_{name}", f"batch_{name}")
+    lines = [curve(history, key, steps_per_epoch) for key in keys]
+    share, label = name == "accuracy", name.replace("_", " ")
+    complements = [_complement(line) for line in lines] if share else lines
+    if log := name in LOGARITHMIC and is_flat_at_the_end(complements[:2]):
+        lines, label = complements, f"{'error rate' if share else label}, logarithmic"
+    train, validation, batches = lines
+    values = [value for value in (*train[1], *validation[1]) if is_drawn(value)]
+    within = around(values, log=log, percent=share) if values else Scale(0, 1)
+    panel = Panel(label, epochs, within, "epoch", _about(label, train, validation), labels=bool(validation[1]))
+    if not values:
+        panel.remark("no finite value")
+        return panel
     if best is not None:
-        axis.axvline(best[0], color=GREEN, linewidth=1.4, linestyle=(0, (4, 3)), zorder=1)
-        if name == "loss":
-            axis.plot(*best, "o", markersize=11, markerfacecolor="none", color=GREEN, mew=2, label="best")
-    style(axis, name.replace("_", " "))
-    scale(axis, name, [value for key in (name, f"val_{name}") for value in curve(history, key, 0)[1]])
+        panel.upright(best[0], "green", f"best: epoch {round(best[0], 2):g}")
+    _draw_batches(panel, batches, within)
+    _draw_lines(panel, train, validation)
+    if best is not None and name == "loss":
+        panel.ring(*best, "green")
+    return panel
 
 
-def scale(axis: Axes, name: str, values: Sequence[float]) -> None:
-    """Give an axis the scale on which its values can be read."""
-    from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
-
-    finite = [value for value in values if math.isfinite(value)]
-    positive = [value for value in finite if value > 0]
-    if not finite:
-        axis.set_yticks([])
-        axis.text(0.5, 0.5, "no finite value", transform=axis.transAxes, ha="center", va="center", color=MUTED)
-    elif name == "accuracy":
-        axis.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
-    elif name == "loss" and positive and max(positive) > 20 * min(positive):
-        axis.set_yscale("log")
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.yaxis.set_minor_formatter(NullFormatter())
+def _draw_batches(panel: Panel, batches: Points, within: Scale) -> None:
+    """Draw the curve of single batches, cut off at the edges of the chart."""
+    epochs, values = thinned(*batches)
+    if len(epochs) >= FEWEST_BATCHES:
+        panel.line(epochs, [min(max(value, within.low), within.high) for value in values], "blue", faint=True)
 
 
-def style_epochs(axis: Axes, epochs: Sequence[float]) -> None:
-    """Give the shared axis of epochs its range and whole numbers."""
-    from matplotlib.ticker import MaxNLocator
-
-    first, last = min(epochs), max(epochs)
-    margin = 0.03 * (last - first) or 0.5 * last
-    axis.set_xlim(first - margin, last + margin)
-    axis.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=last >= 1, min_n_ticks=1))
-    axis.set_xlabel("epoch", color=INK)
+def _draw_lines(panel: Panel, train: Points, validation: Points) -> None:
+    """Draw the curves of epochs, and label them where they end if there are two."""
+    for points, colour, phase in ((train, "blue", "training"), (validation, "orange", "validation")):
+        panel.line(*points, colour, dots=len(points[0]) <= MOST_DOTS)
+        last = [value for value in points[1] if panel.shows(value)][-1:]
+        if validation[1] and last:
+            panel.label(last[0], phase, colour)
 
 
-def curve(history: History, name: str, steps_per_epoch: int) -> tuple[list[float], list[float]]:
+def is_flat_at_the_end(lines: Sequence[Points]) -> bool:
+    """Return True if a linear scale shows nothing of the last epochs, and a logarithmic one has a place for all.
+
+    So it is where the values of all lines span a factor of 5 or more, and their second halves less than a sixth of it.
+    """
+    values = [[value for value in ys if is_drawn(value)] for _, ys in lines]
+    every = [value for ys in values for value in ys]
+    if len(every) < 6 or not is_drawn(min(every), log=True) or max(every) < 5 * min(every):
+        return False
+    late = [value for ys in values for value in ys[len(ys) // 2 :]]
+    return max(late) - min(late) < (max(every) - min(every)) / 6
+
+
+def curve(history: History, name: str, steps_per_epoch: int) -> Points:
     """Return the epochs and the values of a logged number."""
     lines = [line for line in history if line.get(name) is not None]
     return [epoch_of(line, steps_per_epoch) for line in lines], [float(line[name]) for line in lines]
+
+
+def thinned(epochs: Sequence[float], values: Sequence[float], most: int = MOST_BATCHES) -> Points:
+    """Return at most `most` points: the means of neighbours where there are more."""
+    together = max(1, -(-len(epochs) // most))
+    parts = [slice(start, start + together) for start in range(0, len(epochs), together)]
+    return [fmean(epochs[part]) for part in parts], [fmean(values[part]) for part in parts]
 
 
 def epoch_of(line: Mapping[str, Any], steps_per_epoch: int) -> float:
@@ -131,3 +135,22 @@ def best_point(epochs: Sequence[float], values: Sequence[float]) -> tuple[float,
         return None
     value, epoch = min(finite)
     return epoch, value
+
+
+def _complement(points: Points) -> Points:
+    """Return the error rates of accuracies."""
+    return points[0], [1 - value for value in points[1]]
+
+
+def _epochs(found: Sequence[float]) -> Scale:
+    """Return the shared axis of epochs."""
+    first, last = min(found), max(found)
+    margin = 0.03 * (last - first) or 0.5 * last or 1.0
+    return Scale(first - margin, last + margin, whole=last >= 1)
+
+
+def _about(label: str, train: Points, validation: Points) -> str:
+    ends = [
+        f"{phase} ends at {ys[-1]:.4g}" for phase, (_, ys) in (("training", train), ("validation", validation)) if ys
+    ]
+    return f"Chart of {label} by epoch: {', '.join(ends)}."

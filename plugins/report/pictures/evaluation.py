@@ -1,4 +1,4 @@
-"""The pictures and tables about one set of images that a model has read."""
+"""Numbers, tables and images about one set of images that a model has read."""
 
 from __future__ import annotations
 
@@ -8,74 +8,81 @@ from typing import Any
 
 import numpy as np
 
-from plugins.report.pictures.confusion import draw_confusion, write_confusion
-from plugins.report.pictures.errors import MOST, draw_errors, error_rows
-from plugins.report.pictures.reliability import draw_reliability
-from plugins.report.pictures.robustness import draw_corruptions, draw_variations
-from plugins.report.pictures.style import save
+from plugins.report.pictures.confusion import write_confusion
+from plugins.report.pictures.errors import MOST, error_rows, write_sprite
+from plugins.report.pictures.reliability import AS_TRAINED, CALIBRATED
 from plugins.report.pictures.tables import write_table
 from trainer.evaluation.assessment import assess
 from trainer.evaluation.calibration import reliability
 from trainer.evaluation.predictions import Predictions
-from trainer.evaluation.robustness.measure import summary
 from trainer.files import to_json, write_atomic
+from trainer.runs.reported import EVALUATION, ROBUSTNESS, SPRITE, VARIATIONS
 
 Rows = Sequence[Mapping[str, Any]]
+SHOWN = ("true", "read", "probability", "doubted")
 
 
 def write_evaluation(
-    folder: Path, predictions: Predictions, names: Sequence[str], title: str, extra: Mapping[str, Any]
+    folder: Path, predictions: Predictions, names: Sequence[str], extra: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write `evaluation.json`, and confusion matrix, classes, reliability and errors as `.csv` and `.png`.
+    """Write `evaluation.json`, the tables about classes, reliability and errors, and the images of the surest errors.
 
     Args:
-        folder: Where to; exists.
-        predictions: What the model made of the images.
+        folder: An existing folder.
+        predictions: Outputs of the model for the images.
         names: Names of the classes.
-        title: First line of the headings.
-        extra: What else `evaluation.json` is to say, such as what the images are.
+        extra: Entries that are added to `evaluation.json`, such as a description of the images.
 
     Returns:
-        What it says; see `trainer.evaluation.assessment.assess`.
+        The content of `evaluation.json`: that of `trainer.evaluation.assessment.assess`, the bins `reliability` of each
+        kind of probabilities, and the `surest_errors`, at most `MOST`.
     """
-    numbers = {**extra, **assess(predictions, names)}
-    write_atomic(folder / "evaluation.json", to_json(numbers))
-    counts = np.array(numbers["confusion"])
-    write_confusion(counts, names, folder / "confusion.csv")
-    save(draw_confusion(counts, names, title), folder / "confusion.png")
+    bins, errors = _reliability(predictions), error_rows(predictions, names)
+    shown = [{key: row[key] for key in SHOWN if key in row} for row in errors[:MOST]]
+    numbers = {**extra, **assess(predictions, names), "reliability": bins, "surest_errors": shown}
+    write_atomic(folder / EVALUATION, to_json(numbers))
+    write_confusion(np.array(numbers["confusion"]), names, folder / "confusion.csv")
     write_table(numbers["per_class"], folder / "per_class.csv")
-    _write_reliability(folder, predictions, numbers["calibration"], title)
-    _write_errors(folder, predictions, names, title)
+    write_table(bins, folder / "reliability.csv")
+    write_table(errors, folder / "errors.csv")
+    _write_images(folder / SPRITE, predictions, errors)
     return numbers
 
 
-def _write_reliability(
-    folder: Path, predictions: Predictions, errors: Mapping[str, Mapping[str, float]], title: str
-) -> None:
-    kinds = {
-        kind.replace("_", " "): reliability(predictions.probabilities(kind == "calibrated"), predictions.labels)
-        for kind in errors
-    }
-    rows = [{"probabilities": kind, **row} for kind, bins in kinds.items() for row in bins]
-    write_table(rows, folder / "reliability.csv")
-    found = {kind.replace("_", " "): numbers["ece"] for kind, numbers in errors.items()}
-    save(draw_reliability(kinds, found, title), folder / "reliability.png")
-
-
-def _write_errors(folder: Path, predictions: Predictions, names: Sequence[str], title: str) -> None:
-    """Write the errors; where there are none, or no images, their sheet is not there."""
-    rows = error_rows(predictions, names)
-    (folder / "errors.png").unlink(missing_ok=True)
-    write_table(rows, folder / "errors.csv")
-    if rows and predictions.images is not None:
-        images = np.stack([predictions.images[row["image"]] for row in rows[:MOST]])
-        save(draw_errors(images, rows[:MOST], len(rows), title), folder / "errors.png")
-
-
-def write_robustness(folder: Path, corruptions: Rows, variations: Rows, title: str) -> None:
-    """Write accuracy under corruptions (if there are any) and variations, `.csv` and `.png` each."""
+def write_robustness(folder: Path, corruptions: Rows, variations: Rows) -> None:
+    """Write the accuracy under corruptions (if there are any) and variations as tables."""
     if corruptions:
-        write_table(corruptions, folder / "robustness.csv")
-        save(draw_corruptions(corruptions, summary(corruptions), title), folder / "robustness.png")
-    write_table(variations, folder / "variations.csv")
-    save(draw_variations(variations, title), folder / "variations.png")
+        write_table(corruptions, folder / ROBUSTNESS)
+    write_table(variations, folder / VARIATIONS)
+
+
+def class_names(given: Sequence[Any] | None, count: int) -> list[str]:
+    """Return `count` names: those given if they fit, else numbers."""
+    return [str(name) for name in given] if given and len(given) == count else [str(i) for i in range(count)]
+
+
+def described(data: Mapping[str, Any]) -> str:
+    """Return a description of the test images of a run.
+
+    Args:
+        data: What `run.json` tells about the data.
+    """
+    return f"{data['name']}, test images" if data.get("name") else "test images"
+
+
+def _reliability(predictions: Predictions) -> list[dict[str, Any]]:
+    """Return the bins of the probabilities as trained and, if there is a temperature, of those with it."""
+    kinds = (AS_TRAINED, CALIBRATED) if predictions.temperature else (AS_TRAINED,)
+    return [
+        {"probabilities": kind, **row}
+        for kind in kinds
+        for row in reliability(predictions.probabilities(kind == CALIBRATED), predictions.labels)
+    ]
+
+
+def _write_images(path: Path, predictions: Predictions, errors: Rows) -> None:
+    """Write the images of the surest errors; where there are none, no file is left."""
+    if errors and predictions.images is not None:
+        write_sprite(np.stack([predictions.images[row["image"]] for row in errors[:MOST]]), path)
+    else:
+        path.unlink(missing_ok=True)

@@ -3,63 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from plugins.report.pictures.style import BLUE, DPI, INK, MUTED, ORANGE, heading, style
-from trainer.text import shortened
+from plugins.report.pictures.panel import Panel
+from plugins.report.pictures.scale import Scale
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+AS_TRAINED, CALIBRATED = "as they are", "calibrated"
+"""The kinds of probabilities in `reliability.csv` and `evaluation.json`."""
+KINDS = {AS_TRAINED: ("blue", "as trained"), CALIBRATED: ("orange", "with the temperature")}
 
-Bins = Sequence[Mapping[str, Any]]
+Rows = Sequence[Mapping[str, Any]]
 
 
-def draw_reliability(kinds: Mapping[str, Bins], errors: Mapping[str, float], title: str = "") -> Figure:
-    """Return a figure of accuracy over confidence, and of how many images lie where.
+def reliability_charts(rows: Rows) -> list[Panel]:
+    """Return a chart of accuracy over confidence, and one of how many images lie where.
 
     Args:
-        kinds: The bins (see `trainer.evaluation.calibration.reliability`) of one or two kinds of probabilities.
-        errors: The calibration error of each kind.
-        title: First line of the heading.
+        rows: Bins of one or two kinds of `probabilities`; see `trainer.evaluation.calibration.reliability`.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter, PercentFormatter, StrMethodFormatter
+    kinds = {kind: [row for row in rows if row["probabilities"] == kind and row["images"]] for kind in KINDS}
+    kinds = {kind: bins for kind, bins in kinds.items() if bins}
+    return [_accuracy(kinds), _images(kinds)] if kinds else []
 
-    figure = Figure(figsize=(6.2, 6.6), dpi=DPI, layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
-    upper.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="as sure as right")
-    colours = (BLUE, ORANGE)
+
+def _accuracy(kinds: Mapping[str, Rows]) -> Panel:
+    share = Scale(0, 1, percent=True)
+    about = "Reliability diagram: accuracy by confidence, with the diagonal on which both are equal."
+    panel = Panel("accuracy", share, share, "confidence: the highest probability", about)
+    panel.diagonal()
+    panel.key([KINDS[kind] for kind in kinds])
+    for kind, bins in kinds.items():
+        colour, _ = KINDS[kind]
+        for row in bins:
+            panel.interval(row["confidence"], row["accuracy_low"], row["accuracy_high"], colour)
+        panel.line([row["confidence"] for row in bins], [row["accuracy"] for row in bins], colour, dots=True)
+    return panel
+
+
+def _images(kinds: Mapping[str, Rows]) -> Panel:
+    most = max(row["images"] for bins in kinds.values() for row in bins)
+    counts = Scale(0.7, max(1.5 * most, 10.0), log=True)
+    about = f"Bar chart, logarithmic: images by confidence, at most {most:,.0f} in a bin."
+    panel = Panel(
+        "images, logarithmic", Scale(0, 1, percent=True), counts, "confidence: the highest probability", about
+    )
     for place, (kind, bins) in enumerate(kinds.items()):
-        _draw_bins(upper, bins, colours[place], kind)
-        _draw_counts(lower, bins, colours[place], place, len(kinds))
-    for axis in (upper, lower):
-        axis.set_xlim(-0.02, 1.02)
-    upper.set_ylim(-0.04, 1.04)
-    style(upper, "accuracy, 95 % interval")
-    style(lower, "images")
-    upper.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
-    lower.xaxis.set_major_formatter(PercentFormatter(xmax=1.0))
-    lower.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    lower.yaxis.set_minor_formatter(NullFormatter())
-    lower.set_xlabel("confidence: the highest probability", color=INK)
-    upper.legend(loc="lower right", frameon=False, fontsize=9.5)
-    told = ", ".join(f"{kind} {100 * error:.2f} %" for kind, error in errors.items())
-    heading(figure, shortened(title, 40), f"expected calibration error: {told}")
-    return figure
-
-
-def _draw_bins(axis: Axes, bins: Bins, colour: str, label: str) -> None:
-    filled = [row for row in bins if row["images"]]
-    x, y = [row["confidence"] for row in filled], [row["accuracy"] for row in filled]
-    lows, highs = [row["accuracy_low"] for row in filled], [row["accuracy_high"] for row in filled]
-    axis.vlines(x, lows, highs, color=colour, linewidth=1)
-    axis.plot(x, y, "o-", color=colour, label=label, markersize=5, linewidth=1.2)
-
-
-def _draw_counts(axis: Axes, bins: Bins, colour: str, place: int, kinds: int) -> None:
-    width = 0.8 / len(bins) / kinds
-    left = [row["low"] + 0.1 / len(bins) + place * width for row in bins]
-    axis.bar(left, [row["images"] for row in bins], width, align="edge", color=colour, alpha=0.85)
-    axis.set_yscale("log")
-    axis.set_ylim(0.7, None)
+        for row in bins:
+            width = 0.8 * (row["high"] - row["low"]) / len(kinds)
+            left = row["low"] + 0.1 * (row["high"] - row["low"]) + place * width
+            panel.bar(left, left + width, row["images"], KINDS[kind][0])
+    return panel

@@ -1,1 +1,1 @@
-"""The contenders: one per file, each run in a process of its own by `scripts.benchmarks.worker`."""
+"""The contenders, one per file, each run in its own process by `scripts.benchmarks.worker`."""

@@ -1,4 +1,4 @@
-"""Bare calls of the compiled functions that the trainer calls, on the same pipeline."""
+"""Direct calls of the compiled functions that the trainer calls, on the same pipeline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class BareLoop:
-    """Epochs, each in one call, and validations, if there are images to validate on."""
+    """Epochs, each in a single call, followed by a validation if there are validation images."""
 
     def __init__(self, config: Config, model: keras.Model, train: ImageSet, validation: ImageSet | None = None) -> None:
         from trainer.config.optimizers import build_optimizer
@@ -40,7 +40,7 @@ class BareLoop:
         self.batches: Any = None
 
     def epoch(self) -> float:
-        """Train for an epoch in one call, validate, and return the seconds that it took."""
+        """Train for an epoch in one call, validate, and return the seconds taken."""
         import tensorflow as tf
 
         started = time.perf_counter()
@@ -68,7 +68,7 @@ def run(job: Job, turns: Turns) -> None:
 
 
 def first_losses(job: Job) -> list[float]:
-    """Return the losses of the first steps, on images in their order."""
+    """Return the losses of the first steps, on unshuffled images."""
     import keras
     import tensorflow as tf
 
@@ -82,6 +82,6 @@ def first_losses(job: Job) -> list[float]:
         registered(job, dropout=0.0), Classification(), optimizer, data.element_spec, Kernels(), Strategy()
     )
     batches = iter(data)
-    # A span returns a tensor or several, of which the losses are the first.
+    # A span returns one tensor or several; the losses come first.
     spans = [tf.nest.flatten(step.span()(batches, tf.constant(1))) for _ in range(CHECKED)]
     return [float(np.ravel(tensors[0])[-1]) for tensors in spans]

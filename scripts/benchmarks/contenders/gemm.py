@@ -1,4 +1,4 @@
-"""The machine's peak: large float32 matrix products on all cores, by NumPy's library and by TensorFlow's."""
+"""The machine's peak: large float32 matrix products on all cores, with NumPy's library and with TensorFlow's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZE, QUICK = 2048, 256
 
 
 def run(job: Job, turns: Turns) -> None:
-    """Write the initial weights of all contenders to where the job says; then measure products, turn by turn."""
+    """Write the initial weights of all contenders to the job's file; then measure products, turn by turn."""
     import keras
     import tensorflow as tf
 
@@ -39,7 +39,7 @@ def run(job: Job, turns: Turns) -> None:
 
 
 def _rate(multiply: Callable[[], Any], size: int) -> float:
-    """Return the best of several rates in floating-point operations a second."""
+    """Return the best of several rates in floating-point operations per second."""
     best = float("inf")
     for _ in range(6):
         started = time.perf_counter()

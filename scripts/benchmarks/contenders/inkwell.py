@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from trainer.session import Session
 
 ENDLESS = 1_000_000
-"""Epochs of a run that the benchmark ends."""
+"""Epochs of a run that the benchmark ends itself."""
 
 
 class Gate(Plugin):
-    """Ends a turn where an epoch begins: all hooks of the epoch before and its save are in it."""
+    """Ends a turn at the start of an epoch, so that it includes all hooks of the previous epoch and its save."""
 
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
@@ -37,7 +37,7 @@ class Gate(Plugin):
 
 
 class Losses(Plugin):
-    """Keeps the loss of every step."""
+    """Records the loss of every step."""
 
     every = Every(steps=1)
 
@@ -45,20 +45,20 @@ class Losses(Plugin):
         self.losses: list[float] = []
 
     def on_step_end(self, run: Run) -> None:
-        """Wait for the step's loss."""
+        """Record the step's loss."""
         self.losses.append(float(run.loss))
 
 
 def configuration(job: Job, augmentation: str = "none", epochs: int = ENDLESS, **data: str) -> Config:
-    """Return the default configuration, with the learning rate of all contenders and no early end.
+    """Return the default configuration with the contenders' common learning rate and without early stopping.
 
-    The job's `extra` may name kernels.
+    The job's `extra` may specify kernels.
     """
     config = Config(
         model=ModelConfig(name=job.model, args=job.args),
         data=DataConfig(batch_size=job.batch_size, augmentation=augmentation, **(data or {"name": job.images})),  # type: ignore[arg-type]
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, schedule="constant"),
-        training=TrainingConfig(epochs=epochs, kernels=job.extra.get("kernels", "auto")),
+        training=TrainingConfig(epochs=epochs, min_steps=None, kernels=job.extra.get("kernels", "auto")),
         imports=tuple(job.imports),
     )
     config.plugins["early_stopping"]["patience"] = ENDLESS
@@ -66,7 +66,7 @@ def configuration(job: Job, augmentation: str = "none", epochs: int = ENDLESS, *
 
 
 def session(job: Job, config: Config, more: Sequence[Plugin] = (), ledger: Ledger | None = None) -> Session:
-    """Return what `fit.py` makes of a configuration, `more` plugins in front, with the job's initial weights."""
+    """Return the session that `fit.py` makes of a configuration, with `more` plugins first and the initial weights."""
     parts = check(config, config, Path(job.folder))
     parts.plugins[:0] = more
     made = assemble(config, parts, Path(job.folder) / "run", ledger or Ledger())
@@ -76,7 +76,7 @@ def session(job: Job, config: Config, more: Sequence[Plugin] = (), ledger: Ledge
 
 
 def run(job: Job, turns: Turns) -> None:
-    """Train on the job's images; `extra` says how strongly they are augmented."""
+    """Train on the job's images, with the augmentation in `extra`."""
     config = configuration(job, job.extra.get("augmentation", "none"))
     start(config, Ledger())
     from trainer.data.pipeline import EvaluationArray, TrainingArray
@@ -91,14 +91,14 @@ def run(job: Job, turns: Turns) -> None:
 
 
 def kernels(job: Job) -> Kernels:
-    """Return the job's kernels, which compute the first step as those of a long run do."""
+    """Return the job's kernels, with those of a long run from the first step."""
     chosen = select(job.extra.get("kernels", "auto"), job.batch_size)
     chosen.head_start = 0
     return chosen
 
 
 def first_losses(job: Job) -> list[float]:
-    """Return the losses of the first steps, on images in their order, through a trainer of its own."""
+    """Return the losses of the first steps on unshuffled images, using a separate trainer."""
     import keras
 
     from trainer.trainer import Trainer
@@ -110,7 +110,7 @@ def first_losses(job: Job) -> list[float]:
 
 
 def in_order(job: Job) -> Any:
-    """Return the first batches, images in their order, as a `tf.data.Dataset`."""
+    """Return the first batches of unshuffled images as a `tf.data.Dataset`."""
     import tensorflow as tf
 
     images, labels = (array[: CHECKED * job.batch_size] for array in job.train())

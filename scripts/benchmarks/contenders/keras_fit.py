@@ -1,4 +1,4 @@
-"""`Model.fit` of Keras: as users write it, and tuned."""
+"""Keras's `Model.fit`, as users write it and tuned."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXECUTIONS = (1, 32, 128)
 
 
 def as_written(job: Job, turns: Turns) -> None:
-    """Fit NumPy arrays in memory, all settings at their defaults."""
+    """Fit NumPy arrays in memory, with all settings at their defaults."""
     images, labels = job.train()
     scaled = images.astype("float32") / 255
     checked = CHECKED * job.batch_size
@@ -33,7 +33,7 @@ def as_written(job: Job, turns: Turns) -> None:
 
 
 def tuned(job: Job, turns: Turns) -> None:
-    """Fit a `tf.data` pipeline over bytes in memory, with the best number of steps an execution."""
+    """Fit a `tf.data` pipeline over bytes in memory, with the fastest `steps_per_execution`."""
     import tensorflow as tf
 
     def pipeline(count: int, shuffled: bool) -> Any:
@@ -63,7 +63,7 @@ def tuned(job: Job, turns: Turns) -> None:
 
 
 def _trial(job: Job, data: Any, executions: int) -> float:
-    """Return the seconds of a step, after warming up."""
+    """Return the seconds per step after warming up."""
     model, steps = compiled(job, executions), min(job.steps, max(EXECUTIONS))
     model.fit(data.take(steps), verbose=0)
     started = time.perf_counter()
@@ -72,7 +72,7 @@ def _trial(job: Job, data: Any, executions: int) -> float:
 
 
 def compiled(job: Job, executions: int = 1, dropout: bool = True) -> keras.Model:
-    """Return the network, ready to fit."""
+    """Return the compiled network."""
     import keras
 
     model = keras_net(job, dropout)
@@ -86,7 +86,7 @@ def compiled(job: Job, executions: int = 1, dropout: bool = True) -> keras.Model
 
 
 def gate(turns: Turns) -> Any:
-    """Return a callback that ends a turn where an epoch begins."""
+    """Return a callback that ends a turn at the start of an epoch."""
     import keras
 
     class Gate(keras.callbacks.Callback):  # type: ignore[misc,unused-ignore]
@@ -97,7 +97,7 @@ def gate(turns: Turns) -> Any:
 
 
 def first_losses(job: Job, fit_in_order: Callable[[keras.Model, list[Any]], None]) -> list[float]:
-    """Return the losses of the first steps, from the mean so far that Keras reports after each."""
+    """Return the losses of the first steps, computed from the running mean that Keras reports after each."""
     import keras
 
     means: list[float] = []

@@ -20,7 +20,7 @@ def run(job: Job, turns: Turns) -> None:
 
 
 def first_losses(job: Job) -> list[float]:
-    """Return the losses of the first steps, on images in their order."""
+    """Return the losses of the first steps, on unshuffled images."""
     import lightning  # type: ignore[import-not-found,unused-ignore]
 
     module = _module(torch_net(job, dropout=False))
@@ -64,7 +64,7 @@ def _module(net: Any) -> Any:
 
 
 def _gate(turns: Turns) -> Any:
-    """Return a callback that ends a turn where an epoch begins."""
+    """Return a callback that ends a turn at the start of an epoch."""
     import lightning  # type: ignore[import-not-found,unused-ignore]
 
     class Gate(lightning.Callback):  # type: ignore[misc,unused-ignore]

@@ -1,4 +1,4 @@
-"""Epochs of the trainer with all its plugins, and bare epochs of the same compiled functions, in one process."""
+"""Epochs of the trainer with all its plugins, each followed by a bare epoch of the same compiled functions."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 class Pairs(Plugin):
-    """Times each epoch of the trainer, validation and all plugins included, and a bare epoch after it.
+    """Times each epoch of the trainer, including validation and all plugins, and a bare epoch after it.
 
     Args:
-        job: The job; the session's data, not the job's, are trained on.
-        turns: A turn is a pair.
+        job: The job; training uses the session's data, not the job's.
+        turns: A turn is a pair of epochs.
     """
 
-    session: Session  # it is assembled with this plugin, so it comes later
+    session: Session  # assembled with this plugin, and therefore set later
 
     def __init__(self, job: Job, turns: Turns) -> None:
         self.job, self.turns = job, turns
         self.started = 0.0
 
     def on_epoch_start(self, run: Run) -> None:
-        """End the time of the epoch before, whose checkpoint is asked for by now."""
+        """Stop the clock of the previous epoch, whose checkpoint has been requested by now."""
         if run.epoch == 1:
             self.turns.wait()
         else:
@@ -50,9 +50,9 @@ class Pairs(Plugin):
         self.turns.ready(params=model.count_params(), steps=run.steps_per_epoch)
 
     def _aftermath(self) -> float:
-        """Wait until the epoch's checkpoint is written and MLflow has its numbers; return what that costs.
+        """Wait until the epoch's checkpoint is written and MLflow has its metrics; return the CPU cost of both.
 
-        Both happen behind the training, so they would fall into the bare epoch's time.
+        They happen in the background and would otherwise count as part of the bare epoch.
         """
         before = time.process_time()
         time.sleep(POLL_SECONDS + 0.5)
@@ -60,7 +60,7 @@ class Pairs(Plugin):
 
 
 def run(job: Job, turns: Turns) -> None:
-    """Train on the data that `extra` names, with `extra["idle"]` more plugins that do nothing."""
+    """Train on the data named in `extra`, with `extra["idle"]` additional plugins that do nothing."""
     extra = job.extra
     config = configuration(job, "light", name=extra["data"], folder=extra["data_dir"])
     pairs = Pairs(job, turns)
@@ -69,7 +69,7 @@ def run(job: Job, turns: Turns) -> None:
 
 
 def idle(count: int) -> list[Plugin]:
-    """Return plugins that do nothing: every other one overrides a hook to do nothing in it."""
+    """Return plugins that do nothing: every other one overrides a hook with an empty method."""
 
     def nothing(self: Plugin, run: Run) -> None:
         pass

@@ -13,7 +13,7 @@ from ..worker import Job, Turns
 
 
 def trainer(job: Job, turns: Turns) -> None:
-    """`Trainer.predict` on bytes."""
+    """Run `Trainer.predict` on bytes."""
     from trainer import startup
 
     startup.start(seed=0)
@@ -24,13 +24,13 @@ def trainer(job: Job, turns: Turns) -> None:
 
 
 def as_written(job: Job, turns: Turns) -> None:
-    """`Model.predict` on floats, with its default batch of 32."""
+    """Run `Model.predict` on floats, with its default batch size of 32."""
     model = keras_net(job)
     _take_turns(job, turns, _floats(job), model.predict, model.predict)
 
 
 def tuned(job: Job, turns: Turns) -> None:
-    """`Model.predict` on floats in batches of 500; one image by a call of the model."""
+    """Run `Model.predict` on floats in batches of 500, and call the model for a single image."""
     model = keras_net(job)
 
     def many(images: np.ndarray) -> Any:
@@ -49,7 +49,7 @@ def _floats(job: Job) -> np.ndarray:
 def _take_turns(
     job: Job, turns: Turns, images: np.ndarray, many: Callable[[Any], Any], one: Callable[[Any], Any]
 ) -> None:
-    """Predict all images in one call, then some of them one by one, and report both."""
+    """Predict all images in one call, then some of them one by one, and report both times."""
     outputs = np.asarray(many(images[:64]))
     turns.ready(sum=float(np.abs(outputs).sum()))
     found: dict[str, Any] = {}

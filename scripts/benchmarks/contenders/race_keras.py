@@ -1,4 +1,4 @@
-"""The race by `Model.fit`, tuned: `tf.data`, oneDNN, several steps an execution, augmentation in batches."""
+"""The race with `Model.fit`, tuned: `tf.data`, oneDNN, several steps per execution, augmentation of whole batches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXECUTION = 32
 
 
 def main() -> None:
-    """Train as the recipe of the first argument says; write what was found to the file of the second."""
+    """Train by the recipe in the first argument; write the results to the file in the second."""
     recipe, out = Recipe(**json.loads(sys.argv[1])), Path(sys.argv[2])
     keras.utils.set_random_seed(recipe.seed)
     with np.load(recipe.images) as file:
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 class Until(keras.callbacks.Callback):  # type: ignore[misc,unused-ignore]
-    """Stops at an accuracy, and notes when that was."""
+    """Stops at a target accuracy and records the time."""
 
     def __init__(self, target: float) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Until(keras.callbacks.Callback):  # type: ignore[misc,unused-ignore]
         self.found: dict[str, Any] = {}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Look at the validation."""
+        """Check the validation accuracy."""
         self.found = {"reached": time.time(), "epochs": epoch + 1, "validation": logs["val_accuracy"]}
         self.model.stop_training = logs["val_accuracy"] >= self.target
 

@@ -1,4 +1,4 @@
-"""The race by PyTorch Lightning: augmentation of whole batches by `grid_sample`, all settings at their defaults."""
+"""The race with PyTorch Lightning: whole batches augmented by `grid_sample`, all settings at their defaults."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..nets import _torch_lenet
 from ..recipe import PEAK, WARM_UP, Recipe
 
 SHIFT, ROTATION, ZOOM, SHEAR = 0.07, math.radians(10), 0.1, 0.1
-"""The ranges of Inkwell's `light`."""
+"""The ranges of Inkwell's `light` augmentation."""
 
 
 def main() -> None:
-    """Train as the recipe of the first argument says; write what was found to the file of the second."""
+    """Train by the recipe in the first argument; write the results to the file in the second."""
     recipe, out = Recipe(**json.loads(sys.argv[1])), Path(sys.argv[2])
     lightning.seed_everything(recipe.seed)
     train, validation, test = (_loader(recipe, part) for part in ("train", "val", "test"))
@@ -38,7 +38,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc,unused-ignore]
     """LeNet as users of Lightning write it.
 
     Args:
-        steps: Steps over which the schedule goes.
+        steps: Number of steps of the schedule.
     """
 
     def __init__(self, steps: int) -> None:
@@ -68,7 +68,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc,unused-ignore]
         return (self.net(images).argmax(1) == labels).float().mean()
 
     def configure_optimizers(self) -> Any:
-        """Return Adam and the schedule of the recipe."""
+        """Return Adam with the schedule of the recipe."""
         optimizer = torch.optim.Adam(self.parameters(), PEAK, eps=1e-7)
         warm_up = round(WARM_UP * self.steps)
 
@@ -82,14 +82,14 @@ class Module(lightning.LightningModule):  # type: ignore[misc,unused-ignore]
 
 
 class Until(lightning.Callback):  # type: ignore[misc,unused-ignore]
-    """Stops at an accuracy, and notes when that was."""
+    """Stops at a target accuracy and records the time."""
 
     def __init__(self, target: float) -> None:
         self.target = target
         self.found: dict[str, Any] = {}
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Look at the validation."""
+        """Check the validation accuracy."""
         if trainer.sanity_checking:
             return
         accuracy = float(trainer.callback_metrics["val_accuracy"])

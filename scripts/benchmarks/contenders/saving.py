@@ -1,4 +1,4 @@
-"""Training that saves every so many steps in every other epoch."""
+"""Training that saves at regular intervals in every other epoch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from .inkwell import ENDLESS, configuration, session
 
 
 class Saver(Plugin):
-    """Asks for saves in the second epoch of each turn, and for none in the first.
+    """Requests saves in the second epoch of each turn, and none in the first.
 
-    A turn reports the seconds of both epochs, and how long training paused for each save: the ledger's time for
-    checkpoints. None is asked for in the last steps of an epoch, so that what is written behind the training is
-    written within it.
+    A turn reports the seconds of both epochs, and the pause of each save: the ledger's time for checkpoints. No save is
+    requested in the last steps of an epoch, so that background writing ends within the epoch.
 
     Args:
         turns: A turn is a pair of epochs.
-        ledger: The trainer's.
+        ledger: The trainer's time ledger.
         every: Steps between two saves.
     """
 
@@ -37,7 +36,7 @@ class Saver(Plugin):
         self._started = 0.0
 
     def on_epoch_start(self, run: Run) -> None:
-        """End the time of the epoch before; after a pair end the turn."""
+        """Stop the clock of the previous epoch; after a pair, end the turn."""
         now = time.perf_counter()
         self._note()
         if run.epoch > 1:
@@ -57,7 +56,7 @@ class Saver(Plugin):
             self._pending = True
 
     def _note(self) -> None:
-        """Take down how long the save before paused training."""
+        """Record how long the previous save paused training."""
         paused = self.ledger.seconds["checkpoints"]
         if self._pending:
             self.pauses.append(paused - self._paused)
@@ -65,7 +64,7 @@ class Saver(Plugin):
 
 
 def run(job: Job, turns: Turns) -> None:
-    """Train without validation and without other plugins, which would save too."""
+    """Train without validation and without other plugins, which would also save."""
     ledger, every = Ledger(), job.extra["every"]
     saver = Saver(turns, ledger, every)
     config = configuration(job)
@@ -80,5 +79,5 @@ def run(job: Job, turns: Turns) -> None:
 
 
 def saves_of(steps: int, every: int) -> int:
-    """Return how many saves an epoch of `steps` steps has, at the least; epochs need not begin at a multiple."""
+    """Return the minimum number of saves in an epoch of `steps` steps; it need not start at a multiple of `every`."""
     return max(0, steps // every - 1)

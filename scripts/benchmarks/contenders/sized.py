@@ -1,4 +1,4 @@
-"""Inkwell's trainer on few or many images: turns of as many steps, wherever in an epoch they fall."""
+"""Inkwell's trainer on few or many images: turns of equal steps, regardless of epochs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..worker import Job, Turns
 
 
 class Gate(Plugin):
-    """Ends a turn every so many steps, and reports how many images were in it, and the memory."""
+    """Ends a turn at a fixed interval of steps, and reports its number of images and the peak memory."""
 
     every = Every(steps=1)
 
@@ -40,13 +40,13 @@ class Gate(Plugin):
         self.turns.wait(images=seen, peak_bytes=peak_bytes())
 
     def _seen(self, run: Run, step: int) -> int:
-        """Return how many images were trained on after `step` steps; the last batch of an epoch may be short."""
+        """Return the number of images seen after `step` steps; the last batch of an epoch may be short."""
         epochs, steps = divmod(step, run.steps_per_epoch)
         return epochs * self.images + steps * self.batch_size
 
 
 def run(job: Job, turns: Turns) -> None:
-    """Train on `extra["images"]` images, which repeat those of the job."""
+    """Train on `extra["images"]` images, which are those of the job repeated."""
     startup.start(seed=0)
     import keras
 
@@ -63,7 +63,7 @@ def run(job: Job, turns: Turns) -> None:
 
 
 def repeated(job: Job, count: int) -> ImageSet:
-    """Return `count` images, written in place, so that the peak of memory is theirs."""
+    """Return `count` images, filled in place so that the peak memory is theirs alone."""
     images, labels = job.train()
     many = np.empty((count, *images.shape[1:]), np.uint8)
     classes = np.empty(count, np.int32)
@@ -74,7 +74,7 @@ def repeated(job: Job, count: int) -> ImageSet:
 
 
 def _shuffle_seconds(pipeline: Any) -> float:
-    """Return what the order of an epoch takes: it is worked out once an epoch, so turns see it or not."""
+    """Return the time to compute an epoch's order, which happens once per epoch, so turns may or may not include it."""
     import tensorflow as tf
 
     order = tf.function(pipeline.order, input_signature=[tf.TensorSpec([], tf.int64)])
@@ -88,9 +88,9 @@ def _shuffle_seconds(pipeline: Any) -> float:
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process has had resident.
+    """Return the peak resident memory of this process.
 
-    Linux hands the figure of `getrusage` down from the process that started this one, hence the other source.
+    On Linux, `getrusage` inherits the value of the parent process, so it is read elsewhere.
     """
     status = Path("/proc/self/status")
     if status.exists():

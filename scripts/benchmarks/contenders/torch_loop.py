@@ -1,4 +1,4 @@
-"""A training loop as users of PyTorch write it by hand, in the best of its settings."""
+"""A training loop as PyTorch users write it by hand, with the fastest of its settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..nets import CHECKED, EPSILON, LEARNING_RATE, torch_net
 from ..worker import Job, Turns
 
 TRIAL, TRIAL_SECONDS = 128, 4.0
-"""Steps of a trial, and how long it takes at the most."""
+"""Steps of a trial, and its maximum duration."""
 
 
 class Loop:
@@ -20,8 +20,8 @@ class Loop:
     Args:
         job: The job.
         channels_last: Memory format of images and convolutions.
-        fused: Whether Adam updates all weights in one call of compiled code.
-        dropout: Whether layers drop what they usually do.
+        fused: True for an Adam that updates all weights in one call of compiled code.
+        dropout: True to keep the network's dropout.
     """
 
     def __init__(self, job: Job, channels_last: bool, fused: bool, dropout: bool = True) -> None:
@@ -44,7 +44,7 @@ class Loop:
             self.step(chosen)
 
     def step(self, chosen: Any) -> Any:
-        """Train on the images whose indices are given and return the loss."""
+        """Train on the images with these indices and return the loss."""
         batch = self.images[chosen].contiguous(memory_format=self.format).float().div_(255)
         self.optimizer.zero_grad()
         loss = self.loss(self.net(batch), self.labels[chosen])
@@ -54,7 +54,7 @@ class Loop:
 
 
 def run(job: Job, turns: Turns) -> None:
-    """Train with the fastest of the memory formats and optimizers."""
+    """Train with the fastest combination of memory format and optimizer."""
     tried = {setting: _trial(job, *setting) for setting in itertools.product((False, True), repeat=2)}
     best = min(tried, key=lambda setting: tried[setting])
     losses, loop = first_losses(job, *best), Loop(job, *best)
@@ -70,7 +70,7 @@ def run(job: Job, turns: Turns) -> None:
 
 
 def _trial(job: Job, channels_last: bool, fused: bool) -> float:
-    """Return the seconds of a step, after warming up."""
+    """Return the seconds per step after warming up."""
     loop = Loop(job, channels_last, fused)
     times: list[float] = []
     loop.epoch(max(1, min(job.steps, TRIAL) // 4))
@@ -87,7 +87,7 @@ def _say(channels_last: bool, fused: bool) -> str:
 
 
 def first_losses(job: Job, channels_last: bool, fused: bool) -> list[float]:
-    """Return the losses of the first steps, on images in their order."""
+    """Return the losses of the first steps, on unshuffled images."""
     import torch  # type: ignore[import-not-found,unused-ignore]
 
     loop = Loop(job, channels_last, fused, dropout=False)

@@ -1,4 +1,4 @@
-"""Training whose numbers are written down every few steps, and sent to MLflow in every other epoch."""
+"""Training that logs metrics every few steps, and sends them to MLflow in every other epoch."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .inkwell import ENDLESS, configuration, kernels, session
 
 
 class Pauser(Plugin):
-    """Lets MLflow's worker do nothing in the first epoch of each turn, and the work of both in the second.
+    """Keeps MLflow's worker idle in the first epoch of each turn, and lets it do the work of both in the second.
 
-    A turn reports the seconds of both epochs, and the processor time of the worker in them.
+    A turn reports the seconds of both epochs, and the CPU time of the worker in them.
 
     Args:
         turns: A turn is a pair of epochs.
@@ -37,7 +37,7 @@ class Pauser(Plugin):
         self._started = self._worked = 0.0
 
     def on_epoch_start(self, run: Run) -> None:
-        """End the time of the epoch before; after a pair end the turn."""
+        """Stop the clock of the previous epoch; after a pair, end the turn."""
         now = time.perf_counter()
         if run.epoch > 1:
             self.epochs.append(now - self._started)
@@ -53,7 +53,7 @@ class Pauser(Plugin):
         self._started = time.perf_counter()
 
     def on_epoch_end(self, run: Run) -> None:
-        """Take hold of the worker when it is there."""
+        """Take control of the worker as soon as it exists."""
         if self._worker is None:
             self._worker = next(thread for thread in threading.enumerate() if isinstance(thread, Worker))
             update = self._worker.mirror.update
@@ -65,7 +65,7 @@ class Pauser(Plugin):
             self._worker.mirror.update = paused  # type: ignore[method-assign]
 
     def _processor_time(self) -> float:
-        """Return the seconds that the worker computed so far."""
+        """Return the CPU seconds used by the worker so far."""
         known = {thread.id: thread.user_time + thread.system_time for thread in psutil.Process().threads()}
         return known.get(self._worker.native_id, 0.0) if self._worker is not None else 0.0
 

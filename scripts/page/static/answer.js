@@ -1,8 +1,8 @@
-// The answer: a digit and how sure it is, the bars, what the model saw and which pixels mattered.
+// The answer: a digit and its probability, the bars, what the model saw and which pixels mattered.
 
 const element = (id) => document.getElementById(id);
 const HEAT = [255, 166, 43];
-const UNLIT = 0.4; // of a pixel's brightness is left where nothing mattered
+const UNLIT = 0.4; // fraction of a pixel's brightness that is left where nothing mattered
 
 let rows = [];
 
@@ -11,7 +11,7 @@ export function setClasses(names) {
   element("bars").replaceChildren(...rows.map((row) => row.item));
 }
 
-// What is shown while there is nothing to read.
+// Shown while there is nothing to read.
 export function showNothing(says = "Nothing drawn yet", detail = "The answer appears as you draw.", bad = false) {
   write("", says, detail, bad);
   speak(bad ? `${says}. ${detail}` : "");
@@ -22,14 +22,14 @@ export function showNothing(says = "Nothing drawn yet", detail = "The answer app
   }
 }
 
-// `finished` is false while a stroke is being drawn: then nothing is said aloud.
+// `finished` is false while a stroke is being drawn; nothing is announced to screen readers then.
 export function showReading(reading, names, finished) {
   const order = reading.probabilities.map((_, k) => k).sort((a, b) => reading.probabilities[b] - reading.probabilities[a]);
   const [best, second] = order.map((k) => `${names[k]} with ${percent(reading.probabilities[k])}`);
   const alone = (reading.probabilities[order[1]] ?? 0) < 0.001;
   const refused = reading.label === null;
   const says = refused ? sentence(reading.reason) : percent(reading.probability);
-  const detail = refused ? `Nearest: ${best}, ${second}` : alone ? "Nothing else comes near" : `Next: ${second}`;
+  const detail = refused ? `Closest: ${best}, ${second}` : alone ? "Nothing else comes close" : `Next: ${second}`;
   write(refused ? "?" : reading.label, says, detail);
   if (finished) speak(refused ? says : `${reading.label}, ${percent(reading.probability)}`);
   showBars(reading.probabilities, !refused);
@@ -73,7 +73,7 @@ function showBars(probabilities, sure) {
 
 function showPixels({ height, width, channels, seen, importance }) {
   const pixels = bytes(seen);
-  const heat = importance ? bytes(importance) : new Uint8Array(height * width); // it is not asked for in mid-stroke
+  const heat = importance ? bytes(importance) : new Uint8Array(height * width); // not requested in mid-stroke
   const color = (i, c) => pixels[i * channels + (channels === 3 ? c : 0)];
   paint("seen", height, width, color);
   paint("mattered", height, width, (i, c) => {
@@ -103,6 +103,6 @@ function sentence(words) {
 }
 
 function percent(share) {
-  const number = share > 0.9995 ? "> 99.9" : (100 * share).toFixed(1); // nothing is certain
+  const number = share > 0.9995 ? "> 99.9" : (100 * share).toFixed(1); // never show certainty
   return `${number}\u00a0%`;
 }

@@ -1,4 +1,4 @@
-// "Wrong? This is a …": keeps the picture with its label, after having said once where it goes.
+// "Wrong? This is a …": keeps the picture with its label, after telling the user once where it is saved.
 
 const CONSENT = "inkwell.consent";
 const element = (id) => document.getElementById(id);
@@ -15,7 +15,7 @@ export function setLabels({ classes, inbox }, chosen) {
   element("labels").replaceChildren(...buttons);
 }
 
-// Consent holds for one inbox: where pictures go elsewhere, it is asked again.
+// Consent is given per inbox and asked for again if pictures are saved elsewhere.
 export async function keep(label, { inbox }, content, post) {
   if (localStorage.getItem(CONSENT) !== inbox) {
     if (!(await asked())) return;
@@ -37,7 +37,7 @@ function asked() {
   });
 }
 
-// The end of a path, its name cut to what can be told apart: …/inbox/7/3fa2b5c8….png
+// The end of a path, with its name cut to a distinguishable length: …/inbox/7/3fa2b5c8….png
 function shortened(path) {
   const [name, ...folders] = path.split(/[/\\]/).reverse();
   return `${folders.slice(0, 2).reverse().join("/")}/${name.slice(0, 8)}….png`;

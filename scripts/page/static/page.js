@@ -1,19 +1,19 @@
-// Wires the page: what is drawn or given is sent to be read, one request at a time and the newest next.
+// Wires up the page: drawings and pictures are sent to be read, one request at a time, always the newest next.
 
 import { setClasses, showNothing, showReading } from "./answer.js";
 import { keep, setLabels } from "./inbox.js";
 import { Paper } from "./paper.js";
 
 const element = (id) => document.getElementById(id);
-const POLL = 250; // milliseconds between looks at a model that loads
+const POLL = 250; // milliseconds between checks while the model is loading
 const MAX_BYTES = 10_000_000;
-const WAITING = "The model is loading; this will be read as soon as it is there.";
-const LOST = "draw.py does not answer; is it still running?";
+const WAITING = "The model is loading; this will be read as soon as it is ready.";
+const LOST = "draw.py does not respond; is it still running?";
 
 const paper = new Paper(element("paper"), changed);
 let model = { state: "loading", classes: [..."0123456789"], inbox: "" };
-let reading = false; // whether a request is under way
-let wanted = null; // what is to be read next: { finished }
+let reading = false; // true while a request is in progress
+let wanted = null; // what to read next: { finished }
 
 function changed(finished) {
   element("hint").hidden = !paper.isBlank;
@@ -48,10 +48,10 @@ function showWaiting() {
   if (paper.isBlank) showNothing();
   if (model.state === "loading" && !paper.isBlank) showNothing("One moment", WAITING);
   if (model.state === "failed") showNothing("Model not loaded", model.error, true);
-  if (model.state === "lost") showNothing("No answer", model.error, true);
+  if (model.state === "lost") showNothing("No response", model.error, true);
 }
 
-// Return the server's answer; one without `error` is a success, `lost` says that it is to be asked again, in `after` ms.
+// Return the server's answer. Without `error` it is a success; `lost` means: ask again in `after` ms.
 async function post(path, body) {
   if (body.size > MAX_BYTES) return { error: "the picture is larger than 10 MB" };
   try {
@@ -63,7 +63,7 @@ async function post(path, body) {
   }
 }
 
-// Ask for the state of the model until it is there, or never will be.
+// Poll the state of the model until it is ready or has failed.
 async function watch() {
   try {
     const response = await fetch("status");
@@ -74,8 +74,9 @@ async function watch() {
   }
   const state = element("state");
   state.dataset.state = model.state;
-  const words = { loading: "Loading the model", ready: `${model.model} is ready`, failed: "No model", lost: "No answer" };
-  if (state.textContent !== words[model.state]) state.textContent = words[model.state]; // else it would be said again
+  const words = { loading: "Loading the model", ready: `${model.model} is ready`, failed: "No model", lost: "No
+  response" };
+  if (state.textContent !== words[model.state]) state.textContent = words[model.state]; // avoid repeated announcements
   if (model.state === "ready") return setUp();
   showWaiting();
   if (model.state !== "failed") setTimeout(watch, POLL);

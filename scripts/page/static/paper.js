@@ -1,8 +1,8 @@
-// The paper: strokes or one picture, with undo. A stroke's points lie in [0, 1], so that any size can be drawn again.
+// The paper: strokes or one picture, with undo. A stroke's points are in [0, 1], so that any size can be redrawn.
 
 const BLANK = { strokes: [], picture: null };
-const SENT_SIDE = 280; // pixels of a drawing as it is read: ten times those of the model
-const MARGIN = 14; // of them stay white on each side, so that what runs off the paper is seen to end there
+const SENT_SIDE = 280; // pixels of a drawing when it is read: ten times the model's
+const MARGIN = 14; // pixels of them that stay white on each side, so that strokes visibly end at the paper's edge
 const KEY_STEP = 1 / 28;
 
 export class Paper {
@@ -13,12 +13,12 @@ export class Paper {
     this.brush = 0.07;
     this.past = [];
     this.now = BLANK;
-    this.stroke = null; // the one being drawn
-    this.pen = null; // where the keyboard's pen is
-    this.held = new Set(); // arrow keys that are down
+    this.stroke = null; // the stroke being drawn
+    this.pen = null; // position of the keyboard's pen
+    this.held = new Set(); // arrow keys being held
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
-    canvas.addEventListener("mousedown", (event) => event.preventDefault()); // the keyboard's focus stays where it is
+    canvas.addEventListener("mousedown", (event) => event.preventDefault()); // keep the keyboard focus
     canvas.addEventListener("pointerup", (event) => this.#up(event));
     canvas.addEventListener("pointercancel", () => this.#drop());
     canvas.addEventListener("keydown", (event) => this.#keyDown(event));
@@ -48,13 +48,13 @@ export class Paper {
     if (!this.isBlank) this.#become(BLANK);
   }
 
-  // Show a picture file instead of strokes; what cannot be shown here is still read by the server.
+  // Show a picture file instead of strokes; a format that the browser cannot show is still read by the server.
   async show(file) {
     const image = await createImageBitmap(file).catch(() => null);
     this.#become({ strokes: [], picture: { file, image } });
   }
 
-  // What is read: the picture's own file, or the strokes in black on white, whatever the screen and the theme.
+  // The content to read: the picture's own file, or the strokes in black on white, whatever the screen and theme.
   async content() {
     if (this.now.picture && !this.stroke) return this.now.picture.file;
     const sheet = new OffscreenCanvas(SENT_SIDE, SENT_SIDE);
@@ -144,7 +144,7 @@ export class Paper {
     if (event.key === " ") this.#togglePen();
     else if (event.key.startsWith("Arrow")) this.#movePen(event.key);
     else return;
-    event.preventDefault(); // the page does not scroll
+    event.preventDefault(); // keep the page from scrolling
   }
 
   #togglePen() {
@@ -153,7 +153,7 @@ export class Paper {
     else this.#begin([...this.pen]);
   }
 
-  // Two arrows held together move the pen along the diagonal.
+  // Two arrow keys held together move the pen diagonally.
   #movePen(key) {
     this.held.add(key);
     const [x, y] = this.pen ?? [0.5, 0.5];
@@ -174,7 +174,7 @@ export class Paper {
   }
 }
 
-// Each point is the control of a curve between the middles of its neighbours: smooth however few there are.
+// Each point controls a curve between the midpoints around it, which is smooth however few points there are.
 function drawStroke(context, { width, points }, side) {
   const [first, ...rest] = points.map(([x, y]) => [x * side, y * side]);
   context.lineWidth = width * side;
@@ -185,7 +185,7 @@ function drawStroke(context, { width, points }, side) {
     context.quadraticCurveTo(px, py, (px + x) / 2, (py + y) / 2);
     [px, py] = [x, y];
   }
-  context.lineTo(px, py); // a single point becomes a dot by its round ends
+  context.lineTo(px, py); // a single point becomes a dot because of its round ends
   context.stroke();
 }
 

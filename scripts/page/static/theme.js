@@ -1,4 +1,4 @@
-// Light or dark: as the system, until the person says otherwise. Runs before the first paint, so that nothing flashes.
+// Light or dark: follows the system until the user chooses. Runs before the first paint to avoid a flash.
 
 const KEY = "inkwell.theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
@@ -9,7 +9,7 @@ function isDark() {
 
 function apply() {
   document.documentElement.dataset.theme = isDark() ? "dark" : "light";
-  const words = document.querySelector("#theme span"); // not there yet when this runs first
+  const words = document.querySelector("#theme span"); // missing when this first runs
   if (words) words.textContent = isDark() ? "Light" : "Dark";
   dispatchEvent(new Event("themechange"));
 }

@@ -1,1 +1,1 @@
-"""Random changes of images, each a pure function of images and a seed."""
+"""Random augmentation of images, each change a pure function of the images and a seed."""

@@ -1,14 +1,15 @@
-"""Random changes of a batch of images, each a pure function of the images and a seed.
+"""Random augmentation of a batch of images, each change a pure function of the images and a seed.
 
 | strength | shift | rotation | zoom | shear | elastic | erasing | brightness, contrast |
 |---|---|---|---|---|---|---|---|
 | `none` | - | - | - | - | - | - | - |
 | `light` | ±7 % | ±10° | 0.9 to 1.1 | ±0.1 | - | - | - |
-| `strong` | ±10 % | ±15° | 0.85 to 1.15 | ±0.2 | about 1 px | p 0.25, 15 to 35 % a side | ±0.1, 0.7 to 1.3 |
+| `strong` | ±10 % | ±15° | 0.85 to 1.15 | ±0.2 | about 1 px | p 0.25, 15 to 35 % of a side | ±0.1, 0.7 to 1.3 |
 
-All but the elastic are uniform, one draw an image. Shifts are shares of the side. Elastic displacements are normal,
-drawn on a grid of 5 x 5 with a standard deviation of 1.1 pixels of 28 and interpolated, which leaves 0.8 to 1.15. The
-ground shown by a shift is 0. Every value can be set by itself; see `trainer.data.augmentation.strength.Strength`.
+All changes but elastic distortion are drawn uniformly, once per image. Shifts are shares of the side. Elastic
+displacements are drawn from a normal distribution on a 5 x 5 grid, with a standard deviation of 1.1 pixels for a side
+of 28, and interpolated, which leaves 0.8 to 1.15. Pixels uncovered by a shift are 0. Every value can be set
+separately; see `trainer.data.augmentation.strength.Strength`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from trainer.data.augmentation.strength import Strength
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, strength: Strength | None) -> tf.Tensor:
-    """Return changed images, the same for the same seed.
+    """Return augmented images, identical for the same seed.
 
     Args:
-        images: `[B, H, W, C]`, uint8 or float32 from 0 to 1; all sizes known unless nothing is changed.
+        images: `[B, H, W, C]`, uint8 or float32 from 0 to 1; all sizes must be known if `strength` is given.
         seed: int64 `[2]`.
-        strength: Ranges of the changes; None changes nothing.
+        strength: Ranges of the changes; None only scales the images.
 
     Returns:
         float32 `[B, H, W, C]` in [0, 1].

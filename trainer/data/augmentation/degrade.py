@@ -1,7 +1,7 @@
-"""Worse images: what a camera, a scanner or bad paper does to them; one kind an image.
+"""Degraded images, as a camera, a scanner or bad paper produces them; one kind of degradation per image.
 
-The kinds are of the families of MNIST-C (Mu and Gilmer 2019, arXiv 1906.02337), computed otherwise and with random
-amounts.
+The kinds follow the families of MNIST-C (Mu and Gilmer 2019, arXiv 1906.02337) but are computed differently and with
+random severity.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def degrade(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
-    """Worsen a share of the images, as many in each kind.
+    """Degrade a share of the images, the same number in each way.
 
-    They are the first of the batch, since a batch is in random order; so each kind is computed for its own alone.
+    These are the first images of the batch, whose order is random; each kind is computed for its own images only.
 
     Args:
         images: float32 `[B, H, W, C]` in [0, 1], all sizes known.
@@ -41,7 +41,7 @@ def degrade(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
 
 
 def _draw(images: tf.Tensor, seed: tf.Tensor, count: int) -> list[tf.Tensor]:
-    """Return `count` uniform draws in [0, 1) an image, each `[B, 1, 1, 1]`."""
+    """Return `count` uniform draws in [0, 1) per image, each `[B, 1, 1, 1]`."""
     draws = tf.random.stateless_uniform([images.shape[0], count, 1, 1, 1], seed)
     return tf.unstack(draws, axis=1)
 
@@ -53,7 +53,7 @@ def _grid(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Add normal noise, or set single pixels to black or white."""
+    """Add Gaussian noise, or set single pixels to black or white."""
     normal, uniform, amounts = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
     sigma, salted, sparse = _draw(images, amounts, 3)
     grainy = images + 0.35 * sigma * tf.random.stateless_normal(tf.shape(images), normal)
@@ -64,7 +64,7 @@ def noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def blur(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Smear every image along a line of its own, or evenly, over up to 9 pixels."""
+    """Blur each image along a random direction, or in all directions, over up to 9 pixels."""
     along, across, angle = _draw(images, seed, 3)
     side = 9
     place = tf.range(side, dtype=tf.float32) - side // 2
@@ -75,14 +75,14 @@ def blur(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     long, wide = 0.3 + 3.0 * along, 0.3 + 1.2 * across * across
     kernel = tf.exp(-0.5 * ((forward / long) ** 2 + (sideways / wide) ** 2))
     kernel /= tf.reduce_sum(kernel, (1, 2), keepdims=True)
-    # Each image has a kernel of its own: images take the place of channels.
+    # Each image has its own kernel, so images take the place of channels.
     turned = tf.transpose(images, (3, 1, 2, 0))
     smeared = tf.nn.depthwise_conv2d(turned, tf.transpose(kernel, (1, 2, 0, 3)), (1, 1, 1, 1), "SAME")
     return tf.transpose(smeared, (3, 1, 2, 0))
 
 
 def fog(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Lay smooth clouds over the image, as uneven light and shadow do, and take contrast away."""
+    """Overlay smooth clouds, which resemble uneven light and shadow, and reduce contrast."""
     coarse, fine, amounts = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
     batch, height, width, _ = images.shape
     clouds = interpolate(tf.random.stateless_uniform([batch, 3, 3], coarse), height, width)[..., None]
@@ -93,7 +93,7 @@ def fog(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def bars(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Invert what lies beyond a line, or between two parallel lines, or everything."""
+    """Invert the part of the image beyond a line or between two parallel lines, or all of it."""
     angle, begin, width, level = _draw(images, seed, 4)
     rows, columns = _grid(images)
     angle = 2 * pi * angle
@@ -120,7 +120,7 @@ def lines(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def outline(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Keep the edges of the ink alone, as thick and as bright as it comes."""
+    """Keep only the edges of the ink, with random thickness."""
     (mix,) = _draw(images, seed, 1)
     thick, thin = dilate(images) - images, images - erode(images)
     edges = tf.maximum(thick, thin) * mix + thick * (1 - mix)

@@ -1,4 +1,4 @@
-"""How far the random changes of images go; no TensorFlow here, so that a configuration is checked before it starts."""
+"""Strengths of the augmentation; free of TensorFlow, so that a configuration can be checked before it is loaded."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from trainer.errors import UsageError, did_you_mean, explain, unknown
 
 @dataclass(frozen=True)
 class Strength:
-    """How far each change may go, one draw an image; 0 leaves a change out.
+    """The range of each random change, drawn once per image; 0 disables a change.
 
     Attributes:
-        shift: Share of the side, to all sides.
-        rotation: Degrees, either way.
-        zoom: 0.1: from 0.9 to 1.1 times the size.
-        shear: Tangent of the angle, either way.
+        shift: Largest shift in each direction, as a share of the side.
+        rotation: Largest rotation, degrees in either direction.
+        zoom: Largest change of size: 0.1 means 0.9 to 1.1 times the size.
+        shear: Tangent of the largest shear angle, in either direction.
         elastic: Standard deviation of smooth displacements, in pixels for a side of 28.
-        thickness: How much of the way to the next thicker or thinner stroke, at most 1.
+        thickness: Largest change of stroke thickness, as a share of a 3 x 3 dilation or erosion, at most 1.
         erasing: Probability that a rectangle is set to 0.
-        brightness: Added, of a range of 1, either way.
-        contrast: 0.3: from 0.7 to 1.3 times the value.
-        degraded: Share of the images that are worsened by one of noise, blur, fog, bars, lines, outlines.
+        brightness: Largest amount added or subtracted, for pixel values from 0 to 1.
+        contrast: Largest change of contrast: 0.3 means 0.7 to 1.3 times the value.
+        degraded: Share of the images that are degraded by one of noise, blur, fog, bars, lines and outlines.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -51,11 +51,11 @@ STRENGTHS: Mapping[str, Strength | None] = {"none": None, "light": LIGHT, "stron
 
 
 def strength(name: str, changes: Mapping[str, Any] | None = None) -> Strength | None:
-    """Return a strength by name, some of its values replaced; None changes nothing.
+    """Return a strength by name, with some of its values replaced; None means no augmentation.
 
     Args:
         name: `none`, `light` or `strong`.
-        changes: Values by the names of the attributes of `Strength`.
+        changes: Replacement values by the names of the attributes of `Strength`.
 
     Raises:
         UsageError: If a name is unknown or a value out of range.
@@ -68,7 +68,8 @@ def strength(name: str, changes: Mapping[str, Any] | None = None) -> Strength | 
     known = list(Strength.__dataclass_fields__)
     for key in changes:
         if key not in known:
-            raise UsageError(f"augmentation has no {key!r}{did_you_mean(key, known)} (known: {', '.join(known)})")
+            hint = f"{did_you_mean(key, known)} (known: {', '.join(known)})"
+            raise UsageError(f"augmentation has no argument {key!r}{hint}")
     numbers = {key: float(value) if type(value) is int else value for key, value in changes.items()}
     try:
         return TypeAdapter(Strength).validate_python(vars(replace(named or Strength(), **numbers)))

@@ -11,16 +11,16 @@ import numpy as np
 
 
 class ArrayFile:
-    """Writes uint8 `[N, *shape]` of which N is known only at the end.
+    """Writes uint8 `[N, *shape]`, where N is known only at the end.
 
-    Plain writes, not a map of the file: on a full disk, a write raises, but a write to a map kills the process.
+    Uses plain writes, not a memory map: on a full disk, a write raises, but a write to a map kills the process.
 
     Args:
         path: The file to write.
         shape: Shape of one image.
 
     Raises:
-        OSError: If the file cannot be written; so do the methods.
+        OSError: If the file cannot be written; applies to all methods.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
@@ -36,7 +36,7 @@ class ArrayFile:
     ) -> None:
         try:
             self._file.close()
-        except OSError:  # what is buffered does not fit either; the first failure has been told
+        except OSError:  # buffered data do not fit either; the first failure is already being raised
             if kind is None:
                 raise
 
@@ -48,18 +48,18 @@ class ArrayFile:
         self.checksum = checksum(content, self.checksum)
 
     def complete(self) -> None:
-        """Write how many there are, and wait until all is on the disk."""
+        """Write the final number of images, and wait until everything is on disk."""
         self._file.seek(0)
         self._write_header()
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def _write_header(self) -> None:
-        # NumPy pads the header for any length of the first axis, so that it may be overwritten by the final one.
+        # NumPy pads the header for any length of the first axis, so the final header fits in the same place.
         header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self.shape)}
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
 def checksum(array: np.ndarray, before: int = 0) -> int:
-    """Return the CRC-32 of an array's bytes, continued from that of what comes `before`."""
+    """Return the CRC-32 of an array's bytes, continuing from the checksum `before`."""
     return zlib.crc32(np.ascontiguousarray(array).data.cast("B"), before) if array.size else before

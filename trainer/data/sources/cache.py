@@ -1,4 +1,4 @@
-"""Decoded images on disk: a set larger than memory is decoded once, into a folder that is whole or not there."""
+"""A cache of decoded images: a set larger than memory is decoded once, into a folder that is complete or absent."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ from trainer.text import in_bytes
 logger = logging.getLogger("trainer")
 
 FORMAT = 2
-"""Part of every key: to be raised when images come out of a decoder differently, or the files change."""
+"""Version in every key; raise it when the output of a decoder or the format of the files changes."""
 
 MANIFEST = "cache.json"
 
 TAG = "CACHEDIR.TAG"
 TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# Decoded images of Inkwell; they may be deleted.\n"
-"""Tells backups, and `trainer.data.sources.folder`, that a folder holds nothing of its own (https://bford.info/cachedir)."""
+"""Marks a folder as a cache for backups and `trainer.data.sources.folder` (https://bford.info/cachedir)."""
 
 Found = tuple[dict[str, ImageSet], tuple[str, ...]]
-"""The splits by name, and lines that the user must see."""
+"""The splits by name, and the lines that the user must see."""
 
 
 class Cache:
-    """The place of one set's decoded images: `<folder>/<name>-<key>/`, with an `.npy` file of images a split.
+    """The decoded images of one set: `<folder>/<name>-<key>/`, with one `.npy` file of images per split.
 
-    It is written aside and renamed when complete, under a lock, so that neither a killed process nor two at once can
-    leave anything that is taken for complete. Checksums are compared when it is opened.
+    It is written to a temporary folder under a lock and renamed when complete, so that neither a killed process nor
+    concurrent ones can leave an incomplete cache. Checksums are verified when it is opened.
 
     Args:
-        folder: Where caches lie.
-        name: What is decoded, for people.
-        identity: What the images depend on (files, sizes, times, versions), as JSON can hold it.
+        folder: The folder of all caches.
+        name: Display name of the images.
+        identity: Everything that the images depend on (files, sizes, times, versions), representable as JSON.
     """
 
     def __init__(self, folder: Path, name: str, identity: Any) -> None:
@@ -59,43 +59,43 @@ class Cache:
         self.folder, self.name, self.place = folder, name, folder / f"{short}-{key}"
 
     def load(self, prepare: Callable[[], Undecoded]) -> Found:
-        """Return the images: from memory if they fit there, else from the disk, where they are put if need be.
+        """Return the images: in memory if they fit, otherwise from the cache, which is written if necessary.
 
         Args:
-            prepare: Returns what there is to decode; not called if it is on the disk already.
+            prepare: Returns the images to decode; not called if they are already cached.
 
         Raises:
-            DataError: If the disk has no room or fails, or the decoder raises it.
+            DataError: If the disk is full or fails, or the decoder raises it.
         """
         if not fits(self._size()) and (found := self._open()):
-            return self._told(*found, "from an earlier run")
+            return self._with_notice(*found, "from an earlier run")
         undecoded = prepare()
         if fits(undecoded.size):
             return in_memory(undecoded), tuple(undecoded.finish())
         with self._locked(undecoded):
-            if found := self._open():  # another process made it meanwhile
-                return self._told(*found, "from another run")
-            new = "new" if not self.place.exists() else "made anew, as it was damaged"
+            if found := self._open():  # another process has written it in the meantime
+                return self._with_notice(*found, "from another run")
+            new = "new" if not self.place.exists() else "rebuilt, because it was damaged"
             self._make(undecoded)
             if found := self._open():
-                return self._told(*found, new)
-        raise DataError(f"{self.place} cannot be read back as it was written; is the disk sound?")
+                return self._with_notice(*found, new)
+        raise DataError(f"cannot read {self.place}: it differs from the data just written; check the disk")
 
     def _size(self) -> int:
-        """Return how many bytes of images are there, 0 if there is no cache."""
+        """Return the size of the cached images in bytes, 0 if there is no cache."""
         return sum(file.stat().st_size for file in self.place.glob("*-images.npy"))
 
-    def _told(self, images: dict[str, ImageSet], notices: tuple[str, ...], when: str) -> Found:
-        what = f"{in_bytes(self._size())} of decoded images are too many for memory and read from {self.place}"
-        return images, (*notices, f"{self.name}: {what} ({when})")
+    def _with_notice(self, images: dict[str, ImageSet], notices: tuple[str, ...], origin: str) -> Found:
+        what = f"{in_bytes(self._size())} of decoded images do not fit in memory and are read from {self.place}"
+        return images, (*notices, f"{self.name}: {what} ({origin})")
 
     def _open(self) -> Found | None:
-        """Return what the cache holds, None if it is absent, short or damaged."""
+        """Return the content of the cache; None if it is missing, incomplete or damaged."""
         try:
             kept = json.loads((self.place / MANIFEST).read_text())
             images = {split: self._read(split, *sums) for split, sums in kept["splits"].items()}
             return images, tuple(kept["notices"])
-        except Exception:  # whatever readers raise for damaged files: it is decoded again
+        except Exception:  # readers raise arbitrary exceptions for damaged files; the images are decoded again
             return None
 
     def _read(self, split: str, images_sum: int, labels_sum: int) -> ImageSet:
@@ -106,38 +106,38 @@ class Cache:
         return ImageSet(MappedImages(pixels), labels)
 
     def _make(self, undecoded: Undecoded) -> None:
-        """Decode into a folder aside, and rename it."""
-        aside = self._aside(self.place)
+        """Decode into a temporary folder, and rename it."""
+        draft = self._draft(self.place)
         status = StatusLine(f"decoding {self.name} to {self.place}", sum(undecoded.numbers.values()))
         try:
             with self._disk(undecoded):
                 self._make_room(undecoded.size)
-                aside.mkdir()
-            sums = {split: self._write(aside, undecoded, split, status) for split in undecoded.numbers}
+                draft.mkdir()
+            sums = {split: self._write(draft, undecoded, split, status) for split in undecoded.numbers}
             kept = to_json({"splits": sums, "notices": undecoded.finish()})
             with self._disk(undecoded):
-                write_synced(aside / MANIFEST, kept.encode())
-                aside.rename(self.place)
+                write_synced(draft / MANIFEST, kept.encode())
+                draft.rename(self.place)
                 sync_folder(self.folder)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(draft, ignore_errors=True)
 
     def _make_room(self, size: int) -> None:
-        """Remove what a killed process or damage has left, and see whether `size` bytes are free.
+        """Remove damaged and abandoned files, and check that `size` bytes are free.
 
         Raises:
             OSError: If they are not.
         """
-        for left in (self.place, self._aside(self.place)):
+        for left in (self.place, self._draft(self.place)):
             shutil.rmtree(left, ignore_errors=True)
         if size > (free := shutil.disk_usage(self.folder).free):
-            raise OSError(errno.ENOSPC, f"only {in_bytes(free)} are free")
+            raise OSError(errno.ENOSPC, f"only {in_bytes(free)} free")
 
-    def _write(self, aside: Path, undecoded: Undecoded, split: str, status: StatusLine) -> tuple[int, int]:
-        """Write images and labels of a split; return their checksums."""
+    def _write(self, draft: Path, undecoded: Undecoded, split: str, status: StatusLine) -> tuple[int, int]:
+        """Write the images and labels of a split; return their checksums."""
         parts = []
         with self._disk(undecoded):
-            file = ArrayFile(self._file(aside, split, "images"), undecoded.shape)
+            file = ArrayFile(self._file(draft, split, "images"), undecoded.shape)
         with file:
             for images, labels in undecoded.blocks(split):
                 with self._disk(undecoded):
@@ -148,12 +148,12 @@ class Cache:
                 file.complete()
         labels = np.concatenate(parts)
         with self._disk(undecoded):
-            np.save(self._file(aside, split, "labels"), labels)
+            np.save(self._file(draft, split, "labels"), labels)
         return file.checksum, checksum(labels)
 
     @contextmanager
     def _locked(self, undecoded: Undecoded) -> Iterator[None]:
-        """Keep other processes from writing the same cache meanwhile."""
+        """Prevent other processes from writing the same cache inside the context."""
         lock = self._lock(self.place)
         with self._disk(undecoded):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ class Cache:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                logger.warning("%s: another process is decoding it to %s; waiting", self.name, self.place)
+                logger.warning("%s: waiting for another process that is decoding it to %s", self.name, self.place)
                 lock.acquire()
         try:
             self._sweep()
@@ -170,25 +170,24 @@ class Cache:
             lock.release()
 
     def _sweep(self) -> None:
-        """Remove what killed processes left of other sets; what is being written is locked."""
-        for aside in set(self.folder.glob("*.part")) - {self._aside(self.place)}:
-            with suppress(Timeout, OSError), self._lock(aside.with_suffix("")).acquire(timeout=0):
-                shutil.rmtree(aside, ignore_errors=True)
+        """Remove what killed processes left of other sets; caches being written are locked and kept."""
+        for draft in set(self.folder.glob("*.part")) - {self._draft(self.place)}:
+            with suppress(Timeout, OSError), self._lock(draft.with_suffix("")).acquire(timeout=0):
+                shutil.rmtree(draft, ignore_errors=True)
 
     @contextmanager
     def _disk(self, undecoded: Undecoded) -> Iterator[None]:
-        """Turn an error of the disk into one line that says how much room is needed."""
+        """Convert a disk error into one line that states the space needed."""
         try:
             yield
         except OSError as error:
-            needs = f"decoded, it needs {in_bytes(undecoded.size)} in {self.folder}"
             raise DataError(
-                f"{self.name}: {needs}: {error.strerror or error}; "
-                "make room there, or name another data folder (--data-dir)"
+                f"cannot decode {self.name} to {self.folder}, which needs {in_bytes(undecoded.size)}: "
+                f"{error.strerror or error}; free some space there, or choose another data folder (--data-dir)"
             ) from error
 
     @staticmethod
-    def _aside(place: Path) -> Path:
+    def _draft(place: Path) -> Path:
         return place.with_name(f"{place.name}.part")
 
     @staticmethod

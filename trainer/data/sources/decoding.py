@@ -1,4 +1,4 @@
-"""Images that a source has not decoded yet: their sizes are known first, so that they can go to memory or to disk."""
+"""Images that are still to be decoded; their size is known first, which decides between memory and disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from trainer.data.imageset import ImageSet
 
 BLOCK_BYTES = 16_000_000
-"""Bytes that are decoded between two writes to the disk."""
+"""Bytes decoded between two writes to disk."""
 
 Block = tuple[np.ndarray, np.ndarray]
 """Images, uint8 `[B, H, W, C]`, and their labels, int32 `[B]`."""
@@ -22,10 +22,10 @@ class Undecoded:
     """The images of a source before they are decoded.
 
     Attributes:
-        numbers: Largest number of images per split, by name of the split.
+        numbers: Maximum number of images of each split, by name.
         shape: Height, width and channels of an image.
         blocks: Decodes a split, block by block.
-        finish: Checks what was decoded and returns lines that the user must see; may raise `DataError`.
+        finish: Checks the result and returns lines that the user must see; may raise `DataError`.
     """
 
     numbers: Mapping[str, int]
@@ -35,12 +35,12 @@ class Undecoded:
 
     @property
     def size(self) -> int:
-        """Bytes of all images, decoded."""
+        """Size of all decoded images, in bytes."""
         return sum(self.numbers.values()) * math.prod(self.shape)
 
 
 def block_length(shape: tuple[int, ...]) -> int:
-    """Return the number of images of a shape per block: at least four, so that several cores can share the work."""
+    """Return the number of images per block: at least four, so that several cores can share the work."""
     return max(4, BLOCK_BYTES // math.prod(shape))
 
 

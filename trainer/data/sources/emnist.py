@@ -1,4 +1,4 @@
-"""EMNIST as people write: upright images, and classes by their characters."""
+"""Corrections to EMNIST: upright images, and classes named by their characters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 DISTINCT = "abdefghnqrt"
-"""The lower-case letters that are written unlike their capitals, which share a class with the others."""
+"""The lower-case letters with a class of their own; the others share the class of their capital."""
 
 CHARACTERS: Mapping[str, str] = {
     "byclass": string.digits + string.ascii_uppercase + string.ascii_lowercase,
@@ -18,19 +18,19 @@ CHARACTERS: Mapping[str, str] = {
     "digits": string.digits,
     "mnist": string.digits,
 }
-"""For each configuration of TFDS the character of each label, which its files number only.
+"""The character of each label by TFDS configuration; the files contain only numbers.
 
 Cohen et al. 2017, "EMNIST: an extension of MNIST to handwritten letters", arXiv 1702.05373, section II; labels of
-`letters` begin at 1, and both cases of a letter are one class.
+`letters` start at 1, and both cases of a letter are one class.
 """
 
 
 def named(configuration: str, declared: Sequence[str]) -> tuple[str, ...]:
-    """Return the class names of a configuration: characters, where it has any for the `declared` classes."""
+    """Return the class names of a configuration: characters where known, otherwise the `declared` names."""
     characters = CHARACTERS.get(configuration, "")
     return (*characters, *declared[len(characters) :])
 
 
 def upright(images: np.ndarray) -> np.ndarray:
-    """Return images `[N, H, W, C]` as people would see them; the files have rows and columns changed over."""
+    """Return images `[N, H, W, C]` upright; the files store them transposed."""
     return images.swapaxes(1, 2)

@@ -1,4 +1,4 @@
-"""A folder with one sub-folder of images a class, or two such folders named `train` and `test`."""
+"""A folder with one subfolder of images per class, or two such folders named `train` and `test`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from trainer.data.sources.decoding import Block, Undecoded, block_length
 from trainer.data.sources.image import SUFFIXES, Header, read_header, read_image
 from trainer.errors import DataError
 
-NAMED = 5  # how many skipped files a notice names
+NAMED = 5  # number of skipped files that a notice names
 MAX_NAMES = 3_000_000
-"""Files and folders of a split: so many take about 1 GB of memory before the first is read."""
+"""Largest number of files and folders of a split; their names take about 1 GB of memory."""
 
 
 @dataclass
 class _Split:
-    """The files of one split, in sorted order, and why some of them are left out."""
+    """The files of one split, in sorted order, and the reasons why some of them are skipped."""
 
     root: Path
     paths: list[Path] = field(default_factory=list)
@@ -41,18 +41,18 @@ class _Split:
 def load_folder(root: Path, cache: Path) -> Source:
     """Read `root/<class>/*` or `root/train/<class>/*` and, as test split, `root/test/<class>/*`.
 
-    Classes are sorted by name, those that are numbers by value. Images are gray if every file is stored
-    without colour, otherwise RGB. All must have one size: a few that have not, or that cannot be decoded, are
-    skipped with a notice. Hidden files and symbolic links are ignored.
+    Classes are sorted by name, numeric ones by value. Images are gray if no file stores colour, otherwise RGB. All must
+    have the same size: a few that differ, or that cannot be decoded, are skipped with a notice. Hidden files and
+    symbolic links are ignored.
 
     Args:
         root: The folder.
-        cache: Where images are put, decoded, if they do not fit in memory.
+        cache: The folder for decoded images that do not fit in memory.
 
     Raises:
-        DataError: If there are no class folders, one of them has no readable image, `test` has a class that
-            `train` has not, more than half of the images cannot be read or have not the most common size, or the
-            disk has no room for those that do not fit in memory.
+        DataError: If there are no class folders, a class has no readable image, `test` has a class that is missing from
+            `train`, more than half of the images cannot be read or differ from the most common size, or the disk has no
+            room for images that do not fit in memory.
     """
     train_root, test_root = _layout(root)
     ignored: Counter[str] = Counter()
@@ -69,7 +69,7 @@ def load_folder(root: Path, cache: Path) -> Source:
 
 
 def _identity(root: Path, splits: Mapping[str, _Split]) -> list[Any]:
-    """Return what the decoded images depend on: the files, whether they have changed, and the decoder."""
+    """Return everything that the decoded images depend on: the files, their sizes and times, and the decoder."""
     files = []
     for name, split in splits.items():
         for path, label in zip(split.paths, split.labels, strict=True):
@@ -79,7 +79,7 @@ def _identity(root: Path, splits: Mapping[str, _Split]) -> list[Any]:
 
 
 def _undecoded(splits: Mapping[str, _Split], class_names: tuple[str, ...]) -> Undecoded:
-    """Read all headers; return what there is to decode."""
+    """Read all headers; return the images to decode."""
     with ThreadPoolExecutor() as pool:
         headers = {name: _read_headers(split, pool) for name, split in splits.items()}
     size = _common_size(splits["train"], headers["train"])
@@ -99,7 +99,7 @@ def _undecoded(splits: Mapping[str, _Split], class_names: tuple[str, ...]) -> Un
 
 
 def _layout(root: Path) -> tuple[Path, Path | None]:
-    """Return the folders that hold the class folders of train and test."""
+    """Return the folders that contain the class folders of the training and test split."""
     train, test = root / "train", root / "test"
     if not train.is_dir() or not _entries(train, Counter())[0]:  # a class may be called train
         return root, None
@@ -107,7 +107,7 @@ def _layout(root: Path) -> tuple[Path, Path | None]:
 
 
 def _entries(folder: Path, ignored: Counter[str]) -> tuple[list[Path], list[Path]]:
-    """Return a folder's sub-folders and image files; what is neither, and not hidden nor a cache, is counted."""
+    """Return a folder's subfolders and image files; count everything else that is neither hidden nor a cache."""
     folders: list[Path] = []
     files: list[Path] = []
     with os.scandir(folder) as entries:
@@ -118,7 +118,7 @@ def _entries(folder: Path, ignored: Counter[str]) -> tuple[list[Path], list[Path
             if entry.name.startswith((".", "__MACOSX")):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                if not (path / TAG).is_file():  # else our own cache, when what is read is the data folder itself
+                if not (path / TAG).is_file():  # our own cache, if the folder is the data folder itself
                     folders.append(path)
             elif entry.is_file(follow_symlinks=False) and path.suffix.lower() in SUFFIXES:
                 files.append(path)
@@ -130,14 +130,14 @@ def _entries(folder: Path, ignored: Counter[str]) -> tuple[list[Path], list[Path
 def _class_folders(root: Path, ignored: Counter[str]) -> list[Path]:
     folders, loose = _entries(root, ignored)
     if not folders:
-        hint = "images must lie in one sub-folder a class"
-        raise DataError(f"{root} holds neither IDX files nor class folders; {hint}")
-    ignored["image outside of the class folders"] += len(loose)
+        hint = "put the images of each class into its own subfolder"
+        raise DataError(f"{root} contains neither IDX files nor class folders; {hint}")
+    ignored["image outside the class folders"] += len(loose)
     return sorted(folders, key=lambda path: _by_value(path.name))
 
 
 def _by_value(name: str) -> tuple[int, int, str]:
-    """Return a key that sorts numbers by value, before other names."""
+    """Return a sort key that orders numbers by value, before other names."""
     return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
 
 
@@ -145,11 +145,11 @@ def _list(root: Path, folders: list[Path], class_names: tuple[str, ...], ignored
     split = _Split(root)
     for folder in folders:
         if folder.name not in class_names:
-            raise DataError(f"{folder}: there is no class {folder.name!r} in {root.parent / 'train'}")
+            raise DataError(f"{folder}: the class {folder.name!r} is missing from {root.parent / 'train'}")
         deeper, files = _entries(folder, ignored)
         ignored["folder inside a class folder"] += len(deeper)
         if not files:
-            raise DataError(f"{folder} holds no image ({', '.join(SUFFIXES)}); fill or remove it")
+            raise DataError(f"{folder} contains no image ({', '.join(SUFFIXES)}); add images or remove the folder")
         split.paths += files
         split.labels += [class_names.index(folder.name)] * len(files)
         if len(split.paths) > MAX_NAMES:
@@ -158,11 +158,11 @@ def _list(root: Path, folders: list[Path], class_names: tuple[str, ...], ignored
 
 
 def _too_many(folder: Path) -> DataError:
-    return DataError(f"{folder} holds more than {MAX_NAMES:,} names; give a part of it, or write an .npz file")
+    return DataError(f"{folder} contains more than {MAX_NAMES:,} names; use a part of it, or write an .npz file")
 
 
 def _read_headers(split: _Split, pool: ThreadPoolExecutor) -> dict[Path, Header]:
-    """Return the headers of the files that have one; the others are skipped."""
+    """Return the headers of all readable files; mark the others as skipped."""
 
     def read(path: Path) -> Header | DataError:
         try:
@@ -180,10 +180,10 @@ def _read_headers(split: _Split, pool: ThreadPoolExecutor) -> dict[Path, Header]
 
 
 def _common_size(train: _Split, headers: dict[Path, Header]) -> tuple[int, int]:
-    """Return height and width of most training images."""
+    """Return the most common height and width of the training images."""
     if not headers:
         first, reason = next(iter(train.skipped.items()))
-        raise DataError(f"{train.root}: no image can be read, beginning with {first}: {reason}")
+        raise DataError(f"{train.root}: no image can be read; the first is {first}: {reason}")
     sizes = Counter((header.height, header.width) for header in headers.values())
     return sizes.most_common(1)[0][0]
 
@@ -195,26 +195,26 @@ def _skip_other_sizes(split: _Split, headers: dict[Path, Header], size: tuple[in
 
 
 def _refuse_if_bare(split: _Split, class_names: tuple[str, ...]) -> None:
-    """Raise if too many files are skipped for the rest to be what the user meant."""
+    """Refuse a split of which so many files are skipped that the user cannot have meant the rest."""
     files, left = len(split.paths), len(split.kept())
     if 2 * left < files:
         first = next(path for path in split.paths if path in split.skipped)
         raise DataError(
-            f"{split.root}: only {left} of {files} images can be read and have one size; the first other one "
-            f"is {first} ({split.skipped[first]}); bring them all to one size"
+            f"{split.root}: only {left} of {files} images are readable and of the same size; the first exception "
+            f"is {first} ({split.skipped[first]}); convert all images to one size"
         )
     for label in sorted(set(split.labels) - {split.labels[i] for i in split.kept()}):
         first = next(path for path, k in zip(split.paths, split.labels, strict=True) if k == label)
         raise DataError(
-            f"{split.root / class_names[label]} holds no usable image: {first.name}: {split.skipped[first]}"
+            f"{split.root / class_names[label]} contains no usable image: {first.name}: {split.skipped[first]}"
         )
 
 
 def _decode(split: _Split, shape: tuple[int, int, int]) -> Iterator[Block]:
-    """Yield the images that can be decoded; the others are added to the skipped ones.
+    """Yield the images that can be decoded, and mark the others as skipped.
 
     Raises:
-        DataError: If none of them can.
+        DataError: If no image can be decoded.
     """
     wanted, length, decoded = split.kept(), block_length(shape), 0
     with ThreadPoolExecutor() as pool:
@@ -226,11 +226,11 @@ def _decode(split: _Split, shape: tuple[int, int, int]) -> Iterator[Block]:
             decoded += int(good.sum())
             yield (images, labels) if good.all() else (images[good], labels[good])
     if not decoded:
-        raise DataError(f"{split.root}: no image can be decoded, beginning with {split.paths[0]}")
+        raise DataError(f"{split.root}: no image can be decoded; the first is {split.paths[0]}")
 
 
 def _decode_one(split: _Split, number: int, into: np.ndarray) -> bool:
-    """Decode a file into an array, or say why it is skipped; return whether it is decoded."""
+    """Decode a file into an array, or record why it is skipped; return True if it was decoded."""
     path, shape = split.paths[number], into.shape
     try:
         image = read_image(path, shape[2])
@@ -245,7 +245,7 @@ def _decode_one(split: _Split, number: int, into: np.ndarray) -> bool:
 
 
 def _layout_notice(root: Path, train_root: Path) -> list[str]:
-    """Say which folders beside `train` and `test` are not read."""
+    """Return a notice about folders besides `train` and `test`, which are not read."""
     if train_root == root:
         return []
     others = sorted(path.name for path in _entries(root, Counter())[0] if path.name not in ("train", "test"))
@@ -253,7 +253,7 @@ def _layout_notice(root: Path, train_root: Path) -> list[str]:
 
 
 def _ignored_notice(root: Path, ignored: Counter[str]) -> list[str]:
-    """Say what else lies there and is not read: somebody may believe that it is."""
+    """Return a notice about ignored files and folders, since the user may expect them to be read."""
     counted = ", ".join(f"{number} x {what}" for what, number in sorted(ignored.items()) if number)
     return [f"{root}: ignored: {counted}"] if counted else []
 

@@ -1,4 +1,4 @@
-"""Image files from outside: decoded with bounds, and refused with a reason."""
+"""Untrusted image files: decoded within limits, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.data.sources.essence import essence
 from trainer.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
-"""What is decoded; Pillow knows many more formats, and each is one more way in for a forged file."""
+"""Supported formats; Pillow knows many more, each of which would widen the attack surface for forged files."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 MAX_BYTES = 10_000_000
@@ -30,18 +30,18 @@ TURNS = {
     **{5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE},
     **{8: Image.Transpose.ROTATE_90},
 }
-"""How an image is turned upright, by its EXIF orientation."""
-CHANGING_FILTERS = threading.Lock()  # warning filters are global, images are opened by several threads
+"""The transposition that turns an image upright, by its EXIF orientation."""
+CHANGING_FILTERS = threading.Lock()  # warning filters are global, but several threads open images
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image, as it is seen, without decoding it.
+    """The metadata of an image file, read without decoding the image.
 
     Attributes:
-        height: Rows, after the EXIF orientation.
-        width: Columns, after the EXIF orientation.
-        gray: Whether it is stored without colour; a colour image whose pixels happen to be gray is not.
+        height: Number of rows, after applying the EXIF orientation.
+        width: Number of columns, after applying the EXIF orientation.
+        gray: True if the file stores no colour; a colour image whose pixels happen to be gray does not count.
     """
 
     height: int
@@ -50,11 +50,11 @@ class Header:
 
 
 Encoded = Path | bytes
-"""An image file, or what would be in one."""
+"""An image file, or the content of one."""
 
 
 def read_header(path: Path) -> Header:
-    """Read size and kind of an image without decoding it.
+    """Read the size and colour mode of an image without decoding it.
 
     Raises:
         DataError: If the file cannot be opened, is too large, or is none of `FORMATS`; names file and reason.
@@ -67,25 +67,25 @@ def read_header(path: Path) -> Header:
 
 
 def read_image(source: Encoded, channels: int, name: str | None = None, ground: str = "white") -> np.ndarray:
-    """Decode an image (the first frame of an animation), turned as its EXIF orientation says.
+    """Decode an image (the first frame of an animation) and turn it upright according to its EXIF orientation.
 
-    Transparent pixels take the colour of the ground, 16-bit gray is scaled to 8 bits, for one channel colour becomes
-    gray.
+    Transparent pixels take the colour of the background, 16-bit gray is scaled to 8 bits, and colour is converted to
+    gray if one channel is requested.
 
     Args:
         source: A PNG, JPEG, BMP, GIF or WebP of at most 10 MB and 25 million pixels.
         channels: 1 for gray or 3 for RGB.
-        name: What errors call it; its path if None.
-        ground: What is seen behind transparent pixels: `white` or `black`.
+        name: Name of the image in errors; default: its path.
+        ground: Background of transparent pixels, `white` or `black`.
 
     Returns:
         uint8 `[H, W, channels]`.
 
     Raises:
-        DataError: If it cannot be decoded or is too large; names it and the reason.
+        DataError: If the image cannot be decoded or is too large; names image and reason.
     """
     with _opened(source, name or (str(source) if isinstance(source, Path) else "image")) as (image, orientation):
-        image.load()  # raises on truncated files, which verify() does not see
+        image.load()  # raises for truncated files, which verify() does not detect
         upright = image.transpose(TURNS[orientation]) if orientation in TURNS else image
         if upright.mode.startswith("I;16"):
             gray = _scaled(upright, ground)
@@ -103,7 +103,7 @@ def _scaled(image: Image.Image, ground: str) -> np.ndarray:
 
 
 def _on_ground(image: Image.Image, ground: str) -> Image.Image:
-    """Return the image on opaque ground; converted as it is, what is transparent would turn black."""
+    """Return the image on an opaque background; plain conversion would turn transparent pixels black."""
     if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
         return image
     rgba = image.convert("RGBA")
@@ -112,11 +112,11 @@ def _on_ground(image: Image.Image, ground: str) -> Image.Image:
 
 @contextmanager
 def _opened(source: Encoded, name: str) -> Iterator[tuple[Image.Image, int]]:
-    """Open an image within bounds, with its EXIF orientation; what its decoder raises inside becomes a `DataError`."""
+    """Open an image within limits, with its EXIF orientation; any error of the decoder becomes a `DataError`."""
     try:
         content, orientation = essence(_content(source))
         with CHANGING_FILTERS, warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound below is stricter
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
             opened = Image.open(io.BytesIO(content), formats=FORMATS)
         with opened as image:
             if image.width * image.height > MAX_PIXELS:
@@ -124,17 +124,17 @@ def _opened(source: Encoded, name: str) -> Iterator[tuple[Image.Image, int]]:
             yield image, orientation
     except UnidentifiedImageError as error:
         raise DataError(f"{name}: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from error
-    except Exception as error:  # decoders raise anything for forged bytes
+    except Exception as error:  # decoders raise arbitrary exceptions for forged files
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         raise DataError(f"{name}: {str(reason).splitlines()[0]}") from error
 
 
 def _content(source: Encoded) -> bytes:
-    """Return what is in an image file.
+    """Return the content of an image file.
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is too long, or no file.
+        ValueError: If it is too large, or not a regular file.
     """
     if (size := len(source) if isinstance(source, bytes) else source.stat().st_size) > MAX_BYTES:
         raise ValueError(f"{size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f} MB")

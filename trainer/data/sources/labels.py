@@ -1,4 +1,4 @@
-"""Labels and classes: that each label names a class, and each class has something to learn from."""
+"""Checks of labels and classes: each label must be a class, and each class must have training images."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from trainer.data.imageset import ImageSet, Source
 from trainer.errors import DataError
 
 MAX_CLASSES = 10_000
-"""Classes of a data set: a confusion matrix of so many takes 800 MB."""
+"""Largest number of classes; its confusion matrix takes 800 MB."""
 
 
 def as_labels(values: np.ndarray) -> np.ndarray:
     """Return integers of any width, `[N]`, as int32.
 
     Raises:
-        ValueError: If one of them does not fit.
+        ValueError: If an integer does not fit in int32.
     """
     limits = np.iinfo(np.int32)
     outside = (values < limits.min) | (values > limits.max)
     if outside.any():
         index = int(outside.argmax())
-        raise ValueError(f"label {values[index]} of image {index} is no class number")
+        raise ValueError(f"label {values[index]} of image {index} is not a class number")
     return values.astype(np.int32)
 
 
 def numbered_classes(labels: np.ndarray) -> tuple[str, ...]:
-    """Return "0" to "K-1" for labels without names, int `[N]`; K is the first number that no label has."""
+    """Return "0" to "K-1" for labels without names, int `[N]`; K is the first number that is not a label."""
     present = np.unique(labels[labels >= 0])
     gaps = np.flatnonzero(present != np.arange(len(present)))
     return tuple(str(k) for k in range(int(gaps[0]) if gaps.size else len(present)))
 
 
 def check_source(source: Source) -> None:
-    """Raise unless train and test agree and labels are 0 to K-1, each present in the training images.
+    """Check that training and test images match, and that labels are 0 to K-1, each with a training image.
 
-    There are at most `MAX_CLASSES`, and their names are UTF-8.
+    Class names must be UTF-8, and there may be at most `MAX_CLASSES`.
 
     Raises:
-        DataError: If not; the message names the source, the first offending image and its label.
+        DataError: If a check fails; the message names the source, the first offending image and its label.
     """
     count = len(source.class_names)
     if count > MAX_CLASSES:
-        raise DataError(f"{source.name}: {count:,} classes, more than {MAX_CLASSES:,}; give it other labels")
+        raise DataError(f"{source.name}: {count:,} classes, more than {MAX_CLASSES:,}; use fewer labels")
     _check_names(source)
     _check_range(source, "training", source.train.labels, count)
     if count < 2:
-        raise DataError(f"{source.name}: one class only; there is nothing to tell apart")
+        raise DataError(f"{source.name}: only one class; classification needs at least two")
     images = np.bincount(source.train.labels, minlength=count)
     if not images.all():
         absent = int(images.argmin())
@@ -61,7 +61,7 @@ def _check_names(source: Source) -> None:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise DataError(f"{source.name}: the name of the class {name} is not UTF-8; rename it") from None
+            raise DataError(f"{source.name}: the class name {name} is not UTF-8; rename it") from None
 
 
 def _check_range(source: Source, split: str, labels: np.ndarray, count: int) -> None:
@@ -71,7 +71,7 @@ def _check_range(source: Source, split: str, labels: np.ndarray, count: int) -> 
     index = int(outside.argmax())
     classes = f"the classes 0-{count - 1}" if count else "the classes, which are numbered from 0"
     hint = "" if (source.train.labels == count).any() else f" (no training image has label {count})"
-    raise DataError(f"{source.name}: label {labels[index]} of {split} image {index} lies outside {classes}{hint}")
+    raise DataError(f"{source.name}: label {labels[index]} of {split} image {index} is outside {classes}{hint}")
 
 
 def _check_shapes(source: Source, test: ImageSet) -> None:

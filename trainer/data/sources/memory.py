@@ -1,4 +1,4 @@
-"""Whether data fit in memory, asked before they are read."""
+"""Checks that data fit in memory, made before they are read."""
 
 from __future__ import annotations
 
@@ -10,40 +10,44 @@ from trainer.errors import DataError
 from trainer.text import in_bytes
 
 SHARE = 4
-"""Images stay in memory if they take at most one part in so many of what is available: reading them, training on them
-and what else the machine does take memory too."""
+"""Images are kept in memory if they take at most 1 / SHARE of what is available: reading them, training on them and
+other processes need memory too."""
 
 
 def fits(size: int) -> bool:
-    """Return whether `size` bytes of images are few enough to be kept in memory."""
+    """Return True if `size` bytes of images are few enough to be kept in memory."""
     return size <= available() // SHARE
 
 
 def refuse_if_too_large(size: int, what: str) -> None:
-    """Raise if `size` bytes are more than half of the memory that is available now.
+    """Refuse data of more than half of the memory that is available now.
 
-    Half, because reading them, and training on them, takes memory too.
+    Half, because reading them and training on them needs memory too.
+
+    Args:
+        size: Size of the images in bytes.
+        what: Name of the data, with which the message begins.
 
     Raises:
-        DataError: If they are; the message begins with `what`.
+        DataError: If `size` is larger.
     """
     free = available()
     if size > free // 2:
         raise DataError(
-            f"{what}: {in_bytes(size)} of images do not fit in half of the {in_bytes(free)} of memory that are "
-            "available; choose a smaller set, or write the images to a folder of class folders, which may be larger"
+            f"{what}: {in_bytes(size)} of images do not fit in half of the {in_bytes(free)} of available memory; "
+            "choose a smaller set, or write the images to a folder with one subfolder per class, which may be larger"
         )
 
 
 def available() -> int:
-    """Return the bytes that this process may still take: of the machine, its control groups and its own limit."""
+    """Return the memory still available to this process, in bytes, within the machine, control groups and ulimits."""
     import psutil
 
     return max(0, min([psutil.virtual_memory().available, *_left_in_groups(), *_left_of_limit()]))
 
 
 def _left_of_limit() -> Iterator[int]:
-    """Yield what is left of the limits on data and on addresses (`ulimit -d`, `ulimit -v`), where there are some."""
+    """Yield the bytes left under each limit on data and address space that is set (`ulimit -d`, `ulimit -v`)."""
     if sys.platform != "linux":
         return
     import resource
@@ -58,7 +62,7 @@ def _left_of_limit() -> Iterator[int]:
 
 
 def _left_in_groups(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
-    """Yield what each control group around this process leaves it; version 2, or version 1 below `memory/`."""
+    """Yield the bytes left in each control group of this process (version 2, or version 1 below `memory/`)."""
     try:
         lines = proc.read_text().splitlines()
     except OSError:  # not Linux
@@ -76,7 +80,7 @@ def _left_in_groups(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/
 
 
 def _left_in(group: Path) -> Iterator[int]:
-    """Yield limit less use of one group; the files it has read count as free, since the system drops them at need."""
+    """Yield the bytes left in one group; its file cache counts as free, since the system drops it when necessary."""
     for limit, usage, prefix in (
         ("memory.max", "memory.current", ""),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
@@ -84,7 +88,7 @@ def _left_in(group: Path) -> Iterator[int]:
         try:
             most, used = (group / limit).read_text().strip(), int((group / usage).read_text())
             counters = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        except (OSError, ValueError):  # the root group has no limit, and containers show only their own group
+        except (OSError, ValueError):  # the root group has no limit, and containers see only their own group
             continue
         if most.isdigit():
             files = sum(int(counters.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))

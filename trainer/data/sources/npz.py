@@ -1,4 +1,4 @@
-"""An `.npz` file with `x_train`, `y_train` and, if there is a test split, `x_test` and `y_test`."""
+"""An `.npz` file with `x_train`, `y_train` and, for a test split, `x_test` and `y_test`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from trainer.text import first_line
 
 
 def load_npz(path: Path) -> Source:
-    """Read images of whole numbers 0 to 255, `[N, H, W]` or `[N, H, W, C]`, and labels, `[N]` or `[N, 1]`.
+    """Read images, integers from 0 to 255, `[N, H, W]` or `[N, H, W, C]`, and labels, `[N]` or `[N, 1]`.
 
-    Nothing in the file is unpickled, and no memory is taken for what it cannot hold, so a foreign file can be read
-    without danger; its limits are those of `trainer.bounds.arrays`, and half of the memory that is available.
+    Untrusted files are safe to read: nothing is unpickled, and no memory is allocated for data that the file cannot
+    contain. The limits are those of `trainer.bounds.arrays`, and half of the available memory.
 
     Raises:
-        DataError: If the file is damaged, an array is missing, or has another shape, dtype, range or length.
+        DataError: If the file is damaged, or an array is missing or has the wrong shape, dtype, range or length.
     """
     arrays = _read_arrays(path)
     train = _split(path, arrays, "train")
@@ -38,7 +38,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file, open_archive(file) as archive:
             members = {member.filename: member for member in archive.infolist()}
             if foreign := [name for name in wanted if name in members]:
-                raise ValueError(f"{foreign[0]} is no array")
+                raise ValueError(f"{foreign[0]} is not an array")
             sizes = {name: members[f"{name}.npy"].file_size for name in wanted if f"{name}.npy" in members}
             refuse_if_too_large(sum(sizes.values()), str(path))
             arrays = {}
@@ -47,7 +47,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
                     arrays[name] = read_array(stream, size)
             return arrays
     except UNREADABLE as error:
-        raise DataError(f"{path}: not a readable .npz file: {_first_line(error)}") from error
+        raise DataError(f"cannot read {path} as .npz: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -55,7 +55,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _split(path: Path, arrays: dict[str, np.ndarray], split: str) -> ImageSet | None:
-    """Return one split; None if neither of its arrays is there."""
+    """Return one split; None if both of its arrays are missing."""
     x, y = f"x_{split}", f"y_{split}"
     missing = [name for name in (x, y) if name not in arrays]
     if len(missing) == 2:
@@ -67,14 +67,14 @@ def _split(path: Path, arrays: dict[str, np.ndarray], split: str) -> ImageSet | 
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
     if len(images) != len(labels):
-        raise DataError(f"{path}: {x} holds {len(images)} images, but {y} {len(labels)} labels")
+        raise DataError(f"{path}: {x} has {len(images)} images, but {y} has {len(labels)} labels")
     return ImageSet(images, labels)
 
 
 def _images(values: np.ndarray, name: str) -> np.ndarray:
     if not np.issubdtype(values.dtype, np.integer):
-        hint = f"; if they are 0 to 1: {name} = ({name} * 255).round().astype('uint8')"
-        raise ValueError(f"{name} is {values.dtype}; images must be whole numbers 0 to 255{hint}")
+        hint = f"; if they are from 0 to 1: {name} = ({name} * 255).round().astype('uint8')"
+        raise ValueError(f"{name} is {values.dtype}; images must be integers from 0 to 255{hint}")
     if values.ndim == 3:
         values = values[..., np.newaxis]
     if values.size == 0:
@@ -83,7 +83,7 @@ def _images(values: np.ndarray, name: str) -> np.ndarray:
         hint = "images must be [N, H, W] or [N, H, W, C] with C 1 or 3"
         raise ValueError(f"{name} has shape {values.shape}; {hint}")
     if values.dtype != np.uint8 and (values.min() < 0 or values.max() > 255):
-        raise ValueError(f"{name} has values from {values.min()} to {values.max()}; images must be 0 to 255")
+        raise ValueError(f"{name} has values from {values.min()} to {values.max()}; images must be from 0 to 255")
     return values.astype(np.uint8, copy=False)
 
 

@@ -1,4 +1,4 @@
-"""Lines for people during long work outside training, such as decoding a data set."""
+"""Progress messages during long work outside training, such as decoding a data set."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ logger = logging.getLogger("trainer")
 
 
 SECONDS = 5.0
-"""Seconds between two lines; work that takes less says nothing."""
+"""Seconds between two messages; work that takes less time logs nothing."""
 
 
 class StatusLine:
-    """Says how many of the images are done, how fast that goes, and how long the rest will take.
+    """Logs the number of processed images, the rate, and the time left.
 
     Args:
-        what: Name of the work, for people.
-        total: Number of images in all.
+        what: Description of the work.
+        total: Total number of images.
     """
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total, self.done = what, total, 0
-        self._start = self._said = time.monotonic()
+        self._start = self._logged = time.monotonic()
 
     def advance(self, number: int) -> None:
-        """Count `number` more images as done, and log a line if the last one is `SECONDS` old."""
+        """Count `number` more images as done, and log a message if the last one is `SECONDS` old."""
         self.done += number
         now = time.monotonic()
-        if now - self._said < SECONDS:
+        if now - self._logged < SECONDS:
             return
-        self._said, rate = now, self.done / (now - self._start)
+        self._logged, rate = now, self.done / (now - self._start)
         minutes, seconds = divmod(round((self.total - self.done) / rate), 60)
         done = f"{self.what}: {self.done:,} of {self.total:,} images"
         logger.info("%s, %s images/s, %d:%02d left", done, f"{rate:,.0f}", minutes, seconds)

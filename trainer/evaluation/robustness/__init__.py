@@ -1,9 +1,9 @@
-"""How well a model reads images that are worse, or different, than those it was made for.
+"""Robustness of a model to images that are worse than, or different from, its training images.
 
-corruptions.py  the 15 corruptions of MNIST-C, and which of them a run's augmentation is like
+corruptions.py  the 15 corruptions of MNIST-C, and which of them a run's augmentation resembles
 noise.py, blur.py, geometry.py, marks.py, clouds.py
-                what they do to images
-variations.py   shifts, rotations, sizes and strokes, from none to a lot
-seeding.py      randomness that depends on what an image shows, not on where it lies
+                implementations of the corruptions
+variations.py   shifts, rotations, sizes and stroke widths, in steps
+seeding.py      randomness that depends on the content of an image, not on its position
 measure.py      accuracy and calibration under all of them
 """

@@ -1,4 +1,4 @@
-"""Corruptions of MNIST-C that smear; see `trainer.evaluation.robustness.corruptions` for what they take."""
+"""Blurs of MNIST-C; see `trainer.evaluation.robustness.corruptions` for their arguments."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ MOTION_RADIUS, MOTION_SIGMA, MOTION_ANGLE = 10, 3.0, 45.0
 
 
 def glass_blur(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Blur, exchange half of the pixels with a neighbour above or to the left, twice, and blur again.
+    """Blur, swap half of the pixels with a neighbour above or to the left, twice, and blur again.
 
-    The blurs go along columns alone: the published code tells scikit-image that the last axis of a gray image are its
+    Blurring affects columns only, because the published code makes scikit-image treat the last axis of a gray image as
     channels.
     """
     from scipy.ndimage import gaussian_filter1d
@@ -23,7 +23,7 @@ def glass_blur(images: np.ndarray, random: Generators) -> np.ndarray:
     chosen = np.stack([g.random(rounds) < 0.5 for g in random], axis=-1)
     moves = np.stack([g.integers(-1, 1, (2, *rounds)) for g in random], axis=-1) * chosen
     blurred = gaussian_filter1d(images[..., 0], GLASS_SIGMA, axis=1, mode="nearest")
-    shuffled = np.floor(255 * np.moveaxis(blurred, 0, -1))  # all images at one pixel lie side by side
+    shuffled = np.floor(255 * np.moveaxis(blurred, 0, -1))  # the same pixel of all images is contiguous
     every = np.arange(len(images))
     for turn in range(GLASS_ROUNDS):
         for row in range(height - 1, 1, -1):
@@ -37,9 +37,9 @@ def glass_blur(images: np.ndarray, random: Generators) -> np.ndarray:
 
 
 def motion_blur(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Average along a line to one side, from -45 to 45 degrees, weighted by half a normal curve.
+    """Average along a line to one side, at -45 to 45 degrees, weighted by half a Gaussian.
 
-    As ImageMagick's motion blur, which the published code calls: 2 x radius + 1 whole pixels, the border repeated.
+    Equals ImageMagick's motion blur, which the published code calls: 2 x radius + 1 whole pixels, the border repeated.
     """
     height, width = images.shape[1:3]
     steps = np.arange(2 * MOTION_RADIUS + 1)

@@ -1,4 +1,4 @@
-"""The fog of MNIST-C; see `trainer.evaluation.robustness.corruptions` for what it takes."""
+"""The fog of MNIST-C; see `trainer.evaluation.robustness.corruptions` for its arguments."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from trainer.evaluation.robustness.seeding import Generators
 DENSITY, ROUGHNESS = 3.0, 1.4
 MAP_SIDE = 256
 AT_ONCE = 10
-"""Maps of clouds made at a time: so few stay in the processor's cache."""
+"""Number of cloud maps generated at a time, few enough to stay in the processor's cache."""
 
 
 def fog(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Add a corner of a map of clouds, three times as bright as ink, and bring the brightest back to what it was."""
+    """Add a corner of a cloud map, three times as bright as ink, and restore the maximum brightness."""
     height, width = images.shape[1:3]
     parts = [clouds(random[k : k + AT_ONCE])[:, :height, :width, None] for k in range(0, len(random), AT_ONCE)]
     brightest = images.max(axis=(1, 2, 3), keepdims=True)
@@ -21,10 +21,10 @@ def fog(images: np.ndarray, random: Generators) -> np.ndarray:
 
 
 def clouds(random: Generators) -> np.ndarray:
-    """Return maps of clouds float32 `[N, 256, 256]` in [0, 1], by the diamond-square method (Fournier et al. 1982).
+    """Return cloud maps, float32 `[N, 256, 256]` in [0, 1], by the diamond-square method (Fournier et al. 1982).
 
-    The map wraps around. What is added to the mean of four neighbours is uniform; at each halving of the grid it
-    shrinks by the square of the roughness.
+    The map wraps around. The noise added to the mean of four neighbours is uniform; each time the grid is halved, its
+    amplitude is divided by the square of the roughness.
     """
     draws = 2 * np.stack([g.random(MAP_SIDE**2 - 1, np.float32) for g in random]) - 1
     heights = np.zeros((len(random), MAP_SIDE, MAP_SIDE), np.float32)

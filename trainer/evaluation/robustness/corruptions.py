@@ -1,11 +1,11 @@
-"""The 15 corruptions of MNIST-C, rebuilt from their published definitions.
+"""The 15 corruptions of MNIST-C, reimplemented from their published definitions.
 
 Mu and Gilmer 2019, "MNIST-C: A Robustness Benchmark for Computer Vision" (arXiv 1906.02337); definitions and severities
-as in `corruptions.py` of github.com/google-research/mnist-c at bba57e4c. The random numbers are our own, so images are
-of the same kind as the published ones, not the same; each depends on the corruption's name and on the pixels alone.
+as in `corruptions.py` of github.com/google-research/mnist-c at bba57e4c. The random numbers differ, so images are of
+the same kind as the published ones but not identical; each depends only on the corruption's name and the pixels.
 
-A corruption takes images float64 `[N, 28, 28, 1]` in [0, 1] and a generator of random numbers for each; what it returns
-is clipped to [0, 1] and rounded to 256 levels here.
+A corruption takes images, float64 `[N, 28, 28, 1]` in [0, 1], and one random generator per image; its result is clipped
+to [0, 1] and rounded to 256 levels here.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ SHAPE = (28, 28, 1)
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way to make images worse.
+    """One way to corrupt images.
 
     Attributes:
-        change: What it does.
-        severity: How far it goes, in words.
-        like: Those attributes of `trainer.data.augmentation.strength.Strength` that train for it, or for its like.
+        change: The function that corrupts images.
+        severity: The severity, in words.
+        like: Attributes of `trainer.data.augmentation.strength.Strength` whose changes resemble it.
     """
 
     change: Callable[[np.ndarray, Generators], np.ndarray]
@@ -38,16 +38,16 @@ class Corruption:
 
     @property
     def name(self) -> str:
-        """Its name in MNIST-C."""
+        """The name in MNIST-C."""
         return self.change.__name__
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Return worse images, uint8 like `images`, uint8 `[N, 28, 28, 1]`; the same for the same image."""
+        """Return corrupted images, uint8, for `images`, uint8 `[N, 28, 28, 1]`; deterministic for each image."""
         worse = self.change(images / 255.0, generators(self.name, images))
         return np.rint(255 * np.clip(worse, 0, 1)).astype(np.uint8)
 
     def trained_for(self, strength: Strength | None) -> bool:
-        """Return whether images like these were among those that an augmentation made."""
+        """Return True if an augmentation produces images like these."""
         return strength is not None and any(getattr(strength, attribute) > 0 for attribute in self.like)
 
 
@@ -68,4 +68,4 @@ CORRUPTIONS = (
     Corruption(marks.zigzag, "from side to side", ("degraded",)),
     Corruption(marks.canny_edges, "sigma 1", ("degraded",)),
 )
-"""In the order of the paper. What trains for what is taken broadly, so that `never seen` means it."""
+"""The corruptions in the order of the paper. Resemblance is interpreted broadly, so that `never seen` is strict."""

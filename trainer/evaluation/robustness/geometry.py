@@ -1,4 +1,4 @@
-"""Corruptions of MNIST-C that move ink; see `trainer.evaluation.robustness.corruptions` for what they take."""
+"""Geometric corruptions of MNIST-C; see `trainer.evaluation.robustness.corruptions` for their arguments."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SHEAR, ANGLE, SIZE, SHIFT = 0.4, 0.4, 0.7, 3
 
 
 def warp(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return an image `[H, W, C]` that takes each pixel from elsewhere, bilinear, 0 beyond the border.
+    """Return an image `[H, W, C]` transformed by a matrix, with bilinear interpolation and 0 beyond the border.
 
     Args:
         image: The image.
-        matrix: `[2, 2]`: from row and column of the new image, counted from the centre, to those of the old one.
+        matrix: `[2, 2]`, maps row and column of the new image, relative to the centre, to those of the old one.
     """
     from scipy.ndimage import affine_transform
 
@@ -28,7 +28,7 @@ def warp(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def rotation(angle: float) -> np.ndarray:
-    """Return the matrix for `warp` that turns an image by `angle` radians."""
+    """Return the matrix for `warp` that rotates an image by `angle` radians."""
     return np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
 
 
@@ -37,14 +37,14 @@ def _sign(random: np.random.Generator) -> int:
 
 
 def shear(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Slant by 0.4 radians to the left or to the right, which makes the image 9 % taller too."""
+    """Slant by 0.4 radians to the left or right, which also makes the image 9 % taller."""
     slants = [_sign(g) * SHEAR for g in random]
     matrices = [np.array([[math.cos(slant), 0.0], [-math.sin(slant), 1.0]]) for slant in slants]
     return np.stack([warp(image, matrix) for image, matrix in zip(images, matrices, strict=True)])
 
 
 def rotate(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Turn by 0.4 radians (23 degrees) either way."""
+    """Rotate by 0.4 radians (23 degrees) in either direction."""
     return np.stack([warp(image, rotation(_sign(g) * ANGLE)) for image, g in zip(images, random, strict=True)])
 
 
@@ -54,13 +54,13 @@ def scale(images: np.ndarray, random: Generators) -> np.ndarray:
 
 
 def translate(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Move by 3 pixels up or down, and by 3 to the left or to the right."""
+    """Shift by 3 pixels up or down, and by 3 pixels left or right."""
     moved = [moved_by(image, _sign(g) * SHIFT, _sign(g) * SHIFT) for image, g in zip(images, random, strict=True)]
     return np.stack(moved)
 
 
 def moved_by(image: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Return an image `[H, W, C]` moved by whole pixels; the ground that comes into sight is 0."""
+    """Return an image `[H, W, C]` shifted by whole pixels; uncovered pixels are 0."""
     height, width = image.shape[:2]
     moved = np.zeros_like(image)
     rows, columns = slice(max(0, down), height + min(0, down)), slice(max(0, right), width + min(0, right))

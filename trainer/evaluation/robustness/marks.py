@@ -10,14 +10,14 @@ import numpy as np
 from trainer.evaluation.robustness.seeding import Generators
 
 REACH = 2.3
-"""Pixels above and below a line's middle to which it is seen."""
+"""Distance above and below the middle of a line up to which it is visible, in pixels."""
 
 TOOTH = 2.0
-"""Height of a zigzag above its middle, and half the width of a tooth."""
+"""Height of a zigzag above its middle, and half the width of a tooth, in pixels."""
 
 
 def stripe(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Invert the seven columns at either side."""
+    """Invert the seven outermost columns on each side."""
     striped = images.copy()
     striped[:, :, :7] = 1 - images[:, :, :7]
     striped[:, :, 21:] = 1 - images[:, :, 21:]
@@ -25,14 +25,14 @@ def stripe(images: np.ndarray, random: Generators) -> np.ndarray:
 
 
 def dotted_line(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Draw a line from side to side, two columns seen after two that are not."""
+    """Draw a dotted line from side to side, alternating two hidden and two visible columns."""
     dots = np.arange(28) // 2 % 2 == 1
     lines = [line(0, ends[0], 27, ends[1]) * dots for ends in (g.integers(0, 27, 2) for g in random)]
     return images + np.stack(lines)[..., None]
 
 
 def line(column: float, row: float, last_column: float, last_row: float) -> np.ndarray:
-    """Return a line on 28 x 28 pixels, from 0 to 1; it fades with the distance above and below, by a logarithm."""
+    """Return a line on 28 x 28 pixels, from 0 to 1, which fades logarithmically with the vertical distance."""
     rows, columns = np.mgrid[:28, :28].astype(float)
     slope = (last_row - row) / (last_column - column)
     distance = np.abs(rows - row - slope * (columns - column))
@@ -54,7 +54,7 @@ def zigzag(images: np.ndarray, random: Generators) -> np.ndarray:
 
 
 def _zigzag(first_row: float, last_row: float) -> list[tuple[float, float]]:
-    """Return the corners of a zigzag, columns and rows, from column 2 to 25."""
+    """Return the corners of a zigzag from column 2 to 25, as columns and rows."""
     left, right = 2.0, 25.0
     angle = math.atan((last_row - first_row) / (right - left))
     length = (right - left) / math.cos(angle)
@@ -68,7 +68,7 @@ def _zigzag(first_row: float, last_row: float) -> list[tuple[float, float]]:
 
 
 def canny_edges(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Keep the edges alone (Canny 1986), as scikit-image finds them by default."""
+    """Keep only the edges (Canny 1986), as found by scikit-image with its defaults."""
     from skimage.feature import canny
 
     return np.stack([canny(image[..., 0]) for image in images]).astype(float)[..., None]

@@ -17,7 +17,7 @@ from trainer.evaluation.robustness.variations import VARIATIONS
 from trainer.evaluation.statistics import wilson_interval
 
 AT_ONCE = 500
-"""Images changed and read at a time."""
+"""Number of images changed and classified at a time."""
 
 Change = Callable[[np.ndarray], np.ndarray]
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -25,12 +25,12 @@ Row = dict[str, Any]
 
 
 def corruptible(images: ImageSet) -> bool:
-    """Return whether MNIST-C is defined for images like these: gray, 28 x 28."""
+    """Return True if MNIST-C is defined for these images: gray, 28 x 28."""
     return images.images.shape[1:] == SHAPE
 
 
 def measurements(images: ImageSet) -> int:
-    """Return how many rows `corrupted` and `varied` yield together."""
+    """Return the number of rows that `corrupted` and `varied` yield together."""
     variations = sum(len(variation.amounts) for variation in VARIATIONS)
     return variations + (len(CORRUPTIONS) if corruptible(images) else 0)
 
@@ -38,17 +38,17 @@ def measurements(images: ImageSet) -> int:
 def corrupted(
     predict: Predict, images: ImageSet, temperature: float | None, strength: Strength | None
 ) -> Iterator[Row]:
-    """Measure a model under each corruption of MNIST-C; images that these are not defined for give nothing.
+    """Evaluate a model under each corruption of MNIST-C, or under none if they are not defined for the images.
 
     Args:
-        predict: From images uint8 `[B, 28, 28, 1]` to logits.
+        predict: Maps images, uint8 `[B, 28, 28, 1]`, to logits.
         images: The images and labels.
-        temperature: What logits are divided by for the numbers on calibration.
+        temperature: Divisor of the logits for the calibration metrics; None leaves them unscaled.
         strength: The augmentation that the model was trained with.
 
     Yields:
-        A row for each: its `corruption`, its `severity`, whether the augmentation had the like (`trained_for`), and the
-        numbers of `read`.
+        One row per corruption: its name (`corruption`), its `severity`, `trained_for` (True if the augmentation
+        produces similar images), and the numbers of `read`.
     """
     for corruption in CORRUPTIONS if corruptible(images) else ():
         known = {"corruption": corruption.name, "severity": corruption.severity}
@@ -57,10 +57,10 @@ def corrupted(
 
 
 def varied(predict: Predict, images: ImageSet, temperature: float | None) -> Iterator[Row]:
-    """Measure a model under each amount of each variation; see `corrupted`.
+    """Evaluate a model under each amount of each variation; see `corrupted`.
 
     Yields:
-        A row for each: the `variation`, its `unit`, the `amount`, and the numbers of `read`.
+        One row per amount: the `variation`, its `unit`, the `amount`, and the numbers of `read`.
     """
     for variation in VARIATIONS:
         for amount in variation.amounts:
@@ -85,10 +85,10 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the mean accuracy over all corruptions, over those trained for, and over those never seen.
 
     Args:
-        rows: What `corrupted` yields, at least one.
+        rows: Rows of `corrupted`, at least one.
 
     Returns:
-        For each of `all`, `trained_for` and `never_seen` the `mean`, None over nothing, and the `names`.
+        The `mean` (None for an empty group) and the `names` for each of `all`, `trained_for` and `never_seen`.
     """
     parts = {
         "all": list(rows),

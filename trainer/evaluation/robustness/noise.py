@@ -1,4 +1,4 @@
-"""Corruptions of MNIST-C that work on single pixels; their arguments are those of `corruptions`."""
+"""Pixel-wise corruptions of MNIST-C; see `trainer.evaluation.robustness.corruptions` for their arguments."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ MUD = 63 / 255
 
 
 def shot_noise(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Count few photons: a Poisson number of them, 3 for white."""
+    """Apply shot noise: a Poisson-distributed number of photons, 3 on average for white."""
     return np.stack([g.poisson(PHOTONS * image) for image, g in zip(images, random, strict=True)]) / PHOTONS
 
 
 def impulse_noise(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Set 17 % of the pixels to black or white, as many to either."""
+    """Set 17 % of the pixels to black or white, with equal probability."""
     flipped, white = np.stack([g.random((2, *images.shape[1:])) for g in random], axis=1)
     return np.where(flipped < FLIPPED, (white < 0.5).astype(float), images)
 
 
 def brightness(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Add half of the range."""
+    """Add half of the value range."""
     return images + 0.5
 
 
 def spatter(images: np.ndarray, random: Generators) -> np.ndarray:
-    """Cover the image with blots of mud: where smoothed normal noise is high."""
+    """Cover the image with spots of mud where smoothed Gaussian noise is high."""
     from scipy.ndimage import gaussian_filter
 
     drops = np.stack([g.normal(0.65, 0.3, images.shape[1:]) for g in random])

@@ -1,4 +1,4 @@
-"""Randomness that belongs to an image: the same for the same pixels, in whatever order and batch they come."""
+"""Randomness that depends on an image's pixels only, not on its order or batch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Generators = Sequence[np.random.Generator]
 
 
 def generators(name: str, images: np.ndarray) -> list[np.random.Generator]:
-    """Return one generator of random numbers for each image, seeded by its content and by `name`.
+    """Return one random generator per image, seeded by its content and by `name`.
 
     Args:
-        name: What the numbers are for; others are independent.
+        name: Purpose of the numbers; generators for different names are independent.
         images: uint8 `[N, H, W, C]`.
     """
     digests = (hashlib.blake2b(image.tobytes(), digest_size=16, person=name.encode()[:16]).digest() for image in images)

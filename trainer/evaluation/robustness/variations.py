@@ -1,4 +1,4 @@
-"""Images as other writers and other framings make them: moved, turned, larger or smaller, thicker or thinner."""
+"""Variations of writing and framing: shift, rotation, size and stroke width."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
 @dataclass(frozen=True)
 class Variation:
-    """One way in which images differ, by amounts.
+    """One kind of variation, in several amounts.
 
     Attributes:
-        change: Takes images float64 `[N, H, W, C]` in [0, 1], an amount, and the images as they were, uint8.
-        unit: What an amount is, in words.
+        change: Takes images, float64 `[N, H, W, C]` in [0, 1], an amount, and the original images, uint8.
+        unit: Unit of an amount, in words.
         neutral: The amount that changes nothing.
-        amounts: What is measured, ascending, `neutral` among it.
+        amounts: Amounts to evaluate, ascending, including `neutral`.
     """
 
     change: Callable[[np.ndarray, float, np.ndarray], np.ndarray]
@@ -32,24 +32,24 @@ class Variation:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the variation."""
         return self.change.__name__
 
     def __call__(self, images: np.ndarray, amount: float) -> np.ndarray:
-        """Return changed images, uint8 like `images`, uint8 `[N, H, W, C]`."""
+        """Return changed images, uint8, for `images`, uint8 `[N, H, W, C]`."""
         changed = self.change(images / 255.0, amount, images)
         return np.rint(255 * np.clip(changed, 0, 1)).astype(np.uint8)
 
 
 def shift(images: np.ndarray, pixels: float, original: np.ndarray) -> np.ndarray:
-    """Move each image up, down, to the left or to the right, as its content decides."""
+    """Shift each image up, down, left or right; its content determines the direction."""
     ways = [DIRECTIONS[g.integers(len(DIRECTIONS))] for g in generators("shift", original)]
     moves = ((round(pixels * down), round(pixels * right)) for down, right in ways)
     return np.stack([moved_by(image, *move) for image, move in zip(images, moves, strict=True)])
 
 
 def rotate(images: np.ndarray, degrees: float, original: np.ndarray) -> np.ndarray:
-    """Turn about the centre, clockwise."""
+    """Rotate clockwise about the centre."""
     matrix = rotation(math.radians(-degrees))
     return np.stack([warp(image, matrix) for image in images])
 
@@ -60,9 +60,9 @@ def size(images: np.ndarray, factor: float, original: np.ndarray) -> np.ndarray:
 
 
 def stroke(images: np.ndarray, pixels: float, original: np.ndarray) -> np.ndarray:
-    """Thicken bright strokes on both sides, or thin them, by gray dilations and erosions with 3 x 3 pixels.
+    """Thicken or thin bright strokes on both sides, by gray dilations and erosions with 3 x 3 pixels.
 
-    Parts of a pixel lie on the way from one image to the next.
+    Fractions of a pixel interpolate between successive images.
     """
     from scipy.ndimage import maximum_filter, minimum_filter
 
