@@ -65,7 +65,7 @@ def main() -> int:
     if args.compare is not None:
         find_checkpoint(args.compare)
     if args.out is not None:
-        check_folder(args.out, "--out", "name another folder")
+        check_folder(args.out, "folder", "name another with --out")
     elif not is_run(path.parent.parent):
         raise UsageError(f"{path} lies in no run directory; name a folder for tables and pictures with --out")
     return evaluate(path, args)

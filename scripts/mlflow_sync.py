@@ -70,7 +70,7 @@ def found(root: Path, uri: str | None) -> Iterator[Path]:
         try:
             check_own(run_dir, Store.own(uri, root))
         except Elsewhere as error:
-            tell(f"passed over: {error}")
+            tell(f"skipped: {error}")
         else:
             yield run_dir
 

@@ -56,7 +56,7 @@ def parser() -> Parser:
 def source(args: argparse.Namespace) -> Path:
     """Return the path of the model; wrong paths end here, before anything is loaded."""
     if args.explain:
-        check_folder(args.explain, "--explain", "write the pictures to read before it, or name another folder")
+        check_folder(args.explain, "folder", "name another with --explain, after the pictures to read")
     if args.recognizer is None:
         return find_checkpoint(args.run) if args.run else newest_checkpoint(args.runs)
     return check_export(args.recognizer)

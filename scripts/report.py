@@ -41,7 +41,7 @@ def main() -> int:
     args = parser().parse()
     import_named(getattr(args, "import"))
     folder = args.run or newest_done(args.runs)
-    check_folder(RunFiles(folder).report, "report", "make its folder writable")
+    check_folder(RunFiles(folder).report, "folder", "make it writable")
     import_ours("plugins")
     with Stage("writing the report"):
         from plugins.report.rebuild import rebuild

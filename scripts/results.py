@@ -118,7 +118,7 @@ def keep(recipe: str, run: Path) -> bool:
     try:
         kept = scoreboard.record(run, recipe, f"{machine['cores']} cores of {machine['cpu']}")
     except InkwellError as error:
-        say(f"{program()}: passed over: {error}")
+        say(f"{program()}: skipped: {error}")
         return False
     say(f"{scoreboard.write_record(RECORDS, kept)}: {100 * kept['test_accuracy']:.2f} %")
     return True

@@ -66,27 +66,27 @@ def check_new(path: Path, what: str, hint: str) -> None:
 
 
 def check_folder(path: Path, what: str, hint: str) -> None:
-    """Refuse a folder to write into that is none, may not be written to or cannot be made; makes nothing.
+    """Check that files can be written into a folder, which may have to be created; create nothing.
 
     Args:
         path: The folder.
-        what: What messages call it.
-        hint: What to do instead.
+        what: Kind of folder, for messages.
+        hint: Advice, for messages.
 
     Raises:
-        UsageError: If something else is there, or no folder can be.
-        InkwellError: If it may not be written to, such as on a read-only disk.
+        UsageError: If it is not a folder, or its path is invalid.
+        InkwellError: If it, or its parent folder, is not writable, for example on a read-only disk.
     """
     try:
-        there, taken = path.is_dir(), path.exists()
-    except OSError as error:  # a name too long, a folder that may not be looked into
-        raise UsageError(f"{what} {path} cannot be made: {error.strerror}; {hint}") from error
-    if not taken:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:  # the name is too long, or the folder is not readable
+        raise UsageError(f"cannot create {what} {path}: {error.strerror}; {hint}") from error
+    if not exists:
         check_new(path, what, hint)
-    elif not there:
-        raise UsageError(f"{what} {path} is not a folder; {hint}")
+    elif not is_folder:
+        raise UsageError(f"cannot write into {what} {path}: it is not a folder; {hint}")
     elif not os.access(path, os.W_OK | os.X_OK):
-        raise InkwellError(f"{what} {path} cannot be written to; {hint}")
+        raise InkwellError(f"cannot write into {what} {path}: it is not writable; {hint}")
 
 
 def write_synced(path: Path, content: bytes) -> None:

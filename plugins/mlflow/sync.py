@@ -93,7 +93,7 @@ def _over(
             ended = None if files.status() == "elsewhere" else how_ended(files)
             found = state is not None and ended is not None and lacks(run_dir, state, ended)
         except (InkwellError, OSError, ValueError) as error:
-            passed(f"passed over: {first_line(error)}")
+            passed(f"skipped: {first_line(error)}")
         else:
             if found:
                 yield run_dir

@@ -91,10 +91,10 @@ def configured(app: ASGIApp) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """A server that stops when its reader fails for good, and before it ends answers everybody who waits.
+    """A server that ends when its reader fails, and answers everybody who waits for the reader before it ends.
 
     Attributes:
-        failure: Why the reader failed; None unless it did.
+        failure: Reason why the reader failed; None unless it did.
     """
 
     def __init__(self, config: uvicorn.Config, reader: Reader) -> None:

@@ -130,7 +130,7 @@ def _row(name: str, kept: Sequence[Mapping[str, Any]]) -> str:
 
 
 def networks(one: Mapping[str, Any]) -> Mapping[str, int]:
-    """Return the architecture of a recorded run, or those that an ensemble averages, with their numbers."""
+    """Return the architecture of a run, once, or those that an ensemble averages, with their numbers."""
     model = tomllib.loads(one["config"])["model"]
     counts = Counter(member["name"] for member in model["args"]["members"]) if model["name"] == "ensemble" else {}
     return counts or {one["model"]: 1}

@@ -52,7 +52,7 @@ def test_the_help_of_a_flag_says_what_the_schema_says_with_its_default():
     assert f"--lr X peak learning rate (default: {Config().optimizer.learning_rate})" in help_text
     assert "--kernels auto|keras|fused|blocks implementation of a training step (default: auto)" in help_text
     assert "--steps N optimizer steps, instead of epochs --max-time 10m time limit for training --seed" in help_text
-    assert "--model NAME[:key=value,…] architecture, and arguments of its builder (default: lenet)" in help_text
+    assert "--model NAME[:key=value,…] architecture, and the arguments of its builder (default: lenet)" in help_text
 
 
 def test_every_flag_of_the_schema_has_a_help_text():

@@ -171,7 +171,7 @@ def test_a_sync_of_theirs_is_refused_in_one_line_until_the_user_names_their_serv
     )
     assert run(folder, "mlflow_sync.py", "runs/theirs").stderr == f"mlflow_sync.py: error: {refusal}"
     passed = run(folder, "mlflow_sync.py")
-    assert passed.stderr == f"mlflow_sync.py: passed over: {refusal}"
+    assert passed.stderr == f"mlflow_sync.py: skipped: {refusal}"
     assert passed.stdout == f"nothing to send: {own} has every finished run under runs that uses the plugin mlflow\n"
     theirs.asked.clear()
     assert run(folder, "mlflow_sync.py", "runs/theirs", "--uri", theirs.uri).returncode == 1  # it is no MLflow server

@@ -430,7 +430,7 @@ def test_damaged_runs_are_skipped_with_a_line_each(damaged, good, command):
     done = run_script(damaged, script, *arguments)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     assert ("x.png" if script == "predict.py" else "sound") in done.stdout
-    told = [line for line in done.stderr.splitlines() if "passed over: " in line]
+    told = [line for line in done.stderr.splitlines() if "skipped: " in line]
     for name in newer:
         assert [line for line in told if f"runs/{name}" in line], f"no word about {name}: {done.stderr}"
 
@@ -447,7 +447,7 @@ def test_a_damaged_run_keeps_no_other_from_the_results(damaged, tmp_path, monkey
     monkeypatch.setattr(results, "RECORDS", tmp_path / "records")
     assert not results.keep("standard", damaged / "runs" / name)
     said = capsys.readouterr().err
-    assert "passed over: " in said
+    assert "skipped: " in said
     assert str(damaged / "runs" / name) in said
     assert results.keep("standard", damaged / "runs" / "sound")
     assert [path.name for path in (tmp_path / "records").iterdir()] == ["standard-0.json"]

@@ -443,7 +443,7 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
     shutil.copytree(workshop / "runs" / "first", tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "best").write_text("epoch=0009-step=0000009\n")
     said = message(run_script(tmp_path, "evaluate.py", "run"), status=1)
-    assert said.startswith("checkpoint run/checkpoints/epoch=0009-step=0000009 is missing or damaged")
+    assert said == "cannot read checkpoint run/checkpoints/epoch=0009-step=0000009: manifest.json is missing"
 
 
 @pytest.mark.parametrize(
@@ -471,21 +471,24 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
             ("predict.py", "digit.png", "--recognizer", "x"),
             "x is not an export: it has no spec.json; write one with python scripts/export.py",
         ),
-        (("predict.py", "digit.png", "--explain", "wrong.toml"), "--explain wrong.toml is not a folder; write the "),
+        (
+            ("predict.py", "digit.png", "--explain", "wrong.toml"),
+            "cannot write into folder wrong.toml: it is not a folder; name another with --explain",
+        ),
         (
             ("predict.py", "digit.png", "--explain", "wrong.toml/x"),
-            "--explain wrong.toml/x cannot be made: ",
+            "cannot create folder wrong.toml/x: ",
         ),
         (("evaluate.py", "weights"), "weights lies in no run directory; name a folder for tables and pictures with --"),
-        (("evaluate.py", "weights", "--out", "wrong.toml"), "--out wrong.toml is not a folder; name another folder"),
+        (("evaluate.py", "weights", "--out", "wrong.toml"), "cannot write into folder wrong.toml: it is not a fol"),
         (("evaluate.py", "weights", "--compare", "x"), "x is neither a run directory nor a checkpoint"),
-        (("export.py", "--format", "onnx", "out"), "no finished run under runs; train one with python scripts/fit.py"),
+        (("export.py", "--format", "onnx", "out"), "no finished run in runs; train one with python scripts/fit.py, "),
         (("export.py", "--format", "onnx", "out", "--run", "x"), "x is neither a run directory nor a checkpoint"),
-        (("export.py", "--format", "onnx", "wrong.toml"), "export wrong.toml exists; name another folder"),
+        (("export.py", "--format", "onnx", "wrong.toml"), "cannot create export wrong.toml: it already exists; "),
         (("export.py", "--format", "onx", "out"), "argument --format: no such choice 'onx'; did you mean 'onnx'?"),
         (("ensemble.py", "weights", "x"), "x is neither a run directory nor a checkpoint"),
-        (("ensemble.py", "weights", "--run-dir", "wrong.toml"), "run directory wrong.toml exists; choose another with"),
-        (("report.py", "x"), "x is not a run directory: it has no run.json"),
+        (("ensemble.py", "weights", "--run-dir", "wrong.toml"), "cannot create run directory wrong.toml: it already "),
+        (("report.py", "x"), "x is not a run directory: run.json is missing"),
         (("draw.py", "--run", "x"), "x is neither a run directory nor a checkpoint"),
         (("draw.py", "--recognizer", "x"), "x is not an export: it has no spec.json; write one with python scripts/"),
     ],

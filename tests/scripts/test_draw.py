@@ -128,7 +128,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_page_with_one_line(tmp_path):
     (tmp_path / "spec.json").write_text("{}")
     with serving(tmp_path, "--recognizer", tmp_path) as server:
         assert server.process.wait(timeout=300) == 1
-        why = f"{tmp_path / 'spec.json'} is damaged, or of an earlier Inkwell: format: Field required"
+        why = f"{tmp_path / 'spec.json'} is damaged, or from an older Inkwell: format: Field required"
         assert server.log.read_text() == f"draw.py: loading {tmp_path}\ndraw.py: error: {why}\n"
 
 

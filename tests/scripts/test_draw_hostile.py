@@ -102,7 +102,10 @@ def test_the_page_itself_is_let_in_by_both_names(shell):
     for name in ("127.0.0.1", "localhost"):
         host = f"{name}:{shell.port}"
         status, answer = shell.request("POST", "/keep", stroke(), host=host, origin=f"http://{host}")
-        assert (status, answer) == (422, {"error": "it is not said what the picture shows: ?label=…"})  # past the guard
+        assert (status, answer) == (
+            422,
+            {"error": "cannot keep a picture without a label; add ?label=…"},
+        )  # past the guard
 
 
 @pytest.mark.parametrize(

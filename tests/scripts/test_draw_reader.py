@@ -131,10 +131,10 @@ def test_a_reader_that_is_killed_while_it_loads_is_started_twice_again(tmp_path,
         log = server.log.read_text().splitlines()[1:]
     killed = "the reader ended with status -9"
     says = {
-        2: f"{tmp_path / 'spec.json'} is damaged, or of an earlier Inkwell: format: Field required",  # says the third
+        2: f"{tmp_path / 'spec.json'} is damaged, or from an older Inkwell: format: Field required",  # says the third
         3: f"cannot load {tmp_path}: {killed}, 3 times in a row",
     }
-    assert log == [*[f"draw.py: {killed} ; restarting it"] * 2, f"draw.py: error: {says[deaths]}"]
+    assert log == [*[f"draw.py: {killed}; restarting it"] * 2, f"draw.py: error: {says[deaths]}"]
 
 
 def test_who_waits_for_the_model_is_told_that_it_cannot_be_loaded(tmp_path):

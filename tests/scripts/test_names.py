@@ -128,10 +128,10 @@ def test_all_that_has_one_name_is_explained(tmp_path):
 
 
 def test_what_has_no_source_is_explained_as_far_as_it_is_known(monkeypatch):
-    from trainer.registry import Entry, Registry
+    from trainer.registry import Registry
 
     table = Registry("plugin", "nowhere")
-    table._file(Entry("odd", "no.such.module:Odd", "an odd thing"))
+    table.table({"odd": ("no.such.module:Odd", "an odd thing")})
     monkeypatch.setitem(KINDS, "plugins", type(KINDS["plugins"])("plugin", "", "--plugin", table.entries))
     assert explain("odd").startswith("odd (plugin): an odd thing\n")
 

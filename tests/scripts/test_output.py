@@ -174,7 +174,7 @@ def test_a_command_whose_reader_has_gone_ends_without_a_word(undisturbed, name):
     with process_class()(command, cwd=undisturbed, stdout=writer, stderr=subprocess.PIPE, text=True) as process:
         os.close(writer)
         _, said = process.communicate(timeout=300)
-    assert (process.returncode, said) == (0, "")  # without looking for pictures that nobody would hear about
+    assert (process.returncode, said) == (0, "")  # without reading pictures that nobody would hear about
 
 
 @has_full_device

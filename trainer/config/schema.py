@@ -163,7 +163,7 @@ def _default_plugins() -> dict[str, Args]:
 @_section
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Config(Shown):
-    """Everything that decides what a run computes; saved as `config.toml` before step 0.
+    """Everything that determines what a run computes; saved as `config.toml` before step 0.
 
     Attributes:
         model: Architecture, and the arguments of its builder.

@@ -34,27 +34,27 @@ def import_trusted(config: Config, given: Config, whose: str) -> None:
 
     Args:
         config: The configuration.
-        given: The part of it that the user gave; see `without_say`.
-        whose: The file, for messages.
+        given: The part of the configuration that the user gave; see `without_say`.
+        whose: Name of the file in messages.
 
     Raises:
-        UsageError: If a module comes from the file alone, or cannot be imported; the message ends with the flags to
+        UsageError: If only the file names a module, or a module cannot be imported; the message ends with the flags to
             add.
     """
     import_named([module for module in config.imports if module in given.imports], config.imports, whose)
 
 
 def check_addresses(config: Config, given: Config, root: Path, whose: str) -> None:
-    """Refuse addresses that only a file names; call `import_trusted` first.
+    """Refuse addresses that only a file names; the modules of the configuration must have been imported.
 
     Args:
         config: The configuration.
-        given: The part of it that the user gave; see `without_say`.
+        given: The part of the configuration that the user gave; see `without_say`.
         root: The folder of the runs, in which any store is allowed.
-        whose: The file, for messages.
+        whose: Name of the file in messages.
 
     Raises:
-        UsageError: If an address comes from the file alone; the message ends with the flags to add.
+        UsageError: If only the file names an address; the message ends with the flags to add.
     """
     for name, key, address in addresses(config):
         if address != given.plugins.get(name, {}).get(key) and not _is_below(root, address):
