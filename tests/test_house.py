@@ -190,7 +190,7 @@ UNIX = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "termios", "tty"}
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_file_can_be_imported_on_windows(path):
-    """But for the terminals of the pictures; see "Platforms" in docs/getting-started.md."""
+    """The terminals of the pictures are an exception; see "Platforms" in docs/getting-started.md."""
     statements = ast.parse(path.read_text(encoding="utf-8")).body
     at_once = {alias.name for node in statements if isinstance(node, ast.Import) for alias in node.names}
     at_once |= {str(node.module) for node in statements if isinstance(node, ast.ImportFrom)}

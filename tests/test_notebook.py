@@ -52,7 +52,7 @@ images = make_images(200)
 
 
 class Cell:
-    """What a kernel answered to a cell.
+    """A kernel's answer to a cell.
 
     Attributes:
         messages: What it sent for all to see, as pairs of kind and content.

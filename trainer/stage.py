@@ -3,7 +3,7 @@
     with Stage("decoding mnist", total=60_000, unit="images") as progress:
         progress.done += 128
 
-Nothing is printed here, so that any floor may announce a stage; a terminal is told by `trainer.console.stages`.
+Nothing is printed here, so that any floor may announce a stage; `trainer.console.stages` shows it in a terminal.
 """
 
 from __future__ import annotations

@@ -26,13 +26,13 @@ class Lines:
         self._last = time.monotonic()
 
     def step(self, run: Run) -> None:
-        """Say how far training is, after a long silence."""
+        """Print the state of training after a long silence."""
         if self._is_due():
             numbers = "  ".join(described(run.metrics()))
             self._say(f"epoch {run.epoch}/{run.epochs}  step {run.step}/{run.steps}  {numbers}  {time_left(run)} left")
 
     def validation(self, run: Run) -> None:
-        """Say how far the validation is, after a long silence."""
+        """Print the state of the validation after a long silence."""
         if self._is_due():
             self._say(f"epoch {run.epoch}/{run.epochs}  validation {run.validation_step}/{run.validation_steps}")
 
@@ -40,11 +40,11 @@ class Lines:
         """Say nothing; the line of the epoch follows."""
 
     def epoch(self, run: Run) -> None:
-        """Say what came out of an epoch."""
+        """Print the numbers of an epoch."""
         self._say(epoch_line(run))
 
     def close(self) -> None:
-        """Do nothing: what was said stays."""
+        """Do nothing: the lines stay."""
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._last >= SILENCE

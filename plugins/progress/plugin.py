@@ -34,7 +34,7 @@ class Display(Protocol):
 
 
 def display_for(mode: stages.Mode) -> Display | None:
-    """Return the display for a mode in the place where this process runs; None if nothing is to be shown."""
+    """Return the display for a mode, as suits the terminal of this process; None if it shows nothing."""
     chosen = stages.chosen(mode)
     if chosen == "none":
         return None

@@ -41,7 +41,7 @@ def page(browser: Browser, width: int, height: int, **settings: Any) -> Iterator
     """Open an empty page of a width and height in CSS pixels, which is closed afterwards.
 
     Raises:
-        InkwellError: If something that is to be pictured does not appear.
+        InkwellError: If the subject of the picture does not appear.
     """
     context = browser.new_context(viewport={"width": width, "height": height}, **settings)
     context.set_default_timeout(PATIENCE)

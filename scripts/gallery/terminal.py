@@ -69,7 +69,7 @@ class Recording:
 def record(
     arguments: Sequence[str], folder: Path, columns: int, interrupt: str | None = None, status: int = 0
 ) -> Recording:
-    """Run a Python script in a terminal of its own until it ends.
+    """Run a Python script in a separate terminal until it ends.
 
     Args:
         arguments: The script and its arguments.

@@ -15,7 +15,7 @@ FLAGS = ("--data", "mnist5k", "--epochs", "8", "--no-plugin", "report")
 ASSISTANT = '[data-component-id="mlflow.assistant.chat_panel.close"]'
 """The button that closes MLflow's assistant, which is open at first."""
 FOLDER = "compared"
-"""Where the runs and their store are, apart from the runs of other pictures."""
+"""Folder of the runs and their store, apart from the runs of other pictures."""
 STORE = f"sqlite:///{FOLDER}/mlflow.db"
 WIDTH = 1280
 CHARTS = 3

@@ -18,7 +18,7 @@ TRAIN = ("scripts/fit.py", "--model", "lenet")
 
 @dataclass
 class Workshop:
-    """Where pictures are made.
+    """The place where pictures are made.
 
     Attributes:
         folder: An empty folder, in which all commands run.

@@ -1,4 +1,4 @@
-"""Does a person at a terminal see what is going on, from the first moment to the last? Real terminals, real Ctrl-C."""
+"""Does a user at a terminal see what is happening, from the first moment to the last? Real terminals, real Ctrl-C."""
 
 from __future__ import annotations
 

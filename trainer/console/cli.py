@@ -55,7 +55,7 @@ COLOURS = {logging.WARNING: style.warning, logging.ERROR: style.error, logging.C
 
 
 class _ToStderr(logging.Handler):
-    """Says what is logged on whatever `sys.stderr` is at that moment, in the colour of its level."""
+    """Handler that prints log records to the current `sys.stderr`, in the colour of their level."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "

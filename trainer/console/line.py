@@ -90,7 +90,7 @@ def columns_of(stream: TextIO | None) -> int | None:
     """Return how wide a stream's terminal is; None if it leads to none, so that lines may have any length."""
     try:
         return _columns(stream.fileno()) if stream is not None and stream.isatty() else None
-    except (AttributeError, OSError, ValueError):  # it is no file, or closed
+    except (AttributeError, OSError, ValueError):  # not a file, or closed
         return None
 
 

@@ -25,7 +25,7 @@ from trainer.stage import Stage, in_progress
 from trainer.text import in_bytes, printable
 
 Mode = Literal["auto", "rich", "plain", "none"]
-"""How progress is shown: as a live line, as lasting lines, not at all, or as suits stderr."""
+"""Form of the progress display: a live line, lasting lines, nothing, or whatever suits stderr."""
 
 DRAWING_SECONDS = 0.1
 NESTED_SECONDS = 0.5
@@ -94,7 +94,7 @@ class Plain:
         self._said: dict[str, float] = {}
 
     def look(self) -> None:
-        """Say what has been in progress for a while, once; what counts says how far it is, now and then."""
+        """Print each stage that takes a while once, and now and then how far a counted one is."""
         for stage in in_progress():
             _bring_up_to_date(stage)
             now, before = time.monotonic(), self._said.get(stage.text)
@@ -104,7 +104,7 @@ class Plain:
                 output.say("  ".join([stage.text, *(details(stage) if stage.total else [])]))
 
     def close(self) -> None:
-        """Do nothing: what was said stays."""
+        """Do nothing: the lines stay."""
 
 
 class Watch:

@@ -32,7 +32,7 @@ def note(text: Any) -> Markup:
     return Markup('<div style="color:{}">{}</div>').format(GRAY, printable(text))
 
 
-def facts(rows: Iterable[tuple[str, Any]]) -> Markup:
+def definitions(rows: Iterable[tuple[str, Any]]) -> Markup:
     """Return rows of a label and a value."""
     return _table(Markup("").join(Markup("<tr>{}{}</tr>").format(_label(name), _left(value)) for name, value in rows))
 

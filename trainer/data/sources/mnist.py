@@ -17,7 +17,7 @@ ADDRESSES = {
     "mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "fashion_mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 }
-"""Where TFDS downloads each set from."""
+"""Hosts from which TFDS downloads each set."""
 
 SHAPE = (28, 28, 1)
 CLOTHES = (
