@@ -113,7 +113,8 @@ def test_ctrl_c_before_training_leaves_nothing(tmp_path):
 def test_what_a_signal_asks_for_is_answered_and_passed_on_to_who_listened_before(caplog):
     caplog.set_level("INFO", "trainer")
     ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
+    for end in (ours, theirs):
+        end.setblocking(False)
     with ours, theirs:
         before = signal.set_wakeup_fd(theirs.fileno())  # as the event loop of a notebook does
         try:
