@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: `python -m sphinx -W docs docs/_build`."""
+"""Sphinx configuration of these pages: `python -m sphinx -W docs docs/_build`."""
 
 from importlib.metadata import version as version_of
 

@@ -13,7 +13,7 @@ plugins.table(
             "recompute batch-normalisation statistics on unaugmented images before each validation",
         ),
         "profiler": ("plugins.profiler:Profiler", "trace 20 steps with TensorFlow's profiler"),
-        "progress": ("plugins.progress:Progress", "show progress, speed and time left"),
+        "progress": ("plugins.progress.plugin:Progress", "show progress, speed and time left"),
         "recovery": ("plugins.recovery:Recovery", "rewind to a checkpoint when training diverges"),
         "report": ("plugins.report.plugin:Report", "write charts, tables, an HTML page and a model card"),
     }

@@ -12,6 +12,7 @@ from typing import NoReturn
 try:
     from trainer.console.cli import run_script
     from trainer.console.output import show
+    from trainer.console.starting import starting
     from trainer.errors import unknown
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))
@@ -59,4 +60,5 @@ def command() -> int:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    starting()
     run_script(command)

@@ -38,20 +38,23 @@ RARE = "What few trainers have"
 INTRODUCTION = """\
 # Comparison with Lightning and Keras
 
-Lightning and Keras are general: any model, many devices, many trackers. Inkwell trains one Keras model on one device,
-and puts its effort into the run itself: resuming exactly, surviving faults, and reporting what happened.
+Lightning and Keras are general: any model, many devices, many trackers. Inkwell trains one Keras model on one device
+and concentrates on the run itself: resuming exactly, surviving faults, and reporting what happened.
 
-✓ means yes, ◐ partly, ✗ no. The answers for the others were read in {month} from the source code of
-{sources}; there, ✗ means that nothing was found.
-Every ✓ of Inkwell is backed by a test named in `docs/comparison.toml`; a feature without a test is ◐ at best. This page
-is generated from that file by `python scripts/comparison.py`.
+✓ means yes, ◐ partly, ✗ no. The answers for the others come from reading, in {month}, the source code of
+{sources};
+for them, ✗ means that nothing was found. For every ✓ of Inkwell, `docs/comparison.toml` names a test that proves it;
+without a test, the answer is ◐ at best. `python scripts/comparison.py` generates this page from that file.
 """
 
 UNCOUNTED = f"""\
-The last section, “{RARE}”, is not counted, since Inkwell was built to have these features.
+The last section, “{RARE}”, is not counted, because Inkwell was built to have these features.
 """
 
-LEGEND = "✓ yes, ◐ partly, ✗ no; Lightning {lightning} and Keras {keras}. [All {count} features](docs/comparison.md)."
+LEGEND = (
+    "✓ yes, ◐ partly, ✗ no, for Lightning {lightning} and Keras {keras}. "
+    "[All {count} features](docs/comparison.md), {missing} of which Inkwell lacks."
+)
 
 Answer = Literal["yes", "partly", "no"]
 Peer = Annotated[str, Field(pattern=r"^(yes|partly|no)(: .+)?$")]
@@ -65,12 +68,12 @@ class Row:
     Attributes:
         section: The table that it belongs to.
         feature: Its name.
-        inkwell: Inkwell's answer.
-        how: How Inkwell does it or, if the answer is partly or no, what is missing.
-        lightning: Lightning's answer.
-        keras: Keras's answer.
+        inkwell: The answer for Inkwell.
+        how: How Inkwell does it; if partly or no, what is missing.
+        lightning: The answer for Lightning.
+        keras: The answer for Keras.
         test: The test that proves it, `path::name`; every yes has one, a no has none.
-        readme: True to show it in the README.
+        readme: True if the README shows it.
 
     Raises:
         ValueError: If a yes has no test, or a no has one.
@@ -106,7 +109,7 @@ class Source:
     Attributes:
         name: The library.
         version: Its version.
-        url: Address of the source code.
+        url: The address of its repository.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
@@ -122,7 +125,7 @@ class Comparison:
 
     Attributes:
         month: The month in which the source code of the others was read.
-        source: That source code.
+        source: The source code that was read.
         row: The features, section by section.
     """
 
@@ -167,10 +170,10 @@ def main() -> int:
 
 
 def read(file: Path) -> Comparison:
-    """Return the content of the TOML file.
+    """Return the comparison in a file.
 
     Raises:
-        UsageError: If it cannot be read, a key is missing or unknown, or a value is invalid.
+        UsageError: If the file cannot be read, a key is missing or unknown, or a value is invalid.
     """
     try:
         return TypeAdapter(Comparison).validate_python(read_toml(file))
@@ -188,23 +191,24 @@ def page(comparison: Comparison) -> str:
 
 
 def readme(comparison: Comparison) -> str:
-    """Return README.md with its table replaced.
+    """Return README.md with its table, between the two lines that enclose it.
 
     Raises:
-        InkwellError: If the lines that enclose the table are missing.
+        InkwellError: If these lines are missing.
     """
     before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise InkwellError(f"{README} has no place for the table; add the lines {BEGIN.strip()} and {END.strip()}")
     versions = {source.name.lower(): source.version for source in comparison.source}
-    legend = LEGEND.format(count=len(comparison.counted), **versions)
+    missing = sum(row.inkwell == "no" for row in comparison.counted)
+    legend = LEGEND.format(count=len(comparison.counted), missing=missing, **versions)
     shown = table(row for row in comparison.row if row.readme)
     return f"{before}{begin}\n{shown}\n{legend}\n\n{end}{after}"
 
 
 def counts(rows: Sequence[Row]) -> str:
-    """Return a table of the number of features of each library."""
+    """Return a table that counts the answers for each library."""
     lines = [f"| of {len(rows)} features | {' | '.join(f'{mark} {word}' for word, mark in MARKS.items())} |"]
     lines.append("|---|---:|---:|---:|")
     for name, answers in zip(COLUMNS, zip(*(row.answers for row in rows), strict=True), strict=True):
@@ -214,7 +218,7 @@ def counts(rows: Sequence[Row]) -> str:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Return the table of features, one per line."""
+    """Return a table with one line per feature."""
     lines = [f"| feature | {' | '.join(COLUMNS)} |", "|---|---|---|---|"]
     lines += [f"| {row.feature} | {' | '.join(map(cell, row.answers))} |" for row in rows]
     return "\n".join([*lines, ""])

@@ -7,6 +7,10 @@ from argparse import Namespace
 from pathlib import Path
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from scripts.page import limits
     from trainer.console.cli import Parser, run_script
     from trainer.errors import UsageError
@@ -45,7 +49,7 @@ def source(args: Namespace) -> Path:
     """Return the path of the model; one that is missing or of another layout is refused before a page is served.
 
     Raises:
-        UsageError: If it is no run directory, checkpoint or export.
+        UsageError: If it is not a run directory, checkpoint or export.
         InkwellError: If it is damaged.
     """
     if args.recognizer is not None:

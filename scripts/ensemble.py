@@ -6,11 +6,17 @@ import runpy
 from pathlib import Path
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import show
     from trainer.registry import import_ours
     from trainer.runs.directory import check_free, default_name
     from trainer.runs.find import find_checkpoint
+    from trainer.stage import Stage
+    from trainer.text import count
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
     raise
@@ -38,10 +44,11 @@ def main() -> int:
     check_free(run_dir)
     for run in args.runs:
         find_checkpoint(run)
-    from models.ensemble.combine import combine
-    from trainer.console.ending import ending, next_steps
+    with Stage(f"combining {count(len(args.runs), 'model')}"):
+        from models.ensemble.combine import combine
+        from trainer.console.ending import ending, next_steps
 
-    made = combine(args.runs, run_dir, args.shift, getattr(args, "import"))
+        made = combine(args.runs, run_dir, args.shift, getattr(args, "import"))
     show(ending(made.result, made.data, run_dir, next_steps(run_dir, made.data)), as_is=True)
     return 0
 

@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
+    from trainer.console import style
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import say, show
     from trainer.console.style import bold
@@ -17,6 +22,7 @@ try:
     from trainer.registry import import_ours
     from trainer.runs.files import is_run
     from trainer.runs.find import find_checkpoint, newest_checkpoint
+    from trainer.stage import Stage
     from trainer.text import command, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -74,10 +80,11 @@ def evaluate(path: Path, args: Namespace) -> int:
     from trainer.runs.trained import load_trained
 
     import_ours("plugins")
-    trained = load_trained(path, getattr(args, "import"))
+    with Stage("loading the model"):
+        trained = load_trained(path, getattr(args, "import"))
     chosen = trained.images(args.data, args.data_dir, args.split)
     for notice in chosen.notices:
-        say(f"{program()}: warning: {notice}")
+        say(f"{program()}: warning: {notice}", style.warning)
     folder = report_folder(path, chosen, args.out)
     examination = Examination(trained, chosen)
     rows = [("checkpoint", str(path)), ("data", f"{chosen.what}: {len(chosen.images):,}")]
@@ -98,7 +105,8 @@ def evaluate(path: Path, args: Namespace) -> int:
     if is_run(run) and folder.is_relative_to(run / REPORT):
         from plugins.report.rebuild import write_report
 
-        write_report(run)
+        with Stage("writing the report"):
+            write_report(run)
         steps.append(("report", str(run / REPORT / "index.html")))
     if not args.robustness and list(trained.data["input_shape"]) == [28, 28, 1]:
         steps.append(("robustness", f"{command('evaluate')} {shlex.quote(str(args.run or run))} --robustness"))
@@ -128,7 +136,8 @@ def _classes(
         **known,
     }
     names = examination.trained.data["class_names"]
-    found = write_evaluation(folder, examination.predictions, names, extra)
+    with Stage("writing the report"):
+        found = write_evaluation(folder, examination.predictions, names, extra)
     said = [("compared", compared.on_all.sentence(str(other)))] if compared is not None else []
     if compared is not None and compared.on_new is not None:
         said.append(("on new images", compared.on_new.sentence(str(other))))

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import say, show
     from trainer.errors import InkwellError
@@ -15,6 +19,7 @@ try:
     from trainer.files import check_new
     from trainer.registry import import_ours
     from trainer.runs.find import find_checkpoint, newest_checkpoint
+    from trainer.stage import Stage
     from trainer.text import command, count, printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -55,21 +60,25 @@ def main() -> int:
 def exported(checkpoint: Path, names: Sequence[str], folder: Path, imports: Sequence[str]) -> int:
     """Export the model of a checkpoint in each format and print how the exports compare; return the exit status."""
     import_ours("models")
-    from models.recognizer.threshold import measured
     from trainer.console.ending import next_lines
     from trainer.console.listing import listing
     from trainer.console.style import bold
     from trainer.export.exporting import export
-    from trainer.export.original import Original
     from trainer.runs.trained import load_trained
 
-    trained = load_trained(checkpoint, imports)
-    original, extra = Original.of(trained), {"rejection": measured(trained)}
+    with Stage("loading the model"):
+        from models.recognizer.threshold import measured
+        from trainer.export.original import Original
+
+        trained = load_trained(checkpoint, imports)
+        original, extra = Original.of(trained), {"rejection": measured(trained)}
     records = []
     for name in names:
         try:
             place = folder / name if len(names) > 1 else folder
-            records.append(row(name, place, export(original, name, place, extra)))
+            with Stage(f"exporting to {name}"):
+                proof = export(original, name, place, extra)
+            records.append(row(name, place, proof))
         except InkwellError as error:
             say(f"{program()}: {name}: {error}")
     if records:

@@ -6,18 +6,24 @@ import runpy
 import shlex
 import time
 from argparse import Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 STARTED = time.perf_counter()
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from scripts.catalogue.kinds import KINDS, RECIPES
     from trainer.config.flags import add_flags, given, with_names
     from trainer.config.merge import override, read_toml, resolve
     from trainer.config.recipes import read_recipe
     from trainer.config.schema import DEFAULT_PLUGINS, SPEC, Config
     from trainer.config.spec import parse_spec
+    from trainer.console import stages
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import say, show
     from trainer.errors import UsageError, did_you_mean
@@ -27,7 +33,7 @@ except ImportError:
     raise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from trainer.runs.files import RunFiles
     from trainer.runs.lock import RunLock
@@ -256,6 +262,7 @@ def main() -> int:
 
     root = Path(args.resume or args.run_dir or "runs/new").absolute().parent
     parts = check(config, said(args), root, origin(args))
+    stages.show(config.plugins.get("progress", {"mode": "none"}).get("mode", "auto"))
     if args.print_config:
         show(config.to_toml().rstrip("\n"), as_is=True)
         return 0
@@ -273,6 +280,15 @@ def main() -> int:
         return train(args, config, parts, run_dir, None)
     with claim(run_dir) as lock:
         return train(args, config, parts, run_dir, lock)
+
+
+@contextmanager
+def nothing_saved() -> Iterator[None]:
+    """Have Ctrl-C in the meantime, before the first step, told as what it is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped by Ctrl-C before training; nothing was saved") from None
 
 
 def train(args: Namespace, config: Config, parts: Parts, run_dir: Path, lock: RunLock | None) -> int:
@@ -298,11 +314,12 @@ def train(args: Namespace, config: Config, parts: Parts, run_dir: Path, lock: Ru
         return 0
     ledger = Ledger(STARTED)
     ledger.rest("imports")
-    if config.model.args or config.optimizer.args:
-        start(config, ledger)  # a wrong argument is all that is said
-    if not args.dry_run:
-        say(f"training {config.model.name} on {config.data.name}; run directory: {run_dir}")
-    session = assemble(config, parts, run_dir, ledger)
+    with nothing_saved():
+        if config.model.args or config.optimizer.args:
+            start(config, ledger)  # so that a wrong argument is the only line
+        if not args.dry_run:
+            say(f"training {config.model.name} on {config.data.name}; run directory: {run_dir}")
+        session = assemble(config, parts, run_dir, ledger)
     trainer, data = session.trainer, session.data
     arguments = session.arguments(args.stop_when)
     if args.dry_run:
@@ -312,8 +329,9 @@ def train(args: Namespace, config: Config, parts: Parts, run_dir: Path, lock: Ru
     try:
         _ = trainer.resume(data, anyway=anyway, lock=lock, **arguments) if resumed else trainer.fit(data, **arguments)
     except KeyboardInterrupt:
-        if trainer.run.signal is None:  # before training: else it is told below, with what was saved
-            raise
+        with nothing_saved():
+            if not hasattr(trainer, "loop") or trainer.run.signal is None:  # else it is told below, with what was saved
+                raise
     run = trainer.run
     if run.status == "interrupted" and run.signal is not None:
         again = f"{command('fit')} --resume {shlex.quote(str(run_dir))}"

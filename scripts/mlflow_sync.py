@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from plugins.mlflow.mirror import reason
     from plugins.mlflow.names import registered_name
     from plugins.mlflow.store import Store
     from plugins.mlflow.sync import Busy, Elsewhere, asked, behind, bring_up_to_date, check_own, unregistered
     from trainer.console.cli import Parser, run_script
-    from trainer.console.output import say, show
+    from trainer.console.output import say, say_error, show
     from trainer.errors import UsageError
     from trainer.runs.files import RunFiles
     from trainer.runs.imports import import_named
+    from trainer.stage import Stage
     from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -75,12 +80,13 @@ def sync(run_dir: Path, store: Store, args: Namespace) -> bool:
     imports = getattr(args, "import")
     try:
         asked_for = asked(run_dir, args.register)
-        sent = bring_up_to_date(run_dir, store, asked_for, imports=imports, experiment=args.experiment)
+        with Stage(f"uploading {run_dir} to MLflow"):
+            sent = bring_up_to_date(run_dir, store, asked_for, imports=imports, experiment=args.experiment)
     except Busy as error:
         say(f"{program()}: {error}")
         return True
     except Exception as error:  # MLflow, its store and its server may raise anything
-        say(f"{program()}: error: {run_dir}: {reason(error)}")
+        say_error(f"{run_dir}: {reason(error)}")
         return False
     show(printable(f"{run_dir}: {'sent' if sent else 'nothing to send'}"))
     name = unregistered(run_dir)

@@ -36,7 +36,7 @@ def parser() -> Parser:
 
 
 def execute(path: Path) -> nbformat.NotebookNode:
-    """Return a notebook with the outputs of a new kernel, which works in a folder of its own.
+    """Return a notebook with the outputs of a new kernel, which works in a separate folder.
 
     Args:
         path: The notebook.

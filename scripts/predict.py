@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import is_read, say, show
     from trainer.errors import DataError
@@ -16,6 +20,7 @@ try:
     from trainer.files import check_folder
     from trainer.registry import import_ours
     from trainer.runs.find import find_checkpoint, newest_checkpoint
+    from trainer.stage import Stage
     from trainer.text import program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -72,24 +77,37 @@ def main() -> int:
     if not files:
         return 1
     import_ours("models")
-    from models.recognizer import Recognizer
-    from models.recognizer.files import expanded, header
+    with Stage("loading the model"):
+        from models.recognizer import Recognizer
+        from models.recognizer.files import header
 
-    recognizer, bad = Recognizer.load(path, getattr(args, "import")), len(args.files) - len(files)
+        recognizer = Recognizer.load(path, getattr(args, "import"))
     if first := header(args.format, args.many, recognizer.class_names):
         show(first, as_is=True)
-    queue = list(files)
-    while queue and (args.explain or is_read()):
-        file = queue.pop(0)
-        try:
-            if (images := expanded(file)) == [file]:
-                predict(recognizer, file, args)
-            else:
-                queue[:0] = images
-        except DataError as error:
-            say(f"{program()}: {error}")
-            bad += 1
+    bad = len(args.files) - len(files) + predict_all(recognizer, files, args)
     return int(bad > 0)
+
+
+def predict_all(recognizer: Recognizer, files: list[Path], args: argparse.Namespace) -> int:
+    """Print what is read in all pictures, folder by folder; return how many of them cannot be decoded."""
+    from models.recognizer.files import expanded
+
+    queue, bad = list(files), 0
+    with Stage("reading pictures", len(queue), "pictures") as progress:
+        while queue and (args.explain or is_read()):
+            file = queue.pop(0)
+            try:
+                if (images := expanded(file)) == [file]:
+                    predict(recognizer, file, args)
+                    progress.done += 1
+                else:
+                    queue[:0] = images
+            except DataError as error:
+                say(f"{program()}: {error}")
+                bad += 1
+                progress.done += 1
+            progress.total = progress.done + len(queue)
+    return bad
 
 
 def predict(recognizer: Recognizer, file: Path, args: argparse.Namespace) -> None:

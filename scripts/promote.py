@@ -6,6 +6,10 @@ import runpy
 from pathlib import Path
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from plugins.mlflow.model import promote
     from plugins.mlflow.store import Store
     from trainer.console.cli import Parser, run_script

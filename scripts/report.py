@@ -6,6 +6,10 @@ import runpy
 from pathlib import Path
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import say, show
     from trainer.console.style import link
@@ -14,6 +18,7 @@ try:
     from trainer.runs.files import RunFiles
     from trainer.runs.find import newest_done
     from trainer.runs.imports import import_named
+    from trainer.stage import Stage
     from trainer.text import printable, program
 except ImportError:
     runpy.run_path(str(Path(__file__).with_name("guard.py")))  # says why
@@ -38,9 +43,10 @@ def main() -> int:
     folder = args.run or newest_done(args.runs)
     check_folder(RunFiles(folder).report, "folder", "make it writable")
     import_ours("plugins")
-    from plugins.report.rebuild import rebuild
+    with Stage("writing the report"):
+        from plugins.report.rebuild import rebuild
 
-    page, missed = rebuild(folder, getattr(args, "import"))
+        page, missed = rebuild(folder, getattr(args, "import"))
     for line in missed:
         say(f"{program()}: {line}")
     show(link(printable(page), page.absolute().as_uri()), as_is=True)

@@ -6,6 +6,10 @@ import runpy
 from pathlib import Path
 
 try:
+    from trainer.console.starting import starting
+
+    if __name__ == "__main__":
+        starting()
     from trainer.console.cli import Parser, run_script
     from trainer.console.listing import FORMATS, listing
     from trainer.console.output import say, show

@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run_command
 
+import models.recognizer
+import trainer
+import trainer.checkpoint
+import trainer.evaluation
+from trainer import registry
 from trainer.plugin import HOOKS
-from trainer.registry import models
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -79,10 +83,24 @@ def test_the_table_of_hooks_is_complete():
     assert tuple(re.findall(r"^\| `(on_\w+)` \|", page, re.MULTILINE)) == HOOKS
 
 
+PUBLIC = (trainer, trainer.checkpoint, trainer.evaluation, models.recognizer)
+REGISTRIES = (registry.models, registry.plugins, registry.tasks)
+
+
+def test_the_reference_has_every_public_name():
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    whole = set(re.findall(r"^\.\. automodule:: ([\w.]+)$", page, re.MULTILINE))
+    shown = set(re.findall(r"^\.\. auto(?:class|function|data):: ([\w.]+)$", page, re.MULTILINE))
+    public = {f"{package.__name__}.{name}" for package in PUBLIC for name in package.__all__}
+    included = {e.target.replace(":", ".") for table in REGISTRIES for e in table.entries() if not e.distribution}
+    assert {name for name in public - shown if name.rpartition(".")[0] not in whole} == set()
+    assert included - shown == set()
+
+
 def test_the_table_of_models_is_complete():
     page = (DOCS / "models.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \|.*\| ([\d,]+) \|$", page, re.MULTILINE)
-    entries = {entry.name: entry.help for entry in models.entries() if not entry.distribution}
+    entries = {entry.name: entry.help for entry in registry.models.entries() if not entry.distribution}
     assert [name for name, _ in listed] == list(entries)
     for name, parameters in listed:
         assert parameters in entries[name]

@@ -52,7 +52,7 @@ images = make_images(200)
 
 
 class Cell:
-    """What a kernel answered to a cell.
+    """A kernel's answer to a cell.
 
     Attributes:
         messages: What it sent for all to see, as pairs of kind and content.
@@ -135,7 +135,7 @@ def test_progress_is_updated_in_place_and_ends_as_something_that_a_saved_noteboo
     assert "compiling" in first[0]["data"]["text/html"]
     assert "lenet" in first[1]["data"]["text/html"]
     shown = [content["data"]["text/html"] for content in updates]
-    assert any("50%" in html and "epoch 1/2" in html and "0:01 left" in html for html in shown)
+    assert any("50 %" in html and "epoch 1/2" in html and "0:01 left" in html for html in shown)
     status, table = (
         next(content["data"] for content in reversed(updates) if content["transient"]["display_id"] == place)
         for place in places

@@ -16,6 +16,7 @@ from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
 from trainer.kernels.strategy import Strategy
 from trainer.result import Scores
+from trainer.stage import Stage
 from trainer.startup import keras_defaults
 from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task
@@ -63,7 +64,7 @@ class Evaluator(Shown):
     @keras_defaults()
     def assess(self, data: EvaluationPipeline, temperature: float | None = None) -> tuple[Scores, Predictions | None]:
         """Return the numbers of `evaluate`, and the predictions behind them if the task reports on them."""
-        outputs, labels = self._outputs(data)
+        outputs, labels = self._outputs(data, "testing")
         numbers = self.step.meter.read()
         if not self.task.reports:
             return Scores(numbers), None
@@ -81,7 +82,7 @@ class Evaluator(Shown):
         """
         if not self.task.reports:
             return None
-        outputs, labels = self._outputs(evaluation_data(x, y))
+        outputs, labels = self._outputs(evaluation_data(x, y), "calibrating")
         return self.task.temperature(outputs, labels) if np.isfinite(outputs).all() else None
 
     @keras_defaults()
@@ -101,14 +102,24 @@ class Evaluator(Shown):
         starts = range(0, len(inputs), batch_size)
         return np.concatenate([np.asarray(self._forward(_floats(inputs[i : i + batch_size]))) for i in starts])
 
-    def _outputs(self, pipeline: EvaluationPipeline) -> tuple[np.ndarray, np.ndarray]:
-        """Evaluate all batches; return the model's outputs and the labels, empty if the task does not need them."""
-        batches, outputs, labels = self.step.begin(pipeline), [], []
-        for _ in range(pipeline.steps):
-            batch, output = self.step.next(batches)
-            if self.task.reports:
-                outputs.append(np.asarray(output))
-                labels.append(np.asarray(batch[-1]))
+    def _outputs(self, pipeline: EvaluationPipeline, what: str) -> tuple[np.ndarray, np.ndarray]:
+        """Evaluate all batches; return the model's outputs and the labels, empty if the task does not need them.
+
+        Args:
+            pipeline: The batches.
+            what: The purpose, shown as the stage in progress.
+        """
+        outputs, labels = [], []
+        images = len(pipeline.data) if isinstance(pipeline, EvaluationArray) else 0
+        total, unit = (images, "images") if images else (pipeline.steps, "batches")
+        with Stage(what, total, unit) as progress:
+            batches = self.step.begin(pipeline)
+            for step in range(1, pipeline.steps + 1):
+                batch, output = self.step.next(batches)
+                if self.task.reports:
+                    outputs.append(np.asarray(output))
+                    labels.append(np.asarray(batch[-1]))
+                progress.done = total * step // pipeline.steps
         return (np.concatenate(outputs), np.concatenate(labels)) if outputs else (np.empty(0), np.empty(0))
 
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trainer.data.augmentation.strength import strength
-from trainer.data.sources.reporting import StatusLine
 from trainer.display.shown import Shown
 from trainer.errors import InkwellError, UsageError
 from trainer.evaluation.overlap import overlap
@@ -20,6 +19,7 @@ from trainer.registry import tasks
 from trainer.runs.files import RunFiles, is_run
 from trainer.runs.find import find_checkpoint
 from trainer.runs.trained import Chosen, Trained, load_trained
+from trainer.stage import Stage
 
 
 class Comparisons(NamedTuple):
@@ -93,19 +93,19 @@ class Examination(Shown):
         return Comparisons(compare(right, their_right), on_new)
 
     def robustness(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return the rows of `measure.corrupted` and `measure.varied`; progress is logged."""
+        """Return the rows of `measure.corrupted` and `measure.varied`."""
         images, config = self.chosen.images, self.trained.config.data
-        status = StatusLine("robustness", measurements(images) * len(images))
         trained_with = strength(config.augmentation, config.augmentation_args)
         found: tuple[list[dict[str, Any]], list[dict[str, Any]]] = [], []
         rows = (
             corrupted(self.evaluator.predict, images, self.temperature, trained_with),
             varied(self.evaluator.predict, images, self.temperature),
         )
-        for kept, measured in zip(found, rows, strict=True):
-            for row in measured:
-                kept.append(row)
-                status.advance(len(images))
+        with Stage("measuring robustness", measurements(images) * len(images), "images") as progress:
+            for kept, measured in zip(found, rows, strict=True):
+                for row in measured:
+                    kept.append(row)
+                    progress.done += len(images)
         return found
 
 

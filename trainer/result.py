@@ -33,9 +33,9 @@ class Record(Shown, Mapping[str, Any]):
         return ", ".join(f"{in_line(key)}: {in_line(value)}" for key, value in self._values.items()) or "empty"
 
     def _card(self) -> str:
-        from trainer.display.html import card, facts
+        from trainer.display.html import card, definitions
 
-        return card(type(self).__name__, facts((key, in_line(value)) for key, value in self._values.items()))
+        return card(type(self).__name__, definitions((key, in_line(value)) for key, value in self._values.items()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content as plain nested values, ready for JSON."""
@@ -49,10 +49,10 @@ class Scores(Record):
         return self.headline() or "empty"
 
     def _card(self) -> str:
-        from trainer.display.html import card, facts
+        from trainer.display.html import card, definitions
 
         plain = [(key.replace("_", " "), f"{value:.4f}") for key, value in self.items() if isinstance(value, float)]
-        return card(self.headline() or repr(self), facts(plain))
+        return card(self.headline() or repr(self), definitions(plain))
 
     def headline(self, what: str = "image") -> str:
         """Return the numbers in one line: `97.60 % of 500 images, 95 %: 95.86 to 98.62`, by Wilson's interval.

@@ -187,11 +187,11 @@ class Run(Shown, Counters):
 
     def _card(self) -> str:
         from trainer.display.epochs import epochs
-        from trainer.display.html import card, facts, note
+        from trainer.display.html import card, definitions, note
         from trainer.display.outcome import outcome
 
         names = self.data.get("class_names", ())
-        shown = outcome(self.result, names) if self.result else facts(self.plan)
+        shown = outcome(self.result, names) if self.result else definitions(self.plan)
         headline = self.result.headline or self._title
         return card(headline, note(repr(self)), epochs(self.history, self.steps_per_epoch), shown)
 
@@ -241,7 +241,7 @@ class Run(Shown, Counters):
 
     @property
     def way_back(self) -> str:
-        """How an interrupted run can be continued, in one line."""
+        """One line on how to continue an interrupted run."""
         if self.directory is None:
             return "nothing was saved; give the Trainer a run_dir to be able to resume"
         return (

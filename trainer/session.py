@@ -127,9 +127,10 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
     training = config.training
     with ThreadPoolExecutor(1) as reader:  # importing and reading both spend much time waiting
         reading = reader.submit(load, config.data.name, config.data.folder, training.seed, config.data.test)
-        start(config, ledger)
-        with ledger("imports"):
-            from trainer.trainer import Trainer
+        with startup.IMPORTING:
+            start(config, ledger)
+            with ledger("imports"):
+                from trainer.trainer import Trainer
         with ledger("data"):
             data = reading.result()
     for notice in data.notices:

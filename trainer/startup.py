@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any, BinaryIO
 
 from trainer.errors import InkwellError, UsageError
+from trainer.stage import Stage
 
 SETTINGS = {
     "KERAS_BACKEND": "tensorflow",
@@ -39,6 +40,12 @@ EXTRAS = ("IPython", "matplotlib", "pandas", "scipy", "sklearn")
 
 GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
 """Files of which there is one on a Linux machine with a GPU."""
+
+IMPORTING = threading.RLock()
+"""Held while TensorFlow, Keras or TFDS is imported in a process with several threads.
+
+TFDS replaces Python's `__import__` for all threads while it imports anything, and spoils what others import meanwhile.
+"""
 
 CHATTER = re.compile(
     rb"^(?:WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:"
@@ -103,7 +110,7 @@ def start(seed: int, deterministic: bool = False, dtype: str = "float32") -> Non
     """
     configure()
     check_temporary_folder()
-    with without_chatter(), without(EXTRAS), collector_paused():
+    with Stage("loading TensorFlow"), without_chatter(), without(EXTRAS), collector_paused():
         import keras
         import tensorflow as tf
 

@@ -112,7 +112,7 @@ class Trainer(Shown):
         return f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}; {written}{trained}"
 
     def _card(self) -> str:
-        from trainer.display.html import card, facts
+        from trainer.display.html import card, definitions
 
         shapes = " to ".join("x".join(map(str, s[1:])) for s in (self.model.input_shape, self.model.output_shape))
         rows = [
@@ -128,7 +128,7 @@ class Trainer(Shown):
             ("kernels", self.kernels),
             ("strategy", self.strategy),
         ]
-        return card(repr(self), facts(rows), self.run._card() if hasattr(self, "loop") else "")
+        return card(repr(self), definitions(rows), self.run._card() if hasattr(self, "loop") else "")
 
     @property
     def run(self) -> Run:

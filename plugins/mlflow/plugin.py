@@ -16,6 +16,7 @@ from plugins.mlflow.worker import Worker
 from trainer.errors import UsageError
 from trainer.plugin import Plugin
 from trainer.registry import plugins
+from trainer.stage import Stage
 
 if TYPE_CHECKING:
     from trainer.run import Run
@@ -99,7 +100,8 @@ class Mlflow(Plugin):
         worker = self._worker
         if worker is None:
             return
-        worker.finish("interrupted" if run.status == "running" else run.status, self.exit_seconds)
+        with Stage("uploading to MLflow"):
+            worker.finish("interrupted" if run.status == "running" else run.status, self.exit_seconds)
         if worker.complete:
             return
         sync = sync_command(worker.run_dir, worker.store, self.settings.register)

@@ -75,7 +75,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Ending:
-    """What a run that ends knows, and its directory does not hold yet.
+    """The part of a run that has ended which its directory does not hold yet.
 
     Attributes:
         result: The future content of `result.json`; empty if the run is not done.

@@ -66,7 +66,7 @@ class Evaluated:
 
     @property
     def wrong(self) -> int:
-        """Number of images read wrong."""
+        """Number of misclassified images."""
         return self.found["accuracy"]["images"] - self.found["accuracy"]["right"] if self.found else 0
 
     @property

@@ -40,7 +40,7 @@ def commands(contents: Contents) -> Iterator[Command]:
         yield Command("Evaluate it on your own images", f"{command('evaluate')} {run} --data FOLDER")
         if not (contents.test.corruptions or contents.test.variations):
             yield Command("Measure its robustness", f"{command('evaluate')} {run} --robustness")
-    if (contents.config.get("training") or {}).get("epochs"):
+    if (contents.config.get("training") or {}).get("epochs") and contents.result.get("steps"):
         config = in_shell(contents.folder / "config.toml")
         yield Command("Train it again, longer", f"{command('fit')} --config {config} --epochs {_longer(contents)}")
     yield Command("Export it for serving", f"{command('export')} --run {run} --format mlflow exported")

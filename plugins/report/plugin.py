@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.plugin import Plugin
 from trainer.registry import plugins
 from trainer.runs.reported import ROBUSTNESS, VARIATIONS
+from trainer.stage import Stage
 
 if TYPE_CHECKING:
     from trainer.run import Run
@@ -47,10 +48,11 @@ class Report(Plugin):
         folder = run.report
         if folder is None:
             return
-        for name in EARLIER:
-            (folder / name).unlink(missing_ok=True)
-        _write_tables(run, folder)
-        _write_report(run)
+        with Stage("writing the report"):
+            for name in EARLIER:
+                (folder / name).unlink(missing_ok=True)
+            _write_tables(run, folder)
+            _write_report(run)
 
 
 def _write_tables(run: Run, folder: Path) -> None:

@@ -31,7 +31,7 @@ def write_report(folder: Path, ending: Ending | None = None) -> None:
         ending: What a run that ends knows, and its directory does not hold yet.
 
     Raises:
-        UsageError: If it is no run directory.
+        UsageError: If it is not a run directory.
         InkwellError: If a file is damaged.
     """
     files = RunFiles(folder)
@@ -52,7 +52,7 @@ def rebuild(folder: Path, imports: Sequence[str] = ()) -> tuple[Path, list[str]]
         The path of the page, and one line about each part that could not be made.
 
     Raises:
-        UsageError: If it is no run directory.
+        UsageError: If it is not a run directory.
         InkwellError: If its files are damaged or of another layout, or the report cannot be written.
     """
     files = RunFiles(folder)

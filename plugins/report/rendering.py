@@ -51,7 +51,7 @@ def environment(finalize: Callable[[Any], Any] = seen, shell: Callable[[Any], st
 
 
 def percent(share: Any, digits: int = 2) -> str:
-    """Return a share as `99.49 %`, never broken over two lines; a dash for what is no number."""
+    """Return a share as `99.49 %`, never broken over two lines; a dash for anything but a number."""
     return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%" if isinstance(share, int | float) else "-"
 
 
@@ -61,5 +61,5 @@ def number(value: Any, digits: int = 0) -> str:
 
 
 def counted(value: Any, thing: str) -> str:
-    """Return a number of things; a dash for what is no number."""
+    """Return a count with its noun; a dash for anything but a number."""
     return count(value, thing) if isinstance(value, int) else f"- {thing}s"

@@ -23,6 +23,7 @@ from trainer.data.sources import memory
 from trainer.data.sources.arrayfile import ArrayFile
 from trainer.data.split import Data, canonical
 from trainer.errors import DataError
+from trainer.stage import in_progress
 
 NO_MEMORY = "from trainer.data import load; from trainer.data.sources import memory; memory.available = lambda: 0\n"
 
@@ -255,18 +256,24 @@ def test_a_data_folder_is_read_without_the_cache_in_it(pictures: Path, no_memory
     assert "from an earlier run" in second.notices[-1]
 
 
-def test_decoding_that_takes_long_is_reported(
-    pictures: Path, tmp_path: Path, no_memory: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_decoding_announces_how_far_it_is(
+    pictures: Path, tmp_path: Path, no_memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level("INFO", "trainer")
-    monkeypatch.setattr("trainer.data.sources.reporting.SECONDS", 0)
+    seen = []
+
+    def note(self: ArrayFile, images: np.ndarray) -> None:
+        seen.append([(stage.text, stage.done, stage.total, stage.unit) for stage in in_progress()])
+        add(self, images)
+
+    add = ArrayFile.add
+    monkeypatch.setattr(ArrayFile, "add", note)
     monkeypatch.setattr("trainer.data.sources.decoding.BLOCK_BYTES", 144 * 60)
     load(str(pictures), tmp_path / "data")
-    first, second, *_ = caplog.messages
-    assert first.startswith(f"decoding {pictures} to ")
-    assert ": 60 of 121 images, " in first
-    assert first.endswith(" left")
-    assert ": 120 of 121 images, " in second or ": 119 of 121 images, " in second
+    reading, decoding = seen[1]
+    assert reading == (f"reading {pictures}", 0, 0, "")
+    assert decoding[0].startswith(f"decoding {pictures} to ")
+    assert decoding[1:] == (60, 121, "images")
+    assert in_progress() == ()
 
 
 def test_a_file_that_grows_is_read_as_one_array(tmp_path: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.server
 import os
+import socket
 import struct
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +25,15 @@ from tensorflow_datasets.image_classification import mnist as tfds_mnist
 from trainer.data import load
 from trainer.data.imageset import ImageSet
 from trainer.data.mapped import MappedImages
-from trainer.data.sources import emnist
+from trainer.data.sources import emnist, reach
 from trainer.data.sources.find import load_source
+from trainer.data.sources.mnist import ADDRESSES
 from trainer.data.sources.reach import unreachable
 from trainer.data.sources.tfds import UnavailableError
 from trainer.data.sources.tfds_names import builder_name, image_sets, is_tfds
 from trainer.errors import DataError, UsageError
+from trainer.stage import in_progress
+from trainer.startup import IMPORTING
 
 TRAIN, TEST = 300, 60
 
@@ -78,11 +85,21 @@ def small_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Make TFDS download MNIST and Fashion-MNIST from an address where nobody listens."""
+    """Make MNIST and Fashion-MNIST come from an address where nobody listens."""
     server = Server(tmp_path)
     server.stop()
-    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
-    monkeypatch.setattr(tfds_mnist.FashionMNIST, "URL", server.url)
+    move(server.url, monkeypatch)
+
+
+def move(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make MNIST and Fashion-MNIST come from another address."""
+    for name, builder in (("mnist", tfds_mnist.MNIST), ("fashion_mnist", tfds_mnist.FashionMNIST)):
+        monkeypatch.setattr(builder, "URL", url)
+        monkeypatch.setitem(ADDRESSES, name, url)
+
+
+def test_mnist_is_looked_for_where_tfds_downloads_it() -> None:
+    assert {"mnist": tfds_mnist.MNIST.URL, "fashion_mnist": tfds_mnist.FashionMNIST.URL} == ADDRESSES
 
 
 @pytest.fixture
@@ -90,7 +107,7 @@ def served(small_mnist: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     """Serve IDX files to TFDS's own MNIST builder; yields the server and the folder of the files."""
     files = write_idx(tmp_path / "files")
     server = Server(files)
-    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    move(server.url, monkeypatch)
     yield server, files
     server.stop()
 
@@ -160,7 +177,9 @@ def test_damaged_prepared_data_are_an_error_that_says_what_to_delete(
     content = bytearray(records.read_bytes())
     content[5000] ^= 0xFF
     records.write_bytes(content)
-    with pytest.raises(DataError, match=r"'mnist' cannot be read: DataLossError.*delete .*mnist.3\.0\.1 and run again"):
+    with pytest.raises(
+        DataError, match=r"cannot read TFDS set 'mnist': DataLossError.*delete .*mnist.3\.0\.1 and run again"
+    ):
         load_source("auto", tmp_path / "data")
 
 
@@ -185,7 +204,7 @@ def test_classes_without_any_image_are_left_out_with_a_notice(
     small_mnist: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server(write_idx(tmp_path / "files", classes=8))
-    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    move(server.url, monkeypatch)
     source = load_source("mnist:3.0.1", tmp_path / "data")
     server.stop()
     assert source.class_names == tuple("01234567")
@@ -200,7 +219,7 @@ def test_a_download_that_fails_midway_is_reported_and_leaves_nothing_prepared(
     path = served[1] / "t10k-labels-idx1-ubyte.gz"
     path.rename(path.with_suffix(".away"))
     for _ in range(2):
-        with pytest.raises(UnavailableError, match=r"TFDS cannot prepare 'mnist' in .*: DownloadError: .*404"):
+        with pytest.raises(UnavailableError, match=r"cannot prepare TFDS set 'mnist' in .*: DownloadError: .*404"):
             load_source("mnist", tmp_path / "data")
     path.with_suffix(".away").rename(path)
     assert len(load_source("mnist", tmp_path / "data").train) == TRAIN
@@ -211,13 +230,11 @@ def test_without_network_mnist_is_an_error_that_says_what_was_tried(offline: Non
         load_source("mnist", tmp_path / "data")
     message = str(caught.value)
     assert len(message.splitlines()) == 1
+    looked = f"{tmp_path / 'data'} or {tmp_path / 'data' / 'mnist'}"
     for fragment in (
-        f"no IDX files in {tmp_path / 'data'} or {tmp_path / 'data' / 'mnist'}",
-        "'mnist' is not prepared in",
-        "cannot be downloaded from 127.0.0.1",
-        "refused",
-        "run once with a network",
-        "or put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte",
+        f"mnist is not in {looked}, and cannot be downloaded from 127.0.0.1",
+        "refused; connect to a network, or put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3",
+        f"into {tmp_path / 'data' / 'mnist'}",
     ):
         assert fragment in message
     assert not (tmp_path / "data").exists()
@@ -227,15 +244,37 @@ def test_without_network_auto_takes_the_embedded_images_and_says_so(offline: Non
     source = load_source("auto", tmp_path / "data")
     assert (source.name, len(source.train)) == ("mnist5k", 5000)
     (notice,) = source.notices
-    assert notice.startswith("NOT THE FULL MNIST")
+    assert notice.startswith("using 5,000 MNIST images instead of 70,000: MNIST was not found in ")
     assert str(tmp_path / "data") in notice
     assert "--data mnist says why" in notice
+
+
+def test_a_set_that_tfds_could_download_is_told_the_same_way(offline: None, tmp_path: Path) -> None:
+    said = r"cannot download TFDS set 'mnist:3.0.1' from 127.0.0.1 \(.*refused\); connect to a network, or copy the set"
+    with pytest.raises(UnavailableError, match=said):
+        load_source("mnist:3.0.1", tmp_path / "data")
+
+
+def test_tfds_imports_nothing_while_another_thread_does(offline: None, tmp_path: Path) -> None:
+    """It replaces `__import__` for all threads, which breaks the import of TensorFlow in another one now and then."""
+
+    def refused() -> None:
+        with contextlib.suppress(UnavailableError):
+            load_source("mnist:3.0.1", tmp_path / "data")
+
+    thread = threading.Thread(target=refused)
+    with IMPORTING:
+        thread.start()
+        thread.join(timeout=2)
+        assert thread.is_alive()
+    thread.join(timeout=300)
+    assert not thread.is_alive()
 
 
 def test_fashion_is_not_taken_from_mnist_files(offline: None, tmp_path: Path) -> None:
     files = write_idx(tmp_path / "data")
     assert load_source("mnist", files).name == "mnist"
-    with pytest.raises(UnavailableError, match=r"no IDX files in .*fashion_mnist, and TFDS set 'fashion_mnist'"):
+    with pytest.raises(UnavailableError, match=r"fashion_mnist is not in .*fashion_mnist, and cannot be"):
         load_source("fashion_mnist", files)
 
 
@@ -273,9 +312,9 @@ def test_every_class_of_emnist_has_a_character(configuration: str, tmp_path: Pat
     [
         ("imagenette", DataError, "images of different sizes, one size is needed"),
         ("imdb_reviews", DataError, r"no image with a class label \(its features: text, label\)"),
-        ("resisc45", UnavailableError, "must be fetched by hand: put its files into .*downloads.manual"),
+        ("resisc45", UnavailableError, "its owners have it fetched by hand; put its files into .*downloads.manual"),
         ("emnist/leters", UsageError, "unknown TFDS configuration of emnist 'leters'; did you mean 'letters'"),
-        ("mnist:9.9.9", DataError, "TFDS cannot open 'mnist:9.9.9'"),
+        ("mnist:9.9.9", DataError, "cannot open TFDS set 'mnist:9.9.9'"),
     ],
 )
 def test_sets_that_cannot_serve_are_refused_before_any_download(
@@ -316,16 +355,79 @@ def test_a_host_in_trouble_is_out_of_reach(tmp_path: Path) -> None:
     server.stop()
 
 
-def test_a_host_that_does_not_answer_is_given_up_after_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    released = threading.Event()
+@pytest.fixture
+def silent_host() -> Iterator[str]:
+    """The address of a host that takes a connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        yield f"http://127.0.0.1:{door.getsockname()[1]}/"
 
-    def hang(*args: object, **kwargs: object) -> SimpleNamespace:
-        released.wait(60)
-        return SimpleNamespace(status_code=200)  # all that the caller would see
 
-    monkeypatch.setattr("requests.head", hang)
-    assert unreachable("http://127.0.0.1/", seconds=0.2) == "no answer within 0.2 s"
-    released.set()
+def test_a_host_that_does_not_answer_is_given_up_after_the_bound(silent_host: str) -> None:
+    said = unreachable(silent_host, seconds=0.3)
+    assert said in ("no answer within 0.3 s", "Read timed out. (read timeout=0.3)")
+
+
+class FallsSilent(Quiet):
+    """Answers whether a file is there, and sends only the beginning of it."""
+
+    over = threading.Event()
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        outputfile.write(source.read(100))
+        outputfile.flush()
+        self.over.wait(300)
+
+
+def test_a_download_that_falls_silent_is_given_up(
+    small_mnist: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = Server(write_idx(tmp_path / "files"), FallsSilent)
+    move(server.url, monkeypatch)
+    monkeypatch.setattr(reach, "SILENCE", 0.3)
+    with pytest.raises(UnavailableError, match=r"cannot download TFDS set 'mnist' to .*: Read timed out"):
+        load_source("mnist", tmp_path / "data")
+    FallsSilent.over.set()
+    server.stop()
+
+
+class Slow(Quiet):
+    """Waits, in the middle of a file, until somebody has looked how far the download is."""
+
+    looked = threading.Event()
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        content = source.read()
+        outputfile.write(content[: len(content) // 2])
+        outputfile.flush()
+        self.looked.wait(300)
+        outputfile.write(content[len(content) // 2 :])
+
+
+def test_a_download_says_how_far_it_is(small_mnist: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    server = Server(write_idx(tmp_path / "files"), Slow)
+    move(server.url, monkeypatch)
+    seen: list[tuple[str, int, int, str]] = []
+
+    def look() -> None:
+        deadline = time.monotonic() + 300
+        while not seen and time.monotonic() < deadline:
+            for stage in in_progress():
+                if stage.look is not None:
+                    stage.look(stage)
+                    if stage.done >= 2000:
+                        seen.append((stage.text, stage.done, stage.total, stage.unit))
+            time.sleep(0.02)
+        Slow.looked.set()
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    load_source("mnist", tmp_path / "data")
+    watcher.join(timeout=300)
+    server.stop()
+    (text, done, total, unit), *_ = seen
+    assert (text, unit) == ("downloading mnist", "bytes")
+    assert 2000 <= done < total
+    assert total == 11_594_722  # bytes of the four files of MNIST, as TFDS has noted them
 
 
 @pytest.mark.slow
@@ -334,7 +436,7 @@ def test_a_host_that_does_not_answer_is_given_up_after_the_bound(monkeypatch: py
 def test_the_real_mnist_is_the_same_through_tfds_and_idx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = Path(os.environ["INKWELL_MNIST"])
     server = Server(files)
-    monkeypatch.setattr(tfds_mnist.MNIST, "URL", server.url)
+    move(server.url, monkeypatch)
     through_tfds = load_source("mnist", tmp_path)
     server.stop()
     direct = load_source("mnist", files)

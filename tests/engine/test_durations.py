@@ -1,4 +1,4 @@
-"""How long a run trains: the default on few images, and what a choice of epochs or steps changes about it."""
+"""Does a run train as long as asked, and long enough on few images if nothing is asked?"""
 
 from __future__ import annotations
 

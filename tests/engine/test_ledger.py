@@ -52,8 +52,8 @@ def test_what_has_no_name_is_the_rest(clock: Clock):
     ("seconds", "said"),
     [
         ({"steps": 90.0, "data_wait": 5.0}, ""),
-        ({"steps": 60.0, "data_wait": 40.0}, "input-bound: steps waited for their batches 40% of the time"),
-        ({"steps": 60.0, "plugins.mine": 30.0, "plugins.mlflow": 10.0}, "plugin-bound: mine took 30% of the time"),
+        ({"steps": 60.0, "data_wait": 40.0}, "input pipeline, which steps waited for (40 % of the time)"),
+        ({"steps": 60.0, "plugins.mine": 30.0, "plugins.mlflow": 10.0}, "plugin mine (30 % of the time)"),
         ({"steps": 1.0, "data_wait": 1.0}, ""),  # a second does not matter
         ({"imports": 100.0, "steps": 1.0}, ""),
         ({}, ""),
@@ -81,7 +81,7 @@ def test_a_slow_plugin_is_named(keras):
     run = Trainer(model, plugins=[Slow()]).fit(
         make_images(100), validation_data=make_images(20), test_data=make_images(20), epochs=1
     )
-    assert run.result["bottleneck"].startswith("plugin-bound: slow took ")
+    assert run.result["bottleneck"].startswith("plugin slow (")
     assert run.result["time"]["plugins.slow"] >= 3
 
 
@@ -99,7 +99,7 @@ def test_a_slow_pipeline_is_named(keras):
     data = make_images(120)
     stream = tf.data.Dataset.from_tensor_slices((data.images / 255.0, data.labels)).batch(10).map(slow)
     run = Trainer(model, plugins=[]).fit(stream, test_data=make_images(20), epochs=1)
-    assert run.result["bottleneck"].startswith("input-bound: steps waited for their batches ")
+    assert run.result["bottleneck"].startswith("input pipeline, which steps waited for (")
     assert run.result["time"]["data_wait"] > 2.5
 
 

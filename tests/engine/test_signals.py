@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -105,8 +106,27 @@ def test_a_signal_saves_the_weights_and_sets_the_exit_status(tmp_path, number, s
 def test_ctrl_c_before_training_leaves_nothing(tmp_path):
     done = fit(tmp_path, "--plugin", "early")
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr.endswith("fit.py: stopped by Ctrl-C\n")
+    assert done.stderr.endswith("fit.py: stopped by Ctrl-C before training; nothing was saved\n")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_signal_asks_for_is_answered_and_passed_on_to_who_listened_before(caplog):
+    caplog.set_level("INFO", "trainer")
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    with ours, theirs:
+        before = signal.set_wakeup_fd(theirs.fileno())  # as the event loop of a notebook does
+        try:
+            with listening(run := Run(steps=10)):
+                signal.raise_signal(signal.SIGUSR1)
+                signal.raise_signal(signal.SIGTERM)
+            assert signal.set_wakeup_fd(theirs.fileno()) == theirs.fileno()
+        finally:
+            signal.set_wakeup_fd(before)
+        assert list(ours.recv(10)) == [signal.SIGUSR1, signal.SIGTERM]
+    stopping = "stopping after this step and saving; send SIGTERM again to quit now"
+    assert caplog.messages == ["saving after this step", stopping]
+    assert (run.inbox.saves, run.signal) == (["last"], signal.SIGTERM)
 
 
 def test_a_second_signal_ends_at_once(tmp_path):

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import time
 
-from plugins.progress import Progress, time_left
+import pytest
+
+from plugins.progress.lines import epoch_line, time_left
+from plugins.progress.plugin import Progress
 from trainer import Run
 
 SHOW = """
 import time
-from plugins.progress import Progress
+from plugins.progress.plugin import Progress
 from trainer import Run
 run = Run(epochs=2, steps=20, steps_per_epoch=10, validation_steps=4, read_metrics=lambda: {"loss": 0.5})
 progress = Progress(MODE)
@@ -63,8 +66,8 @@ def show_in_terminal(mode: str, **environment: str) -> str:
 
 
 EPOCHS = [
-    "epoch 1/2  val_loss 0.4000  loss 0.5000  1.0 s  1,234 images/s  0:01 left",
-    "epoch 2/2  val_loss 0.4000  loss 0.5000  1.0 s  1,234 images/s",
+    "epoch 1/2  val_loss 0.4000  loss 0.5000   1.0 s   1,234 images/s  0:01 left",
+    "epoch 2/2  val_loss 0.4000  loss 0.5000   1.0 s   1,234 images/s",
 ]
 
 
@@ -72,11 +75,10 @@ def test_a_log_file_gets_one_plain_line_an_epoch():
     assert show("auto").splitlines() == EPOCHS
 
 
-def test_a_terminal_gets_bars_for_training_and_validation_and_keeps_the_epoch_lines():
+def test_a_terminal_gets_a_bar_that_says_how_far_validations_are_and_keeps_the_epoch_lines():
     text = show_in_terminal("auto")
-    assert "epoch 1/2" in text
-    assert "validation" in text
-    assert "2/4" in text
+    assert "run 50 %, epoch 1/2" in text
+    assert "validating 2 of 4" in text
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     for line in EPOCHS:
         assert line in plain
@@ -104,6 +106,22 @@ def test_a_long_epoch_says_something_every_half_minute(capsys, monkeypatch):
         "epoch 1/1  step 310/1000  loss 0.5000  1:09 left",
         "epoch 1/1  step 620/1000  loss 0.5000  0:38 left",
     ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "kept"),
+    [
+        (None, "epoch 1/2  val_loss 0.4000  val_accuracy  97.20 %  loss 0.5000   1.0 s   1,234 images/s  0:01 left"),
+        (94, "epoch 1/2  val_loss 0.4000  val_accuracy  97.20 %   1.0 s   1,234 images/s  0:01 left"),
+        (80, "epoch 1/2  val_loss 0.4000  val_accuracy  97.20 %   1.0 s  0:01 left"),
+        (40, "epoch 1/2  val_accuracy  97.20 %"),
+        (10, "epoch 1/2"),
+    ],
+)
+def test_what_does_not_fit_is_left_out_the_least_important_first(monkeypatch, columns, kept):
+    monkeypatch.setattr("plugins.progress.lines.columns_of", lambda stream: columns)
+    logs = {"val_loss": 0.4, "val_accuracy": 0.972, "loss": 0.5, "seconds": 1.0, "images_per_second": 1234.5}
+    assert epoch_line(Run(epoch=1, epochs=2, step=10, steps=20, seconds=1.0, logs=logs)) == kept
 
 
 def test_time_left_grows_with_what_is_to_do():

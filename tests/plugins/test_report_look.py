@@ -16,7 +16,7 @@ from plugins.report.plugin import Report
 from trainer.checkpoint import LAYOUT
 from trainer.run import Run
 
-NAMES = ["T-shirt/top", "a class with a very long name that goes on and on", *"23456789"]
+NAMES = ["T-shirt/top", "a class with a very, very, very long name", *"23456789"]
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 LINE = "getComputedStyle(document.querySelector('.line')).stroke"
 OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"

@@ -442,6 +442,7 @@ def test_the_page_knows_the_size_of_an_image_in_the_sprite(tmp_path: Path) -> No
             "bin",
         ),
         ("evaluation.json", {"surest_errors": [{"true": "a", "read": "b", "probability": 2}]}, "probability"),
+        ("evaluation.json", {"confusion": [[2**53] * 3] * 3}, "must count at most 9,007,199,254,740,992 images"),
         ("variations.csv", "variation,unit,amount,accuracy,low,high\nshift,pixels,many,1,1,1", "0.amount"),
     ],
 )
@@ -450,8 +451,9 @@ def test_findings_that_are_damaged_or_forged_are_refused(tmp_path: Path, name: s
     if isinstance(content, dict):
         content = json.dumps({**json.loads((tmp_path / name).read_text()), **content})
     (tmp_path / name).write_text(content)
-    with pytest.raises(InkwellError, match=rf"{name} is damaged: .*{said}" if said == "bin" else said):
+    with pytest.raises(InkwellError, match=said) as refused:
         evaluated.read(Apart(tmp_path))
+    assert str(refused.value).startswith(f"{tmp_path / name} is damaged: ")
 
 
 def test_findings_behind_a_link_are_not_read(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_page_and_readme_are_written_and_then_up_to_date(files, monkeypatch):
     page, readme = ((files / name).read_text(encoding="utf-8") for name in ("PAGE", "README"))
     assert page.endswith(f"## Data\n\n| feature | Inkwell | Lightning | Keras |\n|---|---|---|---|\n{row}")
     assert "| of 1 features | ✓ yes | ◐ partly | ✗ no |\n|---|---:|---:|---:|\n| Inkwell | 1 | 0 | 0 |\n" in page
-    assert "[Lightning](https://example.org) 1.2, [Keras](https://example.org) 3.4; there," in page
+    assert "[Lightning](https://example.org) 1.2, [Keras](https://example.org) 3.4;\n" in page
     assert readme.startswith("Before.\n<!-- comparison -->\n")
     assert readme.endswith("<!-- /comparison -->\nAfter.\n")
     assert row in readme

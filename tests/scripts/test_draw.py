@@ -13,8 +13,10 @@ import numpy as np
 import psutil
 import pytest
 from conftest import ALONE, run_script
-from drawing import ROUND, STEEP, Server, chromium, curve, draw, loading, serving, until
+from drawing import Server, chromium, loading, serving, until
 from PIL import Image, ImageDraw
+
+from scripts.gallery.pen import ROUND, STEEP, curve, draw
 
 SEVEN = ROUND["7"]
 

@@ -15,8 +15,9 @@ from contextlib import ExitStack
 import pytest
 import segno
 from conftest import ROOT, SILENT, run_script
-from drawing import ROUND, Server, chromium, draw, loading, serving, until
+from drawing import Server, chromium, loading, serving, until
 
+from scripts.gallery.pen import ROUND, draw
 from scripts.page import address, network
 from scripts.page.guard import NO_TOKEN
 from trainer.text import printable

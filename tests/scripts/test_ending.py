@@ -86,7 +86,7 @@ def test_the_end_fits_the_terminal_and_breaks_only_between_items(monkeypatch, tm
     assert "bottleneck      plugin `report` (32 % of the time)" in rows
     notes = [line for line in rows.splitlines() if line.startswith("note ")]
     assert [line.split("  ")[-1].strip().startswith("Training on 5,000 MNIST images ") for line in notes] == [True]
-    assert columns > 80 or (notes[0].endswith(" …") and "data/" not in joined), "all of it was said before training"
+    assert columns > 80 or (notes[0].endswith(" …") and "data/" not in joined), "it was printed before training"
     assert not re.search(r"\n +(%|s|images/s)\b", rows), "a number stands beside its unit"
     assert [line.split()[0] for line in steps.splitlines()] == ["report", "draw", "evaluate"]
 

@@ -22,7 +22,7 @@ from conftest import ALONE, ROOT, make_images, run_command, small_net
 from PIL import Image
 from processes import process_class
 
-from plugins.progress import Progress
+from plugins.progress.plugin import Progress
 from trainer import Plugin, Run
 from trainer.checkpoint import STATE
 from trainer.console import output

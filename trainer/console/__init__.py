@@ -1,1 +1,1 @@
-"""What a terminal shows: command lines, tables, listings, the plan of a run."""
+"""Output in a terminal and in a notebook: command lines, tables, listings, progress, the plan of a run."""

@@ -1,4 +1,4 @@
-"""What the scripts' command lines share: errors in one line with a suggestion, and exit statuses."""
+"""Command lines of all scripts: errors in one line with a suggestion, and exit statuses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from trainer.console import output
+from trainer.console import interrupt, output, stages, style
+from trainer.console.leaving import leave, leave_threads
+from trainer.console.starting import started
 from trainer.errors import InkwellError, UsageError, did_you_mean
 from trainer.text import program, shortened
 
@@ -34,6 +36,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: If a flag is unknown or a value does not fit.
         """
+        started()
         known, unknown = self.parse_known_args(arguments)
         if unknown:
             flags = [flag for action in self._actions for flag in action.option_strings]
@@ -48,13 +51,16 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, message)
 
 
+COLOURS = {logging.WARNING: style.warning, logging.ERROR: style.error, logging.CRITICAL: style.error}
+
+
 class _ToStderr(logging.Handler):
-    """Says what is logged on whatever `sys.stderr` is at that moment, so that a progress display can make room."""
+    """Handler that prints log records to the current `sys.stderr`, in the colour of their level."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         try:
-            output.say(f"{level}{record.getMessage()}")
+            output.say(f"{level}{record.getMessage()}", COLOURS.get(record.levelno))
         except Exception:  # a record whose arguments do not fit its format
             self.handleError(record)
 
@@ -62,10 +68,13 @@ class _ToStderr(logging.Handler):
 def run_script(main: Callable[[], int]) -> NoReturn:
     """Run a script's `main` and exit with its status; errors that a user can cause are one line on stderr.
 
-    Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 128 + n stopped by signal n (130 by Ctrl-C). That
-    nobody reads the output any more, such as `head`, is no failure; that it cannot be stored is one.
+    Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 128 + n stopped by signal n (130 by Ctrl-C). A
+    reader that has left, such as `head`, is no failure; output that cannot be stored is one.
     """
     output.guard_streams()
+    interrupt.handle_ctrl_c(interrupt.EndInOrder())
+    if not stages.is_shown():
+        stages.show()
     logger = logging.getLogger("trainer")
     logger.addHandler(_ToStderr())
     logger.setLevel(logging.INFO)
@@ -76,15 +85,18 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     try:
         status = main()
     except InkwellError as error:
-        output.say(f"{program()}: error: {' '.join(str(error).splitlines())}")
+        output.say_error(str(error))
         status = error.exit_status
     except MemoryError:
-        output.say(f"{program()}: error: out of memory; use fewer or smaller images, or a smaller batch")
+        output.say_error("out of memory; use fewer or smaller images, or a smaller batch")
         status = 1
-    except KeyboardInterrupt:
-        output.say(f"{program()}: stopped by Ctrl-C")
-        status = 130
+    except KeyboardInterrupt as stopped:
+        stages.hide()
+        output.say(f"{program()}: {str(stopped) or 'stopped by Ctrl-C'}")
+        leave_threads(interrupt.STATUS)
+    finally:
+        stages.hide()
     if (lost := output.loss()) and status == 0:
-        output.say(f"{program()}: error: cannot write to stdout: {lost}; send the output elsewhere and run it again")
+        output.say_error(f"cannot write to stdout: {lost}; send the output elsewhere and run it again")
         status = 1
-    sys.exit(status)
+    leave(status)

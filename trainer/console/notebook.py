@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from trainer.display.epochs import epochs, number
-from trainer.display.html import GRAY, GREEN, ORANGE, bar, card, facts, note, place
+from trainer.display.html import GRAY, GREEN, ORANGE, bar, card, definitions, note, place
 from trainer.run import Run
 from trainer.text import in_line, printable
 
@@ -35,7 +35,7 @@ class NotebookDisplay:
         self._run = run
         self._status, self._epochs = Area(), Area()
         self._show("compiling the training step")
-        self._epochs.show(card("The plan", facts(run.plan)) if run.plan else "", "")
+        self._epochs.show(card("The plan", definitions(run.plan)) if run.plan else "", "")
 
     def step(self, run: Run) -> None:
         """Show how far training is, and the training numbers."""
@@ -64,9 +64,13 @@ class NotebookDisplay:
 
     def _show(self, text: str) -> None:
         done, total = self._run.step, self._run.steps
-        line = Markup('{} <span style="margin-left:8px">{:.0%}</span> <span style="color:{};margin-left:8px">{}</span>')
+        line = Markup(
+            '{} <span style="margin-left:8px">{:.0f} %</span> <span style="color:{};margin-left:8px">{}</span>'
+        )
         share = done / (total or 1)
-        self._status.show(card(self._run.name, line.format(bar(share), share, GRAY, text)), f"{share:.0%}, {text}")
+        self._status.show(
+            card(self._run.name, line.format(bar(share), 100 * share, GRAY, printable(text))), f"{share:.0%}, {text}"
+        )
 
 
 class Area:

@@ -63,7 +63,7 @@ def is_terminal(stream: TextIO | None = None) -> bool:
     stream = sys.stdout if stream is None else stream
     try:
         return stream.isatty() and os.environ.get("TERM") != "dumb"
-    except (AttributeError, ValueError):  # there is no stream, it is no file, or it is closed
+    except (AttributeError, ValueError):  # no stream, not a file, or closed
         return False
 
 

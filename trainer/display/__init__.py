@@ -1,4 +1,4 @@
-"""How objects show themselves: one line at a prompt, a card of HTML in a notebook.
+"""Objects that show themselves: one line at a prompt, a card of HTML in a notebook.
 
 shown.py    the mixin: a class says its line and its card
 html.py     pieces of a card; every value is escaped

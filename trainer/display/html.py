@@ -32,7 +32,7 @@ def note(text: Any) -> Markup:
     return Markup('<div style="color:{}">{}</div>').format(GRAY, printable(text))
 
 
-def facts(rows: Iterable[tuple[str, Any]]) -> Markup:
+def definitions(rows: Iterable[tuple[str, Any]]) -> Markup:
     """Return rows of a label and a value."""
     return _table(Markup("").join(Markup("<tr>{}{}</tr>").format(_label(name), _left(value)) for name, value in rows))
 
@@ -69,7 +69,9 @@ def place(path: Path | str) -> str:
 def side_by_side(*parts: str) -> Markup:
     """Return parts beside one another where there is room."""
     style = "display:flex;flex-wrap:wrap;gap:10px 28px;align-items:flex-start"
-    columns = Markup("").join(Markup("<div>{}</div>").format(part) for part in parts if part)
+    columns = Markup("").join(
+        Markup('<div style="min-width:0;max-width:100%">{}</div>').format(part) for part in parts if part
+    )
     return Markup('<div style="{}">{}</div>').format(style, columns)
 
 

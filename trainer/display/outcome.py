@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from trainer.display.html import bar, facts, place, side_by_side, table
+from trainer.display.html import bar, definitions, place, side_by_side, table
 from trainer.text import count
 
 CLASSES = 15
@@ -23,7 +23,7 @@ def outcome(result: Mapping[str, Any], names: Sequence[str] = ()) -> Markup:
         result: The content of `result.json`.
         names: Names of the classes; by default their numbers.
     """
-    return side_by_side(facts(_rows(result, names)), _classes(result["test"].get("per_class") or (), names))
+    return side_by_side(definitions(_rows(result, names)), _classes(result["test"].get("per_class") or (), names))
 
 
 def _rows(result: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str, str]]:

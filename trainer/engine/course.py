@@ -1,4 +1,4 @@
-"""What a run goes through: from what `fit` is given to the batches, durations and names that the loop needs."""
+"""The course of a run: from the arguments of `fit` to the batches, durations and names that the loop needs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FitArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Given:
-    """What `Trainer.fit` was given; see there."""
+    """The arguments of `Trainer.fit`; see there."""
 
     x: Any
     y: Any = None
@@ -44,14 +44,14 @@ class Given:
 
 @dataclass(frozen=True)
 class Course:
-    """What a run goes through.
+    """The data and the durations of a run.
 
     Attributes:
-        train: What to learn from.
-        validation: What to validate on, if anything.
-        test: What to test on once, at the end, if anything.
-        durations: How long, and how often to look.
-        known: What is known of the data: name, digest, sizes, class names.
+        train: Training batches.
+        validation: Validation batches; None without validation data.
+        test: Batches of the test data, which are evaluated once, at the end; None without test data.
+        durations: How long to train, and how often to validate.
+        known: Name, digest, sizes and class names of the data, as far as known.
     """
 
     train: TrainingPipeline
@@ -88,16 +88,16 @@ class Course:
 
 
 def course_of(given: Given, seed: int, augmentation: str | Strength | None, known: Mapping[str, Any] | None) -> Course:
-    """Return what a run goes through.
+    """Return the course of a run.
 
     Args:
         given: The data, and how long to train on them.
-        seed: Keys order and augmentation.
+        seed: Seed of order and augmentation.
         augmentation: As in `trainer.data.given.training_data`.
-        known: What is known of the data; None: what a `Data` says of itself.
+        known: Name, digest, sizes and class names of the data; default: those of a `Data`.
 
     Raises:
-        UsageError: If the data are none that can be trained or evaluated on, or the durations contradict each other.
+        UsageError: If the data cannot be trained or evaluated on, or the durations contradict each other.
     """
     x, validation, test = given.x, given.validation_data, given.test_data
     if isinstance(x, Data):
@@ -122,10 +122,10 @@ def course_of(given: Given, seed: int, augmentation: str | Strength | None, know
 
 
 def _durations(given: Given) -> Durations:
-    """Return how long to train.
+    """Return the durations of a run.
 
     Raises:
-        UsageError: If that is said twice.
+        UsageError: If the arguments contradict each other.
     """
     if given.durations is None:
         return Durations(epochs=given.epochs)

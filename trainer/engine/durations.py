@@ -16,7 +16,7 @@ VALIDATIONS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Durations:
-    """How long a run trains, and how often it validates.
+    """The length of a run, and how often it validates.
 
     Args:
         epochs: Passes over the training data; default: 10, and at least 800 steps, unless `steps` are given.

@@ -2,16 +2,16 @@
 
 | entry | what takes the time |
 |---|---|
-| `imports` | the process's start and its imports, TensorFlow above all |
+| `imports` | starting the process and importing, TensorFlow above all |
 | `data` | reading and splitting the data, building the pipeline |
 | `build`, `trace` | making model and optimizer; tracing the training step |
-| `preflight` | what is looked at before step 0 |
+| `preflight` | the checks before step 0 |
 | `steps`, `data_wait` | training steps, and the time that they waited for their batches |
 | `validation`, `test` | evaluation, its trace included |
-| `checkpoints` | what training waits for of them, and opening the run directory |
+| `checkpoints` | waiting for checkpoints, and opening the run directory |
 | `plugins.<name>` | the hooks of a plugin |
-| `loop` | what is between all these |
-| `earlier` | the training of the processes before, of a run that was resumed |
+| `loop` | everything between these |
+| `earlier` | training in earlier processes, of a resumed run |
 | `other` | the rest |
 """
 
@@ -20,21 +20,37 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from trainer.stage import Stage
 
 NOTABLE = 0.1
-"""The share of the training time from which a wait, or a plugin, is worth a word."""
+"""Share of the training time above which a wait, or a plugin, is worth mentioning."""
+
+IN_WORDS = {
+    "imports": "loading TensorFlow",
+    "data": "reading the data",
+    "build": "building the model",
+    "trace": "compiling",
+    "preflight": "checking model and data",
+    "test": "testing",
+    "checkpoints": "saving",
+}
+"""Entries that are announced as the stage in progress (`trainer.stage`), in words.
+
+Training and its validations are not among them: the plugin `progress` shows those.
+"""
 
 BRIEF = 2.0
-"""Seconds that nobody minds, whatever their share."""
+"""Seconds that nobody minds, whatever share of the time they are."""
 
 
 class Ledger:
-    """Seconds by name; times taken inside another are taken off the outer one, so that nothing counts twice.
+    """Seconds by name; a time inside another is subtracted from the outer one, so that nothing counts twice.
 
     Args:
         started: Clock reading from which the wall time counts; default: now.
-        clock: Returns seconds; only differences count.
+        clock: Function that returns seconds, of which only differences count.
     """
 
     def __init__(self, started: float | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -53,7 +69,8 @@ class Ledger:
         start = self.clock()
         self._inner.append(0.0)
         try:
-            yield
+            with announced(name):
+                yield
         finally:
             spent = self.clock() - start
             self.seconds[name] += spent - self._inner.pop()
@@ -65,7 +82,7 @@ class Ledger:
         self.seconds[target] += seconds
 
     def rest(self, name: str) -> None:
-        """Count all wall time that has no name yet as `name`."""
+        """Count all wall time that is not accounted for yet as `name`."""
         self.seconds[name] += self.wall() - sum(self.seconds.values())
 
     def rounded(self) -> dict[str, float]:
@@ -73,8 +90,15 @@ class Ledger:
         return {name: round(seconds, 3) for name, seconds in self.seconds.items()}
 
 
+def announced(name: str) -> AbstractContextManager[object]:
+    """Announce an entry as the stage in progress, if it is one that people know."""
+    if name.startswith("plugins."):
+        return Stage(f"plugin {name.removeprefix('plugins.')}")
+    return Stage(IN_WORDS[name]) if name in IN_WORDS else nullcontext()
+
+
 def bottleneck(seconds: Mapping[str, float]) -> str:
-    """Return in words what held the training up, or nothing if its steps did not have to wait.
+    """Return the bottleneck of the training in words; empty if its steps did not have to wait.
 
     Args:
         seconds: The entries of a ledger.
@@ -82,8 +106,8 @@ def bottleneck(seconds: Mapping[str, float]) -> str:
     training = sum(seconds.get(name, 0.0) for name in ("steps", "data_wait", "validation", "checkpoints", "loop"))
     plugins = {name: spent for name, spent in seconds.items() if name.startswith("plugins.")}
     training += sum(plugins.values())
-    held_up = {"input-bound: steps waited for their batches": seconds.get("data_wait", 0.0)}
-    held_up |= {f"plugin-bound: {name.removeprefix('plugins.')} took": spent for name, spent in plugins.items()}
-    worst = max(held_up, key=lambda what: held_up[what])
-    share = held_up[worst] / (training or 1.0)
-    return f"{worst} {share:.0%} of the time" if share > NOTABLE and held_up[worst] > BRIEF else ""
+    waits = {"input pipeline, which steps waited for": seconds.get("data_wait", 0.0)}
+    waits |= {f"plugin {name.removeprefix('plugins.')}": spent for name, spent in plugins.items()}
+    worst = max(waits, key=lambda what: waits[what])
+    share = waits[worst] / (training or 1.0)
+    return f"{worst} ({100 * share:.0f} % of the time)" if share > NOTABLE and waits[worst] > BRIEF else ""

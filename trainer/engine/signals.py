@@ -1,6 +1,6 @@
-"""What the outside asks of a run: signals, and files that appear.
+"""Requests to a run from outside: signals, and files that appear.
 
-| asked by | does | exit status of `fit.py` |
+| request | effect | exit status of `fit.py` |
 |---|---|---|
 | Ctrl-C, SIGINT | saves and ends; a second time ends at once | 130 |
 | SIGTERM | saves and ends; a second time ends at once | 143 |
@@ -9,17 +9,21 @@
 | SIGXCPU: a limit of processor time was reached | saves and ends | 152 |
 | SIGUSR1 | saves and continues | - |
 | a file named STOP in the run directory | saves and ends | 143 |
-| the file that `Durations.stop_when` names | saves and ends | 143 |
+| the file named by `Durations.stop_when` | saves and ends | 143 |
 
-Handlers only leave a note, which is read after each span of steps and each batch of a validation. A signal that is
-ignored stays so, as SIGHUP under `nohup` or SIGINT in the background of a script.
+Handlers only leave a note, which is read after each span of steps and each batch of a validation. Python calls them
+between two of these, which may take a while, so a thread answers at once. A signal that is ignored stays ignored, such
+as SIGHUP under `nohup` or SIGINT in the background of a shell script.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -27,6 +31,8 @@ from types import FrameType
 from trainer.errors import UsageError
 from trainer.run import Run
 from trainer.text import in_line
+
+logger = logging.getLogger("trainer")
 
 STOP = "STOP"
 REASONS = {
@@ -38,7 +44,7 @@ REASONS = {
 }
 STOPPING = {getattr(signal, name): reason for name, reason in REASONS.items() if hasattr(signal, name)}
 INSISTING = (signal.SIGINT, signal.SIGTERM)
-"""What people send again to end a run at once; the others come in numbers, SIGXCPU with every second."""
+"""Signals that people send again to end a run at once; others repeat by themselves, such as SIGXCPU every second."""
 SAVING = getattr(signal, "SIGUSR1", None)  # Windows has none
 LIMIT = getattr(signal, "SIGXCPU", None)
 
@@ -47,8 +53,8 @@ LIMIT = getattr(signal, "SIGXCPU", None)
 def listening(run: Run) -> Iterator[None]:
     """Turn signals into requests to `run`; the handlers before are restored afterwards.
 
-    After the first SIGINT or SIGTERM a second one acts as it would have without us. Outside the main thread nothing is
-    installed, since Python delivers signals nowhere else.
+    After the first SIGINT or SIGTERM a second one acts as it would have without us, or as the handler before says in
+    its attribute `again`. Outside the main thread nothing is installed, since Python delivers signals nowhere else.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -59,21 +65,71 @@ def listening(run: Run) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         ask_to_stop(run, number, STOPPING[signal.Signals(number)])
         if number == LIMIT:
-            before[number] = signal.SIG_IGN  # it comes each second up to the hard limit, and would kill
+            before[number] = signal.SIG_IGN  # it comes every second up to the hard limit, and would kill
         if number in INSISTING:
             for each in before.keys() & set(INSISTING):
-                signal.signal(each, before[each])
+                signal.signal(each, getattr(before[each], "again", before[each]))
 
     def save(number: int, frame: FrameType | None) -> None:
         run.save("last")
 
-    for number in before:
-        signal.signal(number, save if number == SAVING else stop)
+    with _answering(run, before.keys()):
+        for number in before:
+            signal.signal(number, save if number == SAVING else stop)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _answering(run: Run, numbers: Collection[int]) -> Iterator[None]:
+    """Answer each of these signals as soon as it arrives, while the main thread is busy.
+
+    Python writes the number of a signal to a file descriptor at once (`signal.set_wakeup_fd`), and calls its handler
+    later. Whoever listened there before, such as the event loop of a notebook, still gets everything.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+
+    def answer() -> None:
+        answered = False
+        while arrived := reader.recv(1):
+            if before >= 0:
+                with suppress(OSError):
+                    os.write(before, arrived)
+            if arrived[0] in numbers and (said := _answer(run, arrived[0])) and not answered:
+                answered = arrived[0] != SAVING
+                with suppress(Exception):  # a handler of the user's may raise anything
+                    logger.info("%s", said)
+
+    thread = threading.Thread(target=answer, name="signals", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        writer.close()
+        thread.join()
+        reader.close()
+
+
+def _answer(run: Run, number: int) -> str:
+    """Return the answer to a signal; empty if the terminal has gone."""
+    if number == getattr(signal, "SIGHUP", None):
+        return ""
+    if number == SAVING:
+        return "saving after this step"
+    if run.result:
+        what = "the run is finished; its report is still being written"
+    elif run.step >= run.steps:
+        what = "stopping after this evaluation and saving"
+    else:
+        what = "stopping after this step and saving"
+    again = {signal.SIGINT: "; press Ctrl-C again to quit now", signal.SIGTERM: "; send SIGTERM again to quit now"}
+    return f"{what}{again.get(signal.Signals(number), '')}"
 
 
 def look_outside(run: Run, notice: Path | None) -> None:
@@ -94,10 +150,10 @@ def ask_to_stop(run: Run, number: int, reason: str) -> None:
 
 
 def check_notice(notice: Path | None) -> None:
-    """Refuse to train until a file appears that is there already, or that cannot be looked for.
+    """Refuse to train until a file appears if it exists already, or cannot be looked for.
 
     Raises:
-        UsageError: If it is.
+        UsageError: If so.
     """
     if notice is None:
         return

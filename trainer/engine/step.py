@@ -46,7 +46,7 @@ class Meter:
         return int(self.loss.count)
 
     def read(self) -> dict[str, float]:
-        """Return the means so far as floats; waits for the device."""
+        """Return the means up to now as floats; waits for the device."""
         return {"loss": float(self.loss.result())} | {k: float(m.result()) for k, m in self.extra.items()}
 
     @property

@@ -44,7 +44,9 @@ class Predictions(Shown):
             return card(repr(self))
         images, seen = self.images, [(int(k), f"{self.labels[k]} read as {self.predicted[k]}") for k in wrong[:SHOWN]]
         return card(
-            repr(self), note("read wrong, the most confident first"), strip((images[k], said) for k, said in seen)
+            repr(self),
+            note("misclassified, the most confident first"),
+            strip((images[k], said) for k, said in seen),
         )
 
     @cached_property

@@ -16,7 +16,7 @@ SIGNIFICANT = 0.05
 def wilson_interval(successes: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return the confidence interval of a share (Wilson 1927, the score interval).
 
-    Unlike the normal approximation, it stays within [0, 1] and is accurate near 100 %, where accuracies lie.
+    Unlike the normal approximation, it stays within [0, 1] and is accurate near 100 %, as accuracies often are.
 
     Args:
         successes: From 0 to `total`.

@@ -18,7 +18,7 @@ def is_export(path: Path) -> bool:
     """Return True if a folder is an export."""
     try:
         return (path / SPEC).is_file()
-    except OSError:  # a name too long, a folder that may not be looked into
+    except OSError:  # the name is too long, or the folder cannot be read
         return False
 
 

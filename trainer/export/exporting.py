@@ -15,6 +15,7 @@ from trainer.export import SPEC, formats
 from trainer.export.format import Format
 from trainer.export.proof import Answer, Proof, compare, read_afresh
 from trainer.files import aside, check_new, sweep, to_json
+from trainer.stage import Stage
 from trainer.text import first_line
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def write(
         raise
     except Exception as error:  # Keras, TensorFlow and MLflow each have their own
         raise InkwellError(f"cannot write the model: {type(error).__name__}: {first_line(error)}") from error
-    proof = compare(original.data, original.probabilities, answer(folder, original.images), form)
+    with Stage(f"comparing the {name} export with the model"):
+        proof = compare(original.data, original.probabilities, answer(folder, original.images), form)
     if not proof.holds:
         raise InkwellError(
             f"the export differs from the model and was deleted: {proof} (allowed: {proof.tolerance:.0e})"

@@ -1,4 +1,4 @@
-"""A run directory on a card: how the run stands, what came out, its curves and its files."""
+"""A run directory on a card: the status of the run, its result, its curves and its files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from trainer.display.epochs import epochs
-from trainer.display.html import card, facts, note
+from trainer.display.html import card, definitions, note
 from trainer.display.outcome import outcome
 from trainer.text import printable
 
@@ -25,7 +25,7 @@ def run_card(files: RunFiles) -> Markup:
     result = files.result
     shown = outcome(result, files.run.data.get("class_names", ())) if result else ""
     title = result.headline if result else f"{files.name}: {files.status()}"
-    return card(title, note(f"{files.name}: {files.status()}"), _epochs(files), shown, facts(_places(files)))
+    return card(title, note(f"{files.name}: {files.status()}"), _epochs(files), shown, definitions(_places(files)))
 
 
 def _epochs(files: RunFiles) -> Markup:
@@ -34,7 +34,7 @@ def _epochs(files: RunFiles) -> Markup:
 
 
 def _places(files: RunFiles) -> Iterator[tuple[str, str]]:
-    """Yield the files that a person wants to open."""
+    """Yield the files that a user wants to open."""
     if (page := files.report / REPORT_PAGE).is_file():
         yield "report", Markup('<a href="{0}">{0}</a>').format(printable(page))
     for role in ("best", "last"):

@@ -33,6 +33,8 @@ def _moment(text: str) -> str:
 def _square(rows: list[list[int]]) -> list[list[int]]:
     if any(len(row) != len(rows) for row in rows):
         raise ValueError("must have as many columns as rows")
+    if sum(map(sum, rows)) > 2**53:
+        raise ValueError(f"must count at most {2**53:,} images")
     return rows
 
 

@@ -21,7 +21,7 @@ ACROSS = 10
 
 
 def error_rows(predictions: Predictions, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the facts about each image read wrong, the most confident first.
+    """Return a record of each misclassified image, the most confident error first.
 
     Args:
         predictions: Outputs of the model for the images.

@@ -1,4 +1,4 @@
-"""How accuracy falls when digits are moved, turned, scaled, thickened or thinned."""
+"""Accuracy as digits are shifted, rotated, scaled, thickened or thinned."""
 
 from __future__ import annotations
 

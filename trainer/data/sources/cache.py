@@ -21,9 +21,9 @@ from trainer.data.mapped import MappedImages
 from trainer.data.sources.arrayfile import ArrayFile, checksum
 from trainer.data.sources.decoding import Undecoded, in_memory
 from trainer.data.sources.memory import fits
-from trainer.data.sources.reporting import StatusLine
 from trainer.errors import DataError
 from trainer.files import sync_folder, to_json, write_synced
+from trainer.stage import Stage
 from trainer.text import in_bytes
 
 logger = logging.getLogger("trainer")
@@ -108,12 +108,12 @@ class Cache:
     def _make(self, undecoded: Undecoded) -> None:
         """Decode into a temporary folder, and rename it."""
         draft = self._draft(self.place)
-        status = StatusLine(f"decoding {self.name} to {self.place}", sum(undecoded.numbers.values()))
         try:
             with self._disk(undecoded):
                 self._make_room(undecoded.size)
                 draft.mkdir()
-            sums = {split: self._write(draft, undecoded, split, status) for split in undecoded.numbers}
+            with Stage(f"decoding {self.name} to {self.place}", sum(undecoded.numbers.values()), "images") as progress:
+                sums = {split: self._write(draft, undecoded, split, progress) for split in undecoded.numbers}
             kept = to_json({"splits": sums, "notices": undecoded.finish()})
             with self._disk(undecoded):
                 write_synced(draft / MANIFEST, kept.encode())
@@ -133,7 +133,7 @@ class Cache:
         if size > (free := shutil.disk_usage(self.folder).free):
             raise OSError(errno.ENOSPC, f"only {in_bytes(free)} free")
 
-    def _write(self, draft: Path, undecoded: Undecoded, split: str, status: StatusLine) -> tuple[int, int]:
+    def _write(self, draft: Path, undecoded: Undecoded, split: str, progress: Stage) -> tuple[int, int]:
         """Write the images and labels of a split; return their checksums."""
         parts = []
         with self._disk(undecoded):
@@ -143,7 +143,7 @@ class Cache:
                 with self._disk(undecoded):
                     file.add(images)
                 parts.append(labels)
-                status.advance(len(labels))
+                progress.done += len(labels)
             with self._disk(undecoded):
                 file.complete()
         labels = np.concatenate(parts)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.data.imageset import ImageSet
+from trainer.stage import Stage
 
 BLOCK_BYTES = 16_000_000
 """Bytes decoded between two writes to disk."""
@@ -50,10 +51,11 @@ def in_memory(undecoded: Undecoded) -> dict[str, ImageSet]:
     Raises:
         ValueError: If a split has more images than announced.
     """
-    return {split: _gathered(undecoded, split) for split in undecoded.numbers}
+    with Stage("decoding images", sum(undecoded.numbers.values()), "images") as progress:
+        return {split: _gathered(undecoded, split, progress) for split in undecoded.numbers}
 
 
-def _gathered(undecoded: Undecoded, split: str) -> ImageSet:
+def _gathered(undecoded: Undecoded, split: str, progress: Stage) -> ImageSet:
     images = np.empty((undecoded.numbers[split], *undecoded.shape), np.uint8)
     labels = np.empty(len(images), np.int32)
     start = 0
@@ -61,4 +63,5 @@ def _gathered(undecoded: Undecoded, split: str) -> ImageSet:
         stop = start + len(classes)
         images[start:stop], labels[start:stop] = part, classes
         start = stop
+        progress.done += len(classes)
     return ImageSet(images[:start], labels[:start])

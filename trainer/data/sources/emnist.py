@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 DISTINCT = "abdefghnqrt"
-"""The lower-case letters with a class of their own; the others share the class of their capital."""
+"""The lower-case letters with a separate class; the others share the class of their capital."""
 
 CHARACTERS: Mapping[str, str] = {
     "byclass": string.digits + string.ascii_uppercase + string.ascii_lowercase,

@@ -1,4 +1,4 @@
-"""What `--data` may name: a registered source, a path, or a TFDS set; resolved first, loaded later."""
+"""Data by name, as `--data` gives it: a registered source, a path, or a TFDS set; resolved first, loaded later."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING
 from trainer.data.sources.tfds_names import image_sets, is_tfds
 from trainer.errors import DataError, UsageError, did_you_mean
 from trainer.registry import data_sources
+from trainer.stage import Stage
 
 if TYPE_CHECKING:
     from trainer.data.imageset import Source
 
 
 def load_source(name: str, folder: Path, whole: bool = True) -> Source:
-    """Load what `--data` names: a registered source, else an existing path, else a TFDS set.
+    """Load data by name: a registered source, else an existing path, else a TFDS set.
 
     A path is a folder of IDX files, a folder of class folders with images, or an `.npz` file.
 
     Args:
         name: A name or a path.
         folder: The data folder (`--data-dir`).
-        whole: Whether every class must have training images; not for data to evaluate on.
+        whole: True if every class must have training images, unlike in data to evaluate on.
 
     Raises:
         UsageError: If it is none of them, or the registered source is not one.
@@ -36,9 +37,10 @@ def load_source(name: str, folder: Path, whole: bool = True) -> Source:
     from trainer.data.sources.labels import check_source as check_labels
 
     try:
-        source = load()
+        with Stage(f"reading {name}"):
+            source = load()
     except OSError as error:  # a folder that may not be read, a disk that fails
-        raise DataError(f"data {name!r} cannot be read: {error}") from error
+        raise DataError(f"cannot read data {name!r}: {error}") from error
     if not isinstance(source, Source):
         raise UsageError(f"data source {name!r} returned {type(source).__name__}, not trainer.data.imageset.Source")
     if whole:

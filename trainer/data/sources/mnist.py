@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from trainer.data.imageset import Source
 from trainer.data.sources.embedded import DIGITS, mnist5k
 from trainer.data.sources.idx import FILES, has_idx, load_idx
+from trainer.data.sources.reach import unreachable
 from trainer.data.sources.tfds import UnavailableError, load_tfds
 from trainer.errors import DataError
+
+ADDRESSES = {
+    "mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "fashion_mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+}
+"""Hosts from which TFDS downloads each set."""
 
 SHAPE = (28, 28, 1)
 CLOTHES = (
@@ -33,7 +41,7 @@ def auto(folder: Path) -> Source:
     except UnavailableError:
         source = mnist5k(folder)
         notice = (
-            f"NOT THE FULL MNIST, only 5,000 of its images: it is not in {folder} and cannot be downloaded "
+            f"using 5,000 MNIST images instead of 70,000: MNIST was not found in {folder}/ and could not be downloaded "
             "(--data mnist says why)"
         )
         return replace(source, notices=(notice, *source.notices))
@@ -86,9 +94,15 @@ def _digits_or_clothes(name: str, folder: Path, places: list[Path], class_names:
 
 
 def _from_tfds(name: str, folder: Path, places: list[Path]) -> Source:
+    """Load a set by TFDS, which takes seconds to import: not at all where it would find neither files nor a network."""
+    looked = " or ".join(map(str, [*places, folder / name] if folder / name not in places else places))
+    files = f"put {', '.join(FILES.values())} (plain or .gz) into {places[-1]}"
+    if not (folder / name).is_dir() and (why := unreachable(ADDRESSES[name])):
+        host = urlsplit(ADDRESSES[name]).hostname
+        raise UnavailableError(
+            f"{name} is not in {looked}, and cannot be downloaded from {host}: {why}; connect to a network, or {files}"
+        )
     try:
         return load_tfds(name, folder)
     except UnavailableError as error:
-        looked = " or ".join(map(str, places))
-        hint = f"or put {', '.join(FILES.values())} (plain or .gz) into {places[-1]}"
-        raise UnavailableError(f"there are no IDX files in {looked}, and {error}, {hint}") from error
+        raise UnavailableError(f"{name} is not in {looked}, and {error}, or {files}") from error

@@ -16,8 +16,10 @@ from trainer.data.imageset import ImageSet, Source, validation_share
 from trainer.data.sources import emnist
 from trainer.data.sources.cache import Cache
 from trainer.data.sources.decoding import Block, Undecoded, block_length
-from trainer.data.sources.reach import unreachable
+from trainer.data.sources.reach import bounded_downloads, reason, unreachable
 from trainer.errors import DataError, unknown
+from trainer.stage import Stage
+from trainer.startup import IMPORTING
 
 BATCH = 1024
 MANY_HOSTS = 2  # how many hosts of a set are asked; each may take seconds
@@ -41,13 +43,14 @@ def load_tfds(name: str, folder: Path) -> Source:
         DataError: If it does not hold images of one size with a class label or is damaged, or the disk has no room
             for decoded images that do not fit in memory.
     """
-    builder = _open(name, folder)
-    keys = _keys(builder, name)
-    if not _is_prepared(builder):
-        _refuse_if_out_of_reach(builder, name, folder)
-        _prepare(builder, name, folder)
+    with IMPORTING:  # TFDS imports what it needs when it needs it
         builder = _open(name, folder)
-    return _read(builder, name, keys, folder / "cache")
+        keys = _keys(builder, name)
+        if not _is_prepared(builder):
+            _refuse_if_out_of_reach(builder, name, folder)
+            _prepare(builder, name, folder)
+            builder = _open(name, folder)
+        return _read(builder, name, keys, folder / "cache")
 
 
 def _open(name: str, folder: Path) -> Any:
@@ -69,7 +72,7 @@ def _said(name: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # hundreds of builders raise what they like
-        raise DataError(f"TFDS cannot open {name!r} in {folder}: {_first_line(error)}") from error
+        raise DataError(f"cannot open TFDS set {name!r} in {folder}: {_first_line(error)}") from error
 
 
 def _keys(builder: Any, name: str) -> tuple[str, str]:
@@ -106,7 +109,9 @@ def _is_prepared(builder: Any) -> bool:
 def _refuse_if_out_of_reach(builder: Any, name: str, folder: Path) -> None:
     by_hand = folder / "downloads" / "manual"
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not (by_hand.is_dir() and any(by_hand.iterdir())):
-        raise UnavailableError(f"TFDS set {name!r} must be fetched by hand: put its files into {by_hand} and run again")
+        raise UnavailableError(
+            f"cannot download TFDS set {name!r}: its owners have it fetched by hand; put its files into {by_hand}"
+        )
     reasons = {}
     for host, address in list(_addresses(builder).items())[:MANY_HOSTS]:
         reasons[host] = unreachable(address)
@@ -115,13 +120,13 @@ def _refuse_if_out_of_reach(builder: Any, name: str, folder: Path) -> None:
     if reasons:
         tried = " and ".join(f"{host} ({reason})" for host, reason in reasons.items())
         raise UnavailableError(
-            f"TFDS set {name!r} is not prepared in {folder} and cannot be downloaded from {tried}; run once "
-            "with a network, or copy a prepared set there"
+            f"cannot download TFDS set {name!r} from {tried}; connect to a network, or copy the set to {folder} from a "
+            "machine where TFDS has prepared it"
         )
 
 
 def _addresses(builder: Any) -> dict[str, str]:
-    """Return one http(s) address a host, of those the builder downloads from."""
+    """Return one http(s) address per host that the builder downloads from."""
     own = getattr(builder, "URL", None)
     addresses = [own] if isinstance(own, str) else list(builder.url_infos or ())
     found: dict[str, str] = {}
@@ -138,11 +143,51 @@ def _prepare(builder: Any, name: str, folder: Path) -> None:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # TFDS prints; stdout belongs to results.
-        with FileLock(folder / f".{builder.name}.lock"), contextlib.redirect_stdout(sys.stderr):
+        with FileLock(folder / f".{builder.name}.lock"), _quiet(), bounded_downloads(), _downloading(builder, name):
             builder.download_and_prepare()
-    except Exception as error:  # network, checksums, disk, and hundreds of builders
-        raise UnavailableError(f"TFDS cannot prepare {name!r} in {folder}: {_first_line(error)}") from error
+    except OSError as error:  # network, disk
+        raise UnavailableError(f"cannot download TFDS set {name!r} to {folder}: {reason(error)}") from error
+    except Exception as error:  # checksums, and hundreds of builders
+        raise UnavailableError(f"cannot prepare TFDS set {name!r} in {folder}: {_first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep TFDS's bars off the screen, and its talk off stdout, which belongs to results."""
+    import tensorflow_datasets as tfds
+
+    tfds.display_progress_bar(enable=False)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        tfds.display_progress_bar(enable=True)
+
+
+@contextlib.contextmanager
+def _downloading(builder: Any, name: str) -> Iterator[None]:
+    """Announce the download, and then the preparation, as the stage in progress."""
+    place = Path(builder.data_dir_root) / "downloads" / builder.name
+    total = sum(info.size for info in (builder.url_infos or {}).values())
+
+    def look(stage: Stage) -> None:
+        stage.done = _size(place)
+        if total and stage.done >= total:
+            stage.text, stage.total = f"preparing {name}", 0
+
+    with Stage(f"downloading {name}", total, "bytes") as stage:
+        stage.look = look
+        yield
+
+
+def _size(downloads: Path) -> int:
+    """Return the bytes of the files in TFDS's folder of downloads: those that are complete, and those in progress."""
+    files = (path for pattern in ("*", "*.tmp.*/*") for path in downloads.glob(pattern))
+    size = 0
+    for path in files:
+        with contextlib.suppress(OSError):  # it was just moved to its place
+            size += path.stat().st_size if path.is_file() else 0
+    return size
 
 
 def _read(builder: Any, name: str, keys: tuple[str, str], cache: Path) -> Source:
@@ -158,7 +203,7 @@ def _read(builder: Any, name: str, keys: tuple[str, str], cache: Path) -> Source
         images, notices = Cache(cache, name, _identity(builder, keys)).load(lambda: undecoded)
     except (tf.errors.OpError, OSError, ValueError) as error:
         hint = f"delete {builder.data_path} and run again"
-        raise DataError(f"TFDS set {name!r} cannot be read: {_first_line(error)}; {hint}") from error
+        raise DataError(f"cannot read TFDS set {name!r}: {_first_line(error)}; {hint}") from error
     train, test = images["train"], images.get("test")
     if unused := [split for split in info.splits if split not in splits]:
         notices = (f"{name}: splits of TFDS that are not used: {', '.join(unused)}", *notices)
@@ -173,7 +218,7 @@ def _class_names(builder: Any, keys: tuple[str, str]) -> tuple[str, ...]:
 
 
 def _identity(builder: Any, keys: tuple[str, str]) -> list[Any]:
-    """Return what the decoded images depend on: the set, its files, whether they have changed, and the decoder."""
+    """Return everything that the decoded images depend on: the set, its files, their times, and the decoder."""
     import tensorflow as tf
 
     folder = Path(builder.data_path)

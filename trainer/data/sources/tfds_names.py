@@ -19,7 +19,7 @@ def image_sets() -> frozenset[str]:
 
 
 def is_tfds(name: str) -> bool:
-    """Return whether TFDS has a set of this name, also of `name/configuration` and `name:version`."""
+    """Return True if TFDS has a set of this name; also of `name/configuration` and `name:version`."""
     base = re.split("[/:]", name, maxsplit=1)[0]
     package = _package()
     if package is None or not base.isidentifier():

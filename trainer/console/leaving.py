@@ -1,0 +1,29 @@
+"""The end of a script, without a second of waiting for Python to take TensorFlow apart."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from contextlib import suppress
+from typing import NoReturn
+
+
+def leave(status: int) -> NoReturn:
+    """End this program as the interpreter would, except that modules and objects are left to the system.
+
+    A program with threads that must be waited for ends in the usual way.
+    """
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        sys.exit(status)
+    atexit._run_exitfuncs()
+    leave_threads(status)
+
+
+def leave_threads(status: int) -> NoReturn:
+    """End this program without waiting for its threads, one of which may be in the middle of a download."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # there is none, or its reader has gone
+            stream.flush()
+    os._exit(status)
