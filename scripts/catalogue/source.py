@@ -104,7 +104,7 @@ WORDS = {
 
 
 def _in_words(annotation: Any, near: Any) -> str:
-    """Return a declared type in words; an alias with a docstring is described by that.
+    """Return a declared type in words; an alias with a docstring, other than of choices, is described by that.
 
     Args:
         annotation: An expression; None if nothing is declared.
@@ -116,10 +116,14 @@ def _in_words(annotation: Any, near: Any) -> str:
     if ranged := re.fullmatch(r"Annotated\[(\w+), (.*)\]", text):
         return f"{WORDS.get(ranged[1], ranged[1])} {_range(ranged[2])}".strip()
     word = WORDS.get(text.partition("[")[0])
-    if word is not None or not text.isidentifier():
+    if word is not None or not re.fullmatch(r"[A-Za-z_][\w.]*", text):
         return word or text
-    alias = _find(near.module.resolve(text))
-    if alias.is_attribute and alias.docstring:
+    first, dot, rest = text.partition(".")
+    try:
+        alias = _find(near.module.resolve(first) + dot + rest)
+    except (griffe.NameResolutionError, KeyError, ImportError):  # a type of Python's own, or of another package
+        return text
+    if alias.is_attribute and alias.docstring and not str(alias.value).startswith("Literal["):
         first = re.split(r"[:.](?:\s|$)", alias.docstring.value)[0]
         return re.sub(r"^(a|an|A|An) ", "", first)
     return _in_words(alias.value, alias) if alias.is_attribute else text

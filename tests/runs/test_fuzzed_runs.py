@@ -470,7 +470,7 @@ def test_nothing_is_written_through_a_link_in_a_run(good, tmp_path):
         (tmp_path / "run" / "report" / name).symlink_to(tmp_path / name)
     done = run_script(tmp_path, "report.py", "run")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-    assert "is a link that leads out of it; replace it with a copy of what you want there" in done.stderr
+    assert "is a link that leads out of it; replace it with a copy of its target, or delete it" in done.stderr
     assert {path.read_text() for path in tmp_path.iterdir() if path.is_file()} == {"mine"}
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from trainer.console.style import bold, link
 from trainer.console.tables import image_counts, overlap_rows, scores_line
-from trainer.console.wrapping import GLUE, entries, listed, wrapped
+from trainer.console.wrapping import GLUE, entries, listed, width, wrapped
 from trainer.runs.files import REPORT
 from trainer.text import command, count, printable
 
@@ -88,8 +89,8 @@ def next_steps(run_dir: Path, data: Mapping[str, Any]) -> list[tuple[str, str]]:
 def next_lines(steps: Iterable[tuple[str, str]]) -> list[str]:
     """Return the next steps as lines after an empty one; each command stays on one line, to be pasted."""
     rows = list(steps)
-    width = max((len(label) for label, _ in rows), default=0)
-    return [*(["", bold("next:")] if rows else []), *(f"  {label:<{width}}  {_opened(text)}" for label, text in rows)]
+    column = max((len(label) for label, _ in rows), default=0)
+    return [*(["", bold("next:")] if rows else []), *(f"  {label:<{column}}  {_opened(text)}" for label, text in rows)]
 
 
 def _rows(result: Mapping[str, Any], run_dir: Path) -> list[tuple[str, str]]:
@@ -124,8 +125,9 @@ def _largest(seconds: Mapping[str, float]) -> list[str]:
 
 
 def _notices(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the first clause of each notice before training, which may have left the screen by now."""
-    return [("note", notice.partition(": ")[0]) for notice in data.get("notices") or ()]
+    """Return the beginning of each notice before training, which may have left the screen by now: one line each."""
+    room = width() - len("time breakdown  ")
+    return [("note", shorten(printable(notice), room, placeholder=" …")) for notice in data.get("notices") or ()]
 
 
 def _opened(text: str) -> str:
