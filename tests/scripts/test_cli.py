@@ -438,7 +438,7 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
     shutil.copytree(workshop / "runs" / "first", tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "best").write_text("epoch=0009-step=0000009\n")
     said = message(run_script(tmp_path, "evaluate.py", "run"), status=1)
-    assert said.startswith("checkpoint run/checkpoints/epoch=0009-step=0000009 is missing or damaged")
+    assert said == "cannot read checkpoint run/checkpoints/epoch=0009-step=0000009: manifest.json is missing"
 
 
 @pytest.mark.parametrize(
