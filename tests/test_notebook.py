@@ -22,7 +22,7 @@ UNDER_PYTEST = "PYTEST_CURRENT_TEST"
 """A variable with which a kernel does not show what C++ code writes to stderr."""
 
 PROGRESS = """
-from plugins.progress import Progress
+from plugins.progress.plugin import Progress
 from trainer import Run
 run = Run(name="<b>run", epochs=2, steps=20, steps_per_epoch=10, validation_steps=4, plan=[("model", "lenet")],
           read_metrics=lambda: {"loss": 0.5})

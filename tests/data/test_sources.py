@@ -178,7 +178,7 @@ def test_a_folder_that_may_not_be_read_is_a_data_error(tmp_path: Path, monkeypat
         raise PermissionError(13, "Permission denied", str(folder))
 
     monkeypatch.setattr("trainer.data.sources.folder._entries", forbid)  # root, as in containers, may read everything
-    refuse(tmp_path, str(tmp_path), "cannot be read", "Permission denied")
+    refuse(tmp_path, str(tmp_path), "cannot read data", "Permission denied")
 
 
 # IDX files

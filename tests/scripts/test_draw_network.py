@@ -148,7 +148,7 @@ def test_a_terminal_shows_the_address_as_a_qr_code(tmp_path):
         process.wait(timeout=300)
         os.close(screen)
     lines = shown.decode().replace("\r", "").splitlines()
-    url = lines[0].split()[2]
+    (url,) = (found for line in lines for found in re.findall(r"draw on (http://\S+)", line))
     drawn = [re.fullmatch(r"\x1b\[38;5;231;48;5;16m(.+)\x1b\[0m", line) for line in lines]
     rows = [pair for line in drawn if line for pair in (line[1].translate(UPPER), line[1].translate(LOWER))]
     expected = io.StringIO()

@@ -40,7 +40,7 @@ def load_source(name: str, folder: Path, whole: bool = True) -> Source:
         with Stage(f"reading {name}"):
             source = load()
     except OSError as error:  # a folder that may not be read, a disk that fails
-        raise DataError(f"cannot read data {name!r}: {error}") from error
+        raise DataError(f"cannot read data {name!r}: {error.strerror or error}") from error
     if not isinstance(source, Source):
         raise UsageError(f"data source {name!r} returned {type(source).__name__}, not trainer.data.imageset.Source")
     if whole:
