@@ -244,11 +244,13 @@ def print_result(result: Mapping[str, Any], data: Mapping[str, Any], run_dir: Pa
     """
     from plugins.mlflow.state import in_the_browser
     from trainer.console.ending import ending, next_steps
+    from trainer.console.style import is_terminal
 
     steps = next_steps(run_dir, data)
     if shown := in_the_browser(run_dir, config.plugins.get("mlflow", {}).get("tracking_uri")):
         steps += zip(("MLflow", "then open"), shown, strict=True)
-    show(ending(result, data, run_dir, steps), as_is=True, kept=True)
+    gap = "\n" if is_terminal() else ""  # below the epochs
+    show(f"{gap}{ending(result, data, run_dir, steps)}", as_is=True, kept=True)
 
 
 def main() -> int:
@@ -318,7 +320,8 @@ def train(args: Namespace, config: Config, parts: Parts, run_dir: Path, lock: Ru
         if config.model.args or config.optimizer.args:
             start(config, ledger)  # so that a wrong argument is the only line
         if not args.dry_run:
-            say(f"training {config.model.name} on {config.data.name}; run directory: {run_dir}")
+            where = "" if config.data.name == "auto" else f" on {config.data.name}"
+            say(f"training {config.model.name}{where}; run directory: {run_dir}")
         session = assemble(config, parts, run_dir, ledger)
     trainer, data = session.trainer, session.data
     arguments = session.arguments(args.stop_when)

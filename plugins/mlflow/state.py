@@ -151,4 +151,4 @@ def in_the_browser(run_dir: Path, uri: str | None) -> tuple[str, str] | None:
     state = State.of(run_dir, store)
     if store.database is None or not state.run_id:
         return None
-    return f"mlflow ui --backend-store-uri {shlex.quote(store.uri)}", page.address(state.experiment_id)
+    return f"mlflow ui --backend-store-uri {shlex.quote(store.uri_from_here())}", page.address(state.experiment_id)

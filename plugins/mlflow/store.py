@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -64,6 +64,13 @@ class Store:
         if self.database is None or other.database is None:
             return self.database is other.database and self.shown.rstrip("/") == other.shown.rstrip("/")
         return os.path.realpath(self.database) == os.path.realpath(other.database)
+
+    def uri_from_here(self) -> str:
+        """Return the tracking URI for a command line in the current folder: short if the database is below it."""
+        if self.database is not None:
+            with suppress(OSError, ValueError):  # the current folder is gone, or is not above the database
+                return f"sqlite:///{self.database.relative_to(Path.cwd()).as_posix()}"
+        return self.uri
 
     @property
     def shown(self) -> str:

@@ -148,7 +148,7 @@ def test_the_next_run_beside_theirs_asks_nothing_of_their_server(folder, tiny, t
     assert "mlflow" not in done.stderr
     uri = f"sqlite:///{folder}/runs/mlflow.db"
     assert mirrored(uri, folder / "runs" / "mine")["status"] == "FINISHED"
-    assert f"  MLflow     mlflow ui --backend-store-uri {uri}\n" in done.stdout
+    assert "  MLflow     mlflow ui --backend-store-uri sqlite:///runs/mlflow.db\n" in done.stdout
     client = client_of(uri)
     assert [found.name for found in client.search_experiments()] == ["inkwell", "Default"]
 

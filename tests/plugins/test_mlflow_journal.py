@@ -271,7 +271,7 @@ def test_another_store_has_nothing_of_a_run(tmp_path):
     assert State.of(tmp_path, Store.at(None, tmp_path)) == State(settings)
 
 
-def test_the_command_that_shows_a_run_is_quoted_and_of_the_users_store(tmp_path):
+def test_the_command_that_shows_a_run_is_quoted_and_of_the_users_store(tmp_path, monkeypatch):
     run_dir = tmp_path / "a b" / "run"
     run_dir.mkdir(parents=True)
     address = "http://127.0.0.1:5000/#/experiments/3/runs?viewStateShareKey=inkwell&workflowType=machine_learning"
@@ -285,6 +285,8 @@ def test_the_command_that_shows_a_run_is_quoted_and_of_the_users_store(tmp_path)
         State(run_id="1", experiment_id="3", tracking_uri=uri).write(run_dir)
         assert in_the_browser(run_dir, None) is None
     assert in_the_browser(run_dir, uri) == (f"mlflow ui --backend-store-uri {uri}", address)
+    monkeypatch.chdir(tmp_path)
+    assert in_the_browser(run_dir, uri) == ("mlflow ui --backend-store-uri sqlite:///other.db", address)
 
 
 def test_the_command_that_sends_the_rest_says_what_a_directory_may_not_decide(tmp_path, monkeypatch):

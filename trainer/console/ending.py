@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from trainer.console.style import bold, link
+from trainer.console.style import bold, is_terminal, link
 from trainer.console.tables import image_counts, overlap_rows, scores_line
 from trainer.console.wrapping import GLUE, entries, listed, width, wrapped
 from trainer.runs.files import REPORT
@@ -131,7 +131,7 @@ def _notices(data: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _opened(text: str) -> str:
-    """Return a text, as a link if it is a page or an address."""
+    """Return a text, as a link if it is a page or an address, whose query a terminal does not show."""
     if text.startswith(("http://", "https://")):
-        return link(printable(text), text)
+        return link(printable(text.partition("?")[0] if is_terminal() else text), text)
     return link(printable(text), Path(text).absolute().as_uri()) if text.endswith(".html") else printable(text)

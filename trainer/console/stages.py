@@ -56,7 +56,7 @@ class Live:
         if (stage := current(in_progress())) is None:
             return self.line.draw("")
         _bring_up_to_date(stage)
-        self.line.draw(self._drawn(stage, self.line.columns - 1))  # a full line would wrap
+        self.line.draw(self._drawn(stage, self.line.columns - 3))  # a full line would wrap once a terminal echoes ^C
 
     def close(self) -> None:
         """Erase the line."""

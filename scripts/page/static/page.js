@@ -74,8 +74,8 @@ async function watch() {
   }
   const state = element("state");
   state.dataset.state = model.state;
-  const words = { loading: "Loading the model", ready: `${model.model} is ready`, failed: "No model", lost: "No
-  response" };
+  const ready = `${model.model} is ready`;
+  const words = { loading: "Loading the model", ready, failed: "No model", lost: "No response" };
   if (state.textContent !== words[model.state]) state.textContent = words[model.state]; // avoid repeated announcements
   if (model.state === "ready") return setUp();
   showWaiting();
