@@ -46,7 +46,7 @@ class Evaluated:
 
     @property
     def hardest(self) -> list[Mapping[str, Any]]:
-        """The classes that are found least often, the worst first."""
+        """The classes with the lowest recall, the worst first."""
         return hardest(self.found["per_class"]) if self.found else []
 
     @property

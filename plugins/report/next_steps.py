@@ -18,7 +18,7 @@ class Command:
     """A command to copy.
 
     Attributes:
-        purpose: What it does, as a clause that ends without a full stop.
+        purpose: Its purpose, without a full stop.
         line: The command, quoted for a shell.
     """
 
@@ -35,19 +35,19 @@ def commands(contents: Contents) -> Iterator[Command]:
         return
     if contents.test.found:
         if contents.reads_handwriting:
-            yield Command("Draw digits and have them read", f"{command('draw')} --run {run}")
+            yield Command("Draw digits", f"{command('draw')} --run {run}")
         yield Command("Read pictures", f"{command('predict')} --run {run} image.png")
-        yield Command("Evaluate it on your own images", f"{command('evaluate')} {run} --data FOLDER")
+        yield Command("Evaluate on your own images", f"{command('evaluate')} {run} --data FOLDER")
         if not (contents.test.corruptions or contents.test.variations):
-            yield Command("Measure its robustness", f"{command('evaluate')} {run} --robustness")
+            yield Command("Measure robustness", f"{command('evaluate')} {run} --robustness")
     if (contents.config.get("training") or {}).get("epochs") and contents.result.get("steps"):
         config = in_shell(contents.folder / "config.toml")
-        yield Command("Train it again, longer", f"{command('fit')} --config {config} --epochs {_longer(contents)}")
-    yield Command("Export it for serving", f"{command('export')} --run {run} --format mlflow exported")
+        yield Command("Train again, for longer", f"{command('fit')} --config {config} --epochs {_longer(contents)}")
+    yield Command("Export for serving", f"{command('export')} --run {run} --format mlflow exported")
 
 
 def remarks(contents: Contents) -> Iterator[str]:
-    """Return sentences on what stands out in the numbers of a run."""
+    """Return sentences about the most notable numbers of a run."""
     yield from _classes(contents)
     best, epochs = (contents.result.get("best") or {}).get("epoch"), contents.result.get("epochs")
     if best and epochs and best == epochs > 1 and not contents.result.get("stop_reason"):
@@ -62,7 +62,7 @@ def _classes(contents: Contents) -> Iterator[str]:
         worst = hardest[0]
         found, low, high = (percent(worst[key], 1) for key in ("recall", "recall_low", "recall_high"))
         images = f"{worst['right']:,} of {count(worst['images'], 'image')}"
-        yield f"Class {printable(worst['class'])} is found least often: {images} ({found}; 95 %: {low} to {high})."
+        yield f"Class {printable(worst['class'])} has the lowest recall: {images} ({found}; 95 %: {low} to {high})."
     if (confusions := contents.test.confusions) and confusions[0].count > 1:
         pair, wrong = confusions[0], contents.test.wrong
         names = f"{printable(pair.true)} read as {printable(pair.read)}"

@@ -23,4 +23,5 @@ def pictures(workshop: Workshop) -> Iterator[tuple[str, bytes]]:
         opened.wait_for_selector("#glyph:text-is('2')")
         opened.wait_for_selector('#answer[aria-busy="false"]')
         opened.wait_for_selector("#mattered:not(.empty)")
+        opened.evaluate("Promise.all(document.getAnimations().map((each) => each.finished))")
         yield "page", opened.screenshot()

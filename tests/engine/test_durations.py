@@ -39,7 +39,7 @@ def test_epochs_and_a_smallest_number_of_steps_can_be_given_together():
 
 
 def test_a_smallest_number_of_steps_above_all_of_them_is_refused():
-    with pytest.raises(UsageError, match=r"^cannot take 800 steps at least and 5 in all; leave one out$"):
+    with pytest.raises(UsageError, match=r"^cannot train for at least 800 steps and 5 in total; leave out"):
         Durations(steps=5, min_steps=800)
     with pytest.raises(UsageError, match="min_steps must be greater than 0: 0"):
         Durations(min_steps=0)

@@ -167,7 +167,7 @@ def test_what_stands_out_is_said(report):
     text = Page((report / "index.html").read_text()).text
     assert "The most frequent error is zero read as" in text
     assert "10 of 12 errors" in text
-    assert "Class zero is found least often: 990 of 1,000 images (99.0 %; 95 %: 98.2" in text
+    assert "Class zero has the lowest recall: 990 of 1,000 images (99.0 %; 95 %: 98.2" in text
 
 
 def test_calibration_is_told_as_trained_first(report):
@@ -202,7 +202,7 @@ def test_the_card_has_a_head_for_machines_and_figures_for_people(report):
     assert values["datasets"] == [HOSTILE]
     for section in ("Intended use", "Limits", "Data", "Procedure", "Evaluation", "How to use"):
         assert f"\n## {section}\n" in body
-    for said in ("adam with a learning rate of 0.002", "900 images to train", "99.60", "Classes found least often"):
+    for said in ("adam with a learning rate of 0.002", "900 training images", "99.60", "Lowest recall"):
         assert said in body
 
 

@@ -54,7 +54,8 @@ class Durations:
             if value is not None and not value > 0:
                 raise UsageError(f"{name} must be greater than 0: {value}")
         if self.steps is not None and self.steps < self.least:
-            raise UsageError(f"cannot take {self.least:,} steps at least and {self.steps:,} in all; leave one out")
+            length = f"at least {self.least:,} steps and {self.steps:,} in total"
+            raise UsageError(f"cannot train for {length}; leave out min_steps or steps")
 
     @property
     def least(self) -> int:
