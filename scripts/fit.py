@@ -286,7 +286,7 @@ def main() -> int:
 
 @contextmanager
 def nothing_saved() -> Iterator[None]:
-    """Have Ctrl-C in the meantime, before the first step, told as what it is."""
+    """Report a Ctrl-C before the first step as such."""
     try:
         yield
     except KeyboardInterrupt:
@@ -333,7 +333,7 @@ def train(args: Namespace, config: Config, parts: Parts, run_dir: Path, lock: Ru
         _ = trainer.resume(data, anyway=anyway, lock=lock, **arguments) if resumed else trainer.fit(data, **arguments)
     except KeyboardInterrupt:
         with nothing_saved():
-            if not hasattr(trainer, "loop") or trainer.run.signal is None:  # else it is told below, with what was saved
+            if not hasattr(trainer, "loop") or trainer.run.signal is None:  # else reported below, with what was saved
                 raise
     run = trainer.run
     if run.status == "interrupted" and run.signal is not None:

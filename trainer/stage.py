@@ -1,4 +1,4 @@
-"""The stage in progress: whatever may take long says what it is doing, and whoever wants to show it looks here.
+"""The stage in progress: code that may take long announces what it is doing, and displays read it here.
 
     with Stage("decoding mnist", total=60_000, unit="images") as progress:
         progress.done += 128
@@ -14,17 +14,17 @@ from types import TracebackType
 
 
 class Stage:
-    """Something that takes a while, from the beginning to the end of a `with` block, in any thread.
+    """An activity that takes a while: a `with` block, in any thread.
 
     Args:
         text: The activity, such as `reading mnist`.
-        total: Amount to do; 0 if that is unknown.
+        total: Amount of work; 0 if unknown.
         unit: Unit of the amount, such as `images`; `bytes` are shown as sizes.
 
     Attributes:
         done: Amount done so far.
-        details: Short texts to show in place of the amount, most important first.
-        look: Function that brings the other attributes up to date, called before they are shown.
+        details: Short texts to show instead of the amount, most important first.
+        look: Function that updates the other attributes, called before they are shown.
         started: Clock reading at the beginning, in seconds.
     """
 
@@ -54,10 +54,10 @@ class Stage:
         return time.monotonic() - self.started
 
 
-_in_progress: list[Stage] = []  # each change and each copy is one operation of Python's, which needs no lock
+_in_progress: list[Stage] = []  # changes and copies are atomic in Python, so no lock is needed
 
 on_begin: Callable[[], None] | None = None
-"""Called when a stage begins, for those who cannot wait until they look next; set by `trainer.console.stages`."""
+"""Called when a stage begins, so that a display need not wait for its next update; set by `trainer.console.stages`."""
 
 
 def in_progress() -> tuple[Stage, ...]:

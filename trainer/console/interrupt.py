@@ -1,6 +1,6 @@
-"""Ctrl-C in a script: the first time it ends in good order, the second time at once. Training has its own way.
+"""Ctrl-C in a script: the first one ends it in good order, the second at once.
 
-See `trainer.engine.signals` for training, which saves before it ends.
+Training saves before it ends; see `trainer.engine.signals`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class EndInOrder:
     """Handler of SIGINT that ends the program by `KeyboardInterrupt`.
 
     Attributes:
-        again: The handler for the second time.
+        again: Handler of the second Ctrl-C.
     """
 
     @staticmethod
     def again(number: int, frame: FrameType | None) -> NoReturn:
-        """End the program at once; the system takes back what it holds."""
+        """End the program at once."""
         quit_now()
 
     def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
@@ -39,16 +39,16 @@ class EndInOrder:
 
 
 def quit_now() -> NoReturn:
-    """End this program with one line and no cleaning up."""
+    """End this program with one line and without cleanup."""
     if output.line is not None:
         output.line.draw("")
-    with suppress(OSError):  # past Python's stream, in the middle of whose work this may come
+    with suppress(OSError):  # past Python's stream, which may be in the middle of a write
         os.write(2, f"{program()}: stopped by Ctrl-C\n".encode(errors="backslashreplace"))
     os._exit(STATUS)
 
 
 def handle_ctrl_c(handler: Callable[[int, FrameType | None], Any]) -> None:
-    """Have a function called at Ctrl-C, unless it is ignored, as in the background of a shell script."""
+    """Install a handler of Ctrl-C, unless Ctrl-C is ignored, as in the background of a shell script."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         with suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGINT, handler)

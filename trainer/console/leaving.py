@@ -1,4 +1,4 @@
-"""The end of a script, without a second of waiting for Python to take TensorFlow apart."""
+"""Exit of a script without Python's slow teardown of TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import NoReturn
 
 
 def leave(status: int) -> NoReturn:
-    """End this program as the interpreter would, except that modules and objects are left to the system.
+    """End this program like the interpreter, but leave modules and objects to the operating system.
 
-    A program with threads that must be waited for ends in the usual way.
+    A program with threads that Python waits for ends in the usual way.
     """
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         sys.exit(status)
@@ -24,6 +24,6 @@ def leave(status: int) -> NoReturn:
 def leave_threads(status: int) -> NoReturn:
     """End this program without waiting for its threads, one of which may be in the middle of a download."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # there is none, or its reader has gone
+        with suppress(Exception):  # missing, or without a reader
             stream.flush()
     os._exit(status)

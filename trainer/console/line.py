@@ -16,8 +16,8 @@ ERASE = "\r\x1b[K"
 class Line:
     """A line that is redrawn in place.
 
-    It is written past Python's streams, to a copy of their file descriptor: what holds back the output of C++ code
-    meanwhile (`trainer.startup.without_chatter`) does not hold it back. It never waits for a reader and never raises.
+    It is written past Python's streams, to a copy of their file descriptor, so that `trainer.startup.without_chatter`,
+    which holds back the output of C++ code, does not hold it back. It never waits for a reader and never raises.
 
     Args:
         stream: The stream whose last line it is, with a file descriptor.

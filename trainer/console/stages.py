@@ -1,11 +1,11 @@
-"""Shows the stage in progress (`trainer.stage`) on stderr, for as long as it lasts.
+"""Shows the stage in progress (`trainer.stage`) on stderr.
 
 | stderr is | what is shown |
 |---|---|
-| an interactive terminal | one line, redrawn by a thread while others compute, and erased in the end |
+| an interactive terminal | one line, redrawn by a thread and erased at the end |
 | a pipe, a file, a dumb terminal, CI | a lasting line for each stage that takes more than `PLAIN_SECONDS` |
 
-Of stages within stages the innermost is shown that has lasted `NESTED_SECONDS`, so that the line does not flicker.
+Of nested stages, the innermost that has lasted `NESTED_SECONDS` is shown, so that the line does not flicker.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Live:
 
 
 class Plain:
-    """Lasting lines, as few as will do."""
+    """Few, lasting lines."""
 
     def __init__(self) -> None:
         self._said: dict[str, float] = {}
@@ -108,10 +108,10 @@ class Plain:
 
 
 class Watch:
-    """Looks at the stages in progress, from a thread and whenever one begins, and has a display show them.
+    """Watches the stages in progress, from a thread and whenever one begins, and updates a display.
 
     Args:
-        display: What shows them.
+        display: The display.
     """
 
     def __init__(self, display: Live | Plain) -> None:
@@ -130,7 +130,7 @@ class Watch:
             return
         try:
             self._looked = now
-            with suppress(Exception):  # a stage may be asked how far it is when it cannot tell
+            with suppress(Exception):  # a stage may fail to report its progress
                 self._display.look()
         finally:
             self._looking.release()
@@ -153,7 +153,7 @@ _watch: Watch | None = None
 
 
 def show(mode: Mode = "auto") -> None:
-    """Show stages from now on, in the given way instead of the one before."""
+    """Show stages from now on, in place of the previous display."""
     global _watch
     hide()
     way = chosen(mode)
@@ -162,7 +162,7 @@ def show(mode: Mode = "auto") -> None:
 
 
 def hide() -> None:
-    """Show no stages any more."""
+    """Stop showing stages."""
     global _watch
     if _watch is not None:
         _watch.stop()
@@ -176,7 +176,7 @@ def is_shown() -> bool:
 
 @contextmanager
 def shown(mode: Mode) -> Iterator[None]:
-    """Show stages meanwhile, unless they are shown already."""
+    """Show stages for the duration, unless they are shown already."""
     if is_shown():
         yield
         return
@@ -188,7 +188,7 @@ def shown(mode: Mode) -> Iterator[None]:
 
 
 def chosen(mode: Mode) -> Mode:
-    """Return how to show progress; `auto` becomes `rich` in a lively terminal, else `plain`."""
+    """Return how to show progress; `auto` becomes `rich` in an interactive terminal, else `plain`."""
     if mode in ("plain", "none"):
         return mode
     lively = mode == "rich" or (style.is_terminal(sys.stderr) and not os.environ.get("CI"))
@@ -206,14 +206,14 @@ def current(stages: Sequence[Stage]) -> Stage | None:
     """Return the stage to show: the innermost that has lasted for a moment, else the outermost; None if there is none.
 
     Args:
-        stages: Those in progress, the outermost first.
+        stages: The stages in progress, the outermost first.
     """
     lasting = [stage for stage in stages[1:] if stage.seconds >= NESTED_SECONDS]
     return [*stages[:1], *lasting][-1] if stages else None
 
 
 def details(stage: Stage) -> list[str]:
-    """Return what a stage has to say besides its text, most important first: how far it is, and how long it takes."""
+    """Return the details of a stage besides its text, most important first: progress and time left."""
     if stage.details:
         return list(map(printable, stage.details))
     seconds = stage.seconds

@@ -1,4 +1,4 @@
-"""The first moments of a script, while it imports what it needs: something is on the screen, and Ctrl-C ends it.
+"""The first moments of a script, during its imports: something is on the screen, and Ctrl-C ends it.
 
 from trainer.console.starting import starting
 
@@ -19,7 +19,7 @@ def starting() -> None:
     """Show at once, in an interactive terminal, that the program is starting, until its command line is parsed."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        interrupt.quit_now()  # nothing was begun that would have to be ended
+        interrupt.quit_now()  # nothing has begun that needs an orderly end
 
     interrupt.handle_ctrl_c(end)
     if stages.chosen("auto") == "rich":
@@ -28,5 +28,5 @@ def starting() -> None:
 
 
 def started() -> None:
-    """End what `starting` began to show."""
+    """Remove what `starting` shows."""
     _stage.__exit__(None, None, None)
