@@ -40,6 +40,7 @@ def svg(screen: Screen, title: str) -> str:
     console = Console(record=True, width=screen.columns, file=io.StringIO(), legacy_windows=False)
     for row in range(used):
         console.print(_line(screen, row), soft_wrap=True)
+    console.print()  # Rich's picture cuts underscores off the last row
     return console.export_svg(title=title)
 
 
