@@ -67,7 +67,7 @@ def main() -> int:
     if args.out is not None:
         check_folder(args.out, "folder", "name another with --out")
     elif not is_run(path.parent.parent):
-        raise UsageError(f"{path} lies in no run directory; name a folder for tables and pictures with --out")
+        raise UsageError(f"{path} is not in a run directory; choose a folder for tables and charts with --out")
     return evaluate(path, args)
 
 

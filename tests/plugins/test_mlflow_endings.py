@@ -132,7 +132,7 @@ def test_a_killed_run_is_closed_by_a_sync(folder, tiny):
     assert (done.returncode, done.stderr) == (0, "")
     assert "runs/synced: sent\n" in done.stdout
     assert_complete(mirrored(store(folder), folder / "runs" / "synced"), folder / "runs" / "synced", "KILLED")
-    assert "MLflow has every run under runs" in run_script(folder, "mlflow_sync.py").stdout
+    assert "has every finished run under runs" in run_script(folder, "mlflow_sync.py").stdout
 
 
 def test_ten_processes_at_once_on_a_new_store_are_ten_complete_runs(tmp_path, tiny):

@@ -479,7 +479,10 @@ def test_a_checkpoint_that_is_gone_is_named(workshop, tmp_path):
             ("predict.py", "digit.png", "--explain", "wrong.toml/x"),
             "cannot create folder wrong.toml/x: ",
         ),
-        (("evaluate.py", "weights"), "weights lies in no run directory; name a folder for tables and pictures with --"),
+        (
+            ("evaluate.py", "weights"),
+            "weights is not in a run directory; choose a folder for tables and charts with --out",
+        ),
         (("evaluate.py", "weights", "--out", "wrong.toml"), "cannot write into folder wrong.toml: it is not a fol"),
         (("evaluate.py", "weights", "--compare", "x"), "x is neither a run directory nor a checkpoint"),
         (("export.py", "--format", "onnx", "out"), "no finished run in runs; train one with python scripts/fit.py, "),

@@ -181,7 +181,7 @@ def test_a_checkpoint_outside_of_a_run_needs_a_folder_to_write_to(folder, tmp_pa
     shutil.copytree(saved, tmp_path / "alone")
     status, output, errors = evaluate(folder, str(tmp_path / "alone"), "--data", "own.npz")
     assert (status, output) == (2, "")
-    assert "is not in a run directory; choose a folder for tables and pictures with --out" in errors
+    assert "is not in a run directory; choose a folder for tables and charts with --out" in errors
     assert evaluate(folder, str(tmp_path / "alone"), "--data", "own.npz", "--out", str(tmp_path / "o"))[0] == 0
     assert said(tmp_path / "o")["accuracy"]["images"] == 40
 

@@ -248,7 +248,7 @@ def test_a_log_file_gets_a_line_for_a_stage_that_lasts(capsys, monkeypatch):
         stage.done = 250
         display.look()
         display.look()
-        monkeypatch.setattr(stages, "AGAIN_SECONDS", 0)
+        monkeypatch.setattr(stages, "PLAIN_SECONDS", 0)
         stage.done = 500
         display.look()
     first, second = capsys.readouterr().err.splitlines()

@@ -29,9 +29,10 @@ Mode = Literal["auto", "rich", "plain", "none"]
 
 DRAWING_SECONDS = 0.1
 NESTED_SECONDS = 0.5
-PLAIN_SECONDS = 2.0
-AGAIN_SECONDS = 30.0
-"""Longest silence of a plain display about a stage that counts, in seconds."""
+TIMED_SECONDS = 2.0
+"""Duration from which the seconds of a stage are shown."""
+PLAIN_SECONDS = 30.0
+"""Duration from which a plain display prints a stage, and its longest silence about one that counts, in seconds."""
 
 BAR = 20
 """Columns of a bar."""
@@ -98,7 +99,7 @@ class Plain:
         for stage in in_progress():
             _bring_up_to_date(stage)
             now, before = time.monotonic(), self._said.get(stage.text)
-            due = stage.seconds >= PLAIN_SECONDS if before is None else stage.total and now - before >= AGAIN_SECONDS
+            due = stage.seconds >= PLAIN_SECONDS if before is None else stage.total and now - before >= PLAIN_SECONDS
             if due and not stage.details:
                 self._said[stage.text] = now
                 output.say("  ".join([stage.text, *(details(stage) if stage.total else [])]))
@@ -219,11 +220,11 @@ def details(stage: Stage) -> list[str]:
     seconds = stage.seconds
     if not stage.total:
         spent = f"{seconds:.0f} s" if seconds < 60 else duration(seconds)
-        return [spent] if seconds >= PLAIN_SECONDS else []
+        return [spent] if seconds >= TIMED_SECONDS else []
     amount = in_bytes if stage.unit == "bytes" else "{:,}".format
     of = f"{amount(stage.done)} of {amount(stage.total)}{f' {stage.unit}' if stage.unit not in ('', 'bytes') else ''}"
     left = seconds / stage.done * (stage.total - stage.done) if stage.done else 0.0
-    return [of, *([f"{duration(left)} left"] if left and seconds >= PLAIN_SECONDS else [])]
+    return [of, *([f"{duration(left)} left"] if left and seconds >= TIMED_SECONDS else [])]
 
 
 def duration(seconds: float) -> str:
