@@ -166,5 +166,5 @@ def test_an_evaluation_on_images_that_were_trained_on_says_so(script: Script, mn
     )  # all lie in MNIST's training images
     page = (tmp_path / "run" / "report" / "index.html").read_text()
     assert f"{trained_on:,} of 5,000 images were used for training; accuracy on the other {5000 - trained_on}" in page
-    assert "None of these images was trained on" in page  # of the test images
+    assert "None of these images was used for training" in page  # of the test images
     assert "Overlap with the training images" in (tmp_path / "run" / "report" / "model_card.md").read_text()
