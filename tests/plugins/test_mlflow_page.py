@@ -179,7 +179,7 @@ def browser() -> Iterator[Any]:
 def test_the_address_opens_a_page_of_training_with_the_accuracy_as_a_column(folder, uri, browser):
     """Uses MLflow's own page, which may change with any release of MLflow."""
     port = free_port()
-    with serving(folder, port, uri):
+    with serving(folder, port, uri=uri):
         opened = browser.new_page(viewport={"width": 1400, "height": 900})
         opened.goto(page.address("1").replace(":5000", f":{port}"))
         opened.wait_for_selector('[role="columnheader"]:has-text("test/accuracy")', timeout=300_000)
