@@ -35,6 +35,7 @@ except ImportError:
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from trainer.run import Run
     from trainer.runs.files import RunFiles
     from trainer.runs.lock import RunLock
     from trainer.session import Parts
@@ -309,10 +310,9 @@ def train(args: Namespace, config: Config, parts: Parts, run_dir: Path, lock: Ru
     from trainer.session import assemble, start
 
     resumed, anyway = args.resume is not None, args.resume_anyway
-    if resumed and is_done(run_files := RunFiles(run_dir), config):
-        result = run_files.finished()
+    if resumed and is_done(files := RunFiles(run_dir), config):
         say(f"{program()}: {run_dir} is finished; add --epochs or --steps to train it for longer")
-        print_result(result, run_files.run.data, run_dir, config)
+        print_result(files.finished(), files.run.data, run_dir, config)
         return 0
     ledger = Ledger(STARTED)
     ledger.rest("imports")
@@ -335,7 +335,11 @@ def train(args: Namespace, config: Config, parts: Parts, run_dir: Path, lock: Ru
         with nothing_saved():
             if not hasattr(trainer, "loop") or trainer.run.signal is None:  # else reported below, with what was saved
                 raise
-    run = trainer.run
+    return ended(trainer.run, run_dir, config)
+
+
+def ended(run: Run, run_dir: Path, config: Config) -> int:
+    """Print how a run ended: its result, or how to resume it; return the exit status."""
     if run.status == "interrupted" and run.signal is not None:
         again = f"{command('fit')} --resume {shlex.quote(str(run_dir))}"
         saved = f"step {run.step:,} is saved; resume with {again}" if run.saved else "nothing was saved"
