@@ -157,6 +157,7 @@ sys.argv = ["waits.py"]
 def main():
     with Stage("waiting"):
         try:
+            print("working", flush=True)  # the stage is drawn by a thread, perhaps before this block is entered
             time.sleep(300)
         except KeyboardInterrupt:
             while TIDY:  # whatever happens
@@ -174,13 +175,14 @@ run_script(main)
 @pytest.mark.parametrize("tidy", [False, True])
 def test_ctrl_c_ends_any_command_with_a_line(tmp_path, tidy):
     with Terminal([sys.executable, "-c", WAITS.replace("TIDY", str(tidy))], tmp_path) as terminal:
+        terminal.wait_for("working")
         terminal.wait_for("waiting")
         terminal.process.send_signal(signal.SIGINT)
         if tidy:  # it takes its time: told at once, and the second time it ends at once
             terminal.wait_for("stopping; press Ctrl-C again to quit now")
             terminal.process.send_signal(signal.SIGINT)
         assert terminal.finish() == 130
-    assert terminal.lines == ["waits.py: stopped by Ctrl-C"]
+    assert terminal.lines == ["working", "waits.py: stopped by Ctrl-C"]
 
 
 # The line itself
