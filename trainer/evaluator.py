@@ -38,7 +38,10 @@ class Evaluator(Shown):
     @keras_defaults()
     def __init__(self, model: keras.Model, task: Task | None = None, strategy: Strategy | None = None) -> None:
         self.model, self.task = model, task or Classification()
-        self.step = EvaluationStep(model, self.task, strategy or Strategy())
+        self.strategy = strategy or Strategy()
+        self.step: EvaluationStep
+        if self.task.settled:  # otherwise the first data tell what is measured
+            self.step = EvaluationStep(model, self.task, self.strategy)
         signature = Signature.of(model)
         self._forward = tf.function(
             lambda inputs: model(inputs, training=False),
@@ -48,6 +51,11 @@ class Evaluator(Shown):
 
     def _line(self) -> str:
         return f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}; {self.task!r}"
+
+    def renew(self) -> None:
+        """Make the step anew, unless the names that the prepared task logs are still those of the present one."""
+        if not hasattr(self, "step") or list(self.step.meter.read()) != [*self.task.names, *self.task.evaluated]:
+            self.step = EvaluationStep(self.model, self.task, self.strategy)
 
     def pipeline(self, x: Any, y: Any = None, sample_weight: Any = None) -> EvaluationPipeline:
         """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
@@ -120,6 +128,9 @@ class Evaluator(Shown):
             pipeline: The batches.
             what: The purpose, shown as the stage in progress.
         """
+        if not hasattr(self, "step"):
+            self.task.prepare(self.model, pipeline.spec)
+            self.renew()
         outputs, labels = [], []
         images = len(pipeline.rows) if isinstance(pipeline, EvaluationRows) else 0
         total, unit = (images, "images") if images else (pipeline.steps, "batches")
@@ -131,7 +142,9 @@ class Evaluator(Shown):
                     outputs.append(np.asarray(output))
                     labels.append(np.asarray(batch[1]))
                 progress.done = total * step // pipeline.steps
-        return (np.concatenate(outputs), np.concatenate(labels)) if outputs else (np.empty(0), np.empty(0))
+        if not outputs:
+            return np.empty(0), np.empty(0)
+        return np.concatenate(outputs), self.task.truth(np.concatenate(labels))
 
 
 def takes_images(model: keras.Model) -> bool:

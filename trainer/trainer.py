@@ -263,7 +263,11 @@ class Trainer(Shown):
         """
         fitting, images = partial(self.task.arrange, self.model), takes_images(self.model)
         course = course_of(given, fitting, images, self.seed, self.augmentation, self.data)
-        train, logged = course.train, logged_names(self.task, course.validation is not None)
+        train = course.train
+        self.task.prepare(self.model, train.spec)
+        self.task.balance(train.labels, course.known.get("class_names", ()))
+        self.evaluator.renew()
+        logged = logged_names(self.task, course.validation is not None)
         plugins = in_order([*self._own_plugins(logged), *given.callbacks])
         check_plugins(plugins, logged)
         preflight.check_data(self.task, self.model, course)

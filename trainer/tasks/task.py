@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trainer.data.rows import Arrange, Batch, as_it_is
@@ -22,10 +22,16 @@ class Task(Shown):
 
     Attributes:
         names: Names that the task logs: `loss` and those of `metrics`; with the prefix `val_` in validation.
+        evaluated: Names that only evaluations log, those of `evaluation_metrics`; with the prefix `val_` in validation.
+        settled: False if names are complete only once `prepare` has seen the model.
+        monitor: Name by which the best weights are chosen unless a plugin says otherwise.
         reports: True if `report` needs all outputs of an evaluation, which are then kept in memory.
     """
 
-    names: ClassVar[Collection[str]] = ("loss",)
+    names: Collection[str] = ("loss",)
+    evaluated: Collection[str] = ()
+    settled: bool = True
+    monitor: str = "val_loss"
     reports: ClassVar[bool] = False
 
     def _line(self) -> str:
@@ -64,8 +70,37 @@ class Task(Shown):
         """Return new Keras metrics by name, without the loss; called once for training and once for evaluation."""
         return {}
 
+    def evaluation_metrics(self) -> Mapping[str, keras.metrics.Metric]:
+        """Return new Keras metrics by name that are of validation and test alone, such as those of a whole set."""
+        return {}
+
     def update(self, metrics: Mapping[str, keras.metrics.Metric], batch: Batch, outputs: Any) -> None:
-        """Update `metrics` with a batch and its outputs; runs after `forward`, inside the compiled function."""
+        """Update `metrics` with a batch and its outputs; runs after `forward`, inside the compiled function.
+
+        In evaluation they include those of `evaluation_metrics`.
+        """
+
+    def prepare(self, model: keras.Model, spec: Any) -> None:
+        """Make what depends on the model and the data, such as names; called once before training or evaluation.
+
+        Args:
+            model: The model.
+            spec: `tf.TypeSpec` structure of a batch.
+
+        Raises:
+            UsageError: If the model cannot learn from such batches.
+        """
+
+    def balance(self, labels: Any, class_names: Sequence[str]) -> None:
+        """Take account of how often classes occur in the training data; called after `prepare`, before step 0.
+
+        Args:
+            labels: All training labels, a tree of arrays; None if the data are streamed.
+            class_names: Names of the classes; empty if they are unknown.
+
+        Raises:
+            UsageError: If the task needs to know more of them.
+        """
 
     def check(self, model: keras.Model, spec: Any, labels: Any) -> None:
         """Refuse data that the model cannot learn from; called before step 0.
@@ -78,6 +113,10 @@ class Task(Shown):
         Raises:
             UsageError: If the data do not match the model.
         """
+
+    def truth(self, labels: np.ndarray) -> np.ndarray:
+        """Return all labels of a set in the form that `temperature` and `report` take; by default unchanged."""
+        return labels
 
     def temperature(self, outputs: np.ndarray, labels: np.ndarray) -> float | None:
         """Return the temperature that calibrates the model's logits; None if the task has none.
@@ -101,5 +140,5 @@ class Task(Shown):
 
 def logged_names(task: Task, validation: bool) -> list[str]:
     """Return the names that a run logs, without those that plugins add."""
-    phases = ("", "val_") if validation else ("",)
-    return [*(f"{phase}{name}" for phase in phases for name in task.names), *ENGINE_LOGS]
+    validated = [f"val_{name}" for name in (*task.names, *task.evaluated)] if validation else []
+    return [*task.names, *validated, *ENGINE_LOGS]
