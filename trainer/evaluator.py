@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
 from trainer.kernels.strategy import Strategy
 from trainer.result import Scores
+from trainer.run import named
 from trainer.stage import Stage
 from trainer.startup import keras_defaults
 from trainer.tasks.classification import Classification
@@ -27,15 +29,22 @@ class Evaluator(Shown):
     """Evaluates and applies one Keras model.
 
     Args:
-        model: A built functional model from images, float32 `[N, H, W, C]` in [0, 1], to, by default, logits `[N, K]`.
+        model: A built functional model from images, float32 `[N, H, W, C]` in [0, 1], to, by default, logits `[N, K]`;
+            or several by name, all of which the task evaluates, and of which the first predicts.
         task: The task that was learned; default: classification.
         strategy: The strategy that places variables.
     """
 
     @keras_defaults()
-    def __init__(self, model: keras.Model, task: Task | None = None, strategy: Strategy | None = None) -> None:
-        self.model, self.task = model, task or Classification()
+    def __init__(
+        self,
+        model: keras.Model | Mapping[str, keras.Model],
+        task: Task | None = None,
+        strategy: Strategy | None = None,
+    ) -> None:
+        self.task = task or Classification()
         self.step = EvaluationStep(model, self.task, strategy or Strategy())
+        self.model = model = next(iter(named(model).values()))
         images = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
         self._forward = tf.function(
             lambda images: model(images, training=False), input_signature=[images], autograph=False

@@ -34,13 +34,13 @@ class Members(Classification):
         if not members(model):
             raise UsageError(f"task 'members' needs the model 'ensemble', but {model.name!r} has no members")
 
-    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+    def forward(self, model: keras.Model, batch: Batch, training: bool, seed: Any) -> tuple[Any, Any]:
         """Return the loss and the log-probabilities of the ensemble, float32 `[N, K]`."""
         if not training:
-            return super().forward(model, batch, training)
+            return super().forward(model, batch, training, seed)
         import tensorflow as tf
 
-        own = [super(Members, self).forward(member, batch, training) for member in members(model)]
+        own = [super(Members, self).forward(member, batch, training, seed) for member in members(model)]
         shares = [tf.nn.log_softmax(logits) for _, logits in own]
         together = tf.reduce_logsumexp(tf.stack(shares), axis=0) - tf.math.log(float(len(own)))
         return tf.add_n([loss for loss, _ in own]) / len(own), together

@@ -12,7 +12,7 @@ from trainer.tasks.classification import Classification
 class Reconstruction(Task):
     """An autoencoder: the images are their own targets."""
 
-    def forward(self, model, batch, training):
+    def forward(self, model, batch, training, seed):
         import keras
 
         images, _ = batch
@@ -26,8 +26,9 @@ class Distillation(Classification):
     def __init__(self, teacher) -> None:
         super().__init__()
         self.teacher = teacher
+        teacher.trainable = False
 
-    def forward(self, model, batch, training):
+    def forward(self, model, batch, training, seed):
         import keras
 
         logits = model(batch[0], training=training)
@@ -75,8 +76,8 @@ def test_label_smoothing_acts_on_training_alone(keras):
     batch = (images.images / np.float32(255), images.labels)
     model = keras.Model(*dense(keras, 4))
     plain, smooth = Classification(), Classification(label_smoothing=0.2)
-    assert float(smooth.forward(model, batch, False)[0]) == float(plain.forward(model, batch, False)[0])
-    assert float(smooth.forward(model, batch, True)[0]) != float(plain.forward(model, batch, True)[0])
+    assert float(smooth.forward(model, batch, False, (0, 0))[0]) == float(plain.forward(model, batch, False, (0, 0))[0])
+    assert float(smooth.forward(model, batch, True, (0, 0))[0]) != float(plain.forward(model, batch, True, (0, 0))[0])
 
 
 def test_a_plain_tf_data_dataset_can_be_trained_on(keras):

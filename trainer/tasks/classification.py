@@ -28,17 +28,18 @@ class Classification(Task):
 
     names = ("loss", "accuracy")
     reports = True
+    separable = True
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must be at least 0 and below 1: {label_smoothing}")
         self.label_smoothing = label_smoothing
 
-    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+    def forward(self, model: keras.Model, batch: Batch, training: bool, seed: Any) -> tuple[Any, Any]:
         """Return the cross-entropy and the logits, float32 `[N, K]`."""
         import keras
 
-        images, labels = batch
+        images, labels = batch[:2]
         logits = model(images, training=training)
         if self.label_smoothing and training:
             targets = keras.ops.one_hot(labels, logits.shape[-1])

@@ -58,9 +58,9 @@ class Distillation(Classification):
                 f"the model {ours[0]} to {ours[1]}; both must be the same"
             )
 
-    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+    def forward(self, model: keras.Model, batch: Batch, training: bool, seed: Any) -> tuple[Any, Any]:
         """Return the loss and the logits, float32 `[N, K]`."""
-        loss, logits = super().forward(model, batch, training)
+        loss, logits = super().forward(model, batch, training, seed)
         if not training:
             return loss, logits
         import tensorflow as tf
