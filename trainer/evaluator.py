@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,14 +11,16 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.given import as_inputs, evaluation_data
-from trainer.data.pipeline import EvaluationArray, EvaluationPipeline
+from trainer.data.imageset import ImageSet
+from trainer.data.pipeline import EvaluationPipeline, EvaluationRows
+from trainer.data.structure import Signature
 from trainer.display.shown import Shown
 from trainer.engine.step import EvaluationStep
 from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
 from trainer.kernels.strategy import Strategy
 from trainer.result import Scores
-from trainer.run import named
+from trainer.run import first_of, named
 from trainer.stage import Stage
 from trainer.startup import keras_defaults
 from trainer.tasks.classification import Classification
@@ -44,14 +47,22 @@ class Evaluator(Shown):
     ) -> None:
         self.task = task or Classification()
         self.step = EvaluationStep(model, self.task, strategy or Strategy())
-        self.model = model = next(iter(named(model).values()))
-        images = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
+        self.given, self.model = model, first_of(model)
+        signature = Signature.of(self.model)
         self._forward = tf.function(
-            lambda images: model(images, training=False), input_signature=[images], autograph=False
+            lambda inputs: self.model(inputs, training=False),
+            input_signature=[signature.inputs.tree] if signature is not None else None,
+            autograph=False,
         )
 
     def _line(self) -> str:
         return f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}; {self.task!r}"
+
+    def pipeline(self, x: Any, y: Any = None, sample_weight: Any = None) -> EvaluationPipeline:
+        """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
+        return evaluation_data(
+            x, y, sample_weight, fitting=partial(self.task.arrange, self.given), images=takes_images(self.given)
+        )
 
     @keras_defaults()
     def evaluate(self, x: Any, y: Any = None, *, temperature: float | None = None) -> Scores:
@@ -68,7 +79,7 @@ class Evaluator(Shown):
         Raises:
             UsageError: If the data are none of these.
         """
-        return self.assess(evaluation_data(x, y), temperature)[0]
+        return self.assess(self.pipeline(x, y), temperature)[0]
 
     @keras_defaults()
     def assess(self, data: EvaluationPipeline, temperature: float | None = None) -> tuple[Scores, Predictions | None]:
@@ -77,7 +88,7 @@ class Evaluator(Shown):
         numbers = self.step.meter.read()
         if not self.task.reports:
             return Scores(numbers), None
-        images = data.data.images if isinstance(data, EvaluationArray) else None
+        images = data.rows.images if isinstance(data, EvaluationRows) and isinstance(data.rows, ImageSet) else None
         report = self.task.report(outputs, labels, temperature)
         return Scores(numbers | report), Predictions(outputs, labels, images, temperature)
 
@@ -91,7 +102,7 @@ class Evaluator(Shown):
         """
         if not self.task.reports:
             return None
-        outputs, labels = self._outputs(evaluation_data(x, y), "calibrating")
+        outputs, labels = self._outputs(self.pipeline(x, y), "calibrating")
         return self.task.temperature(outputs, labels) if np.isfinite(outputs).all() else None
 
     @keras_defaults()
@@ -119,7 +130,7 @@ class Evaluator(Shown):
             what: The purpose, shown as the stage in progress.
         """
         outputs, labels = [], []
-        images = len(pipeline.data) if isinstance(pipeline, EvaluationArray) else 0
+        images = len(pipeline.rows) if isinstance(pipeline, EvaluationRows) else 0
         total, unit = (images, "images") if images else (pipeline.steps, "batches")
         with Stage(what, total, unit) as progress:
             batches = self.step.begin(pipeline)
@@ -127,9 +138,15 @@ class Evaluator(Shown):
                 batch, output = self.step.next(batches)
                 if self.task.reports:
                     outputs.append(np.asarray(output))
-                    labels.append(np.asarray(batch[-1]))
+                    labels.append(np.asarray(batch[1]))
                 progress.done = total * step // pipeline.steps
         return (np.concatenate(outputs), np.concatenate(labels)) if outputs else (np.empty(0), np.empty(0))
+
+
+def takes_images(model: keras.Model | Mapping[str, keras.Model]) -> bool:
+    """Return True if the only input of a model, or of one of several, has the rank of images, or is unknown."""
+    signatures = map(Signature.of, named(model).values())
+    return any(found is None or (found.inputs.single and found.inputs.tree.shape.rank == 4) for found in signatures)
 
 
 def _floats(images: np.ndarray) -> np.ndarray:

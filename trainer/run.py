@@ -16,7 +16,7 @@ from trainer.text import in_line
 if TYPE_CHECKING:
     import keras
 
-    from trainer.data.imageset import ImageSet
+    from trainer.data.rows import Rows
     from trainer.evaluation.predictions import Predictions
 
 logger = logging.getLogger("trainer")
@@ -34,6 +34,11 @@ ONLY = "model"
 def named(given: Any) -> Mapping[str, Any]:
     """Return models or optimizers by name; a single one is called `model`."""
     return given if isinstance(given, Mapping) else {ONLY: given}
+
+
+def first_of(given: Any) -> Any:
+    """Return the first of models or optimizers by name, or the single one."""
+    return next(iter(named(given).values()))
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Run(Shown, Counters):
         models: All models in training by name; a single one is called `model`.
         optimizers: Their optimizers, by the same names.
         data: Name, digest, sizes of the splits and class names of the data, as far as known.
-        training_data: The training images before augmentation; None if the data are streamed.
+        training_data: The training data before augmentation; None if they are streamed.
         epochs: Planned number of epochs.
         steps: Planned number of optimizer steps in the whole run.
         min_steps: Smallest number of optimizer steps, unless the run fails or is interrupted; 0 if none was set.
@@ -170,7 +175,7 @@ class Run(Shown, Counters):
     models: Mapping[str, keras.Model] = field(default_factory=dict)
     optimizers: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
-    training_data: ImageSet | None = None
+    training_data: Rows | None = None
     epochs: int = 1
     steps: int = 0
     min_steps: int = 0

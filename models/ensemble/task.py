@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trainer.data.rows import Batch
 from trainer.errors import UsageError
 from trainer.registry import tasks
 from trainer.tasks.classification import Classification
-from trainer.tasks.task import Batch
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
 
 @tasks.register("members")
@@ -24,7 +23,7 @@ class Members(Classification):
     ensemble; its shifted views, if any, are not used for training.
     """
 
-    def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
+    def check(self, model: keras.Model, spec: Any, labels: Any) -> None:
         """Check the data against the model, which must have members.
 
         Raises:

@@ -145,13 +145,13 @@ def blocks(batch_size: int | None = 32):
 
 def fit(keras, model, kernels, *plugins: Plugin, images: int = 200, epochs: int = 4, optimizer=None, **arguments):
     """Train on batches of 32, the last of an epoch possibly shorter; return the trainer and the run."""
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
     from trainer.trainer import Trainer
 
     resumed = arguments.pop("resumed", False)
     optimizer = optimizer or keras.optimizers.Adam(1e-2)
     trainer = Trainer(model, optimizer=optimizer, kernels=kernels or "keras", plugins=plugins, **arguments)
-    train = TrainingArray(make_images(images), 32, 0, "strong")
+    train = TrainingRows(make_images(images), 32, 0, "strong")
     return trainer, (trainer.resume if resumed else trainer.fit)(train, epochs=epochs)
 
 
@@ -244,7 +244,7 @@ def test_a_short_last_batch_is_not_compiled_by_xla(keras):
         return blocks(8).wrap(look, [model], task)((images, tf.range(tf.shape(images)[0])), (0, 0))
 
     for size in (8, 5):
-        loss, outputs, (gradient,) = step(tf.ones([size, 12, 12, 1]))
+        loss, outputs, (gradient,), _ = step(tf.ones([size, 12, 12, 1]))
         assert (float(loss), outputs.shape[0]) == (1, size)
         assert float(gradient) == 144 * (2 if size == 8 else size)  # the mean of four parts of two images, or the sum
     assert sorted(tried) == ["compiled", "plain"]

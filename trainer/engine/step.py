@@ -11,13 +11,14 @@ import keras
 import tensorflow as tf
 
 from trainer.data.pipeline import EvaluationPipeline
+from trainer.data.rows import Batch
 from trainer.engine.learners import Learners
 from trainer.engine.tracked import check_tracked
 from trainer.errors import UsageError
 from trainer.kernels.select import Gradients, Kernels
 from trainer.kernels.strategy import Strategy
 from trainer.startup import clock_is_allowed
-from trainer.tasks.task import Batch, Task
+from trainer.tasks.task import Task
 
 EVALUATION_SEED = (0, 0)
 """Seed of random operations in evaluation, the same for every batch."""
