@@ -101,9 +101,8 @@ def state(trainer) -> list[bytes]:
 
 
 def numbers(run: Run) -> list[dict[str, Any]]:
-    return [
-        {k: v for k, v in line.items() if k not in ("time", "seconds", "images_per_second")} for line in run.history
-    ]
+    times = ("time", "seconds", "images_per_second")
+    return [{name: value for name, value in line.items() if name not in times} for line in run.history]
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +284,7 @@ class Wrong(Classification):
 def test_what_no_checkpoint_would_keep_is_refused_before_step_0_with_its_name(keras, tmp_path):
     import tensorflow as tf
 
-    elsewhere, hidden = keras.Variable(0.0, name="elsewhere"), tf.Variable(0.0, name="hidden")
+    elsewhere, hidden = keras.Variable(0.0, trainable=False, name="elsewhere"), tf.Variable(0.0, name="hidden")
     dropout = keras.layers.Dropout(0.5)
 
     def counted(task, loss, outputs):
@@ -301,6 +300,7 @@ def test_what_no_checkpoint_would_keep_is_refused_before_step_0_with_its_name(ke
         (changed, "changes the variable 'hidden'"),
         (lambda task, loss, outputs: (loss + keras.random.uniform(()), outputs), "from the seed of the step"),
         (lambda task, loss, outputs: (tf.reduce_mean(dropout(outputs, training=True)), outputs), "from the seed of"),
+        (lambda task, loss, outputs: (tf.constant(1.0), outputs), "depends on no weight"),
         (lambda task, loss, outputs: loss, "Wrong.forward must return the loss and the outputs, a tuple of two"),
         (lambda task, loss, outputs: (outputs, outputs), "a task must return a scalar"),
         (lambda task, loss, outputs: task.scalars.update(a=outputs) or (loss, outputs), "cannot log 'a'"),
@@ -325,8 +325,9 @@ def test_a_frozen_teacher_stays_as_it_is_and_is_not_saved(keras):
     images = keras.Input((12, 12, 1))
     teacher = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
     before = teacher.get_weights()
-    task = Wrong(lambda task, loss, outputs: (loss + keras.ops.mean((task.teacher(INPUT) - outputs) ** 2), outputs))
-    task.teacher, INPUT = teacher, np.ones((1, 12, 12, 1), np.float32)
+    shown = np.ones((1, 12, 12, 1), np.float32)
+    task = Wrong(lambda task, loss, outputs: (loss + keras.ops.mean((task.teacher(shown) - outputs) ** 2), outputs))
+    task.teacher = teacher
     teacher.trainable = False
     centre(keras, None, task=task)
     assert task.variables == []

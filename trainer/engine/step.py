@@ -241,7 +241,12 @@ class TrainStep:
             loss, outputs = checked(self.task.forward(model, batch, True, seed), self.task, "forward")
             loss = with_regularisers(loss, model)
             scaled = optimizer.scale_loss(loss)
-        return Gradients(loss, outputs, tape.gradient(scaled, trained), scalars_of(self.task))
+        gradients = tape.gradient(scaled, trained)
+        if all(gradient is None for gradient in gradients):
+            raise UsageError(
+                f"cannot train: the loss of the task {type(self.task).__name__} depends on no weight that is trainable"
+            )
+        return Gradients(loss, outputs, gradients, scalars_of(self.task))
 
     def _update(self, kernels: Kernels, gradients: list[tf.Tensor]) -> tf.Tensor | None:
         """Apply the gradients; return their global norm without the loss scale, or None if it is not needed."""

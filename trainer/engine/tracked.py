@@ -31,8 +31,8 @@ def check_tracked(traced: Any, tracked: Iterable[Any], task: Task) -> None:
         if id(variable.handle) not in known:
             name = variable.name.removeprefix("while/").partition(":")[0]
             raise UsageError(
-                f"cannot train: a step changes the variable {in_line(name)}, which neither the model nor an attribute "
-                f"of the task {type(task).__name__} holds, so no checkpoint would have it; {_cure(name)}"
+                f"cannot train: a step changes the variable {in_line(name)!r}, which neither the model nor an "
+                f"attribute of the task {type(task).__name__} holds, so no checkpoint would have it; {_cure(name)}"
             )
 
 
