@@ -21,7 +21,7 @@ from trainer.data.augmentation.strength import Strength
 from trainer.data.pipeline import TrainingRows
 from trainer.display.shown import Shown
 from trainer.engine import preflight
-from trainer.engine.course import Course, FitArguments, Given, course_of
+from trainer.engine.course import Course, FitArguments, Given, course_of, described
 from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
 from trainer.engine.learners import Learners, given_models
@@ -274,6 +274,8 @@ class Trainer(Shown):
         """
         fitting, images = partial(self.task.arrange, self.given), takes_images(self.given)
         course = course_of(given, fitting, images, self.seed, self.augmentation, self.data)
+        if self.run_dir is not None:
+            course = described(course)
         train, logged = course.train, logged_names(self.task, course.validation is not None, self.models)
         plugins = in_order([*self._own_plugins(logged), *given.callbacks])
         check_plugins(plugins, logged)
