@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
 from trainer.kernels.strategy import Strategy
 from trainer.result import Scores
+from trainer.run import first_of, named
 from trainer.stage import Stage
 from trainer.startup import keras_defaults
 from trainer.tasks.classification import Classification
@@ -30,21 +32,27 @@ class Evaluator(Shown):
     """Evaluates and applies one Keras model.
 
     Args:
-        model: A built functional model from images, float32 `[N, H, W, C]` in [0, 1], to, by default, logits `[N, K]`.
+        model: A built functional model from images, float32 `[N, H, W, C]` in [0, 1], to, by default, logits `[N, K]`;
+            or several by name, all of which the task evaluates, and of which the first predicts.
         task: The task that was learned; default: classification.
         strategy: The strategy that places variables.
     """
 
     @keras_defaults()
-    def __init__(self, model: keras.Model, task: Task | None = None, strategy: Strategy | None = None) -> None:
-        self.model, self.task = model, task or Classification()
-        self.strategy = strategy or Strategy()
+    def __init__(
+        self,
+        model: keras.Model | Mapping[str, keras.Model],
+        task: Task | None = None,
+        strategy: Strategy | None = None,
+    ) -> None:
+        self.task, self.strategy = task or Classification(), strategy or Strategy()
+        self.given, self.model = model, first_of(model)
         self.step: EvaluationStep
         if self.task.settled:  # otherwise the first data tell what is measured
             self.step = EvaluationStep(model, self.task, self.strategy)
-        signature = Signature.of(model)
+        signature = Signature.of(self.model)
         self._forward = tf.function(
-            lambda inputs: model(inputs, training=False),
+            lambda inputs: self.model(inputs, training=False),
             input_signature=[signature.inputs.tree] if signature is not None else None,
             autograph=False,
         )
@@ -55,12 +63,12 @@ class Evaluator(Shown):
     def renew(self) -> None:
         """Make the step anew, unless the names that the prepared task logs are still those of the present one."""
         if not hasattr(self, "step") or list(self.step.meter.read()) != [*self.task.names, *self.task.evaluated]:
-            self.step = EvaluationStep(self.model, self.task, self.strategy)
+            self.step = EvaluationStep(self.given, self.task, self.strategy)
 
     def pipeline(self, x: Any, y: Any = None, sample_weight: Any = None) -> EvaluationPipeline:
         """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
         return evaluation_data(
-            x, y, sample_weight, fitting=partial(self.task.arrange, self.model), images=takes_images(self.model)
+            x, y, sample_weight, fitting=partial(self.task.arrange, self.given), images=takes_images(self.given)
         )
 
     @keras_defaults()
@@ -129,7 +137,7 @@ class Evaluator(Shown):
             what: The purpose, shown as the stage in progress.
         """
         if not hasattr(self, "step"):
-            self.task.prepare(self.model, pipeline.spec)
+            self.task.prepare(self.given, pipeline.spec)
             self.renew()
         outputs, labels = [], []
         images = len(pipeline.rows) if isinstance(pipeline, EvaluationRows) else 0
@@ -147,10 +155,10 @@ class Evaluator(Shown):
         return np.concatenate(outputs), self.task.truth(np.concatenate(labels))
 
 
-def takes_images(model: keras.Model) -> bool:
-    """Return True if the only input of a model has the rank of images, or its inputs are unknown."""
-    signature = Signature.of(model)
-    return signature is None or (signature.inputs.single and signature.inputs.tree.shape.rank == 4)
+def takes_images(model: keras.Model | Mapping[str, keras.Model]) -> bool:
+    """Return True if the only input of a model, or of one of several, has the rank of images, or is unknown."""
+    signatures = map(Signature.of, named(model).values())
+    return any(found is None or (found.inputs.single and found.inputs.tree.shape.rank == 4) for found in signatures)
 
 
 def _floats(images: np.ndarray) -> np.ndarray:
