@@ -166,9 +166,8 @@ class Supervised(Task):
         for name in self._trained(names):
             end = ends.get(name, "")
             given = self.unknown_head if logits[name] is None and not end else logits[name]
-            made.append(
-                Objective.of(name, losses[name], spec_of(of_output(labels, name)), spec_of(specs[name]), end, given)
-            )
+            own = spec_of(of_output(labels, name)), spec_of(specs[name])
+            made.append(Objective.of(name, losses[name], *own, end, given, of_several=len(names) > 1))
         return made
 
     def _losses(self, names: Sequence[str]) -> dict[str, Any]:
