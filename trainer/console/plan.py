@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from trainer.console.tables import image_counts
+from trainer.display.model import model_line
 from trainer.plugin import Every, Plugin, overrides
 from trainer.text import count
 
@@ -40,7 +41,7 @@ def plan(
     assert run.model is not None
     epochs = f"{count(run.epochs, 'epoch')} of {run.steps_per_epoch:,}"
     rows = [
-        ("model", f"{run.model.name}, {run.model.count_params():,} parameters"),
+        ("model", model_line(run.model)),
         ("steps", f"{run.steps:,} ({epochs})"),
         ("learning rate", _rates(run, rate)),
         ("validation", _validations(run, course)),
