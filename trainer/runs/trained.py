@@ -291,9 +291,8 @@ def _known_data(saved: Saved, model: keras.Model) -> dict[str, Any]:
         return {key: value for key, value in known.items() if key not in ("input_shape", "class_names")}
     unknown = {"input_shape": list(shape), "class_names": [str(number) for number in range(count)]}
     known = unknown | known
-    conform(Images, known, f"checkpoint {saved.path}")
-    fits = tuple(known["input_shape"]) == shape and len(known["class_names"]) == count
-    return known if fits else known | unknown
+    images = conform(Images, known, f"checkpoint {saved.path}")
+    return known if (images.input_shape, len(images.class_names)) == (shape, count) else known | unknown
 
 
 def image_shape(model: keras.Model) -> tuple[int, int, int] | None:
@@ -313,7 +312,7 @@ def outputs_for(model: keras.Model, shape: Sequence[int]) -> int | None:
         outputs = model.compute_output_spec(keras.KerasTensor((None, *shape), "float32"))
     except Exception:  # the call of a user's class may raise anything
         return None
-    sides = getattr(outputs, "shape", ())
+    sides: tuple[int | None, ...] = getattr(outputs, "shape", ())
     return sides[1] if len(sides) == 2 else None
 
 
