@@ -17,12 +17,12 @@ from trainer.config.schema import DEFAULT_PLUGINS, OptimizerConfig
 from trainer.console.output import guarded
 from trainer.data.augmentation.strength import Strength
 from trainer.data.pipeline import TrainingRows
-from trainer.data.structure import Signature, Tree, described
+from trainer.data.structure import Tree
 from trainer.display.model import model_line
 from trainer.display.shown import Shown
 from trainer.engine import preflight
 from trainer.engine.compiled import settings_of
-from trainer.engine.course import Course, FitArguments, Given, course_of
+from trainer.engine.course import Course, FitArguments, Given, course_of, described
 from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
 from trainer.engine.learning_rate import LearningRate
@@ -118,6 +118,7 @@ class Trainer(Shown):
         return f"{model_line(self.model)}; {written}{trained}"
 
     def _card(self) -> str:
+        from trainer.data.structure import Signature, described
         from trainer.display.html import card, definitions
 
         signature = Signature.of(self.model)
@@ -269,6 +270,8 @@ class Trainer(Shown):
         """
         images = takes_images(self.model)
         course = course_of(given, self.evaluator.fitting, images, self.seed, self.augmentation, self.data)
+        if self.run_dir is not None:
+            course = described(course)
         train, logged = course.train, logged_names(self.task, course.validation is not None)
         plugins = in_order([*self._own_plugins(logged), *given.callbacks])
         check_plugins(plugins, logged)
