@@ -24,7 +24,7 @@ from trainer.engine import preflight
 from trainer.engine.course import Course, FitArguments, Given, course_of
 from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
-from trainer.engine.learning_rate import LearningRate
+from trainer.engine.learning_rate import LearningRate, is_constant
 from trainer.engine.ledger import Ledger
 from trainer.engine.loop import Loop
 from trainer.engine.signals import listening
@@ -262,7 +262,8 @@ class Trainer(Shown):
             UsageError: If plugins, data, optimizer and model do not fit together.
         """
         fitting, images = partial(self.task.arrange, self.model), takes_images(self.model)
-        course = course_of(given, fitting, images, self.seed, self.augmentation, self.data)
+        constant = is_constant(self.optimizer)
+        course = course_of(given, fitting, images, self.seed, self.augmentation, self.data, constant)
         train, logged = course.train, logged_names(self.task, course.validation is not None)
         plugins = in_order([*self._own_plugins(logged), *given.callbacks])
         check_plugins(plugins, logged)
@@ -315,7 +316,10 @@ class Trainer(Shown):
         norms = any(plugin.gradient_norms for plugin in plugins)
         kernels, spec = self._kernels(course), course.train.spec
         with self.ledger("trace"):
-            step = TrainStep(self.model, self.task, run.optimizer, spec, kernels, self.strategy, self.clip_norm, norms)
+            streamed = not isinstance(course.train, TrainingRows)
+            step = TrainStep(
+                self.model, self.task, run.optimizer, spec, kernels, self.strategy, self.clip_norm, norms, streamed
+            )
         run.read_metrics, run.kernels = step.meter.read, str(kernels)
         recorder = Recorder(run, self.run_dir)
         return Loop(run, course, step, self.evaluator.step, rate, hooks, recorder, self.ledger)

@@ -28,39 +28,57 @@ class Source:
     """A stream of batches.
 
     Attributes:
-        dataset: One pass over the batches, each `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
+        batches: One pass over the batches, each `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
         once: True if there is no second pass, as of a generator object.
     """
 
-    dataset: tf.data.Dataset
+    batches: tf.data.Dataset
     once: bool = False
 
     @property
+    def endless(self) -> bool:
+        """True if a pass is known not to end."""
+        return int(self.batches.cardinality()) == tf.data.INFINITE_CARDINALITY
+
+    @property
     def length(self) -> int | None:
-        """Number of batches; None if it is unknown, infinity (`tf.data.INFINITE_CARDINALITY`) as -1."""
-        found = int(self.dataset.cardinality())
-        return None if found == tf.data.UNKNOWN_CARDINALITY else found
+        """Number of batches of a pass; None if it is unknown or infinite."""
+        known = int(self.batches.cardinality())
+        return known if known >= 0 else None
 
 
-def source_of(x: Any) -> Source | None:
-    """Return a `tf.data.Dataset`, or Python code that makes batches, as a stream; None for anything else.
+def is_stream(x: Any) -> bool:
+    """Return True if `x` is a `tf.data.Dataset`, or Python code that makes batches: see `source_of`."""
+    iterable = isinstance(x, Iterable) and not isinstance(x, str | bytes | dict | list | tuple)
+    return isinstance(x, tf.data.Dataset) or _is_function(x) or (iterable and not hasattr(x, "__array__"))
 
-    Python code is a function without arguments that returns an iterable, such as a generator function; an iterable,
-    such as a `torch.utils.data.DataLoader`; or an iterator, such as a generator object, which can be read only once.
+
+def source_of(x: Any) -> Source:
+    """Return a stream of batches.
+
+    Args:
+        x: A `tf.data.Dataset`; a function without arguments that returns an iterable, such as a generator function; an
+            iterable, such as a `torch.utils.data.DataLoader` or a `keras.utils.PyDataset`; or an iterator, such as a
+            generator object, which can be read only once.
 
     Raises:
-        UsageError: If the batches are not `(x,)`, `(x, y)` or `(x, y, sample_weight)`, or there are none.
+        UsageError: If it is none of these, its batches are not `(x,)`, `(x, y)` or `(x, y, sample_weight)`, or there
+            are none.
         DataError: If the first batch of Python code cannot be made.
     """
     if isinstance(x, tf.data.Dataset):
-        return Source(_as_tuples(x))
-    if _is_function(x):
-        return PythonBatches(lambda: iter(x())).source()
-    if isinstance(x, Iterator):
-        return PythonBatches(lambda: x, once=True).source()
-    if isinstance(x, Iterable) and not isinstance(x, str | bytes | dict | list | tuple) and not hasattr(x, "__array__"):
-        return PythonBatches(lambda: iter(x), length=_length(x)).source()
-    return None
+        source = Source(_as_tuples(x))
+    elif not is_stream(x):
+        raise UsageError(f"cannot read batches from {type(x).__name__}; give a tf.data.Dataset or a generator function")
+    elif _is_function(x):
+        source = PythonBatches(lambda: iter(x())).source()
+    elif isinstance(x, Iterator):
+        source = PythonBatches(lambda: x, once=True).source()
+    else:
+        source = PythonBatches(lambda: iter(x), length=_length(x)).source()
+    if source.length == 0:
+        raise UsageError("cannot use a stream without batches")
+    return source
 
 
 def _is_function(x: Any) -> bool:
@@ -75,9 +93,12 @@ def _is_function(x: Any) -> bool:
 
 
 def _length(x: Any) -> int | None:
+    """Return the number of batches of an iterable, -1 if it is infinite; None if it does not know."""
+    if getattr(x, "num_batches", 0) is None:  # of a `keras.utils.PyDataset`
+        return int(tf.data.INFINITE_CARDINALITY)
     try:
         return len(x)
-    except (TypeError, NotImplementedError):  # torch's loader of an iterable data set has no length
+    except (TypeError, NotImplementedError):  # such as PyTorch's loader of an iterable data set
         return None
 
 
@@ -91,10 +112,7 @@ def _as_tuples(dataset: tf.data.Dataset) -> tf.data.Dataset:
     if not isinstance(spec, tuple):
         return dataset.map(as_written(lambda x: (x,)))
     if not 1 <= len(spec) <= len(PARTS):
-        raise UsageError(
-            f"cannot use a dataset whose elements have {len(spec)} parts: {described(spec)}; give x, (x, y) or "
-            "(x, y, sample_weight), and several inputs as a dict"
-        )
+        raise _wrong_parts(len(spec))
     return dataset
 
 
@@ -115,21 +133,20 @@ class PythonBatches:
 
     def __init__(self, start: Callable[[], Iterator[Any]], once: bool = False, length: int | None = None) -> None:
         self._start, self._once, self._length = start, once, length
-        with reading("cannot read the first batch of the stream"):
+        with reading("cannot use the stream"):
             iterator = start()
             first = next(iterator, None)
         if first is None:
-            raise UsageError("cannot use a stream without batches: it ends before the first")
-        self.first = as_batch(first)
-        self.spec = _spec_of(self.first)
+            raise UsageError("cannot use a stream without batches")
+        self.spec = spec_of_batch(as_batch(first))
         self._begun: Iterator[Any] | None = chain([first], iterator)
 
     def source(self) -> Source:
         """Return the batches as a stream."""
-        dataset = tf.data.Dataset.from_generator(self._pass, output_signature=self.spec)
+        batches = tf.data.Dataset.from_generator(self._pass, output_signature=self.spec)
         if self._length is not None:
-            dataset = dataset.apply(tf.data.experimental.assert_cardinality(self._length))
-        return Source(dataset.prefetch(AHEAD), self._once)
+            batches = batches.apply(tf.data.experimental.assert_cardinality(self._length))
+        return Source(batches.prefetch(AHEAD), self._once)
 
     def _pass(self) -> Iterator[Batch]:
         """Yield the batches of a pass, the first of which continues where the structure was looked at."""
@@ -150,11 +167,14 @@ def as_batch(element: Any) -> Batch:
     while parts and parts[-1] is None:
         parts.pop()
     if not 1 <= len(parts) <= len(PARTS) or any(part is None for part in parts):
-        raise UsageError(
-            f"cannot use a batch of {len(parts)} parts: give x, (x, y) or (x, y, sample_weight), and several inputs "
-            "as a dict"
-        )
+        raise _wrong_parts(len(parts))
     return tuple(_tree(part, name) for part, name in zip(parts, PARTS, strict=False))
+
+
+def _wrong_parts(number: int) -> UsageError:
+    return UsageError(
+        f"cannot use batches of {number} parts; give x, (x, y) or (x, y, sample_weight), and several inputs as a dict"
+    )
 
 
 def _tree(node: Any, name: str) -> Any:
@@ -168,13 +188,15 @@ def _tree(node: Any, name: str) -> Any:
     try:
         array = np.asarray(node)
     except (ValueError, TypeError) as error:
-        raise UsageError(f"cannot use {name} of a batch: it does not convert to an array: {first_line(error)}") from error
+        raise UsageError(
+            f"cannot use {name} of a batch: it does not convert to an array: {first_line(error)}"
+        ) from error
     if array.dtype.kind not in "fiubSU":
         raise UsageError(f"cannot use {name} of a batch: {type(node).__name__} is not an array of numbers or texts")
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
-def _spec_of(batch: Batch) -> Any:
+def spec_of_batch(batch: Batch) -> Any:
     """Return the structure of all batches from that of one: only the batch axis is open."""
 
     def spec(leaf: np.ndarray) -> tf.TensorSpec:

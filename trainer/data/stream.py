@@ -1,44 +1,30 @@
-"""Streams: data that can only be read in their own order, from their beginning.
+"""Streams: data that are read in their own order from the beginning, and neither split nor recognised elsewhere.
 
-They are given as batches, and are neither split nor recognised elsewhere. A resumed run reads the stream again and
-skips what it had used, so it is exact if the stream gives the same batches again.
+A resumed run reads the stream again and skips the batches that it has used, so it is exact if the stream gives the same
+batches again.
 """
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Iterator
-from itertools import count
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from trainer.data.columns import as_written, scaled, scaled_spec
-from trainer.data.reading import reading
-from trainer.data.rows import Arrange, Batch, as_it_is, named_leaves
-from trainer.data.source import Source, source_of
-from trainer.data.structure import described
+from trainer.data.arranged import arranged, unfitted
+from trainer.data.passes import counted, first_of, remaining, skip
+from trainer.data.rows import Batch, Fitting
+from trainer.data.source import source_of
 from trainer.display.shown import Shown
-from trainer.errors import DataError, UsageError
-from trainer.stage import Stage
-
-logger = logging.getLogger("trainer")
-
-MANY = 100_000
-"""Batches after which counting them is given up, since a stream may be endless."""
-
-Fitting = Callable[[Any], Arrange]
-"""Returns how a batch of a given spec is brought into the structure that a task expects."""
+from trainer.errors import UsageError
 
 
 class Length(NamedTuple):
-    """The length of a stream of training batches, as far as a run determines it.
+    """The length of an epoch of batches, as far as the run determines it.
 
     Attributes:
-        steps_per_epoch: Batches per epoch, whatever the stream says.
-        steps: Batches of the whole run, which are the only epoch of a stream of unknown length.
-        counted: True if a stream of unknown length may be read once to count its batches.
+        steps_per_epoch: Batches per epoch, whatever the data say.
+        steps: Batches of the whole run, which is a single epoch where the data do not know their length.
+        counted: True if data that do not know their length may be read once to count their batches.
     """
 
     steps_per_epoch: int | None = None
@@ -46,26 +32,33 @@ class Length(NamedTuple):
     counted: bool = False
 
 
+OWN = Length()
+"""The length of an epoch that the data have by themselves."""
+
+
 class TrainingStream(Shown):
-    """Training batches from a stream, which is repeated without end.
+    """Training batches from a stream, which is repeated without end, whatever the number of steps per epoch.
 
     Args:
         x: A `tf.data.Dataset`, or Python code that makes batches; see `trainer.data.source.source_of`. Of the inputs,
             uint8 means 0 to 255 and becomes float32 from 0 to 1, as everywhere.
-        length: The length of an epoch, for a stream that does not know its own.
+        length: The length of an epoch; default: that of the stream.
         fitting: Arranges batches for the task.
 
     Raises:
         UsageError: If it is no stream of batches, is empty, or its length is needed and unknown.
+        DataError: If it cannot be read.
     """
 
     labels = None
 
-    def __init__(self, x: Any, length: Length = Length(), fitting: Fitting = lambda spec: as_it_is) -> None:
-        self._source = _source(x, "train on")
-        self._dataset = _prepared(self._source.dataset, fitting)
-        self._begun: tuple[Iterator[Batch], Batch] | None = None
-        self.spec = self._dataset.element_spec
+    def __init__(self, x: Any, length: Length = OWN, fitting: Fitting = unfitted) -> None:
+        self._source = source_of(x)
+        self._pass = arranged(self._source.batches, fitting)
+        self._passes = self._pass if self._source.once else self._pass.repeat()
+        self._begun: tuple[Any, Batch] | None = None
+        self._used = False
+        self.spec = self._pass.element_spec
         self.steps_per_epoch = self._length(length)
 
     def _line(self) -> str:
@@ -77,60 +70,63 @@ class TrainingStream(Shown):
         The batches before it are read and skipped.
 
         Raises:
+            UsageError: If they were read before and can be read only once.
             DataError: If they cannot be read.
         """
-        begun, self._begun = self._begun, None
+        if self._used and self._source.once:
+            raise UsageError(
+                f"cannot go back to step {first_step:,}: a generator object can be read only once; give the function "
+                "that makes it, without calling it"
+            )
+        begun, self._begun, self._used = self._begun, None, True
         if begun is None and not first_step:
-            return self._passes()
-        iterator, first = begun or (iter(self._passes()), None)
+            return self._passes
+        iterator, first = begun or (iter(self._passes), None)
         if not first_step:
             return remaining(iterator, first)
-        _skip(iterator, first_step, taken=first is not None)
+        skip(iterator, first_step, taken=first is not None)
         return remaining(iterator)
 
     def peek(self) -> Batch:
-        """Return the first batch, which stays the first of the next call of `batches`.
+        """Return the first batch, which remains the first that `batches` returns.
 
-        The iterator that it was taken from is kept: a dataset that reshuffles gives another order to each.
+        Its iterator is kept for that: a dataset that reshuffles gives each iterator an order of its own.
 
         Raises:
             DataError: If the stream is empty or cannot be read.
         """
         if self._begun is None:
-            iterator = iter(self._passes())
-            with reading("cannot train on the stream"):
-                first = next(iterator, None)
-            if first is None:
-                raise DataError("cannot train on the stream: it has no batches")
-            self._begun = iterator, first
+            iterator = iter(self._passes)
+            self._begun = iterator, first_of(iterator, "train on")
         return self._begun[1]
 
-    def _passes(self) -> tf.data.Dataset:
-        return self._dataset if self._source.once else self._dataset.repeat()
-
     def _length(self, length: Length) -> int:
-        known = self._source.length
+        """Return the number of batches per epoch.
+
+        Raises:
+            UsageError: If it is unknown and may not be counted.
+        """
         if length.steps_per_epoch is not None:
             return length.steps_per_epoch
-        if known is not None and known >= 0:
-            return known
+        if self._source.length is not None and not self._source.endless:
+            return self._source.length
         if length.steps is not None:
             return length.steps
         if self._source.once:
             raise UsageError(
-                "cannot train: a generator object can be read only once and does not know its length; give the "
-                "function that makes it without calling it, or durations=Durations(steps=…)"
+                "cannot train: a generator object can be read only once, and its length is unknown; give the function "
+                "that makes it, without calling it, or durations=Durations(steps=…)"
             )
-        if known == tf.data.INFINITE_CARDINALITY:
+        if self._source.endless:
             raise UsageError(
-                "cannot train: the dataset is endless; give durations=Durations(steps_per_epoch=…) or Durations(steps=…)"
+                "cannot train: the data are endless; give durations=Durations(steps_per_epoch=…) or Durations(steps=…)"
             )
         if not length.counted:
             raise UsageError(
                 "cannot train: the number of batches is unknown, and the learning rate depends on it; give "
-                "durations=Durations(steps_per_epoch=…), or an optimizer whose learning rate is constant"
+                "durations=Durations(steps_per_epoch=…), or an optimizer with a constant learning rate"
             )
-        return counted(self._dataset)
+        return counted(self._pass)
 
 
 class EvaluationStream(Shown):
@@ -138,40 +134,41 @@ class EvaluationStream(Shown):
 
     Args:
         x: As in `TrainingStream`.
-        steps: Number of batches to take; default: all.
+        steps: Number of batches to use; default: all.
         fitting: Arranges batches for the task.
 
     Attributes:
-        steps: Number of batches; None if it is unknown, and the stream is read to its end every time.
+        steps: Number of batches; None if it is unknown, and every pass ends where the stream does.
 
     Raises:
         UsageError: If it is no stream of batches, is empty or endless, or can be read only once.
+        DataError: If it cannot be read.
     """
 
     labels = None
 
-    def __init__(self, x: Any, steps: int | None = None, fitting: Fitting = lambda spec: as_it_is) -> None:
-        source = _source(x, "evaluate on")
+    def __init__(self, x: Any, steps: int | None = None, fitting: Fitting = unfitted) -> None:
+        source = source_of(x)
         if source.once:
             raise UsageError(
-                "cannot evaluate on a generator object, which can be read only once; give the function that makes it "
+                "cannot evaluate on a generator object, which can be read only once; give the function that makes it, "
                 "without calling it"
             )
-        if steps is None and source.length == tf.data.INFINITE_CARDINALITY:
+        if steps is None and source.endless:
             raise UsageError(
-                "cannot evaluate: the dataset is endless; give durations=Durations(validation_steps=…), or take(…) "
-                "a part of it"
+                "cannot evaluate: the data are endless; use dataset.take(…), or for validation data "
+                "durations=Durations(validation_steps=…)"
             )
-        self._dataset = _prepared(source.dataset, fitting)
-        self.steps = steps or source.length
-        self.spec = self._dataset.element_spec
+        self._pass = arranged(source.batches, fitting)
+        self.steps = source.length if steps is None else steps
+        self.spec = self._pass.element_spec
 
     def _line(self) -> str:
         return f"{self.steps:,} batches" if self.steps is not None else "batches of unknown number"
 
     def batches(self) -> tf.data.Dataset:
         """Return one pass over all batches."""
-        return self._dataset if self.steps is None else self._dataset.take(self.steps)
+        return self._pass if self.steps is None else self._pass.take(self.steps)
 
     def peek(self) -> Batch:
         """Return the first batch, read in a pass of its own.
@@ -179,100 +176,4 @@ class EvaluationStream(Shown):
         Raises:
             DataError: If the stream is empty or cannot be read.
         """
-        with reading("cannot evaluate on the stream"):
-            first: Batch | None = next(iter(self._dataset), None)
-        if first is None:
-            raise DataError("cannot evaluate on the stream: it has no batches")
-        return first
-
-
-def remaining(iterator: Iterator[Batch], first: Batch | None = None) -> tf.data.Dataset:
-    """Return what an iterator over a dataset has left, after a batch that was already taken from it."""
-    following = tf.data.Dataset.range(tf.int64.max).map(as_written(lambda _: iterator.get_next()))
-    return following if first is None else tf.data.Dataset.from_tensors(first).concatenate(following)
-
-
-def counted(dataset: tf.data.Dataset) -> int:
-    """Return the number of batches of a dataset, which is read to its end.
-
-    Raises:
-        UsageError: If it does not end.
-        DataError: If it is empty or cannot be read.
-    """
-    number, start = 0, time.perf_counter()
-    with Stage("counting the batches of the stream") as progress, reading("cannot count the batches of the stream"):
-        for number, _ in enumerate(dataset, 1):
-            progress.details = [f"{number:,} so far"]
-            if number == MANY:
-                raise UsageError(
-                    f"cannot train: the stream has not ended after {MANY:,} batches; give "
-                    "durations=Durations(steps_per_epoch=…)"
-                )
-    if not number:
-        raise DataError("cannot train on the stream: it has no batches")
-    logger.info(
-        "counted the batches of the stream in %.1f s: Durations(steps_per_epoch=%d) saves that",
-        time.perf_counter() - start,
-        number,
-    )
-    return number
-
-
-def refuse_unbatched(spec: Any, ranks: Any = None) -> None:
-    """Refuse single rows in place of batches: a leaf of a batch has at least its batch axis.
-
-    Raises:
-        UsageError: If there are any.
-    """
-    scalars = [name for name, leaf in named_leaves(spec).items() if leaf.shape.rank == 0]
-    if scalars:
-        raise UsageError(
-            f"cannot use single rows: {scalars[0]} has no batch axis; give batches, such as dataset.batch(128)"
-        )
-
-
-def _source(x: Any, purpose: str) -> Source:
-    source = source_of(x)
-    if source is None:
-        raise UsageError(f"cannot {purpose} {type(x).__name__}: it is no stream of batches")
-    if source.length == 0:
-        raise UsageError(f"cannot {purpose} a dataset without batches")
-    return source
-
-
-def _prepared(dataset: tf.data.Dataset, fitting: Fitting) -> tf.data.Dataset:
-    """Return batches as a task sees them, their inputs scaled; a dataset that needs no change is left as it is."""
-    raw = dataset.element_spec
-    refuse_unbatched(raw)
-    arrange = fitting(scaled_spec(raw))
-
-    def changed(*batch: Any) -> Batch:
-        x, *rest = arrange(batch)
-        return (tf.nest.map_structure(scaled, x), *rest)
-
-    whole = scaled_spec(raw) == raw and arrange(raw) == raw
-    return dataset if whole else dataset.map(as_written(changed), num_parallel_calls=1)
-
-
-def _skip(iterator: Iterator[Batch], first_step: int, taken: bool) -> None:
-    """Read the batches before a step and say how long that took.
-
-    Args:
-        iterator: The stream.
-        first_step: The 0-based global step that comes next.
-        taken: True if the first batch was already taken.
-
-    Raises:
-        DataError: If they cannot be read, or there are too few.
-    """
-    start = time.perf_counter()
-    what = f"cannot resume at step {first_step:,}"
-    with Stage("skipping batches of the stream", first_step, "batches") as progress, reading(what):
-        for progress.done in range(1 + taken, first_step + 1):
-            if next(iterator, None) is None:
-                raise DataError(f"{what}: the stream has only {progress.done - 1:,} batches")
-    logger.info(
-        "resumed: skipping %s batches of the stream took %.1f s; exact if the stream gives the same batches again",
-        f"{first_step:,}",
-        time.perf_counter() - start,
-    )
+        return first_of(iter(self._pass), "evaluate on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import checkpoint
+from trainer.data.reading import failure_of, reading
 from trainer.engine.clock import Due, Moment
 from trainer.engine.course import Course
 from trainer.engine.hooks import Hooks
@@ -146,7 +148,10 @@ class Loop:
                 train = self.training.span(run.step + 1)
             start = time.perf_counter()
             with self.ledger("steps"):
-                run.losses, run.gradient_norms, waited = train(self.batches, tf.constant(count))
+                try:
+                    run.losses, run.gradient_norms, waited = train(self.batches, tf.constant(count))
+                except tf.errors.OpError as error:
+                    raise self._broken_by(error) from error
                 run.loss = run.losses[-1]
             self.ledger.move(float(waited), "steps", "data_wait")
             spent = time.perf_counter() - start
@@ -156,6 +161,14 @@ class Loop:
             run.step_seconds += spent
             self._log_batches(self.course.durations.log_every)
         run.seconds = time.perf_counter() - self.started
+
+    def _broken_by(self, error: tf.errors.OpError) -> Exception:
+        """Return why a span failed; if its data did, in one line, with the steps before counted, which are complete."""
+        run, done = self.run, int(self.training.optimizer.iterations)
+        failure = failure_of(error, f"cannot continue after step {done:,}")
+        if failure is not None:
+            run.step = done
+        return failure or error
 
     def _limit(self, pace: Pace) -> int:
         """Return the maximum number of steps of the next span, all of which use the same kernels."""
@@ -176,7 +189,8 @@ class Loop:
 
     def _skip(self) -> None:
         run = self.run
-        next(self.batches)
+        with reading(f"cannot continue after step {run.step:,}"):
+            next(self.batches)
         self.training.optimizer.iterations.assign_add(1)  # the schedule counts skipped steps too
         run.losses, run.gradient_norms = (), ()
         run.step += 1
@@ -231,14 +245,15 @@ class Loop:
         self.recorder.collect()
         with averages(self.training.model, self.training.optimizer):
             self.hooks.call(Plugin.on_validation_start)
-            with self.ledger("validation"):
-                batches = self.evaluation.begin(validation)
+            results = self.evaluation.over(validation)
             due = Due(Every(seconds=SPAN_SECONDS), time.perf_counter())
-            for run.validation_step in range(1, validation.steps + 1):
+            for run.validation_step in range(1, validation.steps + 1) if validation.steps else itertools.count(1):
                 if run.broken_off:
                     return
                 with self.ledger("validation"):
-                    self.evaluation.next(batches)
+                    if next(results, None) is None:  # the end of data of unknown length
+                        run.validation_steps = run.validation_step = run.validation_step - 1
+                        break
                 if due(Moment.of(run)):
                     self.hooks.call(Plugin.on_validation_step)
                 look_outside(run, self.course.durations.stop_when)

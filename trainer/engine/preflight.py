@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from trainer.data.arranged import check_batched
+from trainer.data.structure import Signature
 from trainer.errors import DataError, InkwellError, UsageError
 from trainer.plugin import Plugin
 from trainer.runs.directory import check_ended, check_free
@@ -36,6 +38,7 @@ def check_data(task: Task, model: keras.Model, course: Course) -> None:
     """
     for pipeline in (course.train, course.validation):
         if pipeline is not None:
+            check_batched(pipeline.spec, Signature.of(model))
             task.check(model, pipeline.spec, pipeline.labels)
 
 

@@ -11,12 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.pipeline import EvaluationPipeline
+from trainer.data.reading import DataEnded, reading
 from trainer.data.rows import Batch
 from trainer.errors import UsageError
 from trainer.kernels.select import Gradients, Kernels
 from trainer.kernels.strategy import Strategy
 from trainer.startup import clock_is_allowed
 from trainer.tasks.task import Task
+from trainer.text import count
 
 NO_SEED = np.zeros(2, np.int32)
 
@@ -105,6 +107,7 @@ class TrainStep:
         clip_norm: Largest global gradient norm of a whole batch; None disables clipping. Clipping happens here, after
             aggregation, because Keras optimizers clip before it.
         norms: If True, also return the global gradient norm of each step.
+        streamed: True if a batch may be missing or unreadable in mid-run.
     """
 
     def __init__(
@@ -117,10 +120,11 @@ class TrainStep:
         strategy: Strategy,
         clip_norm: float | None = None,
         norms: bool = False,
+        streamed: bool = False,
     ) -> None:
         self.model, self.task, self.optimizer = model, task, optimizer
         self.kernels, self.strategy, self.clip_norm, self.norms = kernels, strategy, clip_norm, norms
-        self.timed = clock_is_allowed()
+        self.timed, self.streamed = clock_is_allowed(), streamed
         with strategy.scope():
             self.meter = Meter(task)
             self.meter.check()
@@ -146,9 +150,11 @@ class TrainStep:
 
         def body(done: tf.Tensor, losses: tf.TensorArray, norms: tf.TensorArray, waited: tf.Tensor) -> tuple[Any, ...]:
             batch, seconds = next_batch(batches, self.timed)
-            loss, outputs, gradients = gradients_of(batch)
-            norm = self._update(kernels, gradients)
-            self.meter.update(batch, loss, outputs)
+            # Nothing of a step may happen if its batch cannot be read, so that the steps before can be saved.
+            with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True) if self.streamed else []):
+                loss, outputs, gradients = gradients_of(batch)
+                norm = self._update(kernels, gradients)
+                self.meter.update(batch, loss, outputs)
             return (
                 done + 1,
                 losses.write(done, loss),
@@ -212,6 +218,24 @@ class EvaluationStep:
         batches = iter(data.batches())
         self.next.get_concrete_function(batches)
         return batches
+
+    def over(self, data: EvaluationPipeline) -> Iterator[tuple[Batch, Any]]:
+        """Begin an evaluation and yield each batch with the model's outputs, to the end of the data.
+
+        Raises:
+            DataError: If the data cannot be read, or end before the number of batches that they declare.
+        """
+        batches, done = self.begin(data), 0
+        while data.steps is None or done < data.steps:
+            try:
+                with reading(f"cannot evaluate after {count(done, 'batch', 'batches')}"):
+                    result = self.next(batches)
+            except DataEnded:
+                if data.steps is None and done:
+                    return
+                raise
+            done += 1
+            yield result
 
     def _next(self, batches: Any) -> tuple[Batch, Any]:
         """Evaluate the next batch and add it to the meter; return the batch and the model's outputs."""
