@@ -21,7 +21,7 @@ from trainer.data.augmentation.strength import Strength
 from trainer.data.pipeline import TrainingRows
 from trainer.display.shown import Shown
 from trainer.engine import preflight
-from trainer.engine.course import Course, FitArguments, Given, course_of
+from trainer.engine.course import Course, FitArguments, Given, course_of, described
 from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
 from trainer.engine.learning_rate import LearningRate, is_constant
@@ -264,6 +264,8 @@ class Trainer(Shown):
         fitting, images = partial(self.task.arrange, self.model), takes_images(self.model)
         constant = is_constant(self.optimizer)
         course = course_of(given, fitting, images, self.seed, self.augmentation, self.data, constant)
+        if self.run_dir is not None:
+            course = described(course)
         train, logged = course.train, logged_names(self.task, course.validation is not None)
         plugins = in_order([*self._own_plugins(logged), *given.callbacks])
         check_plugins(plugins, logged)
