@@ -154,15 +154,14 @@ class Evaluator(Shown):
         """
         outputs, labels = [], []
         images = len(pipeline.rows) if isinstance(pipeline, EvaluationRows) else 0
-        total, unit = (images, "images") if images else (pipeline.steps, "batches")
+        steps = pipeline.steps or 0  # 0 if unknown
+        total, unit = (images, "images") if images else (steps, "batches")
         with Stage(what, total, unit) as progress:
-            batches = self.step.begin(pipeline)
-            for step in range(1, pipeline.steps + 1):
-                batch, output = self.step.next(batches)
+            for step, (batch, output) in enumerate(self.step.over(pipeline), 1):
                 if self.task.reports:
                     outputs.append(output)
                     labels.append(batch[1])
-                progress.done = total * step // pipeline.steps
+                progress.done = total * step // steps if steps else step
         return _joined(outputs), _joined(labels)
 
 

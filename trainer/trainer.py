@@ -26,7 +26,7 @@ from trainer.engine.course import Course, FitArguments, Given, course_of, descri
 from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
 from trainer.engine.learners import Learners, given_models
-from trainer.engine.learning_rate import LearningRate
+from trainer.engine.learning_rate import LearningRate, is_constant
 from trainer.engine.ledger import Ledger
 from trainer.engine.loop import Loop
 from trainer.engine.signals import listening
@@ -278,7 +278,8 @@ class Trainer(Shown):
             UsageError: If plugins, data, optimizer and model do not fit together.
         """
         images = takes_images(self.given)
-        course = course_of(given, self.evaluator.fitting, images, self.seed, self.augmentation, self.data)
+        constant = all(map(is_constant, (self.optimizers or {"": self.optimizer}).values()))
+        course = course_of(given, self.evaluator.fitting, images, self.seed, self.augmentation, self.data, constant)
         if self.run_dir is not None:
             course = described(course)
         train, logged = course.train, logged_names(self.task, course.validation is not None, self.models)
@@ -337,7 +338,8 @@ class Trainer(Shown):
         norms = any(plugin.gradient_norms for plugin in plugins)
         kernels, spec = self._kernels(course), course.train.spec
         with self.ledger("trace"):
-            step = TrainStep(learners, spec, kernels, self.strategy, self.seed, self.clip_norm, norms)
+            streamed = not isinstance(course.train, TrainingRows)
+            step = TrainStep(learners, spec, kernels, self.strategy, self.seed, self.clip_norm, norms, streamed)
         run.read_metrics, run.kernels = step.meter.read, str(kernels)
         recorder = Recorder(run, self.run_dir)
         return Loop(run, course, step, self.evaluator.step, rates, hooks, recorder, self.ledger)

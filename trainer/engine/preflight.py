@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from trainer.data.arranged import check_batched
+from trainer.data.structure import Signature
 from trainer.engine.step import EVALUATION_SEED
 from trainer.errors import DataError, InkwellError, UsageError
 from trainer.plugin import Plugin
@@ -47,6 +49,7 @@ def check_data(task: Task, model: Any, course: Course) -> None:
         )
     for pipeline in (course.train, course.validation):
         if pipeline is not None:
+            check_batched(pipeline.spec, Signature.of(model) if not isinstance(model, Mapping) else None)
             task.check(model, pipeline.spec, pipeline.labels)
 
 
