@@ -8,7 +8,10 @@ import tomllib
 import pytest
 from conftest import ROOT, make_images, small_net
 
-PRIVATE = {"_learning_rate", "_get_variable_index", "_momentums", "_velocities", "_flatten_layers", "_inbound_nodes"}
+PRIVATE = {
+    *("_learning_rate", "_get_variable_index", "_momentums", "_velocities"),
+    *("_flatten_layers", "_inbound_nodes", "_nodes_by_depth"),
+}
 HOME = ROOT / "trainer" / "kernels" / "keras_private.py"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -53,3 +53,21 @@ def is_called_twice(layer: keras.layers.Layer) -> bool:
     `layer.input` and `layer.output` describe the first call only.
     """
     return len(layer._inbound_nodes) > 1
+
+
+class Call(NamedTuple):
+    """A call in the graph of a functional model: a layer or operation, and the symbolic tensors in and out of it."""
+
+    operation: Any
+    inputs: Sequence[Any]
+    outputs: Sequence[Any]
+
+
+def calls(model: keras.Model) -> Iterator[Call]:
+    """Yield the calls of a functional model in an order in which they can be computed, nested models as one call.
+
+    `layer.input` and `layer.output` describe the first call of a layer, and a nested model's describe its inside.
+    """
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            yield Call(node.operation, node.input_tensors, node.output_tensors)
