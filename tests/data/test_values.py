@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from trainer.data.imageset import ImageSet, Source
-from trainer.data.mapped import MappedImages
+from trainer.data.mapped import Mapped
 from trainer.data.sources.find import load_source
 from trainer.data.sources.image import read_image
 from trainer.data.values import brightest, with_full_range
@@ -65,17 +65,17 @@ def test_almost_black_sets_are_reported(tmp_path, largest):
 def test_one_bright_image_among_many_is_seen(tmp_path):
     images = np.ones((10_000, 2, 2, 1), np.uint8)
     images[7_777] = 200
-    assert brightest(images) == brightest(MappedImages(images)) == 200
+    assert brightest(images) == brightest(Mapped(images)) == 200
 
 
 def test_images_on_disk_are_refused_and_large_ones_in_memory_scaled(tmp_path):
     np.save(tmp_path / "a.npy", some(1)[..., None])
-    on_disk = ImageSet(MappedImages(np.load(tmp_path / "a.npy", mmap_mode="r")), LABELS)
+    on_disk = ImageSet(Mapped(np.load(tmp_path / "a.npy", mmap_mode="r")), LABELS)
     with pytest.raises(
         DataError, match=r"^cannot use digits: its values go up to 1 instead of 255, .*; write its images"
     ):
         with_full_range(Source("digits", on_disk, None, ("a", "b")))
-    in_memory = ImageSet(MappedImages(some(1)[..., None]), LABELS)
+    in_memory = ImageSet(Mapped(some(1)[..., None]), LABELS)
     assert with_full_range(Source("digits", in_memory, None, ("a", "b"))).train.images.max() == 255
 
 

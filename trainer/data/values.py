@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainer.data.imageset import ImageSet, Source
-from trainer.data.mapped import MappedImages
+from trainer.data.mapped import Mapped
 from trainer.errors import DataError
 
 WHITES = (1, 3, 7, 15, 16, 31, 63)
@@ -50,7 +50,7 @@ def with_full_range(source: Source) -> Source:
     return source
 
 
-def brightest(images: np.ndarray | MappedImages) -> int:
+def brightest(images: np.ndarray | Mapped) -> int:
     """Return the largest value of uint8 images `[N, …]`; of bright images, only a sample is read.
 
     Values from `WHITES` and below `DARK` are exact.
@@ -65,7 +65,7 @@ def brightest(images: np.ndarray | MappedImages) -> int:
 
 def _scaled(images: ImageSet, white: int, name: str) -> ImageSet:
     pixels = images.images
-    if isinstance(pixels, MappedImages) and _is_mapped(pixels.pixels):
+    if isinstance(pixels, Mapped) and _is_mapped(pixels.values):
         raise DataError(
             f"cannot use {name}: its values go up to {white} instead of 255, and it is too large to be scaled in "
             "memory; write its images with values from 0 to 255"

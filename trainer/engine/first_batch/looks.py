@@ -8,13 +8,11 @@ import keras
 import numpy as np
 import optree
 
-from trainer.data.balance import imbalance
 from trainer.data.pipeline import EvaluationPipeline, TrainingPipeline
 from trainer.data.rows import Batch, named_leaves, row_bytes
 from trainer.engine.first_batch.finite import check_finite, check_weights
 from trainer.engine.first_batch.reach import reached
 from trainer.engine.first_batch.scale import FEW, check_scale
-from trainer.tasks.task import Task
 
 WHOLE_BYTES = 256_000_000
 """Size of all floats of a set up to which every row is looked at, which takes 0.1 s."""
@@ -35,9 +33,10 @@ def look(part: str, pipeline: TrainingPipeline | EvaluationPipeline, model: Any)
         DataError: If values are not finite or out of range, or weights are negative or all 0.
         UsageError: If the model scales inputs that are scaled already.
     """
-    batch: Batch | None = optree.tree_map(np.asarray, pipeline.peek())
-    if batch is None:
+    first = pipeline.peek() if hasattr(pipeline, "peek") else None
+    if first is None:
         return []
+    batch: Batch = optree.tree_map(np.asarray, first)
     whole = _whole(pipeline)
     seen, where = (whole, f"the {part} data") if whole is not None else (batch, f"the first {part} batch")
     check_finite(seen, where)

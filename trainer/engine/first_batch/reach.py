@@ -47,36 +47,40 @@ def reached(model: keras.Model, inputs: Sequence[np.ndarray]) -> list[Reached]:
     routes = {id(tensor): _Route(number, ()) for number, tensor in enumerate(graph.inputs)}
     ends: list[tuple[Any, Any]] = []
     for operation, before, after in calls(graph):
-        found = {routes[id(tensor)].number for tensor in before if id(tensor) in routes}
+        known = [routes[id(tensor)] for tensor in before if id(tensor) in routes]
         if _has_weights(operation):
             ends += [(operation, tensor) for tensor in before if id(tensor) in routes]
-        elif before and len(found) == 1 and all(id(tensor) in routes for tensor in before):
-            passed = (*routes[id(before[0])].path, operation.name)
-            routes |= {id(tensor): _Route(*found, passed) for tensor in after}
+        elif before and len(known) == len(before) and len({route.number for route in known}) == 1:
+            passed = _Route(known[0].number, (*known[0].path, operation.name))
+            routes |= {id(tensor): passed for tensor in after}
     values = _computed(graph, [tensor for _, tensor in ends], inputs)
-    seen: list[Reached] = []
-    for (operation, tensor), value in zip(ends, values, strict=True):
-        number, path = routes[id(tensor)]
-        if isinstance(operation, keras.Model):
-            seen += [
-                Reached(number, inner.layer, inner.values, (*path, *inner.path)) for inner in reached(operation, [value])
-            ]
-        else:
-            seen.append(Reached(number, operation, value, path))
-    return seen
+    return [
+        each
+        for (operation, tensor), value in zip(ends, values, strict=True)
+        for each in _entered(operation, value, routes[id(tensor)])
+    ]
+
+
+def _entered(operation: Any, values: np.ndarray, route: _Route) -> list[Reached]:
+    """Return what reaches a layer with weights, or those inside a nested model."""
+    if not isinstance(operation, keras.Model):
+        return [Reached(route.number, operation, values, route.path)]
+    if len(operation.inputs) != 1:
+        return []
+    return [each._replace(number=route.number, path=route.path + each.path) for each in reached(operation, [values])]
 
 
 def _graph(model: keras.Model) -> Any:
     """Return a functional model with the graph of a functional or sequential one; None without a graph."""
     if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs, model.outputs) if model.built and model.inputs else None
+        return keras.Model(model.inputs, model.outputs, name=model.name) if model.built and model.inputs else None
     return model if hasattr(model, "operations") else None  # as functional models have
 
 
 def _has_weights(operation: Any) -> bool:
-    """Return True if an operation has weights to learn, now or in its past; those of a `Normalization` are not."""
+    """Return True if an operation has learned weights, frozen ones included; those of a `Normalization` are not."""
     if isinstance(operation, keras.Model):
-        return any(layer.weights and not isinstance(layer, keras.layers.Normalization) for layer in all_layers(operation))
+        return any(map(_has_weights, all_layers(operation)))
     return bool(getattr(operation, "weights", ())) and not isinstance(operation, keras.layers.Normalization)
 
 
@@ -84,6 +88,8 @@ def _computed(graph: keras.Model, tensors: Sequence[Any], inputs: Sequence[np.nd
     """Return the values of symbolic tensors of a graph; inputs are not computed."""
     known = {id(tensor): value for tensor, value in zip(graph.inputs, inputs, strict=True)}
     if wanted := {id(tensor): tensor for tensor in tensors if id(tensor) not in known}:
-        values = keras.Model(graph.inputs, list(wanted.values()))(list(inputs), training=False)
+        # Names are given, since the numbers in those that Keras makes up should not depend on a look.
+        part = keras.Model(graph.inputs, list(wanted.values()), name="reached")
+        values = keras.tree.flatten(part(list(inputs), training=False))
         known |= dict(zip(wanted, map(np.asarray, values), strict=True))
     return [known[id(tensor)] for tensor in tensors]

@@ -97,8 +97,7 @@ def _check_twice(name: str, values: np.ndarray, reached: Sequence[Reached]) -> N
     for each in reached:
         pooled = each.values[0].size * 16 < size  # averages of many values differ less than the values
         if each.path and not pooled and float(each.values.std()) < SHRUNK * spread:
-            layers = ", ".join(each.path)
             raise UsageError(
-                f"cannot train: {name} goes up to {float(values.max()):.3g}, and the model's own preprocessing ({layers}) "
-                f"scales it a second time; remove the Rescaling layer, or pass floats from 0 to 255"
+                f"cannot train: {name} is scaled already, to at most {float(values.max()):.3g}, and the model scales "
+                f"it once more ({', '.join(each.path)}); remove the Rescaling layer, or pass floats from 0 to 255"
             )

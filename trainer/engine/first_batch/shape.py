@@ -46,13 +46,14 @@ def _problem(name: str, have: Shape, want: Shape) -> str:
 
 def _cure(name: str, have: Shape, want: Shape) -> str:
     """Return the operation that brings rows into the wanted shape, as far as one is likely."""
-    if None in have or None in want:
+    sides = [side for side in (*have, *want) if side is not None]
+    if len(sides) < len(have) + len(want):
         return ""
     if have == want[:-1] and want[-1] == 1:
         return f"; add the channel: {name}[..., None]"
     if len(have) == 3 and (*have[1:], have[0]) == want:
         return f"; move the channels to the end: {name}.transpose(0, 2, 3, 1)"
-    if 1 in (len(have), len(want)) and math.prod(map(int, have)) == math.prod(map(int, want)):
+    if 1 in (len(have), len(want)) and math.prod(sides[: len(have)]) == math.prod(sides[len(have) :]):
         return f"; {name}.reshape(-1, {', '.join(map(str, want))})"
     return ""
 
