@@ -29,8 +29,9 @@ def check_finite(batch: Batch, where: str) -> None:
         length = max(1, BLOCK_BYTES // max(1, row_bytes(leaf)))
         for start in range(0, len(leaf), length):
             block = leaf[start : start + length]
-            if np.isfinite(block.sum()):  # not if a value is not finite; exact below, since the sum may overflow
-                continue
+            with np.errstate(over="ignore", invalid="ignore"):
+                if np.isfinite(block.sum()):  # a sum of finite values may overflow, so the rest decides
+                    continue
             broken = ~np.isfinite(block.reshape(len(block), -1)).all(axis=1)
             if broken.any():
                 raise DataError(

@@ -41,7 +41,7 @@ def look(part: str, pipeline: TrainingPipeline | EvaluationPipeline, model: Any)
     seen, where = (whole, f"the {part} data") if whole is not None else (batch, f"the first {part} batch")
     check_finite(seen, where)
     check_weights(seen, where)
-    return _look_at_inputs(batch, where, model)
+    return _look_at_inputs(batch, part, model)
 
 
 def _whole(pipeline: Any) -> Batch | None:
@@ -53,7 +53,7 @@ def _whole(pipeline: Any) -> Batch | None:
     return columns if sum(len(leaf) * row_bytes(leaf) for leaf in floats) <= WHOLE_BYTES else None
 
 
-def _look_at_inputs(batch: Batch, where: str, model: Any) -> list[str]:
+def _look_at_inputs(batch: Batch, part: str, model: Any) -> list[str]:
     """Check the scale of all inputs; return a notice for each that is the same in every row."""
     inputs = named_leaves(batch[:1])
     sample = [leaf[:SAMPLE] for leaf in inputs.values()]
@@ -64,5 +64,5 @@ def _look_at_inputs(batch: Batch, where: str, model: Any) -> list[str]:
             continue
         check_scale(name, leaf, [way for way in ways if way.number == number])
         if len(leaf) >= FEW and (leaf == leaf[:1]).all():
-            notices.append(f"{name} is the same in all rows of {where}: nothing can be learned from it")
+            notices.append(f"{name} is the same in all rows of the first {part} batch: nothing can be learned from it")
     return notices

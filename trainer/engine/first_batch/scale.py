@@ -47,7 +47,7 @@ def check_scale(name: str, values: np.ndarray, reached: Sequence[Reached]) -> No
         UsageError: If the model scales what has been scaled already.
     """
     low, high = float(values.min()), float(values.max())
-    if 0 <= low < high <= 16 / 255 and len(values) >= FEW:
+    if 0 <= low < high < 16.5 / 255 and len(values) >= FEW:
         _check_dark(name, values, high)
     if low >= 0 and high > BRIGHT and are_images(values):
         _check_bright(name, values, high, reached)

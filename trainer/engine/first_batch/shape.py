@@ -38,7 +38,7 @@ def check_shapes(model: Any, spec: Batch) -> None:
 
 def _problem(name: str, have: Shape, want: Shape) -> str:
     """Return what is wrong with a shape, and what to do."""
-    if _alike((None, *have), want):
+    if None not in have and _alike((None, *have), want):
         return f"{name} is a single row {have}, not a batch of them; call .batch(128) on the dataset"
     what = "images" if len(want) == 4 else name
     return f"the model takes {what} of shape {want[1:]}, the data have {have[1:]}{_cure(name, have[1:], want[1:])}"
