@@ -93,11 +93,16 @@ def _check_bright(name: str, images: np.ndarray, high: float, reached: Sequence[
 
 def _check_twice(name: str, values: np.ndarray, reached: Sequence[Reached]) -> None:
     """Refuse a model that scales from 0 to 255 what is scaled already."""
-    spread, size = float(values.std()), values[0].size
     for each in reached:
-        pooled = each.values[0].size * 16 < size  # averages of many values differ less than the values
-        if each.path and not pooled and float(each.values.std()) < SHRUNK * spread:
+        pooled = each.values[0].size * 16 < values[0].size  # averages of many values differ less than the values
+        shrunk = _spread(each.values) < SHRUNK * _spread(values[: len(each.values)])
+        if each.path and shrunk and not pooled:
             raise UsageError(
                 f"cannot train: {name} is scaled already, to at most {float(values.max()):.3g}, and the model scales "
                 f"it once more ({', '.join(each.path)}); remove the Rescaling layer, or pass floats from 0 to 255"
             )
+
+
+def _spread(values: np.ndarray) -> float:
+    """Return the standard deviation over rows, averaged over all other axes, whose channels may have other means."""
+    return float(values.reshape(len(values), -1).std(axis=0).mean())
