@@ -137,7 +137,5 @@ def test_a_task_with_a_variable_of_its_own_is_fused_as_keras_computes_it(keras):
     assert_equal(fit(keras, "fused", task=tasks[0]), fit(keras, "keras", task=tasks[1]))
     assert float(tasks[0].scale) == pytest.approx(float(tasks[1].scale), rel=1e-5)
     assert float(tasks[0].scale) != 1
-    with pytest.raises(
-        UsageError, match=r"^cannot use kernels 'blocks': .* not the task WithTemperature; kernels"
-    ):
+    with pytest.raises(UsageError, match=r"^cannot use kernels 'blocks': .* not the task WithTemperature; kernels"):
         fit(keras, "blocks", task=tasks[2])
