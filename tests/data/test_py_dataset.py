@@ -64,11 +64,11 @@ def test_an_endless_data_set_needs_a_length_and_starts_anywhere_without_reading(
 def test_what_cannot_be_read_is_one_line(keras):
     from trainer.data.py_dataset import TrainingPyDataset
 
-    with pytest.raises(UsageError, match="^cannot train on Numbers: it has no batches$"):
+    with pytest.raises(UsageError, match=r"^cannot train on Numbers: it has no batches$"):
         TrainingPyDataset(made(keras, size=0))
 
     def fail(self, index):
         raise OSError("no such disk")
 
-    with pytest.raises(DataError, match=r"^cannot use Numbers: the data cannot be read: OSError: no such disk \(test_py"):
+    with pytest.raises(DataError, match=r"^cannot use Numbers: the data cannot be read: OSError: no such disk \(test"):
         TrainingPyDataset(made(keras, __getitem__=fail))
