@@ -82,8 +82,8 @@ def _reason(error: Exception) -> str | None:
     said = _PREFIX.match(lines[0]) if lines else None
     if said is None:
         return type(error).__name__
-    frames = [] if said["ours"] else _FRAME.findall(text.partition("Traceback (most recent call last)")[2])
-    return _SUFFIX.sub("", lines[0][said.end() :]) + (_place(*frames[-1]) if frames else "")
+    places = [] if said["ours"] else _FRAME.findall(text.partition("Traceback (most recent call last)")[2])
+    return _SUFFIX.sub("", lines[0][said.end() :]) + (_place(*places[-1]) if places else "")
 
 
 def _place(file: str, line: int | str | None) -> str:
