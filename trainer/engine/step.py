@@ -122,7 +122,7 @@ def next_batch(batches: Any, timed: bool = True) -> tuple[Batch, tf.Tensor]:
     begin = tf.timestamp()
     with tf.control_dependencies([begin]):
         batch = batches.get_next()
-    with tf.control_dependencies(tf.nest.flatten(batch)):
+    with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
         end = tf.timestamp()
     # Use of the batch must wait until the clock has been read, or the reading would include the computation.
     with tf.control_dependencies([end]):
@@ -326,8 +326,9 @@ class EvaluationStep:
     def _next(self, batches: Any) -> tuple[Batch, Any]:
         """Evaluate the next batch and add it to the meter; return the batch and the model's outputs."""
         batch = batches.get_next()
-        loss, outputs = self.strategy.replicated(self._outputs)(batch)
-        self.meter.update(batch, loss, outputs)
+        with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):  # nothing happens after the last
+            loss, outputs = self.strategy.replicated(self._outputs)(batch)
+            self.meter.update(batch, loss, outputs)
         return batch, outputs
 
     def _outputs(self, batch: Batch) -> tuple[tf.Tensor, Any]:
