@@ -74,7 +74,7 @@ def check(loop: Loop, task: Task, opening: Opening) -> Saved | None:
             _warn_of_other_numerics(run, saved.manifest)
             checkpoint.check_fits(saved.checkpoint, loop.variables)
         loop.hooks.check()
-        preflight.check_values(run, course)
+        preflight.check_values(run, task, course)
         preflight.check_first_loss(task, run.model, course)
         preflight.check_schedule(run, loop.rate)
         space = preflight.check_space(loop.recorder.path, loop.variables, loop.hooks.plugins)
