@@ -6,7 +6,7 @@ checks each of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -53,6 +53,14 @@ def is_called_twice(layer: keras.layers.Layer) -> bool:
     `layer.input` and `layer.output` describe the first call only.
     """
     return len(layer._inbound_nodes) > 1
+
+
+def compile_arguments(model: keras.Model) -> Mapping[str, Any]:
+    """Return the arguments with which a model was compiled, as objects.
+
+    The public `get_compile_config` serializes them, which loses the state of an optimizer and fails for a function.
+    """
+    return model._compile_config.config
 
 
 class Call(NamedTuple):
