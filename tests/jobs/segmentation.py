@@ -48,11 +48,11 @@ def network() -> keras.Model:
         return layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
 
     images = keras.Input((SIDE, SIDE, 1))
-    fine = block(images, 16)
-    coarse = block(layers.MaxPooling2D()(fine), 32)
-    deep = block(block(layers.MaxPooling2D()(coarse), 64), 64)
-    coarse = block(layers.Concatenate()([coarse, layers.UpSampling2D()(deep)]), 32)
-    fine = block(layers.Concatenate()([fine, layers.UpSampling2D()(coarse)]), 32)
+    fine = block(images, 12)
+    coarse = block(layers.MaxPooling2D()(fine), 24)
+    deep = block(block(layers.MaxPooling2D()(coarse), 48), 48)
+    coarse = block(layers.Concatenate()([coarse, layers.UpSampling2D()(deep)]), 24)
+    fine = block(layers.Concatenate()([fine, layers.UpSampling2D()(coarse)]), 16)
     return keras.Model(images, layers.Conv2D(11, 1)(fine))
 
 
