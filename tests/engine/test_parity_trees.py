@@ -61,7 +61,11 @@ def losses_of(keras, case: Case) -> Any:
     return {"digit": digit, "ink": "huber"} if isinstance(case.y, dict) else digit
 
 
-@pytest.mark.parametrize("name", cases())
+QUICK = ("two inputs", "all of it")
+NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in cases()]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_weights_equal_those_of_model_fit_bit_for_bit(keras, name):
     from trainer.data.pipeline import TrainingRows
     from trainer.data.rows import ArrayRows
