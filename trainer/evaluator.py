@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
 from trainer.kernels.strategy import Strategy
 from trainer.result import Scores
+from trainer.run import first_of, named
 from trainer.stage import Stage
 from trainer.startup import keras_defaults
 from trainer.tasks.classification import Classification
@@ -30,18 +32,25 @@ class Evaluator(Shown):
     """Evaluates and applies one Keras model.
 
     Args:
-        model: A built functional model from images, float32 `[N, H, W, C]` in [0, 1], to, by default, logits `[N, K]`.
+        model: A built functional model from images, float32 `[N, H, W, C]` in [0, 1], to, by default, logits `[N, K]`;
+            or several by name, all of which the task evaluates, and of which the first predicts.
         task: The task that was learned; default: classification.
         strategy: The strategy that places variables.
     """
 
     @keras_defaults()
-    def __init__(self, model: keras.Model, task: Task | None = None, strategy: Strategy | None = None) -> None:
-        self.model, self.task = model, task or Classification()
+    def __init__(
+        self,
+        model: keras.Model | Mapping[str, keras.Model],
+        task: Task | None = None,
+        strategy: Strategy | None = None,
+    ) -> None:
+        self.task = task or Classification()
         self.step = EvaluationStep(model, self.task, strategy or Strategy())
-        signature = Signature.of(model)
+        self.given, self.model = model, first_of(model)
+        signature = Signature.of(self.model)
         self._forward = tf.function(
-            lambda inputs: model(inputs, training=False),
+            lambda inputs: self.model(inputs, training=False),
             input_signature=[signature.inputs.tree] if signature is not None else None,
             autograph=False,
         )
@@ -52,7 +61,7 @@ class Evaluator(Shown):
     def pipeline(self, x: Any, y: Any = None, sample_weight: Any = None) -> EvaluationPipeline:
         """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
         return evaluation_data(
-            x, y, sample_weight, fitting=partial(self.task.arrange, self.model), images=takes_images(self.model)
+            x, y, sample_weight, fitting=partial(self.task.arrange, self.given), images=takes_images(self.given)
         )
 
     @keras_defaults()
@@ -134,10 +143,10 @@ class Evaluator(Shown):
         return (np.concatenate(outputs), np.concatenate(labels)) if outputs else (np.empty(0), np.empty(0))
 
 
-def takes_images(model: keras.Model) -> bool:
-    """Return True if the only input of a model has the rank of images, or its inputs are unknown."""
-    signature = Signature.of(model)
-    return signature is None or (signature.inputs.single and signature.inputs.tree.shape.rank == 4)
+def takes_images(model: keras.Model | Mapping[str, keras.Model]) -> bool:
+    """Return True if the only input of a model, or of one of several, has the rank of images, or is unknown."""
+    signatures = map(Signature.of, named(model).values())
+    return any(found is None or (found.inputs.single and found.inputs.tree.shape.rank == 4) for found in signatures)
 
 
 def _floats(images: np.ndarray) -> np.ndarray:

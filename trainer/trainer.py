@@ -21,9 +21,10 @@ from trainer.data.augmentation.strength import Strength
 from trainer.data.pipeline import TrainingRows
 from trainer.display.shown import Shown
 from trainer.engine import preflight
-from trainer.engine.course import Course, FitArguments, Given, course_of
+from trainer.engine.course import Course, FitArguments, Given, course_of, described
 from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
+from trainer.engine.learners import Learners, given_models
 from trainer.engine.learning_rate import LearningRate
 from trainer.engine.ledger import Ledger
 from trainer.engine.loop import Loop
@@ -38,7 +39,7 @@ from trainer.lifecycle.opening import Opening, check, opened
 from trainer.plugin import Plugin, check_plugins, in_order
 from trainer.registry import plugins as registered
 from trainer.result import Scores
-from trainer.run import Run
+from trainer.run import Run, first_of, named
 from trainer.runs.directory import default_name
 from trainer.runs.lock import RunLock
 from trainer.runs.recorder import Recorder
@@ -55,8 +56,11 @@ class Trainer(Shown):
 
     Args:
         model: A built functional model: images float32 `[N, H, W, C]` in [0, 1] to, by default, logits `[N, K]`.
+        models: Several models by name instead, for a task with a `step` of its own, such as a GAN. The first is the one
+            that predicts and is exported.
         task: The task to learn; default: classification.
         optimizer: A Keras optimizer; default: Adam whose learning rate rises to 0.002 and falls to 0 along a cosine.
+        optimizers: The optimizers of `models`, by the same names.
         plugins: Plugins, which run in this order, except that one that monitors a value runs after the one that logs
             it; `[]` means none. Default: those of `fit.py`, less those that write where there is no run directory.
         run_dir: Run directory, which must not exist. `"auto"`: `runs/<model>-<date>-<time>`. None: nothing is written,
@@ -73,15 +77,20 @@ class Trainer(Shown):
         data: Name, digest, sizes and class names of the data, for plugins and the result; default: those of `x` if it
             is a `Data`.
         ledger: The time ledger to continue, of a process that was at work before.
+
+    Raises:
+        UsageError: If models or optimizers do not fit together, or the task has no `step` for several.
     """
 
     @keras_defaults()
     def __init__(
         self,
-        model: keras.Model,
+        model: keras.Model | None = None,
         *,
+        models: Mapping[str, keras.Model] | None = None,
         task: Task | None = None,
         optimizer: keras.optimizers.Optimizer | None = None,
+        optimizers: Mapping[str, keras.optimizers.Optimizer] | None = None,
         plugins: Sequence[Plugin] | None = None,
         run_dir: Path | str | None = None,
         augmentation: str | Strength | None = None,
@@ -94,16 +103,18 @@ class Trainer(Shown):
         data: Mapping[str, Any] | None = None,
         ledger: Ledger | None = None,
     ) -> None:
-        self.model = model
         self.task = task or Classification()
-        self.optimizer = optimizer
+        self.given = given_models(model, models, optimizer, optimizers, self.task)
+        self.models = named(self.given)
+        self.model = first_of(self.given)
+        self.optimizer, self.optimizers = optimizer, optimizers
         self.plugins = in_order(plugins) if plugins is not None else None
-        self.run_dir = _run_dir(run_dir, model.name)
+        self.run_dir = _run_dir(run_dir, self.model.name)
         self.augmentation, self.seed, self.clip_norm, self.kernels = augmentation, seed, clip_norm, kernels
         self.strategy = strategy or Strategy()
         self.config, self.config_text, self.data = config or {}, config_text, data
         self.ledger = ledger or Ledger()
-        self.evaluator = Evaluator(model, self.task, self.strategy)
+        self.evaluator = Evaluator(self.given, self.task, self.strategy)
         self.loop: Loop  # that of the last run
         self._memories: dict[str, Any] | None = None  # plugins' states before their first run
 
@@ -261,21 +272,27 @@ class Trainer(Shown):
         Raises:
             UsageError: If plugins, data, optimizer and model do not fit together.
         """
-        fitting, images = partial(self.task.arrange, self.model), takes_images(self.model)
+        fitting, images = partial(self.task.arrange, self.given), takes_images(self.given)
         course = course_of(given, fitting, images, self.seed, self.augmentation, self.data)
-        train, logged = course.train, logged_names(self.task, course.validation is not None)
+        if self.run_dir is not None:
+            course = described(course)
+        train, logged = course.train, logged_names(self.task, course.validation is not None, self.models)
         plugins = in_order([*self._own_plugins(logged), *given.callbacks])
         check_plugins(plugins, logged)
-        preflight.check_data(self.task, self.model, course)
-        optimizer = self.optimizer or build_optimizer(OptimizerConfig(), course.steps)
-        preflight.check_optimizer(optimizer)
+        preflight.check_data(self.task, self.given, course)
+        optimizer = self.optimizers or self.optimizer or build_optimizer(OptimizerConfig(), course.steps)
+        learners = Learners(self.given, optimizer, self.task)
+        for each in learners.optimizers.values():
+            preflight.check_optimizer(each)
         run = Run(
             name=self.run_dir.name if self.run_dir is not None else "",
             directory=self.run_dir.absolute() if self.run_dir is not None else None,
             seed=self.seed,
             config=self.config,
             model=self.model,
-            optimizer=optimizer,
+            optimizer=first_of(learners.optimizers),
+            models=learners.models,
+            optimizers=learners.optimizers,
             data=course.known,
             training_data=train.rows if isinstance(train, TrainingRows) else None,
             epochs=course.epochs,
@@ -284,7 +301,7 @@ class Trainer(Shown):
             steps_per_epoch=train.steps_per_epoch,
             validation_steps=course.validation.steps if course.validation is not None else 0,
         )
-        self.loop = self._loop(run, course, plugins)
+        self.loop = self._loop(run, course, plugins, learners)
 
     def _own_plugins(self, logged: Collection[str]) -> list[Plugin]:
         """Return the trainer's plugins, or by default those that have something to do in this run."""
@@ -298,7 +315,7 @@ class Trainer(Shown):
         written = self.run_dir is not None
         return [plugin for plugin in default if (written or not plugin.writes) and set(plugin.monitors) <= set(logged)]
 
-    def _loop(self, run: Run, course: Course, plugins: Sequence[Plugin]) -> Loop:
+    def _loop(self, run: Run, course: Course, plugins: Sequence[Plugin], learners: Learners) -> Loop:
         """Return the loop of a run; in a second run of this trainer, plugins start afresh."""
         if self._memories is None:
             self._memories = {}
@@ -311,14 +328,14 @@ class Trainer(Shown):
                 plugin.restore(copy.deepcopy(self._memories[plugin.name]))
             elif plugin.name in states:
                 self._memories[plugin.name] = states[plugin.name]
-        rate = LearningRate(run.optimizer)
+        rates = {name: LearningRate(optimizer) for name, optimizer in learners.optimizers.items()}
         norms = any(plugin.gradient_norms for plugin in plugins)
         kernels, spec = self._kernels(course), course.train.spec
         with self.ledger("trace"):
-            step = TrainStep(self.model, self.task, run.optimizer, spec, kernels, self.strategy, self.clip_norm, norms)
+            step = TrainStep(learners, spec, kernels, self.strategy, self.seed, self.clip_norm, norms)
         run.read_metrics, run.kernels = step.meter.read, str(kernels)
         recorder = Recorder(run, self.run_dir)
-        return Loop(run, course, step, self.evaluator.step, rate, hooks, recorder, self.ledger)
+        return Loop(run, course, step, self.evaluator.step, rates, hooks, recorder, self.ledger)
 
     def _kernels(self, course: Course) -> Kernels:
         if isinstance(self.kernels, Kernels):

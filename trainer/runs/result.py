@@ -34,7 +34,7 @@ def make_result(
     model = dict(run.config.get("model") or {})
     values = {
         "model": model.get("name", run.model.name if run.model is not None else ""),
-        "params": {**model.get("args", {}), "count": run.model.count_params() if run.model is not None else 0},
+        "params": {**model.get("args", {}), "count": sum(each.count_params() for each in run.models.values())},
         "data": {
             **{"name": data.get("name"), "digest": data.get("digest")},
             **{"train": data.get("train"), "val": data.get("validation"), "test": data.get("test")},

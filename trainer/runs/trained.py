@@ -222,11 +222,13 @@ def _described_model(saved: Saved, imports: Sequence[str]) -> keras.Model:
             f"missing from {folder}"
         )
     model = build_untrusted(described, f"{folder / MODEL}", imports)
-    checkpoint.restore(saved.checkpoint, model.variables)
+    first = "".join(f"{name}/" for name in saved.manifest.models[:1])  # of several models, the one that predicts
+    checkpoint.restore(saved.checkpoint, [checkpoint.Named(first + each.path, each) for each in model.variables])
     rest = zip(saved.checkpoint.manifest["variables"], saved.checkpoint.arrays, strict=True)
-    averages = [array for variable, array in rest if str(variable["name"]).endswith("_average")]
-    if len(averages) == len(model.trainable_variables):  # the optimizer had `use_ema`
-        for variable, average in zip(model.trainable_variables, averages, strict=True):
+    names = checkpoint.without_counters(first), "_average"
+    averages = [a for v, a in rest if str(v["name"]).startswith(names[0]) and str(v["name"]).endswith(names[1])]
+    if len(averages) >= len(model.trainable_variables):  # the optimizer had `use_ema`; those of a task come last
+        for variable, average in zip(model.trainable_variables, averages, strict=False):
             variable.assign(average)
     return model
 
