@@ -37,8 +37,8 @@ def generator() -> keras.Model:
 def critic() -> keras.Model:
     layers = keras.layers
     images = keras.Input((28, 28, 1))
-    x = layers.LeakyReLU(0.2)(layers.Conv2D(24, 4, strides=2, padding="same")(images))
-    x = layers.LeakyReLU(0.2)(layers.Conv2D(48, 4, strides=2, padding="same")(x))
+    x = layers.LeakyReLU(0.2)(layers.Conv2D(24, 4, strides=2, padding="same", use_bias=False)(images))
+    x = layers.LeakyReLU(0.2)(layers.Conv2D(48, 4, strides=2, padding="same", use_bias=False)(x))
     x = layers.Dropout(0.3)(layers.Flatten()(x))
     return keras.Model(images, layers.Dense(1)(x), name="critic")
 
