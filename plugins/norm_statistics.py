@@ -41,7 +41,7 @@ class NormStatistics(Plugin):
 
         if run.training_data is None:
             raise UsageError("norm_statistics cannot measure a stream of images; give an ImageSet or remove the plugin")
-        if not run.validation_steps:
+        if run.validation_steps == 0:
             raise UsageError("norm_statistics runs before every validation; give validation data or remove the plugin")
         assert run.model is not None
         if len(run.models) > 1:

@@ -30,7 +30,10 @@ def note(files: RunFiles, ended: str | None, report: str) -> str:
     """
     data, test = files.run.data, _result(files).get("test") or {}
     rows = [("model", _model(files)), ("data", _data(data)), ("stopped", plain(files.run.stop_reason))]
-    rows += [("trained", _trained(_result(files))), *((plain(f"test {name}"), value) for name, value in score_rows(test))]
+    rows += [
+        ("trained", _trained(_result(files))),
+        *((plain(f"test {name}"), value) for name, value in score_rows(test)),
+    ]
     shown = (files.report / "index.html").is_file()
     if shown:
         rows.append(("report", f"{plain(files.report.absolute())} on {plain(files.run.host)}"))

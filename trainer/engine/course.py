@@ -9,10 +9,12 @@ from functools import partial
 from typing import Any, TypedDict
 
 from trainer.data.augmentation.strength import Strength
-from trainer.data.given import Fitting, evaluation_data, training_data
+from trainer.data.given import evaluation_data, training_data
 from trainer.data.pipeline import EvaluationPipeline, EvaluationRows, TrainingPipeline, TrainingRows
+from trainer.data.rows import Fitting
 from trainer.data.seen import Seen
 from trainer.data.split import Data
+from trainer.data.stream import Length
 from trainer.engine.durations import Durations
 from trainer.errors import UsageError
 from trainer.plugin import Every, Plugin
@@ -97,6 +99,7 @@ def course_of(
     seed: int,
     augmentation: str | Strength | None,
     known: Mapping[str, Any] | None,
+    constant: bool = False,
 ) -> Course:
     """Return the course of a run.
 
@@ -107,6 +110,7 @@ def course_of(
         seed: Seed of order and augmentation.
         augmentation: As in `trainer.data.given.training_data`.
         known: Name, digest, sizes and class names of the data; default: those of a `Data`.
+        constant: True if the learning rate does not depend on the length of the run, which may then be found out.
 
     Raises:
         UsageError: If the data cannot be trained or evaluated on, or the durations contradict each other.
@@ -127,13 +131,11 @@ def course_of(
         batch_size=given.batch_size,
         seed=seed,
         augmentation=augmentation,
-        steps_per_epoch=durations.steps_per_epoch,
+        length=Length(durations.steps_per_epoch, durations.steps, counted=constant),
     )
     validated, tested = (
-        evaluation_data(data, fitting=fitting, images=images, steps=durations.validation_steps)
-        if data is not None
-        else None
-        for data in (validation, test)
+        evaluation_data(data, fitting=fitting, images=images, steps=steps) if data is not None else None
+        for data, steps in ((validation, durations.validation_steps), (test, None))
     )
     return Course(train, validated, tested, durations, known or {})
 

@@ -148,6 +148,10 @@ def given_models(
         raise UsageError("cannot train models without names; give models={'generator': …, 'discriminator': …}")
     if len({id(each) for each in models.values()}) < len(models):
         raise UsageError(f"cannot train the models {_listed(models)}: two of the names are of one model; give it one")
+    if compiled := [name for name, each in models.items() if each.compiled]:
+        raise UsageError(
+            f"cannot train: the model {in_line(compiled[0])} is compiled, but the task trains it; do not compile it"
+        )
     if not task.has_step:
         raise UsageError(
             f"cannot train the models {_listed(models)}: the task {type(task).__name__} does not say how; give it a "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import checkpoint
+from trainer.data.reading import failure_of, reading
 from trainer.engine.clock import Due, Moment
 from trainer.engine.course import Course
 from trainer.engine.hooks import Hooks
@@ -146,7 +148,10 @@ class Loop:
             self.updates = self._updates()
             start = time.perf_counter()
             with self.ledger("steps"):
-                span = train(self.batches, tf.constant(run.step, tf.int64), tf.constant(count))
+                try:
+                    span = train(self.batches, tf.constant(run.step, tf.int64), tf.constant(count))
+                except tf.errors.OpError as error:
+                    raise self._broken_by(error) from error
                 run.losses, run.gradient_norms, run.scalars = span.losses, span.norms, span.scalars
                 run.loss = run.losses[-1]
             self.ledger.move(float(span.waited), "steps", "data_wait")
@@ -158,6 +163,19 @@ class Loop:
             run.step_seconds += spent
             self._log_batches(self.course.durations.log_every)
         run.seconds = time.perf_counter() - self.started
+
+    def _broken_by(self, error: tf.errors.OpError) -> Exception:
+        """Return why a span failed; if its data did, in one line, with the steps before counted, which are complete.
+
+        How many they were is known from the optimizer, unless the task updates it as it likes.
+        """
+        run = self.run
+        counted = self.updates is not None and not self.training.task.has_step
+        done = run.step + (self._updates()[0] - self.updates[0] if counted and self.updates else 0)
+        failure = failure_of(error, f"cannot continue after step {done:,}")
+        if failure is not None and counted:
+            run.step, self.updates = done, None
+        return failure or error
 
     def _limit(self, pace: Pace) -> int:
         """Return the maximum number of steps of the next span, all of which use the same kernels."""
@@ -177,7 +195,8 @@ class Loop:
 
     def _skip(self) -> None:
         run = self.run
-        next(self.batches)
+        with reading(f"cannot continue after step {run.step:,}"):
+            next(self.batches)
         for optimizer in self.training.learners.optimizers.values():  # schedules count skipped steps too
             optimizer.iterations.assign_add(max(1, round(int(optimizer.iterations) / max(1, run.step))))
         run.losses, run.gradient_norms, run.scalars = (), (), {}
@@ -234,14 +253,15 @@ class Loop:
         self.recorder.collect()
         with self.training.learners.averaged():
             self.hooks.call(Plugin.on_validation_start)
-            with self.ledger("validation"):
-                batches = self.evaluation.begin(validation)
+            results = self.evaluation.over(validation)
             due = Due(Every(seconds=SPAN_SECONDS), time.perf_counter())
-            for run.validation_step in range(1, validation.steps + 1):
+            for run.validation_step in range(1, validation.steps + 1) if validation.steps else itertools.count(1):
                 if run.broken_off:
                     return
                 with self.ledger("validation"):
-                    self.evaluation.next(batches)
+                    if next(results, None) is None:  # the end of data of unknown length
+                        run.validation_steps = run.validation_step = run.validation_step - 1
+                        break
                 if due(Moment.of(run)):
                     self.hooks.call(Plugin.on_validation_step)
                 look_outside(run, self.course.durations.stop_when)

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from trainer.data.pipeline import EvaluationPipeline
+from trainer.data.reading import DataEnded, reading
 from trainer.data.rows import Batch
 from trainer.engine.learners import Learners
 from trainer.engine.tracked import check_tracked
@@ -19,6 +20,7 @@ from trainer.kernels.select import Gradients, Kernels
 from trainer.kernels.strategy import Strategy
 from trainer.startup import clock_is_allowed
 from trainer.tasks.task import Task
+from trainer.text import count
 
 EVALUATION_SEED = (0, 0)
 """Seed of random operations in evaluation, the same for every batch."""
@@ -129,6 +131,7 @@ class TrainStep:
         clip_norm: Largest global gradient norm of a whole batch; None disables clipping. Clipping happens here, after
             aggregation, because Keras optimizers clip before it.
         norms: If True, also return the global gradient norm of each step, unless the task has a `step` of its own.
+        streamed: True if a batch may be missing or unreadable in mid-run.
 
     Raises:
         UsageError: If the task's metrics are not those that it declares, or the gradients to be clipped are those that
@@ -144,12 +147,13 @@ class TrainStep:
         seed: int = 0,
         clip_norm: float | None = None,
         norms: bool = False,
+        streamed: bool = False,
     ) -> None:
         self.learners, self.task = learners, learners.task
         self.kernels, self.strategy, self.seed = kernels, strategy, seed
         self._models = list(learners.models.values())
         self.clip_norm, self.norms = clip_norm, norms and not self.task.has_step
-        self.timed = clock_is_allowed()
+        self.timed, self.streamed = clock_is_allowed(), streamed
         if self.task.has_step and clip_norm is not None:
             raise UsageError(
                 f"cannot clip the gradients of the task {type(self.task).__name__}, which applies them itself; remove "
@@ -192,8 +196,10 @@ class TrainStep:
 
         def body(done: tf.Tensor, losses: Any, norms: Any, scalars: Any, waited: tf.Tensor) -> tuple[Any, ...]:
             batch, seconds = next_batch(batches, self.timed)
-            learned = learn(batch, step_seed(self.seed, first + tf.cast(done, tf.int64)))
-            self.meter.update(batch, learned.loss, learned.outputs)
+            # Nothing of a step may happen if its batch cannot be read, so that the steps before can be saved.
+            with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True) if self.streamed else []):
+                learned = learn(batch, step_seed(self.seed, first + tf.cast(done, tf.int64)))
+                self.meter.update(batch, learned.loss, learned.outputs)
             names[:] = learned.scalars
             return (
                 done + 1,
@@ -290,6 +296,24 @@ class EvaluationStep:
         batches = iter(data.batches())
         self.next.get_concrete_function(batches)
         return batches
+
+    def over(self, data: EvaluationPipeline) -> Iterator[tuple[Batch, Any]]:
+        """Begin an evaluation and yield each batch with the model's outputs, to the end of the data.
+
+        Raises:
+            DataError: If the data cannot be read, or end before the number of batches that they declare.
+        """
+        batches, done = self.begin(data), 0
+        while data.steps is None or done < data.steps:
+            try:
+                with reading(f"cannot evaluate after {count(done, 'batch', 'batches')}"):
+                    result = self.next(batches)
+            except DataEnded:
+                if data.steps is None and done:
+                    return
+                raise
+            done += 1
+            yield result
 
     def _next(self, batches: Any) -> tuple[Batch, Any]:
         """Evaluate the next batch and add it to the meter; return the batch and the model's outputs."""

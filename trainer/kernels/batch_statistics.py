@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from trainer.data.pipeline import EvaluationPipeline
+from trainer.data.pipeline import EvaluationRows
 from trainer.kernels.keras_private import all_layers
 from trainer.kernels.substitution import substituted
 
@@ -39,7 +39,7 @@ class BatchStatistics:
         images: Images as in evaluation: scaled, not augmented.
     """
 
-    def __init__(self, model: keras.Model, images: EvaluationPipeline) -> None:
+    def __init__(self, model: keras.Model, images: EvaluationRows) -> None:
         self.layers = measured_layers(model)
         self.model, self.images = model, images
         self._next = tf.function(self._of_next, autograph=False)

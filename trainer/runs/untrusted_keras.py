@@ -93,6 +93,8 @@ sparsemax squareplus swish tanh tanh_shrink threshold
 """
 ACTIVATIONS = frozenset(_ACTIVATIONS.split())
 """The Keras functions that may be used as activations."""
+KINDS = ("Functional", "Sequential")
+"""Classes of models that a config describes in full; only the code of a subclassed model knows what it computes."""
 PLAIN = ("__keras_tensor__", "__slice__", "__ellipsis__")
 """Objects of Keras's format that are no classes: a symbolic tensor, and the indices of `tensor[:, ..., 1]`."""
 
@@ -156,7 +158,8 @@ def build_untrusted(config: str, whose: str, imports: Collection[str] = ()) -> k
 def config_json(model: keras.Model) -> str:
     """Return the Keras config of a model for `build_untrusted`; empty if it has none, such as a subclassed model."""
     try:
-        return str(model.to_json())
+        config = str(model.to_json())
+        return config if json.loads(config)["class_name"] in KINDS else ""
     except Exception:  # a third-party layer may raise anything
         return ""
 
@@ -223,7 +226,7 @@ def _parse(content: bytes) -> dict[str, Any]:
         raise ValueError(f"{CONFIG} is nested deeper than {MAX_DEPTH} levels") from error
     except ValueError as error:
         raise ValueError(f"{CONFIG} is not JSON: {_line(error)}") from error
-    if not isinstance(config, dict) or config.get("class_name") not in ("Functional", "Sequential"):
+    if not isinstance(config, dict) or config.get("class_name") not in KINDS:
         raise ValueError(f"{CONFIG} does not describe a functional or sequential model")
     return config
 
