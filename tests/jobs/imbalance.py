@@ -7,7 +7,7 @@ import numpy as np
 
 from trainer import Trainer
 from trainer.data import load
-from trainer.tasks.supervised import Supervised
+from trainer.tasks.classification import Classification
 
 EPOCHS, BATCH = 30, 64
 AT_LEAST = 0.7
@@ -67,7 +67,7 @@ def keras_version(seed: int, sets: dict, epochs: int = EPOCHS) -> keras.Model:
 
 def inkwell_version(seed: int, sets: dict, epochs: int = EPOCHS) -> Trainer:
     keras.utils.set_random_seed(seed)
-    task = Supervised(loss="sparse_categorical_crossentropy", metrics=["accuracy"], class_weight="balanced")
+    task = Classification(class_weight="balanced")
     trainer = Trainer(network(), task=task, optimizer=keras.optimizers.Adam(1e-3), seed=seed)
     trainer.fit(*sets["train"], validation_data=sets["validation"], epochs=epochs, batch_size=BATCH)
     return trainer

@@ -61,7 +61,7 @@ def keras_version(seed: int, sets: dict, epochs: int = EPOCHS) -> keras.Model:
 
 def inkwell_version(seed: int, sets: dict, epochs: int = EPOCHS) -> Trainer:
     keras.utils.set_random_seed(seed)
-    task = Supervised(loss="binary_crossentropy", metrics=[average_precision()])
+    task = Supervised(loss="binary_crossentropy", metrics=["average_precision"])
     trainer = Trainer(network(), task=task, optimizer=keras.optimizers.Adam(2e-3), seed=seed)
     trainer.fit(*sets["train"], validation_data=sets["validation"], epochs=epochs, batch_size=BATCH)
     return trainer

@@ -61,7 +61,7 @@ def keras_version(seed: int, sets: dict, epochs: int = EPOCHS) -> keras.Model:
     (x, y), (x_val, y_val) = sets["train"], sets["validation"]
     model = network()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(3e-3), loss=loss, metrics=["accuracy"])
+    model.compile(keras.optimizers.Adam(3e-3), loss=loss, metrics=["accuracy", overlap()])
     best = keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)
     model.fit(
         x / np.float32(255),
@@ -77,14 +77,18 @@ def keras_version(seed: int, sets: dict, epochs: int = EPOCHS) -> keras.Model:
 
 def inkwell_version(seed: int, sets: dict, epochs: int = EPOCHS) -> Trainer:
     keras.utils.set_random_seed(seed)
-    task = Supervised(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    task = Supervised(loss="sparse_categorical_crossentropy", metrics=["accuracy", overlap()])
     trainer = Trainer(network(), task=task, optimizer=keras.optimizers.Adam(3e-3), seed=seed)
     trainer.fit(*sets["train"], validation_data=sets["validation"], epochs=epochs, batch_size=BATCH)
     return trainer
 
 
+def overlap() -> keras.metrics.Metric:
+    return keras.metrics.MeanIoU(11, sparse_y_pred=False, name="mean_iou")
+
+
 def score(outputs: np.ndarray, pixels: np.ndarray) -> float:
     """Return the mean over the 11 classes of intersection over union."""
-    metric = keras.metrics.MeanIoU(11)
-    metric.update_state(pixels, outputs.argmax(axis=-1))
+    metric = overlap()
+    metric.update_state(pixels, outputs)
     return float(metric.result())
