@@ -19,6 +19,7 @@ from trainer.errors import UsageError
 from trainer.kernels.select import Gradients, Kernels
 from trainer.kernels.strategy import Strategy
 from trainer.startup import clock_is_allowed
+from trainer.tasks.numbers import numbers_of
 from trainer.tasks.task import Task
 from trainer.text import count
 
@@ -30,12 +31,20 @@ TAKEN = frozenset({"kind", "epoch", "step", "time", "batch_loss", "gradient_norm
 
 
 class Meter:
-    """The loss and the task's metrics of one phase, accumulated in the graph and read on request only."""
+    """The loss and the task's metrics of one phase, accumulated in the graph and read on request only.
 
-    def __init__(self, task: Task) -> None:
+    Args:
+        task: The task.
+        evaluation: True if the metrics include those of evaluations alone.
+    """
+
+    def __init__(self, task: Task, evaluation: bool = False) -> None:
         self.task = task
         self.loss = keras.metrics.Mean(name="loss")
-        self.extra: Mapping[str, keras.metrics.Metric] = task.metrics()
+        self.extra: Mapping[str, keras.metrics.Metric] = {
+            **task.metrics(),
+            **(task.evaluation_metrics() if evaluation else {}),
+        }
 
     def update(self, batch: Batch, loss: Any, outputs: Any) -> None:
         """Add a batch, weighted by its number of images so that a short last batch counts for less."""
@@ -48,7 +57,7 @@ class Meter:
         Raises:
             UsageError: If they differ.
         """
-        have, named = ["loss", *self.extra], list(self.task.names)
+        have, named = list(self.read()), list(self.task.names)
         if sorted(have) != sorted(named):
             raise UsageError(f"task {type(self.task).__name__} declares the names {named} but logs {have}")
 
@@ -59,7 +68,10 @@ class Meter:
 
     def read(self) -> dict[str, float]:
         """Return the means up to now as floats; waits for the device."""
-        return {"loss": float(self.loss.result())} | {k: float(m.result()) for k, m in self.extra.items()}
+        read = {"loss": float(self.loss.result())}
+        for name, metric in self.extra.items():
+            read |= numbers_of(name, metric.result())
+        return read
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -281,7 +293,7 @@ class EvaluationStep:
     def __init__(self, model: keras.Model | Mapping[str, keras.Model], task: Task, strategy: Strategy) -> None:
         self.model, self.task, self.strategy = model, task, strategy
         with strategy.scope():
-            self.meter = Meter(task)
+            self.meter = Meter(task, evaluation=True)
         # The argument is the iterator, not the batch: its spec leaves the number of rows open, so a short last batch
         # needs no second trace.
         self.next = tf.function(self._next, autograph=False)
