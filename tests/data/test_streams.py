@@ -51,6 +51,11 @@ class Loader:
             yield [{key: self.Tensor(value) for key, value in x.items()}, self.Tensor(y)]
 
 
+def read_to_the_end(batches) -> None:
+    for _ in range(9):
+        batches.get_next()
+
+
 def test_a_look_at_the_first_batch_changes_no_order(keras):
     from trainer.data.stream import TrainingStream
 
@@ -193,8 +198,7 @@ def test_what_goes_wrong_later_is_one_line(keras, given, said, peeked):
         stream.peek()
     batches = iter(stream.batches())
     with pytest.raises(DataError, match=said) as caught, reading("cannot go"):
-        for _ in range(9):
-            batches.get_next()
+        read_to_the_end(batches)
     assert "\n" not in str(caught.value)
 
 

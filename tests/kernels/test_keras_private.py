@@ -9,8 +9,8 @@ import pytest
 from conftest import ROOT, make_images, small_net
 
 PRIVATE = {
-    *("_learning_rate", "_get_variable_index", "_momentums", "_velocities", "_flatten_layers", "_inbound_nodes"),
-    "_compile_config",
+    *("_learning_rate", "_get_variable_index", "_momentums", "_velocities"),
+    *("_flatten_layers", "_inbound_nodes", "_nodes_by_depth", "_compile_config"),
 }
 HOME = ROOT / "trainer" / "kernels" / "keras_private.py"
 

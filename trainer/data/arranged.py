@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from trainer.data.columns import as_written, scaled, scaled_spec
 from trainer.data.rows import Arrange, Batch, Fitting, as_it_is, named_leaves
-from trainer.data.structure import Signature, described
 from trainer.errors import UsageError
 
 
@@ -39,26 +38,6 @@ def arranged(batches: tf.data.Dataset, fitting: Fitting = unfitted) -> tf.data.D
 
     stays = scaled_spec(raw) == raw and arrange(raw) == raw
     return batches if stays else batches.map(as_written(changed))
-
-
-def check_batched(spec: Any, signature: Signature | None) -> None:
-    """Refuse inputs that lack nothing but the batch axis to be those of a model.
-
-    Args:
-        spec: Structure of a batch, arranged for the model.
-        signature: Structure of the model; None if it is unknown.
-
-    Raises:
-        UsageError: If the inputs are single rows.
-    """
-    if signature is None:
-        return
-    found, wanted = tf.nest.flatten(spec[0]), tf.nest.flatten(signature.inputs.tree)
-    for leaf, whole in zip(found, wanted, strict=False):
-        rank = leaf.shape.rank
-        if rank is not None and rank + 1 == whole.shape.rank and leaf.shape.is_compatible_with(whole.shape[1:]):
-            sides = ", ".join("?" if side is None else str(side) for side in leaf.shape)
-            raise _unbatched(f"the inputs are {leaf.dtype.name} [{sides}], the model takes {described(whole)}")
 
 
 def _unbatched(why: str) -> UsageError:

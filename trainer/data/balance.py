@@ -1,4 +1,4 @@
-"""Looks at how often each class occurs: where one prevails, accuracy says little."""
+"""The shares of classes: where one of them prevails, accuracy says little."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ MAJORITY = {2: 0.75}
 """Share of the most frequent class from which it is reported, by the number of classes; in general, a half."""
 
 RARE = 1 / 20
-"""Share of the rarest class from which it is reported, relative to that of classes of equal size.
+"""Share of the rarest class below which it is reported, relative to that of classes of equal size.
 
-MNIST's rarest has 0.90 of it, SVHN's 0.64, that of EMNIST's 62 classes 0.17.
+The rarest class of MNIST has 0.90 of it, that of SVHN 0.64, that of EMNIST's 62 classes 0.17.
 """
 
 
 def imbalance(labels: np.ndarray, classes: int = 0) -> str:
-    """Return the shares of the classes as text if they differ much; an empty string if they do not.
+    """Return the shares of classes as text if they differ much; an empty string if they do not.
 
     Args:
         labels: 0-based class numbers, int `[N]`.
-        classes: Number of classes, as far as known; default: the largest label and one.
+        classes: Number of classes; default: the largest label plus one.
     """
     counts = np.bincount(labels, minlength=classes)
     total, classes = len(labels), len(counts)

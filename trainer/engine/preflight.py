@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.arranged import check_batched
-from trainer.data.structure import Signature
+from trainer.engine.first_batch.looks import look
+from trainer.engine.first_batch.shape import check_shapes
 from trainer.engine.step import EVALUATION_SEED
 from trainer.errors import DataError, InkwellError, UsageError
 from trainer.plugin import Plugin
@@ -49,7 +49,7 @@ def check_data(task: Task, model: Any, course: Course) -> None:
         )
     for pipeline in (course.train, course.validation):
         if pipeline is not None:
-            check_batched(pipeline.spec, Signature.of(model) if not isinstance(model, Mapping) else None)
+            check_shapes(model, pipeline.spec)
             task.check(model, pipeline.spec, pipeline.labels)
 
 
@@ -79,6 +79,20 @@ def check_directory(path: Path | None, resumed: bool) -> None:
         check_ended(path)
     else:
         check_free(path)
+
+
+def check_values(run: Run, model: Any, course: Course) -> None:
+    """Look at the values of training, validation and test data, and warn of those that may be a mistake.
+
+    Raises:
+        DataError: If values are not finite or out of range, or weights are negative or all 0.
+        UsageError: If the model scales inputs that are scaled already.
+    """
+    pipelines = {"training": course.train, "validation": course.validation, "test": course.test}
+    for part, pipeline in pipelines.items():
+        if pipeline is not None:
+            for notice in look(part, pipeline, model):
+                run.warn(notice)
 
 
 def check_first_loss(task: Task, model: Any, course: Course) -> None:

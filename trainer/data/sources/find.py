@@ -35,6 +35,7 @@ def load_source(name: str, folder: Path, whole: bool = True) -> Source:
 
     from trainer.data.imageset import Source
     from trainer.data.sources.labels import check_source as check_labels
+    from trainer.data.values import with_full_range
 
     try:
         with Stage(f"reading {name}"):
@@ -45,7 +46,7 @@ def load_source(name: str, folder: Path, whole: bool = True) -> Source:
         raise UsageError(f"data source {name!r} returned {type(source).__name__}, not trainer.data.imageset.Source")
     if whole:
         check_labels(source)
-    return source
+    return with_full_range(source)
 
 
 def check_source(name: str, folder: Path) -> None:
