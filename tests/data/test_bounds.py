@@ -71,7 +71,7 @@ def npz(content: bytes, compression: int = zipfile.ZIP_STORED, members: int = 1)
     with zipfile.ZipFile(file, "w", compression) as archive:
         archive.writestr("x_train.npy", content)
         archive.writestr("y_train.npy", npy("(1,)", content=b"1"))
-        for k in range(members - 1):
+        for k in range(members - 2):
             archive.writestr(f"{k}", b"")
     return file.getvalue()
 

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -165,6 +166,62 @@ def test_a_registered_source_must_return_a_source(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("trainer.data.sources.find.data_sources", registry)
     with pytest.raises(UsageError, match=r"'odd' returned int, not trainer\.data\.imageset\.Source"):
         load_source("odd", tmp_path)
+
+
+@pytest.fixture
+def folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registered source `folds` whose images are as bright as its fold."""
+    registry = Registry("data source", "inkwell.data.test")
+
+    @registry.register("folds")
+    def read(folder: Path, fold: int, of: Literal[5, 10] = 5, *, names: tuple[str, ...] = ("a", "b")) -> Source:
+        if fold >= of:
+            raise ValueError(f"fold {fold} of {of}: folds are numbered from 0")
+        return Source(
+            f"fold {fold}",
+            ImageSet(np.full((4, 5, 5, 1), fold, np.uint8), np.arange(4, dtype=np.int32) % 2),
+            None,
+            names,
+        )
+
+    monkeypatch.setattr("trainer.data.sources.find.data_sources", registry)
+
+
+def test_a_registered_source_gets_the_arguments_after_its_name(folds: None, tmp_path: Path) -> None:
+    source = load_source("folds:fold=3,names=['x', 'y']", tmp_path)
+    assert (source.name, source.class_names, int(source.train.images[0, 0, 0, 0])) == ("fold 3", ("x", "y"), 3)
+    assert load_source("folds", tmp_path, {"fold": 2}).name == "fold 2"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("folds:fold=two", "data source 'folds': fold='two': must be a whole number; it takes (fold: int, of: Literal"),
+        ("folds:fould=2", "data source 'folds' has no argument 'fould'; did you mean 'fold'? it takes (fold: int"),
+        ("folds:of=10", "data source 'folds': missing a required argument: 'fold'"),
+        ("folds", "data source 'folds': missing a required argument: 'fold'"),
+        ("folds:fold=1,of=7", "of=7: "),
+        ("folds:folder=1", "has no argument 'folder'"),
+        ("folds:fold=1,x", "write NAME:key=value,key=value; cannot read 'x'"),
+        ("fould:fold=1", "unknown data source 'fould'; did you mean 'folds'?"),
+        ("cifar10:fold=1", "--data cifar10 takes no arguments, unlike a registered data source: omit fold"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_data_are_read(folds: None, name: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_source(name, tmp_path)
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_arguments_that_a_source_refuses_itself_are_wrong_usage(folds: None, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"data source 'folds': fold 5 of 5: folds are numbered from 0"):
+        load_source("folds:fold=5", tmp_path)
+
+
+def test_arguments_after_a_path_are_refused(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz")
+    refuse(f"{path}:fold=1", "takes no arguments", "omit fold", error=UsageError)
 
 
 def test_every_source_of_the_table_has_a_line_of_help() -> None:
