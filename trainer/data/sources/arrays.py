@@ -37,7 +37,7 @@ def source_of(name: str, stored: Mapping[str, Stored]) -> Source:
 
     Images may be `[N, H, W]`, `[N, H, W, C]`, `[N, C, H, W]`, `[H, W, C, N]`, or `[N, H * W]` with square images; whole
     numbers from 0 to 255, or floats from 0 to 1. Labels may be whole numbers, `[N]`, `[N, 1]` or `[1, N]`, or one-hot.
-    Everything that had to be rearranged is said in a notice.
+    Notices report everything that had to be rearranged.
 
     Args:
         name: Name of the file.

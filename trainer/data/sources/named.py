@@ -14,7 +14,7 @@ SPLITS = {
 }
 CONTENTS = {
     "x": ("x", "image", "images", "img", "imgs", "data", "pixels", "features", "inputs"),
-    "y": ("y", "label", "labels", "target", "targets", "classes"),
+    "y": ("y", "label", "labels", "target", "targets", "class", "classes", "digit"),
 }
 
 Role = tuple[str, str]

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from trainer.bounds.arrays import UNREADABLE, open_archive, read_array
+from trainer.bounds.arrays import open_archive, read_array
 from trainer.data.imageset import Source
 from trainer.data.sources.arrays import Stored, source_of
 from trainer.data.sources.named import role
-from trainer.errors import DataError
-from trainer.text import first_line
+from trainer.data.sources.reading import readable
 
-SUFFIX = ".npy"
+KIND = ".npz"
+MEMBER = ".npy"
 
 
 def load_npz(path: Path) -> Source:
@@ -29,18 +27,8 @@ def load_npz(path: Path) -> Source:
     Raises:
         DataError: If the file is damaged, or an array is missing or has the wrong shape, dtype, range or length.
     """
-    with _said(path), path.open("rb") as file, open_archive(file) as archive:
+    with readable(path, KIND), path.open("rb") as file, open_archive(file) as archive:
         return source_of(str(path), dict(map(partial(_stored, path, archive), _arrays(archive))))
-
-
-@contextmanager
-def _said(path: Path) -> Iterator[None]:
-    """Turn the damage of a file into one line."""
-    try:
-        yield
-    except UNREADABLE as error:
-        reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
-        raise DataError(f"cannot read {path} as .npz: {reason}") from error
 
 
 def _arrays(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -50,14 +38,14 @@ def _arrays(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         ValueError: If another member has the name of an array that is needed.
     """
     members = archive.infolist()
-    if foreign := [member for member in members if not member.filename.endswith(SUFFIX) and role(member.filename)]:
+    if foreign := [member for member in members if not member.filename.endswith(MEMBER) and role(member.filename)]:
         raise ValueError(f"{foreign[0].filename} is not an array")
-    return [member for member in members if member.filename.endswith(SUFFIX)]
+    return [member for member in members if member.filename.endswith(MEMBER)]
 
 
 def _stored(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[str, Stored]:
     def read() -> np.ndarray:
-        with _said(path), archive.open(member) as stream:
+        with readable(path, KIND), archive.open(member) as stream:
             return read_array(stream, member.file_size)
 
-    return member.filename.removesuffix(SUFFIX), Stored(member.file_size, read)
+    return member.filename.removesuffix(MEMBER), Stored(member.file_size, read)
