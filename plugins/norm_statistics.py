@@ -49,12 +49,13 @@ class NormStatistics(Plugin):
 
     def on_fit_start(self, run: Run) -> None:
         """Compile the computation."""
-        from trainer.data.pipeline import EvaluationArray
+        from trainer.data.pipeline import EvaluationRows
+        from trainer.data.rows import evenly
         from trainer.kernels.batch_statistics import BatchStatistics
 
         assert run.model is not None
         assert run.training_data is not None
-        self._statistics = BatchStatistics(run.model, EvaluationArray(run.training_data.evenly(self.images)))
+        self._statistics = BatchStatistics(run.model, EvaluationRows(evenly(run.training_data, self.images)))
 
     def on_validation_start(self, run: Run) -> None:
         """Compute the statistics with the weights about to be validated."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -9,7 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.given import as_inputs, evaluation_data
-from trainer.data.pipeline import EvaluationArray, EvaluationPipeline
+from trainer.data.imageset import ImageSet
+from trainer.data.pipeline import EvaluationPipeline, EvaluationRows
+from trainer.data.structure import Signature
 from trainer.display.shown import Shown
 from trainer.engine.step import EvaluationStep
 from trainer.errors import UsageError
@@ -36,13 +39,21 @@ class Evaluator(Shown):
     def __init__(self, model: keras.Model, task: Task | None = None, strategy: Strategy | None = None) -> None:
         self.model, self.task = model, task or Classification()
         self.step = EvaluationStep(model, self.task, strategy or Strategy())
-        images = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
+        signature = Signature.of(model)
         self._forward = tf.function(
-            lambda images: model(images, training=False), input_signature=[images], autograph=False
+            lambda inputs: model(inputs, training=False),
+            input_signature=[signature.inputs.tree] if signature is not None else None,
+            autograph=False,
         )
 
     def _line(self) -> str:
         return f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}; {self.task!r}"
+
+    def pipeline(self, x: Any, y: Any = None, sample_weight: Any = None) -> EvaluationPipeline:
+        """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
+        return evaluation_data(
+            x, y, sample_weight, fitting=partial(self.task.arrange, self.model), images=takes_images(self.model)
+        )
 
     @keras_defaults()
     def evaluate(self, x: Any, y: Any = None, *, temperature: float | None = None) -> Scores:
@@ -59,7 +70,7 @@ class Evaluator(Shown):
         Raises:
             UsageError: If the data are none of these.
         """
-        return self.assess(evaluation_data(x, y), temperature)[0]
+        return self.assess(self.pipeline(x, y), temperature)[0]
 
     @keras_defaults()
     def assess(self, data: EvaluationPipeline, temperature: float | None = None) -> tuple[Scores, Predictions | None]:
@@ -68,7 +79,7 @@ class Evaluator(Shown):
         numbers = self.step.meter.read()
         if not self.task.reports:
             return Scores(numbers), None
-        images = data.data.images if isinstance(data, EvaluationArray) else None
+        images = data.rows.images if isinstance(data, EvaluationRows) and isinstance(data.rows, ImageSet) else None
         report = self.task.report(outputs, labels, temperature)
         return Scores(numbers | report), Predictions(outputs, labels, images, temperature)
 
@@ -82,7 +93,7 @@ class Evaluator(Shown):
         """
         if not self.task.reports:
             return None
-        outputs, labels = self._outputs(evaluation_data(x, y), "calibrating")
+        outputs, labels = self._outputs(self.pipeline(x, y), "calibrating")
         return self.task.temperature(outputs, labels) if np.isfinite(outputs).all() else None
 
     @keras_defaults()
@@ -110,7 +121,7 @@ class Evaluator(Shown):
             what: The purpose, shown as the stage in progress.
         """
         outputs, labels = [], []
-        images = len(pipeline.data) if isinstance(pipeline, EvaluationArray) else 0
+        images = len(pipeline.rows) if isinstance(pipeline, EvaluationRows) else 0
         total, unit = (images, "images") if images else (pipeline.steps, "batches")
         with Stage(what, total, unit) as progress:
             batches = self.step.begin(pipeline)
@@ -118,9 +129,15 @@ class Evaluator(Shown):
                 batch, output = self.step.next(batches)
                 if self.task.reports:
                     outputs.append(np.asarray(output))
-                    labels.append(np.asarray(batch[-1]))
+                    labels.append(np.asarray(batch[1]))
                 progress.done = total * step // pipeline.steps
         return (np.concatenate(outputs), np.concatenate(labels)) if outputs else (np.empty(0), np.empty(0))
+
+
+def takes_images(model: keras.Model) -> bool:
+    """Return True if the only input of a model has the rank of images, or its inputs are unknown."""
+    signature = Signature.of(model)
+    return signature is None or (signature.inputs.single and signature.inputs.tree.shape.rank == 4)
 
 
 def _floats(images: np.ndarray) -> np.ndarray:

@@ -49,14 +49,13 @@ class Examination(Shown):
     """
 
     def __init__(self, trained: Trained, chosen: Chosen) -> None:
-        from trainer.data.given import evaluation_data
         from trainer.evaluator import Evaluator
 
         self.trained, self.chosen = trained, chosen
         task = tasks.build(trained.config.task.name, **trained.config.task.args)
         self.evaluator = Evaluator(trained.model, task)
         self.temperature = trained.temperature if trained.temperature != 1 else None
-        self.numbers, outputs = self.evaluator.assess(evaluation_data(chosen.images), self.temperature)
+        self.numbers, outputs = self.evaluator.assess(self.evaluator.pipeline(chosen.images), self.temperature)
         self.predictions = outputs if "per_class" in self.numbers else None
         right = self.predictions.right if self.predictions is not None else None
         self.overlap = overlap(trained.seen, chosen.images, right) if trained.seen is not None else None

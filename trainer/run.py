@@ -16,7 +16,7 @@ from trainer.text import in_line
 if TYPE_CHECKING:
     import keras
 
-    from trainer.data.imageset import ImageSet
+    from trainer.data.rows import Rows
     from trainer.evaluation.predictions import Predictions
 
 logger = logging.getLogger("trainer")
@@ -122,7 +122,7 @@ class Run(Shown, Counters):
         model: The model in training; its weights change as training continues.
         optimizer: The optimizer; `run.learning_rate` evaluates its schedule.
         data: Name, digest, sizes of the splits and class names of the data, as far as known.
-        training_data: The training images before augmentation; None if the data are streamed.
+        training_data: The training data before augmentation; None if they are streamed.
         epochs: Planned number of epochs.
         steps: Planned number of optimizer steps in the whole run.
         min_steps: Smallest number of optimizer steps, unless the run fails or is interrupted; 0 if none was set.
@@ -156,7 +156,7 @@ class Run(Shown, Counters):
     model: keras.Model | None = None
     optimizer: Any = None
     data: Mapping[str, Any] = field(default_factory=dict)
-    training_data: ImageSet | None = None
+    training_data: Rows | None = None
     epochs: int = 1
     steps: int = 0
     min_steps: int = 0

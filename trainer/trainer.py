@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -17,7 +18,7 @@ from trainer.config.optimizers import build_optimizer
 from trainer.config.schema import DEFAULT_PLUGINS, OptimizerConfig
 from trainer.console.output import guarded
 from trainer.data.augmentation.strength import Strength
-from trainer.data.pipeline import TrainingArray
+from trainer.data.pipeline import TrainingRows
 from trainer.display.shown import Shown
 from trainer.engine import preflight
 from trainer.engine.course import Course, FitArguments, Given, course_of
@@ -29,7 +30,7 @@ from trainer.engine.loop import Loop
 from trainer.engine.signals import listening
 from trainer.engine.step import TrainStep
 from trainer.errors import Interrupted
-from trainer.evaluator import Evaluator
+from trainer.evaluator import Evaluator, takes_images
 from trainer.kernels.select import Kernels, select
 from trainer.kernels.strategy import Strategy
 from trainer.lifecycle.ending import conclude, plugins_at_work
@@ -141,6 +142,7 @@ class Trainer(Shown):
         x: Any,
         y: Any = None,
         *,
+        sample_weight: Any = None,
         validation_data: Any = None,
         test_data: Any = None,
         epochs: int | None = None,
@@ -151,11 +153,14 @@ class Trainer(Shown):
         """Train, then evaluate `test_data` once with the best weights by validation, or else the last.
 
         Args:
-            x: Training data: images in an array (uint8 from 0 to 255, or floats from 0 to 1), an `ImageSet`, a
-                batched `tf.data.Dataset`, or the `Data` that `trainer.data.load` returns, which brings its own
+            x: Training data: an array, or a tuple, list or dict of arrays that are matched with the model's inputs by
+                name (uint8 means 0 to 255, and is scaled to 0 to 1); `Rows` such as an `ImageSet`; a batched
+                `tf.data.Dataset`; or the `Data` that `trainer.data.load` returns, which brings its own
                 validation and test images.
-            y: Labels of images in an array: whole numbers `[N]`, 0-based.
-            validation_data: Data by which the best weights are chosen; as `x`, or a pair `(x, y)`.
+            y: Labels, if `x` are arrays: for classification whole numbers `[N]`, 0-based.
+            sample_weight: Weights of the rows in the loss, `[N]`, if `x` are arrays.
+            validation_data: Data by which the best weights are chosen; as `x`, or a tuple `(x, y)` or
+                `(x, y, sample_weight)`.
             test_data: Data that are evaluated once, at the end, unless the run failed or was interrupted; as
                 `validation_data`.
             epochs: Passes over the training data; default: 10, and at least 800 steps.
@@ -176,7 +181,7 @@ class Trainer(Shown):
             Interrupted: After Ctrl-C or the stop button of a notebook, once the run is saved; `trainer.run` holds it. A
                 `KeyboardInterrupt`, so nothing after it runs.
         """
-        self._prepare(Given(x, y, validation_data, test_data, epochs, batch_size, callbacks, durations))
+        self._prepare(Given(x, y, sample_weight, validation_data, test_data, epochs, batch_size, callbacks, durations))
         with self._session(Opening()):
             with self.ledger("loop"):
                 self.loop.train()
@@ -256,7 +261,8 @@ class Trainer(Shown):
         Raises:
             UsageError: If plugins, data, optimizer and model do not fit together.
         """
-        course = course_of(given, self.seed, self.augmentation, self.data)
+        fitting, images = partial(self.task.arrange, self.model), takes_images(self.model)
+        course = course_of(given, fitting, images, self.seed, self.augmentation, self.data)
         train, logged = course.train, logged_names(self.task, course.validation is not None)
         plugins = in_order([*self._own_plugins(logged), *given.callbacks])
         check_plugins(plugins, logged)
@@ -271,7 +277,7 @@ class Trainer(Shown):
             model=self.model,
             optimizer=optimizer,
             data=course.known,
-            training_data=train.data if isinstance(train, TrainingArray) else None,
+            training_data=train.rows if isinstance(train, TrainingRows) else None,
             epochs=course.epochs,
             steps=course.steps,
             min_steps=course.durations.least,
@@ -318,7 +324,7 @@ class Trainer(Shown):
         if isinstance(self.kernels, Kernels):
             return self.kernels
         train = course.train
-        whole = min(train.batch_size, len(train.data)) if isinstance(train, TrainingArray) else None
+        whole = min(train.batch_size, len(train.rows)) if isinstance(train, TrainingRows) else None
         return select(self.kernels, whole)
 
     @contextmanager

@@ -141,7 +141,6 @@ def _test(run: Run, data: Data, unseen: bool) -> tuple[float | None, Scores]:
     Returns:
         The temperature, and the metrics on the test images.
     """
-    from trainer.data.given import evaluation_data
     from trainer.evaluator import Evaluator
 
     evaluator, temperature = Evaluator(run.model), None
@@ -149,5 +148,5 @@ def _test(run: Run, data: Data, unseen: bool) -> tuple[float | None, Scores]:
         numbers = evaluator.evaluate(data.validation)
         run.logs = {f"val_{name}": numbers[name] for name in ("loss", "accuracy")}
         temperature = evaluator.temperature(data.validation)
-    tested, run.predictions = evaluator.assess(evaluation_data(data.test), temperature)
+    tested, run.predictions = evaluator.assess(evaluator.pipeline(data.test), temperature)
     return temperature, tested

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trainer.data.rows import Batch
 from trainer.errors import UsageError
 from trainer.registry import tasks
 from trainer.tasks.classification import Classification
-from trainer.tasks.task import Batch
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
 
 @tasks.register("members")
@@ -24,7 +23,7 @@ class Members(Classification):
     ensemble; its shifted views, if any, are not used for training.
     """
 
-    def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
+    def check(self, model: keras.Model, spec: Any, labels: Any) -> None:
         """Check the data against the model, which must have members.
 
         Raises:
@@ -34,13 +33,13 @@ class Members(Classification):
         if not members(model):
             raise UsageError(f"task 'members' needs the model 'ensemble', but {model.name!r} has no members")
 
-    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+    def forward(self, model: keras.Model, batch: Batch, training: bool, seed: Any) -> tuple[Any, Any]:
         """Return the loss and the log-probabilities of the ensemble, float32 `[N, K]`."""
         if not training:
-            return super().forward(model, batch, training)
+            return super().forward(model, batch, training, seed)
         import tensorflow as tf
 
-        own = [super(Members, self).forward(member, batch, training) for member in members(model)]
+        own = [super(Members, self).forward(member, batch, training, seed) for member in members(model)]
         shares = [tf.nn.log_softmax(logits) for _, logits in own]
         together = tf.reduce_logsumexp(tf.stack(shares), axis=0) - tf.math.log(float(len(own)))
         return tf.add_n([loss for loss, _ in own]) / len(own), together

@@ -18,7 +18,7 @@ from PIL import Image
 
 from trainer.data import load
 from trainer.data.imageset import ImageSet
-from trainer.data.mapped import MappedImages
+from trainer.data.mapped import Mapped
 from trainer.data.sources import memory
 from trainer.data.sources.arrayfile import ArrayFile
 from trainer.data.split import Data, canonical
@@ -56,7 +56,7 @@ def both(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tup
 
 
 def cached(data: Data) -> bool:
-    return all(isinstance(part.images, MappedImages) for part in (data.train, data.validation, data.test))
+    return all(isinstance(part.images, Mapped) for part in (data.train, data.validation, data.test))
 
 
 def places(tmp_path: Path) -> list[Path]:
@@ -85,17 +85,17 @@ def test_digest_splits_and_images_are_the_same_as_in_memory(both: tuple[Data, Da
 
 
 def test_batches_are_the_same_as_in_memory_from_any_step_on(keras: ModuleType, both: tuple[Data, Data]) -> None:
-    from trainer.data.pipeline import EvaluationArray, TrainingArray
+    from trainer.data.pipeline import EvaluationRows, TrainingRows
 
-    held, mapped = ([*TrainingArray(data.train, 32, 0, "strong").batches().take(12)] for data in both)
-    resumed = [*TrainingArray(both[1].train, 32, 0, "strong").batches(5).take(7)]
-    looked = [[*EvaluationArray(data.validation, 4).batches()] for data in both]
+    held, mapped = ([*TrainingRows(data.train, 32, 0, "strong").batches().take(12)] for data in both)
+    resumed = [*TrainingRows(both[1].train, 32, 0, "strong").batches(5).take(7)]
+    looked = [[*EvaluationRows(data.validation, 4).batches()] for data in both]
     for ours, theirs in ((mapped, held), (resumed, held[5:]), *([looked] * 2)):
         assert len(ours) == len(theirs)
         for (images, labels), (expected, numbers) in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(images, expected)
             np.testing.assert_array_equal(labels, numbers)
-    assert TrainingArray(both[1].train, 32).peek()[0].shape == (32, 12, 12, 1)
+    assert TrainingRows(both[1].train, 32).peek()[0].shape == (32, 12, 12, 1)
 
 
 def test_trained_weights_are_the_same_as_from_memory(keras: ModuleType, both: tuple[Data, Data]) -> None:
@@ -289,7 +289,7 @@ def test_a_map_of_somebody_else_stays_on_disk_too(tmp_path: Path) -> None:
     held = make_images(40)
     np.save(tmp_path / "a.npy", held.images)
     mapped = ImageSet(np.load(tmp_path / "a.npy", mmap_mode="r"), held.labels)
-    assert isinstance(mapped.take(np.arange(7)).images, MappedImages)
+    assert isinstance(mapped.subset(np.arange(7)).images, Mapped)
     assert canonical(mapped)[1] == canonical(held)[1]
 
 
@@ -318,7 +318,7 @@ startup.start(0)
 from trainer.data.sources.cache import Cache
 from trainer.data.sources.decoding import Undecoded
 from trainer.data.imageset import ImageSet, Source
-from trainer.data.pipeline import EvaluationArray, TrainingArray
+from trainer.data.pipeline import EvaluationRows, TrainingRows
 from trainer.data.split import split
 
 def anonymous():
@@ -331,8 +331,8 @@ def blocks(name):
         yield random.integers(0, 256, (4000, 32, 32, 3), np.uint8), np.arange(4000, dtype=np.int32) % 4
 
 def read(data):
-    steps = TrainingArray(data, 128, 0, "none").batches().take(-(-len(data) // 128))
-    return sum(len(labels) for pipeline in (steps, EvaluationArray(data).batches()) for _, labels in pipeline)
+    steps = TrainingRows(data, 128, 0, "none").batches().take(-(-len(data) // 128))
+    return sum(len(labels) for pipeline in (steps, EvaluationRows(data).batches()) for _, labels in pipeline)
 
 read(ImageSet(*next(blocks("warm up"))))
 before = anonymous()

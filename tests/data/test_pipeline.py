@@ -41,7 +41,7 @@ def test_the_seed_moves_validation_images_and_never_test_images():
 
 def test_order_and_copies_of_the_same_images_give_the_same_split_and_digest():
     plain = source()
-    shuffled = dataclasses.replace(plain, train=plain.train.take(np.random.default_rng(0).permutation(100)))
+    shuffled = dataclasses.replace(plain, train=plain.train.subset(np.random.default_rng(0).permutation(100)))
     ours, theirs = split(plain, 0), split(shuffled, 0)
     assert ours.digest == theirs.digest
     np.testing.assert_array_equal(ours.train.images, theirs.train.images)
@@ -81,10 +81,10 @@ def test_canonical_order_is_a_permutation():
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_augmented_images_keep_shape_dtype_and_range(keras, augmentation, channels):
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
 
     data = make_images(20, side=16, channels=channels)
-    pipeline = TrainingArray(data, batch_size=16, augmentation=augmentation)
+    pipeline = TrainingRows(data, batch_size=16, augmentation=augmentation)
     images, labels = next(iter(pipeline.batches()))
     assert images.shape == (16, 16, 16, channels)
     assert images.dtype == "float32"
@@ -94,10 +94,10 @@ def test_augmented_images_keep_shape_dtype_and_range(keras, augmentation, channe
 
 
 def test_no_augmentation_is_the_images_themselves(keras):
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
 
     data = make_images(20)
-    pipeline = TrainingArray(data, batch_size=20, augmentation="none")
+    pipeline = TrainingRows(data, batch_size=20, augmentation="none")
     images, _ = next(iter(pipeline.batches()))
     expected = data.images[np.asarray(pipeline.order(0))] / np.float32(255)
     np.testing.assert_array_equal(images, expected)
@@ -144,12 +144,12 @@ def test_each_change_stays_within_its_documented_range(keras):
 
 
 def test_wrong_arguments_of_a_pipeline_are_reported(keras):
-    from trainer.data.pipeline import TrainingArray, TrainingStream
+    from trainer.data.pipeline import TrainingRows, TrainingStream
 
     with pytest.raises(UsageError, match="batch size must be at least 1: 0"):
-        TrainingArray(make_images(20), batch_size=0)
+        TrainingRows(make_images(20), batch_size=0)
     with pytest.raises(UsageError, match="unknown augmentation 'lite'; did you mean 'light'"):
-        TrainingArray(make_images(20), augmentation="lite")
+        TrainingRows(make_images(20), augmentation="lite")
     import tensorflow as tf
 
     with pytest.raises(UsageError, match="number of batches is unknown"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import Script, make_images
 
-from trainer.data import seen as module
+from trainer.data import rows as module
 from trainer.data.imageset import ImageSet
 from trainer.data.seen import Seen
 from trainer.errors import InkwellError
@@ -17,7 +17,7 @@ from trainer.runs.files import SEEN, RunFiles
 
 
 def some(images: ImageSet, *numbers: int) -> ImageSet:
-    return images.take(np.array(numbers))
+    return images.subset(np.array(numbers))
 
 
 def test_images_are_known_by_their_pixels_alone():

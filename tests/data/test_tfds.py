@@ -24,7 +24,7 @@ from tensorflow_datasets.image_classification import mnist as tfds_mnist
 
 from trainer.data import load
 from trainer.data.imageset import ImageSet
-from trainer.data.mapped import MappedImages
+from trainer.data.mapped import Mapped
 from trainer.data.sources import emnist, reach
 from trainer.data.sources.find import load_source
 from trainer.data.sources.mnist import ADDRESSES
@@ -192,7 +192,7 @@ def test_a_set_that_does_not_fit_in_memory_is_the_same_from_the_disk(
     monkeypatch.setattr("trainer.data.sources.tfds._decode", None)
     found = load("mnist", tmp_path / "data")
     for data in (made, found):
-        assert isinstance(data.train.images, MappedImages)
+        assert isinstance(data.train.images, Mapped)
         assert data.digest == held.digest
         np.testing.assert_array_equal(data.train.images, held.train.images)
         np.testing.assert_array_equal(data.test.labels, held.test.labels)

@@ -61,9 +61,9 @@ def fit(keras, plugins, run_dir=None, **arguments) -> Run:
 
 
 def train(trainer, **arguments) -> Run:
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
 
-    train = TrainingArray(make_images(100), batch_size=25, augmentation="none")
+    train = TrainingRows(make_images(100), batch_size=25, augmentation="none")
     if "steps" not in arguments:
         arguments = {"epochs": 2, **arguments}
     validation, test = make_images(20, seed=1), make_images(20, seed=2)
@@ -246,14 +246,14 @@ def test_a_stop_before_the_first_step_trains_nothing(keras, hook):
 
 def test_a_trainer_used_twice_remembers_nothing_of_the_first_run(keras):
     from plugins.early_stopping import EarlyStopping
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
     from trainer.trainer import Trainer
 
     images = keras.Input((12, 12, 1))
     model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
     plugin = EarlyStopping()
     trainer = Trainer(model, plugins=[plugin])
-    train = TrainingArray(make_images(100), batch_size=25, augmentation="none")
+    train = TrainingRows(make_images(100), batch_size=25, augmentation="none")
     trainer.fit(train, validation_data=make_images(20, seed=1), epochs=1)
     first = plugin.best.value
     plugin.best.value = 0.0

@@ -24,9 +24,9 @@ def build(keras, seed: int = 0):
 
 
 def pipeline(seed: int = 0):
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
 
-    return TrainingArray(make_images(200), batch_size=32, seed=seed, augmentation="strong")
+    return TrainingRows(make_images(200), batch_size=32, seed=seed, augmentation="strong")
 
 
 def state(model, optimizer) -> list[np.ndarray]:

@@ -51,7 +51,7 @@ def test_large_logits_do_not_overflow():
 
 @pytest.mark.parametrize("batch_size", [7, 64, 200])
 def test_a_short_last_batch_weighs_what_it_is(keras, batch_size):
-    from trainer.data.pipeline import EvaluationArray
+    from trainer.data.pipeline import EvaluationRows
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
@@ -60,7 +60,7 @@ def test_a_short_last_batch_weighs_what_it_is(keras, batch_size):
     data = make_images(150)
     logits = trainer.predict(data.images)
     expected = classification_report(logits, data.labels)
-    numbers = trainer.evaluate(EvaluationArray(data, batch_size=batch_size))
+    numbers = trainer.evaluate(EvaluationRows(data, batch_size=batch_size))
     for name in ("nll", "accuracy", "ece"):
         assert numbers[name] == pytest.approx(expected[name], abs=1e-6)
     assert numbers["loss"] == pytest.approx(expected["nll"], abs=1e-6)

@@ -8,13 +8,13 @@ from conftest import Losses, make_images, small_net
 
 
 def trained(keras, kernels, optimizer):
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
     watch, model = Losses(), small_net(keras)
     trainer = Trainer(model, optimizer=optimizer, kernels=kernels, plugins=[watch], clip_norm=1.0)
-    trainer.fit(TrainingArray(make_images(150), 32, 0, "light"), epochs=3)
+    trainer.fit(TrainingRows(make_images(150), 32, 0, "light"), epochs=3)
     return watch.losses, [np.asarray(variable) for variable in (*model.variables, *optimizer.variables)]
 
 

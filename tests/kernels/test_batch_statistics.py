@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import make_images
 
-from trainer.data.pipeline import EvaluationArray
+from trainer.data.pipeline import EvaluationRows
 from trainer.kernels.batch_statistics import BatchStatistics, measured_layers
 
 
@@ -25,7 +25,7 @@ def net(keras: ModuleType, **arguments: object):
 
 def test_the_statistics_are_those_of_all_the_images(keras: ModuleType) -> None:
     model, data = net(keras), make_images(90)
-    BatchStatistics(model, EvaluationArray(data, batch_size=90)).measure()
+    BatchStatistics(model, EvaluationRows(data, batch_size=90)).measure()
     first = model.get_layer("first")
     given = np.asarray(model.layers[1](data.images / np.float32(255)))
     np.testing.assert_allclose(first.moving_mean, given.mean((0, 1, 2)), rtol=1e-4)
@@ -37,7 +37,7 @@ def test_the_statistics_are_those_of_all_the_images(keras: ModuleType) -> None:
     np.testing.assert_allclose(model.get_layer("second").moving_variance, given.var(0), rtol=1e-3)
 
     whole = np.asarray(first.moving_variance)
-    BatchStatistics(model, EvaluationArray(data, batch_size=40)).measure()  # 40, 40 and 10 images
+    BatchStatistics(model, EvaluationRows(data, batch_size=40)).measure()  # 40, 40 and 10 images
     np.testing.assert_allclose(first.moving_variance, whole, rtol=1e-4)
 
 
@@ -46,7 +46,7 @@ def test_a_batch_that_is_normalised_by_itself_is_so_afterwards(keras: ModuleType
     model, data = net(keras, **arguments), make_images(60)
     for weight in model.get_layer("first").trainable_weights:
         weight.assign(np.random.default_rng(0).uniform(0.5, 2, weight.shape))
-    statistics = BatchStatistics(model, EvaluationArray(data, batch_size=60))
+    statistics = BatchStatistics(model, EvaluationRows(data, batch_size=60))
     statistics.measure()
     second = keras.Model(model.input, model.get_layer("second").input)
     given = np.asarray(second(data.images / np.float32(255), training=False))
@@ -58,7 +58,7 @@ def test_a_layer_that_is_used_twice_has_the_statistics_of_both_uses(keras: Modul
     flat = keras.layers.Flatten()
     both = keras.layers.Concatenate()([flat(shared(images)), flat(shared(keras.layers.Rescaling(3.0)(images)))])
     data = make_images(50)
-    BatchStatistics(keras.Model(images, keras.layers.Dense(4)(both)), EvaluationArray(data)).measure()
+    BatchStatistics(keras.Model(images, keras.layers.Dense(4)(both)), EvaluationRows(data)).measure()
     given = np.concatenate([data.images / 255, 3 * (data.images / 255)])
     np.testing.assert_allclose(shared.moving_mean, [given.mean()], rtol=1e-4)
     np.testing.assert_allclose(shared.moving_variance, [given.var()], rtol=1e-4)

@@ -145,13 +145,13 @@ def blocks(batch_size: int | None = 32):
 
 def fit(keras, model, kernels, *plugins: Plugin, images: int = 200, epochs: int = 4, optimizer=None, **arguments):
     """Train on batches of 32, the last of an epoch possibly shorter; return the trainer and the run."""
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
     from trainer.trainer import Trainer
 
     resumed = arguments.pop("resumed", False)
     optimizer = optimizer or keras.optimizers.Adam(1e-2)
     trainer = Trainer(model, optimizer=optimizer, kernels=kernels or "keras", plugins=plugins, **arguments)
-    train = TrainingArray(make_images(images), 32, 0, "strong")
+    train = TrainingRows(make_images(images), 32, 0, "strong")
     return trainer, (trainer.resume if resumed else trainer.fit)(train, epochs=epochs)
 
 
@@ -458,8 +458,8 @@ def test_blocks_are_chosen_by_themselves_only_where_the_gain_was_measured(keras)
     from trainer.tasks.classification import Classification
 
     class Twice(Classification):
-        def forward(self, model, batch, training):
-            loss, outputs = super().forward(model, batch, training)
+        def forward(self, model, batch, training, seed):
+            loss, outputs = super().forward(model, batch, training, seed)
             return 2 * loss, outputs
 
     def chosen(model, **arguments) -> str:

@@ -17,13 +17,13 @@ def normalised(keras, **arguments):
 
 
 def trained(keras, kernels, **arguments):
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
     from trainer.trainer import Trainer
 
     watch, model = Losses(), normalised(keras, **arguments)
     optimizer = keras.optimizers.SGD(0.05)
     trainer = Trainer(model, optimizer=optimizer, kernels=kernels, plugins=[watch])
-    trainer.fit(TrainingArray(make_images(150), 32, 0, "strong"), epochs=2)
+    trainer.fit(TrainingRows(make_images(150), 32, 0, "strong"), epochs=2)
     return watch.losses, model
 
 

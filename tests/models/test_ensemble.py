@@ -110,14 +110,14 @@ def test_the_loss_of_a_student_is_that_of_the_paper(keras, tmp_path):
     images, labels = data.images / np.float32(255), data.labels
     task = Distillation("unused", weight=0.3, temperature=2.0)
     task._teacher = teacher
-    loss, _ = task.forward(student, (images, labels), training=True)
+    loss, _ = task.forward(student, (images, labels), True, None)
 
     log_softmax = lambda z: z - np.log(np.exp(z).sum(1, keepdims=True))  # noqa: E731
     z, t = np.asarray(student(images), np.float64), np.asarray(teacher(images), np.float64)
     hard = -log_softmax(z)[np.arange(10), labels].mean()
     soft = -(np.exp(log_softmax(t / 2)) * log_softmax(z / 2)).sum(1).mean()
     assert float(loss) == pytest.approx(0.3 * 4 * soft + 0.7 * hard, rel=1e-5)
-    assert float(task.forward(student, (images, labels), training=False)[0]) == pytest.approx(hard, rel=1e-5)
+    assert float(task.forward(student, (images, labels), False, None)[0]) == pytest.approx(hard, rel=1e-5)
 
 
 def test_members_learn_each_for_itself(keras):
@@ -135,7 +135,7 @@ def test_members_learn_each_for_itself(keras):
 
     def gradient(task: Classification, net) -> tuple[list[np.ndarray], np.ndarray]:
         with tf.GradientTape() as tape:
-            loss, outputs = task.forward(net, batch, training=True)
+            loss, outputs = task.forward(net, batch, True, None)
         return [np.asarray(g) for g in tape.gradient(loss, first.trainable_variables)], np.asarray(outputs)
 
     together, outputs = gradient(Members(), model)
@@ -146,7 +146,7 @@ def test_members_learn_each_for_itself(keras):
     softmax = lambda z: np.exp(z) / np.exp(z).sum(1, keepdims=True)  # noqa: E731
     mean = (softmax(logits) + softmax(np.asarray(second(batch[0])))) / 2
     np.testing.assert_allclose(np.exp(outputs), mean, atol=1e-6)
-    loss, outputs = Members().forward(model, batch, training=False)
+    loss, outputs = Members().forward(model, batch, False, None)
     np.testing.assert_allclose(outputs, model(batch[0]), atol=1e-6)
     assert float(loss) == pytest.approx(-np.asarray(outputs)[np.arange(10), data.labels].mean(), rel=1e-4)
 

@@ -10,7 +10,8 @@ import pytest
 from conftest import SILENT, Script, make_images, small_net
 
 from plugins.norm_statistics import NormStatistics
-from trainer.data.pipeline import EvaluationArray, TrainingStream
+from trainer.data.pipeline import EvaluationRows, TrainingStream
+from trainer.data.rows import evenly
 from trainer.errors import UsageError
 from trainer.kernels.batch_statistics import BatchStatistics
 from trainer.plugin import Plugin
@@ -57,7 +58,7 @@ def test_what_is_tested_has_the_statistics_of_its_own_weights(keras: ModuleType,
     Trainer(model, optimizer=optimizer, plugins=[NormStatistics(70)]).fit(train, validation_data=validation, epochs=2)
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     kept = [(np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)) for layer in layers]
-    BatchStatistics(model, EvaluationArray(train.evenly(70))).measure()
+    BatchStatistics(model, EvaluationRows(evenly(train, 70))).measure()
     for layer, (mean, variance) in zip(layers, kept, strict=True):
         np.testing.assert_array_equal(layer.moving_mean, mean)
         np.testing.assert_array_equal(layer.moving_variance, variance)

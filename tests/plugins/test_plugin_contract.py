@@ -63,7 +63,7 @@ def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fit(keras, folder: Path, images, plugin: Plugin, *others: Plugin, resumed: bool = False):
     """Train a small model, which has everything that resuming can lose, with a plugin and `checkpoint`."""
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
@@ -74,8 +74,8 @@ def fit(keras, folder: Path, images, plugin: Plugin, *others: Plugin, resumed: b
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
     saving = [] if plugin.name == "checkpoint" else [registry.build("checkpoint")]
     trainer = Trainer(model, optimizer=optimizer, plugins=[plugin, *saving, *others], run_dir=folder)
-    train = TrainingArray(images.take(np.arange(160)), batch_size=24)  # seven batches, the last a short one
-    held_out = {"validation_data": images.take(np.arange(160, 200)), "test_data": make_images(20, seed=2)}
+    train = TrainingRows(images.subset(np.arange(160)), batch_size=24)  # seven batches, the last a short one
+    held_out = {"validation_data": images.subset(np.arange(160, 200)), "test_data": make_images(20, seed=2)}
     verb = trainer.resume if resumed else trainer.fit
     run = verb(train, **held_out, epochs=5)
     return run, [np.asarray(variable).tobytes() for variable in [*model.variables, *optimizer.variables]]

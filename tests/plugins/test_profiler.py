@@ -27,13 +27,13 @@ class Breaker(Plugin):
 
 
 def fit(keras, folder: Path | None, steps: int, broken: int | None = None) -> Run:
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
     from trainer.trainer import Trainer
 
     images = keras.Input((12, 12, 1))
     model = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)))
     trainer = Trainer(model, plugins=[Profiler(), Breaker(broken)], run_dir=folder)
-    train = TrainingArray(make_images(60), batch_size=2, augmentation="none")
+    train = TrainingRows(make_images(60), batch_size=2, augmentation="none")
     return trainer.fit(train, durations=Durations(steps=steps))
 
 

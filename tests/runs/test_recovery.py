@@ -28,9 +28,9 @@ def pipeline(bad: dict[int, float]):
     """Return training batches; those of the steps in `bad`, counted from 1, are multiplied by a number."""
     import tensorflow as tf
 
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
 
-    class Spoilt(TrainingArray):
+    class Spoilt(TrainingRows):
         def batch(self, indices, step):
             images, labels = super().batch(indices, step)
             table = tf.constant(list(bad) or [0], tf.int64)

@@ -55,7 +55,7 @@ def fit(keras, folder: Path, *plugins: Plugin, epochs: int = 4, resumed: bool = 
     from plugins.checkpoint import Checkpoint
     from plugins.early_stopping import EarlyStopping
     from plugins.norm_statistics import NormStatistics
-    from trainer.data.pipeline import EvaluationArray, TrainingArray
+    from trainer.data.pipeline import EvaluationRows, TrainingRows
     from trainer.trainer import Trainer
 
     keras.utils.set_random_seed(0)
@@ -65,7 +65,7 @@ def fit(keras, folder: Path, *plugins: Plugin, epochs: int = 4, resumed: bool = 
     own = [EarlyStopping(), Checkpoint(), NormStatistics(50)]
     trainer = Trainer(model, optimizer=optimizer, plugins=[*own, *plugins], run_dir=folder, data=data or DATA)
     images = make_images(200)
-    train, validation = TrainingArray(images, 32, 0, "strong"), EvaluationArray(make_images(60, seed=1), 20)
+    train, validation = TrainingRows(images, 32, 0, "strong"), EvaluationRows(make_images(60, seed=1), 20)
     verb = trainer.resume if resumed else trainer.fit
     run = verb(train, validation_data=validation, test_data=make_images(40, seed=2), epochs=epochs, **arguments)
     return trainer, run

@@ -12,7 +12,7 @@ from trainer.tasks.classification import Classification
 class Reconstruction(Task):
     """An autoencoder: the images are their own targets."""
 
-    def forward(self, model, batch, training):
+    def forward(self, model, batch, training, seed):
         import keras
 
         images, _ = batch
@@ -27,7 +27,7 @@ class Distillation(Classification):
         super().__init__()
         self.teacher = teacher
 
-    def forward(self, model, batch, training):
+    def forward(self, model, batch, training, seed):
         import keras
 
         logits = model(batch[0], training=training)
@@ -43,11 +43,11 @@ def dense(keras, outputs: int):
 
 
 def train(keras, model, task, epochs: int):
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
     from trainer.trainer import Trainer
 
     trainer = Trainer(model, task=task, optimizer=keras.optimizers.Adam(1e-2), plugins=[])
-    batches = TrainingArray(make_images(200), batch_size=50, augmentation="none")
+    batches = TrainingRows(make_images(200), batch_size=50, augmentation="none")
     held_out = {"validation_data": make_images(40, seed=1), "test_data": make_images(40, seed=2)}
     return trainer.fit(batches, **held_out, epochs=epochs)
 
@@ -75,8 +75,8 @@ def test_label_smoothing_acts_on_training_alone(keras):
     batch = (images.images / np.float32(255), images.labels)
     model = keras.Model(*dense(keras, 4))
     plain, smooth = Classification(), Classification(label_smoothing=0.2)
-    assert float(smooth.forward(model, batch, False)[0]) == float(plain.forward(model, batch, False)[0])
-    assert float(smooth.forward(model, batch, True)[0]) != float(plain.forward(model, batch, True)[0])
+    assert float(smooth.forward(model, batch, False, None)[0]) == float(plain.forward(model, batch, False, None)[0])
+    assert float(smooth.forward(model, batch, True, None)[0]) != float(plain.forward(model, batch, True, None)[0])
 
 
 def test_a_plain_tf_data_dataset_can_be_trained_on(keras):

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from trainer.data.augmentation.strength import Strength, strength
+from trainer.data.columns import scaled_spec
 from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import (
-    EvaluationArray,
     EvaluationPipeline,
+    EvaluationRows,
     EvaluationStream,
-    TrainingArray,
     TrainingPipeline,
+    TrainingRows,
     TrainingStream,
 )
+from trainer.data.rows import Arrange, ArrayRows, Rows
 from trainer.errors import UsageError
 
 BATCH_SIZE = 128
 """Default training batch size."""
 
+Fitting = Callable[[Any], Arrange]
+"""Returns how a batch of a given spec is brought into the structure that a task expects."""
+
 
 def training_data(
     x: Any,
     y: Any = None,
+    sample_weight: Any = None,
     *,
+    fitting: Fitting,
+    images: bool = True,
     batch_size: int | None = None,
     seed: int = 0,
     augmentation: str | Strength | None = None,
@@ -35,9 +44,12 @@ def training_data(
     """Return the training pipeline for a user's data.
 
     Args:
-        x: Images as accepted by `image_set`, an `ImageSet`, a batched `tf.data.Dataset`, or a pipeline.
-        y: Labels, if `x` is an array of images.
-        batch_size: Images per batch; default: 128. Datasets and pipelines determine their own.
+        x: Arrays or a tree of them, `Rows` such as an `ImageSet`, a batched `tf.data.Dataset`, or a pipeline.
+        y: Labels, if `x` are arrays.
+        sample_weight: Weights of the rows, if `x` are arrays.
+        fitting: Arranges batches for the task.
+        images: True if the model takes images, so that arrays may be images.
+        batch_size: Rows per batch; default: 128. Datasets and pipelines determine their own.
         seed: Seed of shuffling and augmentation.
         augmentation: Strength of the augmentation, or its name; default: light for image sets from `load`, otherwise
             none.
@@ -46,11 +58,13 @@ def training_data(
     Raises:
         UsageError: If `x` is none of these, or an argument does not apply to it.
     """
-    images = _images(x, y)
-    if images is not None:
-        named = ("light" if images.loaded else "none") if augmentation is None else augmentation
+    rows = rows_of(x, y, sample_weight, images)
+    if rows is not None:
+        loaded = isinstance(rows, ImageSet) and rows.loaded
+        named = ("light" if loaded else "none") if augmentation is None else augmentation
         changes = strength(named) if isinstance(named, str) else named
-        return TrainingArray(images, BATCH_SIZE if batch_size is None else batch_size, seed, changes)
+        size = BATCH_SIZE if batch_size is None else batch_size
+        return TrainingRows(rows, size, seed, changes, fitting(scaled_spec(rows.spec)))
     if batch_size is not None or augmentation not in (None, "none"):
         given = "batch_size" if batch_size is not None else "augmentation"
         raise UsageError(f"{given} is for arrays and image sets; a dataset or pipeline determines its own")
@@ -58,30 +72,67 @@ def training_data(
         return TrainingStream(x, steps_per_epoch)
     if not hasattr(x, "batches"):
         raise _refusal(x, "train on")
-    return x
+    pipeline: TrainingPipeline = x
+    return pipeline
 
 
-def evaluation_data(x: Any, y: Any = None, *, steps: int | None = None) -> EvaluationPipeline:
+def evaluation_data(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    fitting: Fitting,
+    images: bool = True,
+    steps: int | None = None,
+) -> EvaluationPipeline:
     """Return the evaluation pipeline for a user's data.
 
     Args:
-        x: Data as in `training_data`, or a pair `(x, y)`.
-        y: Labels, if `x` is an array of images.
+        x: Data as in `training_data`, or a tuple `(x, y)` or `(x, y, sample_weight)`.
+        y: Labels, if `x` are arrays.
+        sample_weight: Weights of the rows, if `x` are arrays.
+        fitting: Arranges batches for the task.
+        images: True if the model takes images, so that arrays may be images.
         steps: Number of batches, for a dataset of unknown length.
 
     Raises:
         UsageError: If `x` is none of these.
     """
-    if y is None and isinstance(x, tuple) and len(x) == 2:
-        x, y = x
-    images = _images(x, y)
-    if images is not None:
-        return EvaluationArray(images)
+    if y is None and isinstance(x, tuple) and len(x) in (2, 3):
+        x, y, sample_weight = (*x, None)[:3]
+    rows = rows_of(x, y, sample_weight, images)
+    if rows is not None:
+        return EvaluationRows(rows, arrange=fitting(scaled_spec(rows.spec)))
     if isinstance(x, tf.data.Dataset):
         return EvaluationStream(x, steps)
     if not hasattr(x, "batches"):
         raise _refusal(x, "evaluate on")
-    return x
+    pipeline: EvaluationPipeline = x
+    return pipeline
+
+
+def rows_of(x: Any, y: Any = None, sample_weight: Any = None, images: bool = True) -> Rows | None:
+    """Return data that are indexed as rows, labelled images among them as an `ImageSet`; None for anything else.
+
+    Args:
+        x: What was given as `x`.
+        y: Labels.
+        sample_weight: Weights of the rows.
+        images: True if arrays may be images.
+
+    Raises:
+        UsageError: If the parts do not fit together.
+    """
+    if isinstance(x, tf.data.Dataset) or hasattr(x, "batches") or isinstance(x, Rows):
+        if y is not None or sample_weight is not None:
+            kind = "an ImageSet" if isinstance(x, ImageSet) else f"a {type(x).__name__}"
+            raise UsageError(f"{kind} contains its labels and weights; omit y and sample_weight")
+        return x if isinstance(x, Rows) else None
+    if not _is_arrays(x):
+        return None
+    if images and sample_weight is None and _are_images(x, y):
+        return image_set(x, y)
+    return ArrayRows(x, y, sample_weight)
 
 
 def image_set(x: Any, y: Any) -> ImageSet:
@@ -140,23 +191,28 @@ def as_inputs(x: Any, rank: int) -> np.ndarray:
     return inputs.astype(np.float32)
 
 
-def _images(x: Any, y: Any) -> ImageSet | None:
-    """Return the image set that was given or that the arrays make up; None for anything else."""
-    if isinstance(x, ImageSet):
-        if y is not None:
-            raise UsageError("an ImageSet contains its labels; omit y")
-        return x
-    if isinstance(x, tf.data.Dataset) or hasattr(x, "batches"):
-        if y is not None:
-            raise UsageError("a dataset or pipeline contains its labels; omit y")
-        return None
-    if y is None:
-        return None
-    return image_set(x, y)
+def _is_arrays(x: Any) -> bool:
+    """Return True if `x` is an array or a tree of arrays, lists of numbers included."""
+    if isinstance(x, dict):
+        return bool(x) and all(map(_is_arrays, x.values()))
+    if isinstance(x, list | tuple):
+        return bool(x) and all(_is_arrays(each) or isinstance(each, int | float | str) for each in x)
+    return hasattr(x, "__array__")
+
+
+def _are_images(x: Any, y: Any) -> bool:
+    """Return True if arrays are labelled images: one array of uint8 or of floats from 0 to 1, and whole numbers."""
+    if isinstance(x, dict | list | tuple) or isinstance(y, dict | tuple) or y is None:
+        return False
+    labels, shape = np.asarray(y), tuple(x.shape)
+    if labels.dtype.kind not in "iu" or labels.ndim == 0 or labels.shape not in ((len(labels),), (len(labels), 1)):
+        return False
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)):
+        return False
+    return np.issubdtype(x.dtype, np.integer) or not np.size(x) or bool(np.min(x) >= 0 and np.max(x) <= 1)
 
 
 def _refusal(x: Any, verb: str) -> UsageError:
-    hint = "; give the labels too: (x, y)" if isinstance(x, np.ndarray) else ""
     return UsageError(
-        f"cannot {verb} {type(x).__name__}: give images and labels, an ImageSet, or a batched tf.data.Dataset{hint}"
+        f"cannot {verb} {type(x).__name__}: give arrays or a tree of them, an ImageSet, or a batched tf.data.Dataset"
     )

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from trainer.data.mapped import MappedImages
+from trainer.data.mapped import Mapped
+from trainer.data.rows import BLOCK_BYTES, HASH_BYTES, LARGE, Batch, Ids, row_bytes, spec_of
 from trainer.display.shown import Shown
 from trainer.errors import DataError
 from trainer.text import count, in_line
 
-LARGE = 64_000_000
-"""Size in bytes above which images are not copied: TensorFlow would hold two copies of them."""
+KEY_BYTES = 16
+"""Length of the hash of an image and its label, by which images are ordered."""
 
 
 @dataclass(frozen=True, repr=False)
 class ImageSet(Shown):
-    """Labelled images of one size.
+    """Labelled images of one size, the `trainer.data.rows.Rows` that can be ordered by content and augmented.
 
     Args:
         images: `[N, H, W, C]`, N at least 1, C 1 or 3: uint8 from 0 to 255, or float32 from 0 to 1. A uint8 array of
-            more than 64 MB is wrapped in `MappedImages`, and so is an `np.memmap`, which stays on disk.
+            more than 64 MB is wrapped in `Mapped`, and so is an `np.memmap`, which stays on disk.
         labels: int32 `[N]`, 0-based class numbers.
         loaded: True if the set comes from `trainer.data.load`; training then augments it lightly by default.
 
@@ -29,7 +33,7 @@ class ImageSet(Shown):
         DataError: If shapes, dtypes or lengths differ from the above.
     """
 
-    images: np.ndarray | MappedImages
+    images: np.ndarray | Mapped
     labels: np.ndarray
     loaded: bool = False
 
@@ -37,7 +41,7 @@ class ImageSet(Shown):
         on_disk = isinstance(self.images, np.memmap)
         whole = self.images.dtype == np.uint8
         if whole and isinstance(self.images, np.ndarray) and (on_disk or self.images.nbytes > LARGE):
-            object.__setattr__(self, "images", MappedImages(self.images))
+            object.__setattr__(self, "images", Mapped(self.images))
         if not (whole or self.images.dtype == np.float32) or self.images.ndim != 4 or 0 in self.images.shape:
             found = f"{self.images.dtype} {self.images.shape}"
             raise DataError(f"images must be uint8 or float32 [N, H, W, C] without an empty axis: {found}")
@@ -59,17 +63,64 @@ class ImageSet(Shown):
 
         return sets_card(repr(self), {"": self})
 
-    def take(self, indices: np.ndarray) -> ImageSet:
+    @property
+    def columns(self) -> Batch:
+        """All images and all labels."""
+        return self.images, self.labels
+
+    @property
+    def spec(self) -> Any:
+        """Structure of a batch: `tf.TensorSpec` of images and labels, the batch axis open."""
+        return spec_of(self.columns)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all images and labels in their order, hexadecimal."""
+        return hashlib.sha256(self.keys().tobytes()).hexdigest()
+
+    def keys(self) -> np.ndarray:
+        """Return a hash of each image and its label, bytes `[N]`."""
+        keys, labels = np.empty(len(self), f"S{KEY_BYTES}"), self.labels.astype("<i4")
+        for start, part in self._blocks():
+            for i, image in enumerate(part, start):
+                keys[i] = hashlib.blake2b(image.tobytes() + labels[i].tobytes(), digest_size=KEY_BYTES).digest()
+        return keys
+
+    def take(self, indices: np.ndarray) -> Batch:
         """Return the images and labels at `indices`, int `[M]`, in that order."""
-        images = self.images.at(indices) if isinstance(self.images, MappedImages) else self.images[indices]
+        return self.images[indices], self.labels[indices]
+
+    def ids(self, indices: np.ndarray) -> Ids:
+        """Return a hash of the pixels of each image at `indices`; floats are rounded to steps of 1/255, as in uint8."""
+        part = np.ascontiguousarray(self.images[indices])
+        pixels = part if part.dtype == np.uint8 else np.rint(part * 255).astype(np.uint8)
+        hashes = b"".join(hashlib.blake2b(image, digest_size=HASH_BYTES).digest() for image in pixels)
+        return Ids(np.frombuffer(hashes, "<u8"))
+
+    def subset(self, indices: np.ndarray) -> ImageSet:
+        """Return the images and labels at `indices`, int `[M]`, in that order; images on disk stay there."""
+        images = self.images.at(indices) if isinstance(self.images, Mapped) else self.images[indices]
         return ImageSet(images, self.labels[indices], self.loaded)
 
-    def evenly(self, count: int) -> ImageSet:
-        """Return `count` evenly spaced images, or all if there are fewer."""
-        return self.take(np.linspace(0, len(self) - 1, min(count, len(self)), dtype=np.intp))
+    def concat(self, other: ImageSet) -> ImageSet:
+        """Return these images followed by those of `other`, in memory.
+
+        Raises:
+            DataError: If their sizes or dtypes differ.
+        """
+        if (self.images.shape[1:], self.images.dtype) != (other.images.shape[1:], other.images.dtype):
+            raise DataError(f"cannot join images of {size_of(self.images)} and {size_of(other.images)}; use one size")
+        images = np.concatenate([self.images[:], other.images[:]])
+        return ImageSet(images, np.concatenate([self.labels, other.labels]), self.loaded and other.loaded)
+
+    def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the images in blocks, each with the number of its first: images on disk may not fit in memory."""
+        block = max(1, BLOCK_BYTES // row_bytes(self.images))
+        for start in range(0, len(self), block):
+            yield start, np.ascontiguousarray(self.images[start : start + block])
 
 
-def size_of(images: np.ndarray | MappedImages) -> str:
+def size_of(images: np.ndarray | Mapped) -> str:
     """Return height, width and channels as text: `28x28x1`, with the dtype unless it is uint8."""
     size = "x".join(map(str, images.shape[1:]))
     return size if images.dtype == np.uint8 else f"{size} {images.dtype}"

@@ -1,4 +1,4 @@
-"""Images that are not copied but looked up on access, as rows of an array on disk or in memory."""
+"""Arrays that are not copied but looked up on access, as rows of an array on disk or in memory."""
 
 from __future__ import annotations
 
@@ -8,39 +8,41 @@ from typing import Any
 import numpy as np
 
 from trainer.display.shown import Shown
-from trainer.text import count
 
 
-class MappedImages(Shown):
-    """The images of a large `ImageSet`: indexed like an array, reordered and split without copying a pixel.
+class Mapped(Shown):
+    """Rows of a large array: indexed like an array, reordered and split without copying a value.
 
     Args:
-        pixels: uint8 `[M, H, W, C]`, memory-mapped if they do not fit in memory.
-        rows: int64 `[N]`, the row of each image in `pixels`; None selects all rows in order.
+        values: `[M, …]` of any dtype, memory-mapped if it does not fit in memory.
+        rows: int64 `[N]`, the position of each row in `values`; None selects all rows in order.
     """
 
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, pixels: np.ndarray, rows: np.ndarray | None = None) -> None:
-        self.pixels = np.asarray(pixels)  # indexing a numpy.memmap is several times slower
-        self.rows = np.arange(len(pixels)) if rows is None else rows
-        self.shape = (len(self.rows), *pixels.shape[1:])
+    def __init__(self, values: np.ndarray, rows: np.ndarray | None = None) -> None:
+        self.values = np.asarray(values)  # indexing a numpy.memmap is several times slower
+        self.rows = np.arange(len(values)) if rows is None else rows
+        self.shape = (len(self.rows), *values.shape[1:])
+        self.dtype = values.dtype
         self.ndim = len(self.shape)
-        self.nbytes = math.prod(self.shape)
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def _line(self) -> str:
-        return f"{count(len(self), 'image')} of {'x'.join(map(str, self.shape[1:]))}"
+        return f"{len(self):,} rows of {'x'.join(map(str, self.shape[1:])) or 'numbers'}"
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        """Read the images at an index of the first axis: an integer, a slice, or an array of integers or booleans."""
-        return self.pixels[self.rows[index]]
+        """Read the rows at an index of the first axis: an integer, a slice, or an array of integers or booleans."""
+        return self.values[self.rows[index]]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def at(self, indices: np.ndarray) -> MappedImages:
-        """Return the images at `indices`, int `[K]`, in that order, without reading them."""
-        return MappedImages(self.pixels, self.rows[indices])
+    def at(self, indices: np.ndarray) -> Mapped:
+        """Return the rows at `indices`, int `[K]`, in that order, without reading them."""
+        return Mapped(self.values, self.rows[indices])
+
+    def with_channel(self) -> Mapped:
+        """Return the same rows with a last axis of length 1, without reading them."""
+        return Mapped(self.values[..., None], self.rows)

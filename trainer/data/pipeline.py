@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 import tensorflow as tf
 
 from trainer.data.augmentation.augment import augment
 from trainer.data.augmentation.strength import Strength, strength
+from trainer.data.columns import Columns, as_written, is_image, scaled
 from trainer.data.imageset import ImageSet, size_of
-from trainer.data.mapped import MappedImages
+from trainer.data.rows import Arrange, Batch, Rows, as_it_is, row_bytes
+from trainer.data.structure import described
 from trainer.display.shown import Shown
 from trainer.errors import UsageError
 from trainer.text import count
@@ -28,9 +29,6 @@ KEPT_BYTES = 64_000_000
 """Memory limit, in bytes, for scaled images that are cached from one evaluation to the next."""
 
 WORKERS = 2
-
-as_written = tf.autograph.experimental.do_not_convert
-"""Exempts a function from AutoGraph, which takes longer than tracing it."""
 
 
 class TrainingPipeline(Protocol):
@@ -67,42 +65,49 @@ class EvaluationPipeline(Protocol):
         ...
 
 
-class TrainingArray(Shown):
-    """Training batches from images in memory or on disk: reshuffled each epoch, augmented, scaled to [0, 1].
+class TrainingRows(Shown):
+    """Training batches from rows: reshuffled each epoch, images scaled to [0, 1] and augmented.
 
     The order of epoch e is a stateless permutation keyed by (seed, e), the augmentation of global step s is keyed by
     (seed, s): starting at any step costs nothing and gives the batches that an uninterrupted run would have seen.
-    A batch is a pair of images float32 `[B, H, W, C]` in [0, 1] and labels int32 `[B]`; an epoch's last may be short.
+    A batch of an `ImageSet` is a pair of images float32 `[B, H, W, C]` in [0, 1] and labels int32 `[B]`; an epoch's
+    last may be short. Of other rows, uint8 inputs become float32 in [0, 1] in the same way, and all else stays.
 
     Args:
-        data: The images.
-        batch_size: Images per batch, at least 1.
+        rows: The rows.
+        batch_size: Rows per batch, at least 1.
         seed: Seed of shuffling and augmentation, from 0 to 2⁶³ - 1.
-        augmentation: Strength of the augmentation: `none`, `light`, `strong`, or a custom `Strength`.
+        augmentation: Strength of the augmentation of images: `none`, `light`, `strong`, or a custom `Strength`.
+        arrange: Brings a batch into the structure that the task expects; default: as it is.
 
     Raises:
-        UsageError: If the batch size is out of range or the augmentation unknown.
+        UsageError: If the batch size is out of range, the augmentation unknown or without images to change.
     """
 
     def __init__(
-        self, data: ImageSet, batch_size: int = 128, seed: int = 0, augmentation: str | Strength | None = "light"
+        self,
+        rows: Rows,
+        batch_size: int = 128,
+        seed: int = 0,
+        augmentation: str | Strength | None = "light",
+        arrange: Arrange = as_it_is,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch size must be at least 1: {batch_size}")
-        self.data, self.images, self.labels = data, _held(data), tf.constant(data.labels)
-        self.batch_size, self.seed = batch_size, seed
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
         self.strength = strength(augmentation) if isinstance(augmentation, str) else augmentation
-        self.steps_per_epoch = -(-len(data) // batch_size)
-        self.spec = batch_spec(data)
+        self.steps_per_epoch = -(-len(rows) // batch_size)
+        self._columns = Columns(rows, arrange)
+        self.spec, self.labels = self._columns.spec, self._columns.labels
+        if self.strength is not None:
+            _check_augmentation(self.spec)
 
     def _line(self) -> str:
         changes = ", augmented" if self.strength is not None else ""
-        return f"{_images_of(self.data)}{changes}; {_batches_of(self.steps_per_epoch, self.batch_size)} per epoch"
+        return f"{rows_of(self.rows)}{changes}; {_batches_of(self.steps_per_epoch, self.batch_size)} per epoch"
 
     def _card(self) -> str:
-        from trainer.data.card import sets_card
-
-        return sets_card(repr(self), {"": self.data})
+        return _card(self, self.rows)
 
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
         """Return the batches from global step `first_step` (0-based) onwards, epoch after epoch without end."""
@@ -119,77 +124,88 @@ class TrainingArray(Shown):
         batches = epochs.flat_map(as_written(indices)).map(batch, num_parallel_calls=WORKERS, deterministic=True)
         return batches.prefetch(_ahead(self.spec, self.batch_size)).with_options(_options())
 
-    def peek(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the images and labels of the first batch before augmentation."""
-        first = self.order(tf.constant(0))[: self.batch_size]
-        return scaled(_gather(self.images, first)), tf.gather(self.labels, first)
+    def peek(self) -> Batch:
+        """Return the first batch before augmentation."""
+        return self._columns.batch(self.order(tf.constant(0))[: self.batch_size])
 
     def order(self, epoch: tf.Tensor) -> tf.Tensor:
-        """Return the order of the images in a 0-based epoch, int32 `[N]`."""
+        """Return the order of the rows in a 0-based epoch, int32 `[N]`."""
         seed = tf.stack([tf.constant(self.seed, tf.int64), tf.cast(epoch, tf.int64)])
-        return tf.random.experimental.stateless_shuffle(tf.range(tf.shape(self.labels)[0]), seed=seed)
+        return tf.random.experimental.stateless_shuffle(tf.range(len(self.rows)), seed=seed)
 
-    def batch(self, indices: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the images and labels at `indices`, augmented for global step `step` (0-based)."""
-        seed = tf.stack([tf.constant(self.seed, tf.int64), step])
+    def batch(self, indices: tf.Tensor, step: tf.Tensor) -> Batch:
+        """Return the rows at `indices`, with images augmented for global step `step` (0-based)."""
+        if self.strength is None:
+            return self._columns.batch(indices)
         count = tf.shape(indices)[0]
         # A short batch is padded, so that the augmentation is compiled for one size only.
-        filled = tf.pad(indices, [[0, self.batch_size - count]])
-        gathered = tf.ensure_shape(_gather(self.images, filled), [self.batch_size, *self.spec[0].shape[1:]])
-        return augment(gathered, seed, self.strength)[:count], tf.gather(self.labels, indices)
+        x, *rest = self._columns.batch(tf.pad(indices, [[0, self.batch_size - count]]), raw=True)
+        seed, number = tf.stack([tf.constant(self.seed, tf.int64), step]), 0
+        changed = []
+        for leaf in tf.nest.flatten(x):
+            if is_image(leaf):
+                leaf = tf.ensure_shape(leaf, [self.batch_size, *leaf.shape[1:]])
+                own = seed if number == 0 else tf.random.experimental.stateless_fold_in(seed, number)
+                leaf, number = augment(leaf, own, self.strength), number + 1
+            changed.append(scaled(leaf)[:count])
+        rest = tf.nest.map_structure(lambda leaf: leaf[:count], rest)
+        return (tf.nest.pack_sequence_as(x, changed), *rest)
 
 
-class EvaluationArray(Shown):
-    """Evaluation batches from images in memory or on disk, in order, scaled to [0, 1]; batches as in `TrainingArray`.
+class EvaluationRows(Shown):
+    """Evaluation batches from rows, in order, images scaled to [0, 1]; batches as in `TrainingRows`.
 
     Args:
-        data: The images.
-        batch_size: Images per batch, at least 1; affects the result by rounding only. Default: 500, fewer if the
-            images are large.
+        rows: The rows.
+        batch_size: Rows per batch, at least 1; affects the result by rounding only. Default: 500, fewer if the rows are
+            large.
+        arrange: Brings a batch into the structure that the task expects; default: as it is.
 
     Raises:
         UsageError: If the batch size is below 1.
     """
 
-    def __init__(self, data: ImageSet, batch_size: int | None = None) -> None:
-        size = 4 * math.prod(data.images.shape[1:])
+    def __init__(self, rows: Rows, batch_size: int | None = None, arrange: Arrange = as_it_is) -> None:
+        self._columns = Columns(rows, arrange)
+        self.spec, self.labels = self._columns.spec, self._columns.labels
+        size = _row_bytes(self.spec)
         if batch_size is None:
             batch_size = max(1, min(EVALUATED, EVALUATED_BYTES // size))
         if batch_size < 1:
             raise UsageError(f"batch size must be at least 1: {batch_size}")
-        self.data, self.batch_size, self.labels = data, batch_size, data.labels
-        self.steps = -(-len(data) // batch_size)
-        self.spec = batch_spec(data)
-        self._keep = size * len(data) <= KEPT_BYTES
+        self.rows, self.batch_size = rows, batch_size
+        self.steps = -(-len(rows) // batch_size)
+        self._keep = size * len(rows) <= KEPT_BYTES
         self._batches: tf.data.Dataset | None = None
 
     def _line(self) -> str:
-        return f"{_images_of(self.data)}; {_batches_of(self.steps, self.batch_size)}"
+        return f"{rows_of(self.rows)}; {_batches_of(self.steps, self.batch_size)}"
 
     def _card(self) -> str:
-        from trainer.data.card import sets_card
-
-        return sets_card(repr(self), {"": self.data})
+        return _card(self, self.rows)
 
     def batches(self) -> tf.data.Dataset:
         """Return one pass over all batches; those of a small set are cached, scaled, during the first pass."""
         if self._batches is None:
-            images, labels, count = _held(self.data), tf.constant(self.data.labels), len(self.data)
+            columns, count = self._columns, len(self.rows)
 
-            def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                indices = tf.range(start, tf.minimum(start + self.batch_size, count))
-                return scaled(_gather(images, indices)), tf.gather(labels, indices)
+            def batch(start: tf.Tensor) -> Batch:
+                return columns.batch(tf.range(start, tf.minimum(start + self.batch_size, count)))
 
             batches = tf.data.Dataset.range(0, count, self.batch_size).map(as_written(batch))
             kept = batches.cache() if self._keep else batches
             self._batches = kept.prefetch(_ahead(self.spec, self.batch_size)).with_options(_options())
         return self._batches
 
+    def peek(self) -> Batch:
+        """Return the first batch."""
+        return self._columns.batch(tf.range(min(self.batch_size, len(self.rows))))
+
 
 class TrainingStream(Shown):
     """Training batches from any finite `tf.data.Dataset` of a known number of batches.
 
-    Guarantees less than `TrainingArray`: the dataset determines the order (if it reshuffles, a resumed run sees another
+    Guarantees less than `TrainingRows`: the dataset determines the order (if it reshuffles, a resumed run sees another
     order), and starting at a step reads and discards the batches before it.
 
     Args:
@@ -245,42 +261,45 @@ class EvaluationStream(Shown):
         return self.dataset.take(self.steps)
 
 
-def batch_spec(data: ImageSet) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-    """Return the spec of a batch of `data`: float32 images and int32 labels, the batch size unknown."""
-    return tf.TensorSpec([None, *data.images.shape[1:]], tf.float32), tf.TensorSpec([None], tf.int32)
+def _check_augmentation(spec: Any) -> None:
+    """Refuse to augment data without images, or images whose labels would have to change with them.
+
+    Raises:
+        UsageError: If it is either.
+    """
+    x, *rest = spec
+    if not any(map(is_image, tf.nest.flatten(x))):
+        raise UsageError(f"cannot augment: the inputs are no images but {described(x)}; use augmentation none")
+    if rest and any(leaf.shape.rank is None or leaf.shape.rank > 2 for leaf in tf.nest.flatten(rest[0])):
+        raise UsageError(
+            f"cannot augment: the images would move, but not their labels {described(rest[0])}; use augmentation none"
+        )
 
 
-def scaled(images: tf.Tensor) -> tf.Tensor:
-    """Return images as float32 from 0 to 1: uint8 divided by 255, floats unchanged."""
-    return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else tf.cast(images, tf.float32)
-
-
-def _images_of(data: ImageSet) -> str:
-    return f"{count(len(data), 'image')} of {size_of(data.images)}"
+def rows_of(rows: Rows) -> str:
+    """Return the number and the kind of rows as text."""
+    return f"{count(len(rows), 'image')} of {size_of(rows.images)}" if isinstance(rows, ImageSet) else repr(rows)
 
 
 def _batches_of(number: int, size: int) -> str:
     return f"{number:,} {'batch' if number == 1 else 'batches'} of {size:,}"
 
 
-def _held(data: ImageSet) -> tf.Tensor | MappedImages:
-    """Return the object to gather batches from: a tensor, or the mapped images."""
-    return data.images if isinstance(data.images, MappedImages) else tf.constant(data.images)
+def _card(pipeline: Any, rows: Rows) -> str:
+    from trainer.data.card import sets_card
+    from trainer.display.html import card
+
+    return sets_card(repr(pipeline), {"": rows}) if isinstance(rows, ImageSet) else card(repr(pipeline))
 
 
-def _gather(images: tf.Tensor | MappedImages, indices: tf.Tensor) -> tf.Tensor:
-    """Return the images at `indices`, `[B, H, W, C]`, in their original dtype."""
-    if not isinstance(images, MappedImages):
-        return tf.gather(images, indices)
-    # Declared stateless, so that tf.data may run it in parallel even if operations are deterministic.
-    read = tf.numpy_function(images.__getitem__, [indices], tf.uint8, stateful=False)
-    return tf.ensure_shape(read, [None, *images.shape[1:]])
+def _row_bytes(spec: Any) -> int:
+    """Return the size of the inputs of a row in bytes."""
+    return max(1, sum(row_bytes(leaf) for leaf in tf.nest.flatten(spec[0])))
 
 
-def _ahead(spec: tuple[tf.TensorSpec, tf.TensorSpec], batch_size: int) -> int:
+def _ahead(spec: Any, batch_size: int) -> int:
     """Return the number of batches to prefetch."""
-    size = 4 * batch_size * math.prod(spec[0].shape[1:])
-    return max(1, min(PREFETCH, AHEAD_BYTES // size))
+    return max(1, min(PREFETCH, AHEAD_BYTES // (batch_size * _row_bytes(spec))))
 
 
 def _options() -> tf.data.Options:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from trainer.data.imageset import ImageSet
+from trainer.data.rows import Rows, all_ids
 from trainer.display.shown import Shown
 
-HASH_BYTES = 8
-"""Length of a hash; the probability of a collision among a million images is 3 in 100 million."""
-BLOCK_BYTES = 16_000_000
-"""Bytes of a set that are read at a time."""
 RECORD = np.dtype([("hash", "<u8"), ("part", "u1")])
 """File format: 9 bytes per image, an 8-byte hash and a byte that is 0 for training and 1 for validation."""
 
@@ -39,9 +33,9 @@ class Seen(Shown):
         return f"{len(self.train):,} images trained on, {len(self.validation):,} validated on"
 
     @classmethod
-    def of(cls, train: ImageSet, validation: ImageSet | None = None) -> Self:
+    def of(cls, train: Rows, validation: Rows | None = None) -> Self:
         """Return the record of a run that trains and validates on these images."""
-        return cls._from(hashes(train), hashes(validation) if validation is not None else np.empty(0, "<u8"))
+        return cls._from(all_ids(train), all_ids(validation) if validation is not None else np.empty(0, "<u8"))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
@@ -77,19 +71,7 @@ class Seen(Shown):
         """The hashes of the training and validation images."""
         return self.train, self.validation
 
-    def marks(self, images: ImageSet) -> tuple[np.ndarray, np.ndarray]:
+    def marks(self, images: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return masks of the images trained on and validated on, bool `[N]` each; no image is in both."""
-        found = hashes(images)
+        found = all_ids(images)
         return np.isin(found, self.train), np.isin(found, self.validation)
-
-
-def hashes(images: ImageSet) -> np.ndarray:
-    """Return a hash of each image's pixels, uint64 `[N]`; floats are rounded to steps of 1/255, as in uint8."""
-    found = bytearray()
-    block = max(1, BLOCK_BYTES // math.prod(images.images.shape[1:]))
-    for start in range(0, len(images), block):  # block by block, since images on disk may not fit in memory
-        part = np.ascontiguousarray(images.images[start : start + block])
-        pixels = part if part.dtype == np.uint8 else np.rint(part * 255).astype(np.uint8)
-        for image in pixels:
-            found += hashlib.blake2b(image, digest_size=HASH_BYTES).digest()
-    return np.frombuffer(bytes(found), "<u8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,10 +16,6 @@ from trainer.text import in_line, printable
 
 HELD_OUT_SEED = 20260101
 """Fixed seed of the test split of sources without one, so that no run ever trains on another run's test images."""
-
-KEY_BYTES = 16
-BLOCK_BYTES = 16_000_000
-"""Bytes of a set that are read and hashed at a time."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -151,15 +146,9 @@ def as_known(source: Source, input_shape: Sequence[int], class_names: Sequence[s
 
 def canonical(images: ImageSet) -> tuple[ImageSet, bytes]:
     """Return the images in the order of their content hashes, and the SHA-256 of all hashes."""
-    keys = np.empty(len(images), f"S{KEY_BYTES}")
-    labels = images.labels.astype("<i4")
-    block = max(1, BLOCK_BYTES // math.prod(images.images.shape[1:]))
-    for start in range(0, len(images), block):  # block by block, since images on disk may not fit in memory
-        part = np.ascontiguousarray(images.images[start : start + block])
-        for i, image in enumerate(part, start):
-            keys[i] = hashlib.blake2b(image.tobytes() + labels[i].tobytes(), digest_size=KEY_BYTES).digest()
+    keys = images.keys()
     order = np.argsort(keys, kind="stable")
-    return images.take(order), hashlib.sha256(keys[order].tobytes()).digest()
+    return images.subset(order), hashlib.sha256(keys[order].tobytes()).digest()
 
 
 def stratified(images: ImageSet, amount: int | float, random: np.random.Generator) -> tuple[ImageSet, ImageSet]:
@@ -189,4 +178,4 @@ def stratified(images: ImageSet, amount: int | float, random: np.random.Generato
     chosen = np.zeros(total, bool)
     for k, number in enumerate(take):
         chosen[random.permutation(np.flatnonzero(images.labels == k))[:number]] = True
-    return images.take(np.flatnonzero(chosen)), images.take(np.flatnonzero(~chosen))
+    return images.subset(np.flatnonzero(chosen)), images.subset(np.flatnonzero(~chosen))

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, TypedDict
 
 from trainer.data.augmentation.strength import Strength
-from trainer.data.given import evaluation_data, training_data
-from trainer.data.pipeline import EvaluationArray, EvaluationPipeline, TrainingArray, TrainingPipeline
+from trainer.data.given import Fitting, evaluation_data, training_data
+from trainer.data.pipeline import EvaluationPipeline, EvaluationRows, TrainingPipeline, TrainingRows
 from trainer.data.seen import Seen
 from trainer.data.split import Data
 from trainer.engine.durations import Durations
@@ -20,6 +20,7 @@ from trainer.plugin import Every, Plugin
 class FitArguments(TypedDict, total=False):
     """The arguments of `Trainer.fit` besides `x` and `y`, which `resume` and `plan` take too."""
 
+    sample_weight: Any
     validation_data: Any
     test_data: Any
     epochs: int | None
@@ -34,6 +35,7 @@ class Given:
 
     x: Any
     y: Any = None
+    sample_weight: Any = None
     validation_data: Any = None
     test_data: Any = None
     epochs: int | None = None
@@ -77,21 +79,30 @@ class Course:
 
     @property
     def seen(self) -> Callable[[], Seen] | None:
-        """Function that hashes the images that the run sees; None where data are streamed.
+        """Function that hashes the rows that the run sees; None where data are streamed.
 
-        A stream of validation images counts as none.
+        A stream of validation data counts as none.
         """
-        if not isinstance(self.train, TrainingArray):
+        if not isinstance(self.train, TrainingRows):
             return None
-        validation = self.validation.data if isinstance(self.validation, EvaluationArray) else None
-        return partial(Seen.of, self.train.data, validation)
+        validation = self.validation.rows if isinstance(self.validation, EvaluationRows) else None
+        return partial(Seen.of, self.train.rows, validation)
 
 
-def course_of(given: Given, seed: int, augmentation: str | Strength | None, known: Mapping[str, Any] | None) -> Course:
+def course_of(
+    given: Given,
+    fitting: Fitting,
+    images: bool,
+    seed: int,
+    augmentation: str | Strength | None,
+    known: Mapping[str, Any] | None,
+) -> Course:
     """Return the course of a run.
 
     Args:
         given: The data, and how long to train on them.
+        fitting: Arranges batches for the task.
+        images: True if the model takes images, so that arrays may be images.
         seed: Seed of order and augmentation.
         augmentation: As in `trainer.data.given.training_data`.
         known: Name, digest, sizes and class names of the data; default: those of a `Data`.
@@ -109,13 +120,18 @@ def course_of(given: Given, seed: int, augmentation: str | Strength | None, know
     train = training_data(
         x,
         given.y,
+        given.sample_weight,
+        fitting=fitting,
+        images=images,
         batch_size=given.batch_size,
         seed=seed,
         augmentation=augmentation,
         steps_per_epoch=durations.steps_per_epoch,
     )
     validated, tested = (
-        evaluation_data(data, steps=durations.validation_steps) if data is not None else None
+        evaluation_data(data, fitting=fitting, images=images, steps=durations.validation_steps)
+        if data is not None
+        else None
         for data in (validation, test)
     )
     return Course(train, validated, tested, durations, known or {})

@@ -36,8 +36,7 @@ def check_data(task: Task, model: keras.Model, course: Course) -> None:
     """
     for pipeline in (course.train, course.validation):
         if pipeline is not None:
-            labels = np.asarray(pipeline.labels) if pipeline.labels is not None else None
-            task.check(model, pipeline.spec, labels)
+            task.check(model, pipeline.spec, pipeline.labels)
 
 
 def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
@@ -77,9 +76,9 @@ def check_first_loss(task: Task, model: keras.Model, course: Course) -> None:
     batch = course.train.peek()
     if batch is None:
         return
-    loss = float(task.forward(model, batch, training=False)[0])
+    loss = float(task.forward(model, batch, False, np.zeros(2, np.int32))[0])
     if not math.isfinite(loss):
-        images = np.asarray(batch[0])
+        images = np.concatenate([np.ravel(leaf) for leaf in tf.nest.flatten(batch[0])])
         raise DataError(
             f"cannot train: the loss of the first batch is {loss} before the first step; check the images (values from "
             f"{images.min():g} to {images.max():g}), the initial weights and the loss"

@@ -7,14 +7,18 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from trainer.data.pipeline import EvaluationPipeline
+from trainer.data.rows import Batch
 from trainer.errors import UsageError
 from trainer.kernels.select import Gradients, Kernels
 from trainer.kernels.strategy import Strategy
 from trainer.startup import clock_is_allowed
-from trainer.tasks.task import Batch, Task
+from trainer.tasks.task import Task
+
+NO_SEED = np.zeros(2, np.int32)
 
 
 class Meter:
@@ -162,7 +166,7 @@ class TrainStep:
     def _gradients(self, batch: Batch) -> Gradients:
         """Return the loss, the outputs and the gradients of one replica's share of a batch."""
         with tf.GradientTape() as tape:
-            loss, outputs = self.task.forward(self.model, batch, training=True)
+            loss, outputs = self.task.forward(self.model, batch, True, NO_SEED)
             loss = with_regularisers(loss, self.model)
             scaled = self.optimizer.scale_loss(loss)
         return loss, outputs, tape.gradient(scaled, self.model.trainable_variables)
@@ -217,7 +221,7 @@ class EvaluationStep:
         return batch, outputs
 
     def _outputs(self, batch: Batch) -> tuple[tf.Tensor, Any]:
-        loss, outputs = self.task.forward(self.model, batch, training=False)
+        loss, outputs = self.task.forward(self.model, batch, False, NO_SEED)
         return with_regularisers(loss, self.model), outputs
 
 

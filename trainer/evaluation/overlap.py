@@ -10,7 +10,7 @@ import numpy as np
 from trainer.evaluation.statistics import Share
 
 if TYPE_CHECKING:
-    from trainer.data.imageset import ImageSet
+    from trainer.data.rows import Rows
     from trainer.data.seen import Seen
 
 
@@ -52,7 +52,7 @@ class Overlap:
         return f"accuracy on the other {rest:,}{validated}: {self.others or 'unknown'}"
 
 
-def overlap(seen: Seen, images: ImageSet, right: np.ndarray | None) -> Overlap:
+def overlap(seen: Seen, images: Rows, right: np.ndarray | None) -> Overlap:
     """Return the overlap of evaluated images with those that a model has seen.
 
     Args:

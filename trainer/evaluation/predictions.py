@@ -13,7 +13,7 @@ from trainer.evaluation.classification import log_softmax
 from trainer.text import count
 
 if TYPE_CHECKING:
-    from trainer.data.mapped import MappedImages
+    from trainer.data.mapped import Mapped
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,7 +29,7 @@ class Predictions(Shown):
 
     logits: np.ndarray
     labels: np.ndarray
-    images: np.ndarray | MappedImages | None = None
+    images: np.ndarray | Mapped | None = None
     temperature: float | None = None
 
     def _line(self) -> str:

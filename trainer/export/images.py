@@ -37,7 +37,7 @@ def real_images(trained: Trained, count: int) -> tuple[str, np.ndarray]:
 
 
 def _first(images: ImageSet, count: int) -> np.ndarray:
-    return np.asarray(images.take(np.arange(min(count, len(images)))).images)
+    return np.asarray(images.subset(np.arange(min(count, len(images)))).images)
 
 
 def digits(count: int, shape: tuple[int, int, int]) -> np.ndarray:

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trainer.data.rows import Batch
 from trainer.errors import UsageError, unknown
 from trainer.startup import clock_is_allowed
 from trainer.tasks.classification import Classification
-from trainer.tasks.task import Batch, Task
+from trainer.tasks.task import Task
 
 if TYPE_CHECKING:
     import keras

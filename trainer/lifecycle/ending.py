@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from trainer import checkpoint
-from trainer.data.pipeline import EvaluationArray
+from trainer.data.pipeline import EvaluationRows
 from trainer.engine.ledger import Ledger, bottleneck
 from trainer.engine.loop import Loop
 from trainer.errors import PluginError, TrainingFailed
@@ -94,10 +94,10 @@ def _test(loop: Loop, evaluator: Evaluator, temperature: float | None) -> Scores
     if test is None:
         return Scores()
     tested, run.predictions = evaluator.assess(test, temperature)
-    if seen is None or not isinstance(test, EvaluationArray):
+    if seen is None or not isinstance(test, EvaluationRows):
         return tested
     right = run.predictions.right if run.predictions is not None else None
-    return Scores({**tested, "overlap": overlap(seen, test.data, right).to_dict()})
+    return Scores({**tested, "overlap": overlap(seen, test.rows, right).to_dict()})
 
 
 def _accounted(result: Result, ledger: Ledger) -> Result:

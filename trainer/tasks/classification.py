@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from trainer.data.rows import Arrange, Batch, as_it_is
+from trainer.data.structure import Signature, by_name
 from trainer.errors import UsageError
 from trainer.registry import tasks
-from trainer.tasks.task import Batch, Task
+from trainer.tasks.task import Task
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +36,15 @@ class Classification(Task):
             raise ValueError(f"label_smoothing must be at least 0 and below 1: {label_smoothing}")
         self.label_smoothing = label_smoothing
 
-    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+    def arrange(self, model: keras.Model, spec: Any) -> Arrange:
+        """Return the function that matches the inputs with those of the model by name."""
+        signature = Signature.of(model)
+        if signature is None:
+            return as_it_is
+        inputs = by_name(spec[0], signature.inputs, "x")
+        return lambda batch: (inputs(batch[0]), *batch[1:])
+
+    def forward(self, model: keras.Model, batch: Batch, training: bool, seed: Any) -> tuple[Any, Any]:
         """Return the cross-entropy and the logits, float32 `[N, K]`."""
         import keras
 
@@ -46,7 +56,7 @@ class Classification(Task):
             return smooth(targets, logits), logits
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits), logits
 
-    def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
+    def check(self, model: keras.Model, spec: Any, labels: Any) -> None:
         """Check that images match the model's input, and labels its outputs.
 
         Raises:
@@ -54,9 +64,11 @@ class Classification(Task):
         """
         if not isinstance(spec, tuple) or len(spec) != 2:
             raise UsageError(f"cannot classify: batches must be pairs of images and labels, these are {spec}")
-        have, want = tuple(spec[0].shape[1:]), tuple(model.input_shape[1:])
-        if len(have) != len(want) or any(None not in (h, w) and h != w for h, w in zip(have, want, strict=True)):
-            raise UsageError(f"cannot classify: the model takes images of shape {want}, the data have {have}")
+        signature = Signature.of(model)
+        if signature is not None and signature.inputs.single:
+            have, want = tuple(spec[0].shape[1:]), tuple(signature.inputs.tree.shape[1:])
+            if len(have) != len(want) or any(None not in (h, w) and h != w for h, w in zip(have, want, strict=True)):
+                raise UsageError(f"cannot classify: the model takes images of shape {want}, the data have {have}")
         if len(model.output_shape) != 2:
             raise UsageError(f"cannot classify: the model must return logits [N, K], not {model.output_shape}")
         classes = model.output_shape[-1]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.data.rows import Batch
 from trainer.errors import UsageError
 from trainer.registry import tasks
 from trainer.tasks.classification import Classification
-from trainer.tasks.task import Batch
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
 
 @tasks.register("distillation")
@@ -39,7 +38,7 @@ class Distillation(Classification):
         self.path, self.weight, self.softness = Path(teacher), weight, temperature
         self._teacher: keras.Model | None = None
 
-    def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
+    def check(self, model: keras.Model, spec: Any, labels: Any) -> None:
         """Load the teacher and check that it matches the model.
 
         Raises:
@@ -58,9 +57,9 @@ class Distillation(Classification):
                 f"the model {ours[0]} to {ours[1]}; both must be the same"
             )
 
-    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+    def forward(self, model: keras.Model, batch: Batch, training: bool, seed: Any) -> tuple[Any, Any]:
         """Return the loss and the logits, float32 `[N, K]`."""
-        loss, logits = super().forward(model, batch, training)
+        loss, logits = super().forward(model, batch, training, seed)
         if not training:
             return loss, logits
         import tensorflow as tf

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trainer.data.rows import Arrange, Batch, as_it_is
 from trainer.display.shown import Shown, arguments
 from trainer.run import ENGINE_LOGS
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
-
-Batch = tuple[Any, ...]
 
 
 class Task(Shown):
@@ -32,15 +31,32 @@ class Task(Shown):
     def _line(self) -> str:
         return arguments(self)
 
-    def forward(self, model: keras.Model, batch: Batch, training: bool) -> tuple[Any, Any]:
+    def arrange(self, model: keras.Model, spec: Any) -> Arrange:
+        """Return the function that brings a batch of the data into the structure that `forward` takes.
+
+        It moves tensors and arrays, and changes no value. By default batches stay as they are.
+
+        Args:
+            model: The model.
+            spec: Structure of a batch of the data, a tuple `(x,)`, `(x, y)` or `(x, y, sample_weight)` of trees of
+                `tf.TensorSpec`.
+
+        Raises:
+            UsageError: If the data do not have the structure of the model.
+        """
+        return as_it_is
+
+    def forward(self, model: keras.Model, batch: Batch, training: bool, seed: Any) -> tuple[Any, Any]:
         """Return the mean loss over the batch, a float32 scalar, and the outputs to pass to `update`.
 
         Runs inside a compiled function: use TensorFlow operations only.
 
         Args:
             model: The model; call it with `training=training`.
-            batch: A batch of the pipeline, by default images float32 `[N, H, W, C]` in [0, 1] and labels int32 `[N]`.
+            batch: A batch of the pipeline, for an `ImageSet` images float32 `[N, H, W, C]` in [0, 1] and labels int32
+                `[N]`; in general `(x,)`, `(x, y)` or `(x, y, sample_weight)`, trees of tensors.
             training: False in evaluation.
+            seed: Seed of this step for stateless random operations, int32 `[2]`.
         """
         raise NotImplementedError
 
@@ -51,13 +67,13 @@ class Task(Shown):
     def update(self, metrics: Mapping[str, keras.metrics.Metric], batch: Batch, outputs: Any) -> None:
         """Update `metrics` with a batch and its outputs; runs after `forward`, inside the compiled function."""
 
-    def check(self, model: keras.Model, spec: Any, labels: np.ndarray | None) -> None:
+    def check(self, model: keras.Model, spec: Any, labels: Any) -> None:
         """Refuse data that the model cannot learn from; called before step 0.
 
         Args:
             model: The model.
             spec: `tf.TypeSpec` structure of a batch.
-            labels: All labels of the images in memory; None if the data are streamed.
+            labels: All labels, a tree of arrays; None if the data are streamed.
 
         Raises:
             UsageError: If the data do not match the model.

@@ -25,18 +25,18 @@ class BareLoop:
 
     def __init__(self, config: Config, model: keras.Model, train: ImageSet, validation: ImageSet | None = None) -> None:
         from trainer.config.optimizers import build_optimizer
-        from trainer.data.pipeline import EvaluationArray, TrainingArray
+        from trainer.data.pipeline import EvaluationRows, TrainingRows
         from trainer.engine.step import EvaluationStep, TrainStep
         from trainer.kernels.select import Kernels
         from trainer.kernels.strategy import Strategy
         from trainer.tasks.classification import Classification
 
-        self.train = TrainingArray(train, config.data.batch_size, config.training.seed, config.data.augmentation)
+        self.train = TrainingRows(train, config.data.batch_size, config.training.seed, config.data.augmentation)
         optimizer = build_optimizer(config.optimizer, config.training.epochs * self.train.steps_per_epoch)
         self.step = TrainStep(model, Classification(), optimizer, self.train.spec, Kernels(), Strategy())
         self.evaluation = EvaluationStep(model, Classification(), Strategy())
         self.step.span()
-        self.validation = EvaluationArray(validation) if validation is not None else None
+        self.validation = EvaluationRows(validation) if validation is not None else None
         self.batches: Any = None
 
     def epoch(self) -> float:

@@ -79,15 +79,15 @@ def run(job: Job, turns: Turns) -> None:
     """Train on the job's images, with the augmentation in `extra`."""
     config = configuration(job, job.extra.get("augmentation", "none"))
     start(config, Ledger())
-    from trainer.data.pipeline import EvaluationArray, TrainingArray
+    from trainer.data.pipeline import EvaluationRows, TrainingRows
 
     losses = first_losses(job) if job.weights else []
     made = session(job, config, [Gate(turns)])
     made.trainer.kernels = kernels(job)
-    train = TrainingArray(ImageSet(*job.train()), job.batch_size, 0, config.data.augmentation)
+    train = TrainingRows(ImageSet(*job.train()), job.batch_size, 0, config.data.augmentation)
     turns.ready(params=made.trainer.model.count_params(), losses=losses)
     made.trainer.data, made.trainer.augmentation = made.data.describe(), None
-    made.trainer.fit(train, validation_data=EvaluationArray(ImageSet(*job.test())), epochs=ENDLESS)
+    made.trainer.fit(train, validation_data=EvaluationRows(ImageSet(*job.test())), epochs=ENDLESS)
 
 
 def kernels(job: Job) -> Kernels:

@@ -70,9 +70,9 @@ def run(job: Job, turns: Turns) -> None:
     config = configuration(job)
     config.plugins.clear()
     made = session(job, config, [saver], ledger)
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
 
-    train = TrainingArray(ImageSet(*job.train()), job.batch_size, 0, "none")
+    train = TrainingRows(ImageSet(*job.train()), job.batch_size, 0, "none")
     turns.ready(params=made.trainer.model.count_params(), saves=saves_of(train.steps_per_epoch, every))
     made.trainer.data = made.data.describe()
     made.trainer.fit(train, epochs=ENDLESS)

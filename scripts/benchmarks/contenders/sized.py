@@ -49,11 +49,11 @@ def run(job: Job, turns: Turns) -> None:
     startup.start(seed=0)
     import keras
 
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
     from trainer.trainer import Trainer
 
     before, data = peak_bytes(), repeated(job, job.extra["images"])
-    pipeline = TrainingArray(data, job.batch_size, 0, "none")
+    pipeline = TrainingRows(data, job.batch_size, 0, "none")
     gate = Gate(turns, job.steps, len(data), job.batch_size)
     trainer = Trainer(registered(job), optimizer=keras.optimizers.Adam(LEARNING_RATE), plugins=[gate])
     turns.ready(shuffle=_shuffle_seconds(pipeline), data_bytes=data.images.nbytes, import_bytes=before)

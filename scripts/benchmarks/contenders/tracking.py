@@ -77,9 +77,9 @@ def run(job: Job, turns: Turns) -> None:
     config.plugins["mlflow"] = {}
     made = session(job, config, [Pauser(turns)], Ledger())
     made.trainer.kernels = kernels(job)
-    from trainer.data.pipeline import TrainingArray
+    from trainer.data.pipeline import TrainingRows
 
-    train = TrainingArray(ImageSet(*job.train()), job.batch_size, 0, "none")
+    train = TrainingRows(ImageSet(*job.train()), job.batch_size, 0, "none")
     turns.ready(params=made.trainer.model.count_params())
     made.trainer.data = made.data.describe()
     made.trainer.fit(train, durations=Durations(epochs=ENDLESS, log_every=job.extra["log_every"]))

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from trainer.data.imageset import ImageSet
-from trainer.data.mapped import MappedImages
+from trainer.data.mapped import Mapped
 from trainer.data.sources.arrayfile import ArrayFile, checksum
 from trainer.data.sources.decoding import Undecoded, in_memory
 from trainer.data.sources.memory import fits
@@ -103,7 +103,7 @@ class Cache:
         labels = np.load(self._file(self.place, split, "labels"), allow_pickle=False)
         if (checksum(pixels), checksum(labels)) != (images_sum, labels_sum):
             raise ValueError("damaged")
-        return ImageSet(MappedImages(pixels), labels)
+        return ImageSet(Mapped(pixels), labels)
 
     def _make(self, undecoded: Undecoded) -> None:
         """Decode into a temporary folder, and rename it."""
