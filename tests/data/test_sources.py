@@ -119,12 +119,6 @@ def test_an_empty_name_is_not_the_working_directory(tmp_path: Path) -> None:
         check_source("", tmp_path)
 
 
-def test_a_file_that_is_not_an_npz_is_wrong_usage(tmp_path: Path) -> None:
-    (tmp_path / "digits.csv").write_text("0,0")
-    with pytest.raises(UsageError, match=r"digits\.csv: neither a folder nor an \.npz file"):
-        check_source(str(tmp_path / "digits.csv"), tmp_path)
-
-
 @pytest.mark.parametrize(
     "name", ["auto", "mnist", "mnist5k", "cifar10", "emnist/letters", "mnist:3.0.1", "svhn_cropped"]
 )

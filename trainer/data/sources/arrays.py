@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.data.imageset import ImageSet, Source, validation_share
-from trainer.data.sources.labels import as_labels, numbered_classes
+from trainer.data.imageset import ImageSet, Source
+from trainer.data.sources.classes import numbered_source
+from trainer.data.sources.labels import as_labels
 from trainer.data.sources.memory import refuse_if_too_large
 from trainer.data.sources.named import listed, roles
 from trainer.errors import DataError
@@ -60,7 +61,7 @@ def source_of(name: str, stored: Mapping[str, Stored]) -> Source:
     assert train is not None
     unused = [array for array in stored if array not in wanted.values()]
     lines = [f"{name}: arrays that are not used: {listed(unused)}"] if unused else []
-    return _source(name, train, test, [*_lines(name, notices), *lines])
+    return numbered_source(name, train, test, [*_lines(name, notices), *lines])
 
 
 def _of_two(name: str, stored: Mapping[str, Stored]) -> Source:
@@ -72,14 +73,9 @@ def _of_two(name: str, stored: Mapping[str, Stored]) -> Source:
         raise ValueError(_missing(stored))
     notices: dict[str, list[str]] = {}
     train = ImageSet(*_pair(read[x], read[y], x, y, notices))
-    return _source(
+    return numbered_source(
         name, train, None, [f"{name}: {x} is read as the images and {y} as the labels", *_lines(name, notices)]
     )
-
-
-def _source(name: str, train: ImageSet, test: ImageSet | None, notices: Iterable[str]) -> Source:
-    classes = numbered_classes(train.labels)
-    return Source(name, train, test, classes, validation_share(train, test), notices=tuple(notices))
 
 
 def _lines(name: str, notices: Mapping[str, list[str]]) -> list[str]:
@@ -118,20 +114,35 @@ def _pair(
     labels, *texts = as_classes(labels, in_line(y))
     for text in texts:
         notices.setdefault(text, []).append(y)
-    if images.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{in_line(x)} is {images.dtype}; images must be integers from 0 to 255, or floats from 0 to 1"
-        )
-    if not images.size:
-        raise ValueError(f"{in_line(x)} is empty")
-    for step in (_images_first, _with_channels, _in_range):
-        images, *texts = step(images, in_line(x), len(labels))
-        for text in texts:
-            notices.setdefault(text, []).append(x)
+    images, texts = as_images(images, in_line(x), len(labels))
+    for text in texts:
+        notices.setdefault(text, []).append(x)
     if len(images) != len(labels):
         counts = f"{in_line(x)} has {len(images):,} images, but {in_line(y)} has {len(labels):,} labels"
         raise ValueError(f"{counts}; give one label per image")
     return images, labels
+
+
+def as_images(values: np.ndarray, name: str, number: int) -> tuple[np.ndarray, list[str]]:
+    """Return images in the form of an `ImageSet`, and what was done to them.
+
+    Args:
+        values: The images in any form that `source_of` reads.
+        name: Name of the array in messages.
+        number: Number of images.
+
+    Raises:
+        ValueError: If they have another shape, dtype or range.
+    """
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{name} is {values.dtype}; images must be integers from 0 to 255, or floats from 0 to 1")
+    if not values.size:
+        raise ValueError(f"{name} is empty")
+    done: list[str] = []
+    for step in (_images_first, _with_channels, _in_range):
+        values, *texts = step(values, name, number)
+        done += texts
+    return values, done
 
 
 Step = tuple[np.ndarray] | tuple[np.ndarray, str]

@@ -18,8 +18,8 @@ from pyarrow import csv as arrow
 from trainer.data.imageset import Source
 from trainer.data.sources.arrays import reshape_hint
 from trainer.data.sources.cache import Cache
+from trainer.data.sources.classes import numbered_source
 from trainer.data.sources.decoding import Block, Undecoded
-from trainer.data.sources.labels import numbered_classes
 from trainer.data.sources.named import listed
 from trainer.data.sources.reading import UnlabelledError, only, readable
 from trainer.data.sources.table import Columns, columns_of, side_of, unnamed_columns
@@ -34,7 +34,7 @@ GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class _Layout:
-    """What the first line and the length of a file say about it.
+    """The form of a file according to its first line and its length.
 
     Attributes:
         columns: The meaning of its columns.
@@ -85,7 +85,7 @@ def load_csv(paths: Sequence[Path], cache: Path) -> Source:
     train = images["train"]
     unused = layout.columns.unused
     left = (f"{path}: columns that are not used: {listed(unused)}",) if unused else ()
-    return Source(str(path), train, None, numbered_classes(train.labels), notices=(*left, *notices))
+    return numbered_source(str(path), train, None, (*left, *notices))
 
 
 def _unshaped(path: Path, layout: _Layout) -> str:
@@ -174,7 +174,9 @@ def _blocks(path: Path, layout: _Layout, side: int) -> Iterator[Block]:
             raise DataError(f"cannot read {path} as CSV: {error}; download the file again") from error
 
 
-def _reader(stream: gzip.GzipFile | BinaryIO, layout: _Layout, label: str, pixels: list[str]) -> arrow.CSVStreamingReader:
+def _reader(
+    stream: gzip.GzipFile | BinaryIO, layout: _Layout, label: str, pixels: list[str]
+) -> arrow.CSVStreamingReader:
     names = [str(i) for i in range(layout.number)]
     types = {label: pyarrow.int32(), **dict.fromkeys(pixels, pyarrow.uint8())}
     return arrow.open_csv(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.config.spec import parse_source
+from trainer.data.sources.formats import FORMATS, check_format, load_file
 from trainer.data.sources.tfds_names import image_sets, is_tfds
 from trainer.errors import DataError, UsageError, did_you_mean
 from trainer.registry import Entry, data_sources
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 def load_source(name: str, folder: Path, args: Mapping[str, Any] | None = None, whole: bool = True) -> Source:
     """Load data by name: a registered source, else an existing path, else a TFDS set.
 
-    A path is a folder of IDX files, a folder of class folders with images, or a file in one of the `FORMATS`.
+    A path is a file in one of the `FORMATS`, a folder of such files or of IDX files, or a folder of class folders with
+    images.
 
     Args:
         name: A name or a path.
@@ -102,21 +104,26 @@ def _existing(name: str) -> Path | None:
             return None
     except (OSError, RuntimeError) as error:  # no permission, a name too long, `~` of nobody
         raise UsageError(f"--data {name}: {error}") from error
-    if not path.is_dir() and not (path.suffix == ".npz" and path.is_file()):
-        raise UsageError(f"--data {name}: neither a folder nor an .npz file")
+    if path.is_file():
+        check_format(path)
+    elif not path.is_dir():
+        raise UsageError(f"--data {name}: neither a folder nor a regular file")
     return path
 
 
 def _load_path(path: Path, folder: Path) -> Source:
     if path.is_file():
-        from trainer.data.sources.npz import load_npz
-
-        return load_npz(path)
+        return load_file([path], folder / "cache")
 
     from trainer.data.sources.idx import has_idx, load_idx
 
     if has_idx(path):
         return load_idx(path)
+
+    from trainer.data.sources.loose import has_files, load_files
+
+    if has_files(path):
+        return load_files(path, folder / "cache")
 
     from trainer.data.sources.folder import load_folder
 
@@ -130,7 +137,7 @@ def _load_tfds(name: str, folder: Path) -> Source:
 
 
 def _looks_like_path(name: str) -> bool:
-    return name.endswith(".npz") or any(separator in name for separator in (os.sep, os.altsep) if separator)
+    return name.lower().endswith(FORMATS) or any(separator in name for separator in (os.sep, os.altsep) if separator)
 
 
 def _unknown(name: str) -> UsageError:

@@ -1,4 +1,4 @@
-"""What the readers of files have in common: damage reported in one line, and the file of a split."""
+"""Common parts of the readers of files: damage reported in one line, and the file of a split."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trainer.errors import DataError, InkwellError
-from trainer.text import first_line, in_line
+from trainer.text import first_line, shortened
 
 
 class UnlabelledError(DataError):
@@ -29,7 +29,7 @@ def readable(path: Path, kind: str) -> Iterator[None]:
     except MemoryError as error:
         raise DataError(f"cannot read {path} as {kind}: not enough memory; choose a smaller set") from error
     except Exception as error:  # parsers raise arbitrary exceptions for forged files
-        reason = (isinstance(error, OSError) and error.strerror) or in_line(first_line(error))
+        reason = (isinstance(error, OSError) and error.strerror) or shortened(first_line(error))
         raise DataError(f"cannot read {path} as {kind}: {reason}") from error
 
 
@@ -40,5 +40,5 @@ def only(paths: Sequence[Path]) -> Path:
         DataError: If there are several.
     """
     if len(paths) > 1:
-        raise DataError(f"{paths[0]} and {paths[1]} could both be the training data; give one of them as --data")
+        raise DataError(f"{paths[0]} and {paths[1]} could both be the data of one split; give one of them as --data")
     return paths[0]
