@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from trainer.plugin import Every, Plugin
@@ -36,7 +37,7 @@ class NanGuard(Plugin):
     def on_epoch_end(self, run: Run) -> None:
         """Check the mean loss of the epoch, and the weights."""
         self._check(run, run.logs["loss"])
-        if run.model is not None and not all_finite(run.model):
+        if not all_finite(run.models.values()):
             self._fail(run, "a weight is NaN or infinite")
 
     def _check(self, run: Run, loss: float) -> None:
@@ -50,11 +51,11 @@ class NanGuard(Plugin):
         )
 
 
-def all_finite(model: Any) -> bool:
-    """Return True if no weight of a Keras model is NaN or infinite.
+def all_finite(models: Iterable[Any]) -> bool:
+    """Return True if no weight of Keras models is NaN or infinite.
 
     The loss alone may not show it: a ReLU turns NaN into 0.
     """
     import numpy as np
 
-    return all(bool(np.isfinite(np.asarray(weight)).all()) for weight in model.weights)
+    return all(bool(np.isfinite(np.asarray(weight)).all()) for model in models for weight in model.weights)

@@ -34,16 +34,18 @@ class NormStatistics(Plugin):
         """Check that there is something to measure.
 
         Raises:
-            UsageError: If the training data is a stream, there is no validation data, or the model has no batch
-                normalisation.
+            UsageError: If the training data is a stream, there is no validation data, or there are several models, or
+                one without batch normalisation.
         """
         from trainer.kernels.batch_statistics import measured_layers
 
         if run.training_data is None:
             raise UsageError("norm_statistics cannot measure a stream of images; give an ImageSet or remove the plugin")
-        if not run.validation_steps:
+        if run.validation_steps == 0:
             raise UsageError("norm_statistics runs before every validation; give validation data or remove the plugin")
         assert run.model is not None
+        if len(run.models) > 1:
+            raise UsageError("norm_statistics measures the layers of one model, not of several; remove the plugin")
         if not measured_layers(run.model):
             raise UsageError(f"{run.model.name!r} has no batch normalisation; remove the plugin norm_statistics")
 

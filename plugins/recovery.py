@@ -75,7 +75,8 @@ class Recovery(Plugin):
         new = np.asarray(run.losses, np.float64)
         if len(new) == 0:
             return
-        bad = np.flatnonzero(~(np.isfinite(new) & np.isfinite(np.asarray(run.gradient_norms))))
+        norms = np.asarray(run.gradient_norms) if len(run.gradient_norms) else 0.0
+        bad = np.flatnonzero(~(np.isfinite(new) & np.isfinite(norms)))
         if len(bad):
             step = run.step - len(new) + 1 + int(bad[0])
             what = "the loss is not finite" if not np.isfinite(new[bad[0]]) else "the gradients are not finite"
@@ -99,8 +100,7 @@ class Recovery(Plugin):
 
     def on_epoch_end(self, run: Run) -> None:
         """Check the weights: their loss is known only after the next step, and they are about to be saved."""
-        assert run.model is not None
-        if not all_finite(run.model):
+        if not all_finite(run.models.values()):
             self._go_back(run, f"the weights are not finite after step {run.step}", run.step, run.step)
 
     def _limit(self, losses: np.ndarray) -> float:

@@ -2,75 +2,99 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.given import as_inputs, evaluation_data
+from trainer.config.build import build_on
+from trainer.data.columns import scaled, scaled_spec
+from trainer.data.given import evaluation_data
 from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import EvaluationPipeline, EvaluationRows
-from trainer.data.structure import Signature
+from trainer.data.rows import Arrange
+from trainer.data.structure import Signature, Tree
+from trainer.data.unlabelled import fitted, inputs_of
+from trainer.display.model import model_line
 from trainer.display.shown import Shown
+from trainer.engine.compiled import settings_of
 from trainer.engine.step import EvaluationStep
 from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
 from trainer.kernels.strategy import Strategy
 from trainer.result import Scores
+from trainer.run import first_of, named
 from trainer.stage import Stage
 from trainer.startup import keras_defaults
-from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task
-from trainer.text import count, in_line
 
 
 class Evaluator(Shown):
     """Evaluates and applies one Keras model.
 
     Args:
-        model: A built functional model from images, float32 `[N, H, W, C]` in [0, 1], to, by default, logits `[N, K]`.
-        task: The task that was learned; default: classification.
+        model: A Keras model of any structure; one that is not built yet is built from the first data. For the default
+            task, from images, float32 `[N, H, W, C]` in [0, 1], to logits `[N, K]`. Or several by name, all of which
+            the task evaluates, and of which the first predicts.
+        task: The task that was learned; default: that of a compiled model, otherwise classification.
         strategy: The strategy that places variables.
     """
 
     @keras_defaults()
-    def __init__(self, model: keras.Model, task: Task | None = None, strategy: Strategy | None = None) -> None:
-        self.model, self.task = model, task or Classification()
+    def __init__(
+        self,
+        model: keras.Model | Mapping[str, keras.Model],
+        task: Task | None = None,
+        strategy: Strategy | None = None,
+    ) -> None:
+        self.given, self.model = model, first_of(model)
+        self.task = task or settings_of(self.model, None, None).task
         self.step = EvaluationStep(model, self.task, strategy or Strategy())
-        signature = Signature.of(model)
-        self._forward = tf.function(
-            lambda inputs: model(inputs, training=False),
-            input_signature=[signature.inputs.tree] if signature is not None else None,
-            autograph=False,
-        )
+        self._forward = tf.function(lambda inputs: self.model(inputs, training=False), autograph=False)
 
     def _line(self) -> str:
-        return f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}; {self.task!r}"
+        return f"{model_line(self.model)}; {self.task!r}"
+
+    def fitting(self, spec: Any) -> Arrange:
+        """Build the model for batches of a structure, if it is not built yet; return how the task arranges them.
+
+        Args:
+            spec: Structure of a batch, as in `Task.arrange`.
+
+        Raises:
+            UsageError: If the model cannot be built from it, or the structures differ.
+        """
+        if not isinstance(self.given, Mapping):  # of several models, the task alone knows what each is called on
+            build_on(self.model, spec[0])
+        return self.task.arrange(self.given, spec)
 
     def pipeline(self, x: Any, y: Any = None, sample_weight: Any = None) -> EvaluationPipeline:
         """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
-        return evaluation_data(
-            x, y, sample_weight, fitting=partial(self.task.arrange, self.model), images=takes_images(self.model)
-        )
+        data = evaluation_data(x, y, sample_weight, fitting=self.fitting, images=takes_images(self.given))
+        self.task.check(self.given, data.spec, data.labels)
+        return data
 
     @keras_defaults()
-    def evaluate(self, x: Any, y: Any = None, *, temperature: float | None = None) -> Scores:
-        """Return the task's numbers on the data, in which every image counts once.
+    def evaluate(self, x: Any, y: Any = None, sample_weight: Any = None, *, temperature: float | None = None) -> Scores:
+        """Return the task's numbers on the data, in which every row counts once.
 
         For classification these are the numbers of `trainer.evaluation.classification_report`, and with a temperature
         also `calibrated_ece` and `calibrated_nll`.
 
         Args:
-            x: An array of images, an `ImageSet`, a batched `tf.data.Dataset`, or a pair `(x, y)`.
-            y: Labels, integers `[N]`, if `x` is an array of images.
+            x: An array or a tree of arrays that matches the model's inputs by name, `Rows` such as an `ImageSet`, a
+                batched `tf.data.Dataset`, or a tuple `(x, y)` or `(x, y, sample_weight)`.
+            y: Labels, if `x` are arrays, a tree that matches the model's outputs by name; for classification integers
+                `[N]`.
+            sample_weight: Weights of the rows in the loss, if `x` are arrays.
             temperature: Divisor of the logits for calibrated probabilities, as in `result.json`.
 
         Raises:
-            UsageError: If the data are none of these.
+            UsageError: If the data are none of these, or do not match the model.
         """
-        return self.assess(self.pipeline(x, y), temperature)[0]
+        return self.assess(self.pipeline(x, y, sample_weight), temperature)[0]
 
     @keras_defaults()
     def assess(self, data: EvaluationPipeline, temperature: float | None = None) -> tuple[Scores, Predictions | None]:
@@ -94,26 +118,34 @@ class Evaluator(Shown):
         if not self.task.reports:
             return None
         outputs, labels = self._outputs(self.pipeline(x, y), "calibrating")
-        return self.task.temperature(outputs, labels) if np.isfinite(outputs).all() else None
+        finite = all(np.isfinite(leaf).all() for leaf in tf.nest.flatten(outputs))
+        return self.task.temperature(outputs, labels) if finite else None
 
     @keras_defaults()
-    def predict(self, x: Any, batch_size: int = 500) -> np.ndarray:
-        """Return the model's outputs, by default logits, float32 `[N, K]`.
+    def predict(self, x: Any, batch_size: int = 500) -> Tree:
+        """Return the model's outputs in its own structure, by default logits, float32 `[N, K]`.
 
         Args:
-            x: N inputs, N at least 1; images `[N, H, W]` or `[N, H, W, C]`: uint8 from 0 to 255, or floats from 0 to 1.
-            batch_size: Images per call of the model.
+            x: N inputs, N at least 1: an array or a tree of arrays that matches the model's inputs by name, `Rows`, or
+                a batched `tf.data.Dataset`, whose labels are left out. Uint8 means 0 to 255 and is scaled to 0 to 1;
+                images `[N, H, W]` or `[N, H, W, C]` in floats are from 0 to 1.
+            batch_size: Rows per call of the model; a dataset has batches of its own.
 
         Raises:
-            UsageError: If the inputs are neither, or there are none.
+            UsageError: If the inputs are none of these, do not match the model, or there are none.
         """
-        inputs = as_inputs(x, rank=len(self.model.input_shape))
-        if not len(inputs):
+        inputs = inputs_of(x, batch_size)
+        (spec,) = scaled_spec((inputs.spec,))
+        build_on(self.model, spec)
+        signature = Signature.of(self.model)
+        pick = fitted(inputs, signature.inputs) if signature is not None else lambda tree: tree
+        forward = self._forward.get_concrete_function(_open(pick(spec)))
+        outputs = [forward(tf.nest.map_structure(_tensor, pick(batch))) for batch in inputs.batches()]
+        if not outputs:
             raise UsageError("cannot predict: there are no inputs; pass at least one")
-        starts = range(0, len(inputs), batch_size)
-        return np.concatenate([np.asarray(self._forward(_floats(inputs[i : i + batch_size]))) for i in starts])
+        return _joined(outputs)
 
-    def _outputs(self, pipeline: EvaluationPipeline, what: str) -> tuple[np.ndarray, np.ndarray]:
+    def _outputs(self, pipeline: EvaluationPipeline, what: str) -> tuple[Tree, Tree]:
         """Evaluate all batches; return the model's outputs and the labels, empty if the task does not need them.
 
         Args:
@@ -122,24 +154,40 @@ class Evaluator(Shown):
         """
         outputs, labels = [], []
         images = len(pipeline.rows) if isinstance(pipeline, EvaluationRows) else 0
-        total, unit = (images, "images") if images else (pipeline.steps, "batches")
+        steps = pipeline.steps or 0  # 0 if unknown
+        total, unit = (images, "images") if images else (steps, "batches")
         with Stage(what, total, unit) as progress:
-            batches = self.step.begin(pipeline)
-            for step in range(1, pipeline.steps + 1):
-                batch, output = self.step.next(batches)
+            for step, (batch, output) in enumerate(self.step.over(pipeline), 1):
                 if self.task.reports:
-                    outputs.append(np.asarray(output))
-                    labels.append(np.asarray(batch[1]))
-                progress.done = total * step // pipeline.steps
-        return (np.concatenate(outputs), np.concatenate(labels)) if outputs else (np.empty(0), np.empty(0))
+                    outputs.append(output)
+                    labels.append(batch[1])
+                progress.done = total * step // steps if steps else step
+        return _joined(outputs), _joined(labels)
 
 
-def takes_images(model: keras.Model) -> bool:
-    """Return True if the only input of a model has the rank of images, or its inputs are unknown."""
-    signature = Signature.of(model)
-    return signature is None or (signature.inputs.single and signature.inputs.tree.shape.rank == 4)
+def takes_images(model: keras.Model | Mapping[str, keras.Model]) -> bool:
+    """Return True if the only input of a model, or of one of several, has the rank of images, or is unknown."""
+    signatures = map(Signature.of, named(model).values())
+    return any(found is None or (found.inputs.single and found.inputs.tree.shape.rank == 4) for found in signatures)
 
 
-def _floats(images: np.ndarray) -> np.ndarray:
-    """Return images as float32 from 0 to 1."""
-    return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images
+def _tensor(leaf: Any) -> tf.Tensor:
+    """Return an input as the model takes it: float64 as float32, uint8 scaled."""
+    tensor = tf.convert_to_tensor(leaf)
+    return scaled(tf.cast(tensor, tf.float32) if tensor.dtype == tf.float64 else tensor)
+
+
+def _open(spec: Tree) -> Tree:
+    """Return a structure of inputs whose batches may have any length."""
+    return tf.nest.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], _single(leaf.dtype)), spec)
+
+
+def _single(dtype: tf.DType) -> tf.DType:
+    return tf.float32 if dtype == tf.float64 else dtype
+
+
+def _joined(batches: list[Tree]) -> Tree:
+    """Return batches as one, an empty array if there are none."""
+    if not batches:
+        return np.empty(0)
+    return tf.nest.map_structure(lambda *parts: np.concatenate([np.asarray(part) for part in parts]), *batches)

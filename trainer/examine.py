@@ -78,8 +78,8 @@ class Examination(Shown):
         """
         other = load_trained(path, imports)
         for key, what in (("input_shape", "takes other images"), ("class_names", "has other classes")):
-            if other.data[key] != self.trained.data[key]:
-                raise UsageError(f"--compare {path}: its model {what}: {other.data[key]}, not {self.trained.data[key]}")
+            if (found := other.data.get(key)) != (own := self.trained.data.get(key)):
+                raise UsageError(f"--compare {path}: its model {what}: {found}, not {own}")
         theirs = Examination(other, self.chosen).predictions
         if theirs is None or self.predictions is None:
             raise UsageError(f"--compare {path}: both models must be classifiers")

@@ -42,6 +42,18 @@ class Record(Shown, Mapping[str, Any]):
         return {key: value.to_dict() if isinstance(value, Record) else value for key, value in self._values.items()}
 
 
+REPORTED = ("loss", "accuracy", "precision", "recall", "f1", "ece", "nll", "calibrated_ece", "calibrated_nll")
+"""Numbers that the loss and a report on classes consist of."""
+
+HEADLINE = 4
+"""Numbers of a headline, where there is no accuracy."""
+
+
+def own_scores(numbers: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers that are neither the loss nor part of a report on classes: a task's own metrics."""
+    return {name: value for name, value in numbers.items() if name not in REPORTED and isinstance(value, float)}
+
+
 class Scores(Record):
     """The numbers of an evaluation; attributes that the task does not report are None."""
 
@@ -57,7 +69,7 @@ class Scores(Record):
     def headline(self, what: str = "image") -> str:
         """Return the numbers in one line: `97.60 % of 500 images, 95 %: 95.86 to 98.62`, by Wilson's interval.
 
-        That is the loss where the task reports no accuracy, and nothing where there are no numbers.
+        That is the loss, followed by the task's own numbers, where there is no accuracy; nothing without numbers.
 
         Args:
             what: What the images are, in the singular.
@@ -65,7 +77,8 @@ class Scores(Record):
         from trainer.evaluation.statistics import wilson_interval
 
         if self.accuracy is None or not math.isfinite(self.accuracy):
-            return f"loss {self.loss:.4f}" if self.loss is not None else ""
+            numbers = [("loss", self.loss), *own_scores(self).items()][:HEADLINE] if self.loss is not None else []
+            return ", ".join(f"{in_line(name.replace('_', ' '))} {value:.4f}" for name, value in numbers)
         share = f"{100 * self.accuracy:.2f} %"
         images = sum(sum(row) for row in self.get("confusion") or ())
         if not images:
@@ -136,7 +149,8 @@ class Result(Record):
     def _line(self) -> str:
         if not self:
             return "nothing was tested yet"
-        return f"{in_line(self.model)} on {in_line(self['data']['name'])}: {self.headline or 'no test data'}"
+        data = in_line(self["data"]["name"] or "unnamed data")
+        return f"{in_line(self.model)} on {data}: {self.headline or 'no test data'}"
 
     def _card(self) -> str:
         from trainer.display.html import card

@@ -21,10 +21,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("trainer")
 
-ENGINE_LOGS = ("learning_rate", "seconds", "images_per_second")
+LEARNING_RATE = "learning_rate"
+ENGINE_LOGS = (LEARNING_RATE, "seconds", "images_per_second")
 """Values that the engine logs for every epoch besides those of the task; the seconds are those of training steps."""
 
 Status = Literal["running", "done", "failed", "interrupted"]
+
+ONLY = "model"
+"""Name of the model of a run that has only one."""
+
+
+def named(given: Any) -> Mapping[str, Any]:
+    """Return models or optimizers by name; a single one is called `model`."""
+    return given if isinstance(given, Mapping) else {ONLY: given}
+
+
+def first_of(given: Any) -> Any:
+    """Return the first of models or optimizers by name, or the single one."""
+    return next(iter(named(given).values()))
 
 
 @dataclass(frozen=True)
@@ -119,8 +133,10 @@ class Run(Shown, Counters):
         directory: The run directory, or None if nothing is written.
         config: The resolved configuration as nested plain values; empty for a `Trainer` without configuration.
         seed: Seed of shuffling and augmentation; `fit.py` also uses it for initial weights and dropout.
-        model: The model in training; its weights change as training continues.
-        optimizer: The optimizer; `run.learning_rate` evaluates its schedule.
+        model: The model in training, the first of several; its weights change as training continues.
+        optimizer: Its optimizer; `run.learning_rate` evaluates its schedule.
+        models: All models in training by name; a single one is called `model`.
+        optimizers: Their optimizers, by the same names.
         data: Name, digest, sizes of the splits and class names of the data, as far as known.
         training_data: The training data before augmentation; None if they are streamed.
         epochs: Planned number of epochs.
@@ -128,13 +144,14 @@ class Run(Shown, Counters):
         min_steps: Smallest number of optimizer steps, unless the run fails or is interrupted; 0 if none was set.
         steps_per_epoch: Number of optimizer steps per epoch, including that of a short last batch.
         validation_step: Number of batches completed in the validation in progress.
-        validation_steps: Number of batches per validation; 0 without validation data.
+        validation_steps: Number of batches per validation; 0 without validation data, None if it is not known yet.
         kernels: Kernels that compute a step, as text; `none` if nothing is trained.
         loss: Loss of the last step, a scalar tensor; `float(run.loss)` waits for the device. None before the first.
         losses: Losses of the last span, a float32 tensor `[n]` whose last value belongs to `step`; empty if that step
             was skipped. A plugin that needs all of them sets `every = Every()`.
         gradient_norms: Global gradient norms of the same steps before clipping, a float32 tensor `[n]`; empty unless a
-            plugin sets `gradient_norms`.
+            plugin sets `gradient_norms`, and if the task applies its gradients itself (`Task.step`).
+        scalars: Scalars that the task noted in the same steps, by name, float32 tensors `[n]`.
         logs: Numbers of the latest epoch and validation, plain floats.
         history: One mapping per line of `history.jsonl`, oldest first.
         result: The result; empty until the test data have been evaluated.
@@ -155,6 +172,8 @@ class Run(Shown, Counters):
     seed: int = 0
     model: keras.Model | None = None
     optimizer: Any = None
+    models: Mapping[str, keras.Model] = field(default_factory=dict)
+    optimizers: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     training_data: Rows | None = None
     epochs: int = 1
@@ -162,11 +181,12 @@ class Run(Shown, Counters):
     min_steps: int = 0
     steps_per_epoch: int = 0
     validation_step: int = 0
-    validation_steps: int = 0
+    validation_steps: int | None = 0
     kernels: str = "none"
     loss: Any = None
     losses: Any = ()
     gradient_norms: Any = ()
+    scalars: Mapping[str, Any] = field(default_factory=dict)
     logs: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     result: Result = field(default_factory=Result)
@@ -179,6 +199,12 @@ class Run(Shown, Counters):
     inbox: Inbox = field(default_factory=Inbox)
     notebook: Notebook = field(default_factory=Notebook)
     read_metrics: Callable[[], dict[str, float]] = _nothing_read
+
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            self.models = self.models or named(self.model)
+        if self.optimizer is not None:
+            self.optimizers = self.optimizers or named(self.optimizer)
 
     def _line(self) -> str:
         far = f"epoch {self.epoch}/{self.epochs}, step {self.step:,}/{self.steps:,}"
@@ -227,8 +253,14 @@ class Run(Shown, Counters):
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the next step."""
+        """The learning rate of the next step, of the first optimizer."""
         return float(self.optimizer.learning_rate)
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """The learning rates of several optimizers as they are logged, `learning_rate_<name>`; empty for only one."""
+        several = self.optimizers if len(self.optimizers) > 1 else {}
+        return {f"{LEARNING_RATE}_{name}": float(each.learning_rate) for name, each in several.items()}
 
     @property
     def report(self) -> Path | None:

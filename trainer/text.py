@@ -14,9 +14,15 @@ LONGEST = 80
 """Maximum length of `in_line` in characters."""
 
 
-def count(number: int, noun: str) -> str:
-    """Return a number with a noun in the singular or plural, such as `1 step` or `2,000 steps`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with a noun in the singular or plural, such as `1 step` or `2,000 steps`.
+
+    Args:
+        number: The number.
+        noun: The noun in the singular.
+        plural: Its plural; default: with an s.
+    """
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def in_bytes(size: int) -> str:

@@ -7,24 +7,26 @@ import logging
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 import keras
-import numpy as np
 
 from trainer.config.optimizers import build_optimizer
 from trainer.config.schema import DEFAULT_PLUGINS, OptimizerConfig
 from trainer.console.output import guarded
 from trainer.data.augmentation.strength import Strength
 from trainer.data.pipeline import TrainingRows
+from trainer.data.structure import Tree
+from trainer.display.model import model_line
 from trainer.display.shown import Shown
 from trainer.engine import preflight
-from trainer.engine.course import Course, FitArguments, Given, course_of
+from trainer.engine.compiled import settings_of
+from trainer.engine.course import Course, FitArguments, Given, course_of, described
 from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
-from trainer.engine.learning_rate import LearningRate
+from trainer.engine.learners import Learners, given_models
+from trainer.engine.learning_rate import LearningRate, is_constant
 from trainer.engine.ledger import Ledger
 from trainer.engine.loop import Loop
 from trainer.engine.signals import listening
@@ -38,14 +40,13 @@ from trainer.lifecycle.opening import Opening, check, opened
 from trainer.plugin import Plugin, check_plugins, in_order
 from trainer.registry import plugins as registered
 from trainer.result import Scores
-from trainer.run import Run
+from trainer.run import Run, first_of, named
 from trainer.runs.directory import default_name
 from trainer.runs.lock import RunLock
 from trainer.runs.recorder import Recorder
 from trainer.startup import keras_defaults
-from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task, logged_names
-from trainer.text import count, in_line
+from trainer.text import in_line
 
 logger = logging.getLogger("trainer")
 
@@ -54,9 +55,15 @@ class Trainer(Shown):
     """Trains, evaluates and applies one Keras model.
 
     Args:
-        model: A built functional model: images float32 `[N, H, W, C]` in [0, 1] to, by default, logits `[N, K]`.
-        task: The task to learn; default: classification.
-        optimizer: A Keras optimizer; default: Adam whose learning rate rises to 0.002 and falls to 0 along a cosine.
+        model: A Keras model of any structure; one that is not built yet is built from the data when it is fitted. For
+            the default task, from images float32 `[N, H, W, C]` in [0, 1] to logits `[N, K]`.
+        models: Several models by name instead, for a task with a `step` of its own, such as a GAN. The first is the one
+            that predicts and is exported.
+        task: The task to learn; default: the loss and metrics with which the model is compiled, otherwise
+            classification.
+        optimizer: A Keras optimizer; default: that with which the model is compiled, otherwise Adam whose learning rate
+            rises to 0.002 and falls to 0 along a cosine.
+        optimizers: The optimizers of `models`, by the same names.
         plugins: Plugins, which run in this order, except that one that monitors a value runs after the one that logs
             it; `[]` means none. Default: those of `fit.py`, less those that write where there is no run directory.
         run_dir: Run directory, which must not exist. `"auto"`: `runs/<model>-<date>-<time>`. None: nothing is written,
@@ -73,15 +80,21 @@ class Trainer(Shown):
         data: Name, digest, sizes and class names of the data, for plugins and the result; default: those of `x` if it
             is a `Data`.
         ledger: The time ledger to continue, of a process that was at work before.
+
+    Raises:
+        UsageError: If models or optimizers do not fit together, the task has no `step` for several, a compiled model
+            meets a task or an optimizer, or its class computes a step of its own.
     """
 
     @keras_defaults()
     def __init__(
         self,
-        model: keras.Model,
+        model: keras.Model | None = None,
         *,
+        models: Mapping[str, keras.Model] | None = None,
         task: Task | None = None,
         optimizer: keras.optimizers.Optimizer | None = None,
+        optimizers: Mapping[str, keras.optimizers.Optimizer] | None = None,
         plugins: Sequence[Plugin] | None = None,
         run_dir: Path | str | None = None,
         augmentation: str | Strength | None = None,
@@ -94,30 +107,33 @@ class Trainer(Shown):
         data: Mapping[str, Any] | None = None,
         ledger: Ledger | None = None,
     ) -> None:
-        self.model = model
-        self.task = task or Classification()
-        self.optimizer = optimizer
+        self.task, self.optimizer = settings_of(model, task, optimizer)
+        self.given = given_models(model, models, optimizer, optimizers, self.task)
+        self.models, self.optimizers = named(self.given), optimizers
+        self.model = first_of(self.given)
         self.plugins = in_order(plugins) if plugins is not None else None
-        self.run_dir = _run_dir(run_dir, model.name)
+        self.run_dir = _run_dir(run_dir, self.model.name)
         self.augmentation, self.seed, self.clip_norm, self.kernels = augmentation, seed, clip_norm, kernels
         self.strategy = strategy or Strategy()
         self.config, self.config_text, self.data = config or {}, config_text, data
         self.ledger = ledger or Ledger()
-        self.evaluator = Evaluator(model, self.task, self.strategy)
+        self.evaluator = Evaluator(self.given, self.task, self.strategy)
         self.loop: Loop  # that of the last run
         self._memories: dict[str, Any] | None = None  # plugins' states before their first run
 
     def _line(self) -> str:
         written = f"writes {in_line(self.run_dir)}" if self.run_dir is not None else "writes nothing"
         trained = f"; {self.run.status}" if hasattr(self, "loop") else ""
-        return f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}; {written}{trained}"
+        return f"{model_line(self.model)}; {written}{trained}"
 
     def _card(self) -> str:
+        from trainer.data.structure import Signature, described
         from trainer.display.html import card, definitions
 
-        shapes = " to ".join("x".join(map(str, s[1:])) for s in (self.model.input_shape, self.model.output_shape))
+        signature = Signature.of(self.model)
+        known = [described(side.tree) for side in (signature.inputs, signature.outputs)] if signature else []
         rows = [
-            ("model", f"{in_line(self.model.name)}, {count(self.model.count_params(), 'parameter')}, {shapes}"),
+            ("model", ", ".join([model_line(self.model), *([" to ".join(known)] if known else [])])),
             ("task", self.task),
             ("optimizer", type(self.optimizer).__name__ if self.optimizer is not None else "Adam (default)"),
             (
@@ -247,11 +263,11 @@ class Trainer(Shown):
         self.loop.start(saved.manifest.counters.step if saved is not None else 0)
         return self.run.plan
 
-    def evaluate(self, x: Any, y: Any = None, *, temperature: float | None = None) -> Scores:
+    def evaluate(self, x: Any, y: Any = None, sample_weight: Any = None, *, temperature: float | None = None) -> Scores:
         """Return the task's numbers over all of the data; see `Evaluator.evaluate`."""
-        return self.evaluator.evaluate(x, y, temperature=temperature)
+        return self.evaluator.evaluate(x, y, sample_weight, temperature=temperature)
 
-    def predict(self, x: Any, batch_size: int = 500) -> np.ndarray:
+    def predict(self, x: Any, batch_size: int = 500) -> Tree:
         """Return the model's outputs; see `Evaluator.predict`."""
         return self.evaluator.predict(x, batch_size)
 
@@ -261,21 +277,28 @@ class Trainer(Shown):
         Raises:
             UsageError: If plugins, data, optimizer and model do not fit together.
         """
-        fitting, images = partial(self.task.arrange, self.model), takes_images(self.model)
-        course = course_of(given, fitting, images, self.seed, self.augmentation, self.data)
-        train, logged = course.train, logged_names(self.task, course.validation is not None)
+        images = takes_images(self.given)
+        constant = all(map(is_constant, (self.optimizers or {"": self.optimizer}).values()))
+        course = course_of(given, self.evaluator.fitting, images, self.seed, self.augmentation, self.data, constant)
+        if self.run_dir is not None:
+            course = described(course)
+        train, logged = course.train, logged_names(self.task, course.validation is not None, self.models)
         plugins = in_order([*self._own_plugins(logged), *given.callbacks])
         check_plugins(plugins, logged)
-        preflight.check_data(self.task, self.model, course)
-        optimizer = self.optimizer or build_optimizer(OptimizerConfig(), course.steps)
-        preflight.check_optimizer(optimizer)
+        preflight.check_data(self.task, self.given, course)
+        optimizer = self.optimizers or self.optimizer or build_optimizer(OptimizerConfig(), course.steps)
+        learners = Learners(self.given, optimizer, self.task)
+        for each in learners.optimizers.values():
+            preflight.check_optimizer(each)
         run = Run(
             name=self.run_dir.name if self.run_dir is not None else "",
             directory=self.run_dir.absolute() if self.run_dir is not None else None,
             seed=self.seed,
             config=self.config,
             model=self.model,
-            optimizer=optimizer,
+            optimizer=first_of(learners.optimizers),
+            models=learners.models,
+            optimizers=learners.optimizers,
             data=course.known,
             training_data=train.rows if isinstance(train, TrainingRows) else None,
             epochs=course.epochs,
@@ -284,7 +307,7 @@ class Trainer(Shown):
             steps_per_epoch=train.steps_per_epoch,
             validation_steps=course.validation.steps if course.validation is not None else 0,
         )
-        self.loop = self._loop(run, course, plugins)
+        self.loop = self._loop(run, course, plugins, learners)
 
     def _own_plugins(self, logged: Collection[str]) -> list[Plugin]:
         """Return the trainer's plugins, or by default those that have something to do in this run."""
@@ -298,7 +321,7 @@ class Trainer(Shown):
         written = self.run_dir is not None
         return [plugin for plugin in default if (written or not plugin.writes) and set(plugin.monitors) <= set(logged)]
 
-    def _loop(self, run: Run, course: Course, plugins: Sequence[Plugin]) -> Loop:
+    def _loop(self, run: Run, course: Course, plugins: Sequence[Plugin], learners: Learners) -> Loop:
         """Return the loop of a run; in a second run of this trainer, plugins start afresh."""
         if self._memories is None:
             self._memories = {}
@@ -311,14 +334,15 @@ class Trainer(Shown):
                 plugin.restore(copy.deepcopy(self._memories[plugin.name]))
             elif plugin.name in states:
                 self._memories[plugin.name] = states[plugin.name]
-        rate = LearningRate(run.optimizer)
+        rates = {name: LearningRate(optimizer) for name, optimizer in learners.optimizers.items()}
         norms = any(plugin.gradient_norms for plugin in plugins)
         kernels, spec = self._kernels(course), course.train.spec
         with self.ledger("trace"):
-            step = TrainStep(self.model, self.task, run.optimizer, spec, kernels, self.strategy, self.clip_norm, norms)
+            streamed = not isinstance(course.train, TrainingRows)
+            step = TrainStep(learners, spec, kernels, self.strategy, self.seed, self.clip_norm, norms, streamed)
         run.read_metrics, run.kernels = step.meter.read, str(kernels)
         recorder = Recorder(run, self.run_dir)
-        return Loop(run, course, step, self.evaluator.step, rate, hooks, recorder, self.ledger)
+        return Loop(run, course, step, self.evaluator.step, rates, hooks, recorder, self.ledger)
 
     def _kernels(self, course: Course) -> Kernels:
         if isinstance(self.kernels, Kernels):

@@ -96,6 +96,7 @@ def _check(members: Sequence[Trained]) -> None:
                 f"{member.path} cannot join an ensemble: its run was started from Python, without a configuration that "
                 "names model and data; train it with scripts/fit.py"
             )
+        member.check_classifies("combine")
     for member in members[1:]:
         for key in ("source_digest", "input_shape", "class_names"):
             if member.data[key] != members[0].data[key]:

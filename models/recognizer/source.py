@@ -108,9 +108,14 @@ def _exported(folder: Path) -> Source:
 
 
 def of_trained(trained: Trained) -> Source:
-    """Return a trained model as a function that gives calibrated probabilities."""
+    """Return a trained model as a function that gives calibrated probabilities.
+
+    Raises:
+        UsageError: If it does not classify images.
+    """
     from trainer.export.serving import serving
 
+    trained.check_classifies("read pictures with")
     height, width, channels = shape = tuple(trained.data["input_shape"])
     serve = serving(trained.model, shape, trained.temperature)
 

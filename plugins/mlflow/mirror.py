@@ -83,6 +83,9 @@ class Mirror:
         settings: What to send; defaults to the settings in `state`, which must then be trusted.
         alive: Called after each unit of work.
         imports: Modules that register parts of the model; see `trainer.runs.trained.load_trained`.
+
+    Attributes:
+        remark: Reason why something was not sent that never can be; empty if there is none.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Mirror:
         self.settings = settings or state.settings
         self.history = Journal(run_dir / HISTORY, state.history)
         self.system = Journal(run_dir / SYSTEM, state.system)
+        self.remark = ""
         self._remote: RemoteRun | None = None
         self._earlier: Earlier | None = None
 
@@ -232,9 +236,16 @@ class Mirror:
     def _send_model(self, remote: RemoteRun) -> None:
         self.store.check_artifacts(remote.artifacts)
         from plugins.mlflow.model import log_model
+        from trainer.runs.trained import NotAClassifier, Undescribed
 
         register = self.settings.register
-        log_model(self.store, remote.experiment_id, remote.run_id, self.run_dir, register or None, self.imports)
+        try:
+            log_model(self.store, remote.experiment_id, remote.run_id, self.run_dir, register or None, self.imports)
+        except (NotAClassifier, Undescribed) as error:
+            if register:
+                raise
+            self.remark = f"the model was not logged: {reason(error)}"  # and never can be
+            remote.tag("model_not_logged", reason(error))
         self.state = replace(self.state, model=True, registered=register)
         self.alive()
 

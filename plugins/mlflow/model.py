@@ -88,6 +88,7 @@ def _export(run_dir: Path, folder: Path, imports: Sequence[str]) -> dict[str, An
         return Answer(saved_model.read(mlflow_model.saved_in(folder))(images))
 
     trained = load_trained(run_dir, imports)
+    trained.check_classifies("log")
     images = digits(CHECKED + 1, tuple(trained.data["input_shape"]))
     write(Original.on(trained, "mnist5k", images[:1], images[1:]), "mlflow", folder, answer)
     return read_json(folder / SPEC)["origin"]

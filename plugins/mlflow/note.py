@@ -9,6 +9,7 @@ from typing import Any
 from plugins.mlflow.fields import architecture
 from plugins.mlflow.points import is_number
 from trainer.console.tables import overlap_rows, score_rows
+from trainer.result import Scores
 from trainer.runs.files import RunFiles
 from trainer.text import count, printable
 
@@ -29,7 +30,10 @@ def note(files: RunFiles, ended: str | None, report: str) -> str:
     """
     data, test = files.run.data, _result(files).get("test") or {}
     rows = [("model", _model(files)), ("data", _data(data)), ("stopped", plain(files.run.stop_reason))]
-    rows += [("trained", _trained(_result(files))), *((f"test {name}", value) for name, value in score_rows(test))]
+    rows += [
+        ("trained", _trained(_result(files))),
+        *((plain(f"test {name}"), value) for name, value in score_rows(test)),
+    ]
     shown = (files.report / "index.html").is_file()
     if shown:
         rows.append(("report", f"{plain(files.report.absolute())} on {plain(files.run.host)}"))
@@ -55,6 +59,8 @@ def _headline(test: Mapping[str, Any], data: Mapping[str, Any], ended: str | Non
         images = data.get("test")
         of = f" of {images:,} test images" if is_number(images) else ""
         return f"{100 * test['accuracy']:.2f} %{of} classified correctly"
+    if is_number(test.get("loss")):
+        return plain(f"Test {Scores(test).headline()}")
     return "In training" if ended is None else ended.capitalize()
 
 

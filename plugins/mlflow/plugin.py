@@ -103,6 +103,8 @@ class Mlflow(Plugin):
         with Stage("uploading to MLflow"):
             worker.finish("interrupted" if run.status == "running" else run.status, self.exit_seconds)
         if worker.complete:
+            if worker.mirror.remark:
+                run.say(f"mlflow: {worker.mirror.remark}")
             return
         sync = sync_command(worker.run_dir, worker.store, self.settings.register)
         lacking = ", ".join(worker.missing())

@@ -21,7 +21,8 @@ class Bar:
 
     def validation(self, run: Run) -> None:
         """Show how far the validation is."""
-        done = f" {run.validation_step} of {run.validation_steps}" if run.validation_step else ""
+        of = f" of {run.validation_steps}" if run.validation_steps is not None else " batches"
+        done = f" {run.validation_step}{of}" if run.validation_step else ""
         self._show(run, f"validating{done}", f"{time_left(run)} left")
 
     def validated(self, run: Run) -> None:

@@ -34,7 +34,8 @@ class Lines:
     def validation(self, run: Run) -> None:
         """Print the state of the validation after a long silence."""
         if self._is_due():
-            self._say(f"epoch {run.epoch}/{run.epochs}  validation {run.validation_step}/{run.validation_steps}")
+            of = f"/{run.validation_steps}" if run.validation_steps is not None else ""
+            self._say(f"epoch {run.epoch}/{run.epochs}  validation {run.validation_step}{of}")
 
     def validated(self, run: Run) -> None:
         """Say nothing; the line of the epoch follows."""

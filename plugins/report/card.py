@@ -16,7 +16,11 @@ from plugins.report.contents import Contents
 from plugins.report.next_steps import commands
 from plugins.report.rendering import environment, in_shell
 from trainer.files import to_json, write_atomic
+from trainer.result import own_scores
 from trainer.text import printable
+
+KIND = "image-classification"
+"""Hugging Face's name of the task."""
 
 
 def write_card(contents: Contents) -> Path:
@@ -55,10 +59,10 @@ def head(contents: Contents) -> str:
     """Return the YAML head; JSON is YAML, so that any name is quoted as it must be."""
     values = {
         "library_name": "keras",
-        "pipeline_tag": "image-classification",
+        **({"pipeline_tag": KIND} if contents.classifies else {}),
         "tags": ["inkwell", "tensorflow", contents.model],
         "datasets": [contents.data.get("name", "unknown")],
-        "metrics": ["accuracy"],
+        "metrics": ["accuracy"] if contents.classifies else list(own_scores(contents.result.get("test") or {})),
         "model-index": [{"name": contents.name, "results": [_result(contents)]}],
     }
     text = "\n".join(f"{key}: {to_json(value, indent=None)}".rstrip() for key, value in values.items())
@@ -68,11 +72,12 @@ def head(contents: Contents) -> str:
 def _result(contents: Contents) -> dict[str, Any]:
     name = contents.data.get("name", "unknown")
     test = contents.result.get("test") or {}
-    numbers = {key: test[key] for key in ("accuracy", "ece", "nll") if test.get(key) is not None}
+    keys = ("accuracy", "ece", "nll") if contents.classifies else ("loss", *own_scores(test))
+    numbers = {key: test[key] for key in keys if test.get(key) is not None}
     if contents.test.means:
         numbers["mnist_c_mean_accuracy"] = contents.test.means["all"]["mean"]
     return {
-        "task": {"type": "image-classification"},
+        "task": {"type": KIND if contents.classifies else "other"},
         "dataset": {"name": name, "type": name, "split": "test"},
         "metrics": [{"type": key, "value": round(value, 6)} for key, value in numbers.items()],
     }

@@ -9,9 +9,11 @@ from typing import Any
 
 from plugins.report import evaluated
 from plugins.report.evaluated import Evaluated
+from trainer.console.tables import score_rows
 from trainer.runs import reported
 from trainer.runs.files import RunFiles, RunRecord
 
+UNNAMED = "data without a name"
 DIGITS = [str(digit) for digit in range(10)]
 
 
@@ -54,7 +56,17 @@ class Contents:
     def data(self) -> dict[str, Any]:
         """Name, digest, sizes and class names of the data; empty if nothing is known about them."""
         known = self.run.data
-        return {"name": "data without a name", "class_names": [], "notices": [], **known} if known else {}
+        return {"name": UNNAMED, "class_names": [], "notices": [], **known} if known else {}
+
+    @property
+    def classifies(self) -> bool:
+        """True if the model reads images of classes, as far as is known."""
+        return bool(self.test.found or self.data.get("class_names"))
+
+    @property
+    def scores(self) -> list[tuple[str, str]]:
+        """The numbers on the test data, as names and values; empty if there are none."""
+        return score_rows(self.result.get("test") or {})
 
     @property
     def reads_handwriting(self) -> bool:

@@ -43,7 +43,8 @@ def commands(contents: Contents) -> Iterator[Command]:
     if (contents.config.get("training") or {}).get("epochs") and contents.result.get("steps"):
         config = in_shell(contents.folder / "config.toml")
         yield Command("Train again, for longer", f"{command('fit')} --config {config} --epochs {_longer(contents)}")
-    yield Command("Export for serving", f"{command('export')} --run {run} --format mlflow exported")
+    if contents.classifies:
+        yield Command("Export for serving", f"{command('export')} --run {run} --format mlflow exported")
 
 
 def remarks(contents: Contents) -> Iterator[str]:

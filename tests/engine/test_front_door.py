@@ -160,7 +160,7 @@ def test_a_result_is_typed_and_has_its_json_behind_it(keras):
     [
         ((np.zeros((4, 12, 12)),), r"^cannot classify: batches must be pairs of images and labels"),
         (("data",), r"^cannot train on str: "),
-        ((np.zeros((4, 12)), np.zeros(4, int)), r"^cannot classify: the model takes images of shape \(12, 12, 1\), "),
+        ((np.zeros((4, 12)), np.zeros(4, int)), r"^cannot train: the model takes images of shape \(12, 12, 1\), "),
         (
             (np.zeros((4, 12, 12), np.int64), np.zeros(4, int)),
             r"^images must be uint8 .* or floats .*int64; ",

@@ -170,7 +170,7 @@ def test_wrong_usage_is_reported_before_tensorflow_is_imported(tmp_path):
 def test_a_model_whose_outputs_are_no_logits_of_classes_is_refused(keras):
     described = {"class_names": ["a", "b"], "input_shape": [12, 12, 1]}
     trained = Trained(small_net(keras), Config(), described, Path("runs/odd"))
-    with pytest.raises(UsageError, match="are not logits of 2 classes"):
+    with pytest.raises(UsageError, match=r"needs one that maps images to one logit per class; use it from Python"):
         Served.of(trained, np.zeros((1, 12, 12, 1), np.uint8))
 
 

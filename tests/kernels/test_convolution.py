@@ -205,6 +205,7 @@ def test_batch_normalisation_sees_the_whole_batch(keras):
 def test_any_size_of_batch_is_computed_right(keras, size):
     import tensorflow as tf
 
+    from trainer.engine.learners import Learners
     from trainer.engine.step import TrainStep
     from trainer.kernels.select import Kernels
     from trainer.kernels.strategy import Strategy
@@ -216,8 +217,9 @@ def test_any_size_of_batch_is_computed_right(keras, size):
     told = []
     for kernels in (Kernels(), blocks(size)):
         optimizer, spec = keras.optimizers.SGD(0.1), batches.element_spec
-        step = TrainStep(small(keras), Classification(), optimizer, spec, kernels, Strategy(), norms=True)
-        span = step.span()(iter(batches), tf.constant(1))
+        learners = Learners(small(keras), optimizer, Classification())
+        step = TrainStep(learners, spec, kernels, Strategy(), norms=True)
+        span = step.span()(iter(batches), tf.constant(0, tf.int64), tf.constant(1))
         told.append([float(span.losses[0]), float(span.norms[0]), *step.meter.read().values(), step.meter.images])
     np.testing.assert_allclose(told[1], told[0], rtol=1e-5)
 
@@ -225,11 +227,13 @@ def test_any_size_of_batch_is_computed_right(keras, size):
 def test_a_short_last_batch_is_not_compiled_by_xla(keras):
     import tensorflow as tf
 
+    from trainer.kernels.select import Gradients
+
     tried = []
 
-    def look(batch):
+    def look(batch, seed):
         tried.append("compiled" if tf.compat.v1.get_default_graph().name.startswith("look") else "plain")
-        return tf.reduce_mean(batch[0]), batch[0], [tf.reduce_sum(batch[0])]
+        return Gradients(tf.reduce_mean(batch[0]), batch[0], [tf.reduce_sum(batch[0])], {})
 
     from trainer.tasks.classification import Classification
 
@@ -237,10 +241,10 @@ def test_a_short_last_batch_is_not_compiled_by_xla(keras):
 
     @tf.function(input_signature=[tf.TensorSpec([None, 12, 12, 1])], autograph=False)
     def step(images):
-        return blocks(8).wrap(look, model, task)((images, tf.range(tf.shape(images)[0])))
+        return blocks(8).wrap(look, [model], task)((images, tf.range(tf.shape(images)[0])), (0, 0))
 
     for size in (8, 5):
-        loss, outputs, (gradient,) = step(tf.ones([size, 12, 12, 1]))
+        loss, outputs, (gradient,), _ = step(tf.ones([size, 12, 12, 1]))
         assert (float(loss), outputs.shape[0]) == (1, size)
         assert float(gradient) == 144 * (2 if size == 8 else size)  # the mean of four parts of two images, or the sum
     assert sorted(tried) == ["compiled", "plain"]
@@ -359,7 +363,8 @@ def test_a_user_defined_task_is_refused_before_anything_is_written(keras, tmp_pa
             return super().forward(*args, **kwargs)
 
     with pytest.raises(
-        UsageError, match=r"^cannot use kernels 'blocks': they support plain classification, not the task Own"
+        UsageError,
+        match=r"^cannot use kernels 'blocks': they support tasks whose loss is the mean .*, not the task Own",
     ):
         fit(keras, small(keras), blocks(), task=Own(), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()

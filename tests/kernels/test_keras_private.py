@@ -8,7 +8,10 @@ import tomllib
 import pytest
 from conftest import ROOT, make_images, small_net
 
-PRIVATE = {"_learning_rate", "_get_variable_index", "_momentums", "_velocities", "_flatten_layers", "_inbound_nodes"}
+PRIVATE = {
+    *("_learning_rate", "_get_variable_index", "_momentums", "_velocities"),
+    *("_flatten_layers", "_inbound_nodes", "_nodes_by_depth", "_compile_config"),
+}
 HOME = ROOT / "trainer" / "kernels" / "keras_private.py"
 
 
@@ -64,3 +67,21 @@ def test_layers_are_found_in_models_in_models(keras):
     assert {layer.name for layer in inner.layers} | {"shared"} <= {layer.name for layer in all_layers(model)}
     assert is_called_twice(shared)
     assert not is_called_twice(inner.layers[1])
+
+
+def test_the_arguments_of_compile_are_the_objects_that_were_given(keras):
+    from trainer.kernels.keras_private import compile_arguments
+
+    def own(target, output):
+        return keras.ops.mean(target - output)
+
+    model, optimizer = small_net(keras), keras.optimizers.SGD(0.1)
+    model.compile(optimizer, loss=own, metrics=["mae"], loss_weights=[2.0], steps_per_execution=3)
+    arguments = compile_arguments(model)
+    assert (arguments["optimizer"] is optimizer, arguments["loss"] is own) == (True, True)
+    assert {key: arguments[key] for key in ("metrics", "weighted_metrics", "loss_weights")} == {
+        "metrics": ["mae"],
+        "weighted_metrics": None,
+        "loss_weights": [2.0],
+    }
+    assert (arguments["run_eagerly"], arguments["steps_per_execution"]) == (False, 3)

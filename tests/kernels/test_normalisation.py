@@ -44,7 +44,7 @@ def test_what_the_operation_cannot_do_is_left_to_keras(keras, arguments):
     from trainer.kernels.normalisation import fused_normalisations
     from trainer.kernels.select import Fused, Kernels
 
-    assert len(fused_normalisations(normalised(keras))) == 2
+    assert len(fused_normalisations([normalised(keras)])) == 2
     ours, theirs = (trained(keras, kernels, **arguments) for kernels in (Fused(), Kernels()))
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-4)
 

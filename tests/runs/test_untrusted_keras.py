@@ -21,7 +21,16 @@ import pytest
 from conftest import ROOT
 
 from trainer.errors import CheckpointError
-from trainer.runs.untrusted_keras import CLASSES, CONFIG, MAX_BYTES, METADATA, WEIGHTS, load_keras
+from trainer.runs.untrusted_keras import (
+    CLASSES,
+    CONFIG,
+    MAX_BYTES,
+    METADATA,
+    WEIGHTS,
+    build_untrusted,
+    config_json,
+    load_keras,
+)
 
 Config = dict[str, Any]
 
@@ -558,3 +567,41 @@ def test_a_model_that_is_too_large_is_refused_before_it_is_built(keras, plain, t
         "config.json describes a model of 49,000,000,000,044 numbers, more than 52,428,800",
     ]
     assert grown < 300
+
+
+# Other structures
+
+
+def siamese(keras):
+    """Return a model of two images and a vector, with shared layers, operations on tensors and two outputs."""
+    layers, ops = keras.layers, keras.ops
+    left, right = (keras.Input((8, 8, 1), name=name) for name in ("left", "right"))
+    extra = keras.Input((3,), name="extra")
+    tower = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(4, activation="relu")])
+    a, b = tower(left), tower(right)
+    apart = ops.sqrt(ops.sum(ops.square(a - b), axis=-1, keepdims=True) + 1e-6)
+    every = ops.concatenate([ops.abs(a - b), apart, ops.relu(extra)], axis=-1)
+    outputs = {"same": layers.Dense(1, name="same")(every[:, :-1]), "mean": ops.mean(every, axis=1)}
+    return keras.Model({"left": left, "right": right, "extra": extra}, outputs)
+
+
+def sequences(keras):
+    """Return a recurrent model of two sequences that gives a list."""
+    layers = keras.layers
+    words, numbers = keras.Input((5,), dtype="int32", name="words"), keras.Input((5, 2), name="numbers")
+    x = layers.Concatenate()([layers.Embedding(10, 3)(words), layers.Masking()(numbers)])
+    x = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(x)
+    return keras.Model([words, numbers], [layers.TimeDistributed(layers.Dense(1))(x), layers.GRU(2)(x)])
+
+
+@pytest.mark.parametrize("make", [siamese, sequences])
+def test_a_model_of_any_structure_is_built_again(keras, make):
+    model = make(keras)
+    again = build_untrusted(config_json(model), "model.json")
+    again.set_weights(model.get_weights())
+    numbers = np.random.default_rng(0)
+    x = keras.tree.map_structure(lambda tensor: numbers.random((3, *tensor.shape[1:]), np.float32), model.input)
+    ours, theirs = (keras.tree.map_structure(np.asarray, each(x, training=False)) for each in (model, again))
+    keras.tree.assert_same_structure(ours, theirs)
+    for one, other in zip(keras.tree.flatten(ours), keras.tree.flatten(theirs), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -26,6 +26,7 @@ class Distillation(Classification):
     def __init__(self, teacher) -> None:
         super().__init__()
         self.teacher = teacher
+        teacher.trainable = False
 
     def forward(self, model, batch, training, seed):
         import keras

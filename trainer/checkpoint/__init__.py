@@ -2,13 +2,23 @@
 
 checkpoints/
   epoch=0003-step=0001404/
-    state.npz        every variable of model, optimizer and the epoch's metrics, by position
+    state.npz        every variable of models, optimizers, the epoch's metrics and the task, by position
     manifest.json    counters, plugin states, configuration, data digest, versions; names, shapes and dtypes
     SHA256SUMS       digests of both, in the format of `sha256sum`
   best, last, previous   text files (pointers) that name a checkpoint, replaced atomically
 """
 
-from trainer.checkpoint.content import LAYOUT, MANIFEST, STATE, SUMS, Checkpoint, Snapshot, snapshot
+from trainer.checkpoint.content import (
+    LAYOUT,
+    MANIFEST,
+    STATE,
+    SUMS,
+    Checkpoint,
+    Named,
+    Snapshot,
+    snapshot,
+    without_counters,
+)
 from trainer.checkpoint.fitting import check_fits, is_finite, restore
 from trainer.checkpoint.folder import Checkpoints, step_of
 from trainer.checkpoint.manifest import check_layout, conform
@@ -21,6 +31,7 @@ __all__ = [
     "SUMS",
     "Checkpoint",
     "Checkpoints",
+    "Named",
     "Snapshot",
     "check_fits",
     "check_layout",
@@ -30,4 +41,5 @@ __all__ = [
     "restore",
     "snapshot",
     "step_of",
+    "without_counters",
 ]

@@ -31,7 +31,7 @@ class Checkpoint(Shown):
     Attributes:
         path: The checkpoint's directory.
         manifest: The content of `manifest.json`.
-        arrays: The variables by position: model, optimizer, metrics of the epoch in progress.
+        arrays: The variables by position: models, optimizers, metrics of the epoch in progress, the task's own.
     """
 
     path: Path
@@ -61,12 +61,30 @@ class Snapshot(Shown):
         return f"{in_line(self.name)}: {count(len(self.arrays), 'variable')}"
 
 
+class Named:
+    """A variable that has another name in checkpoints.
+
+    Args:
+        path: The name.
+        variable: A Keras variable.
+    """
+
+    def __init__(self, path: str, variable: Any) -> None:
+        self.path, self.variable = path, variable
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self.variable, attribute)
+
+    def __array__(self, *arguments: Any, **options: Any) -> np.ndarray:
+        return self.variable.__array__(*arguments, **options)
+
+
 def snapshot(name: str, variables: Sequence[Any], manifest: Mapping[str, Any]) -> Snapshot:
     """Take a snapshot of a run as fast as possible, since training waits for it.
 
     Args:
         name: Name of the checkpoint's directory.
-        variables: Keras variables: model, optimizer, metrics of the epoch in progress.
+        variables: Keras variables: models, optimizers, metrics of the epoch in progress, the task's own.
         manifest: Everything else to save, representable as JSON; must not change afterwards.
     """
     written = {"layout": LAYOUT, **manifest, "variables": describe(variables)}
@@ -77,12 +95,17 @@ def describe(variables: Sequence[Any]) -> list[dict[str, Any]]:
     """Return name, shape and dtype of each variable, without the counters that Keras appends to layer names."""
     return [
         {
-            "name": re.sub(r"_\d+(?=[/_]|$)", "", variable.path),
+            "name": without_counters(variable.path),
             "shape": list(variable.shape),
             "dtype": str(variable.dtype),
         }
         for variable in variables
     ]
+
+
+def without_counters(path: str) -> str:
+    """Return the path of a variable without the counters that Keras appends to layer names."""
+    return re.sub(r"_\d+(?=[/_]|$)", "", path)
 
 
 def _value(variable: Any) -> Any:

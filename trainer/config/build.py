@@ -1,11 +1,13 @@
-"""Construction of the model that a configuration names."""
+"""Building models: by the name in a configuration, and from the data if a model has not seen any."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainer.config.schema import Config
+from trainer.errors import UsageError
 from trainer.registry import models
+from trainer.text import first_line, in_line
 
 if TYPE_CHECKING:
     import keras
@@ -15,6 +17,45 @@ def build_model(config: Config, input_shape: tuple[int, int, int], num_classes: 
     """Build the model that a configuration names; TensorFlow must be running.
 
     Raises:
-        UsageError: If the model's name is unknown, or its builder refuses the arguments.
+        UsageError: If the model's name is unknown, its builder refuses the arguments, or it cannot be built.
     """
-    return models.build(config.model.name, input_shape, num_classes, **config.model.args)
+    import keras
+
+    model: keras.Model = models.build(config.model.name, input_shape, num_classes, **config.model.args)
+    build_on(model, keras.KerasTensor((None, *input_shape), "float32"))
+    return model
+
+
+def build_on(model: keras.Model, inputs: Any) -> None:
+    """Create the variables of a model that has none yet, by calling it on symbolic inputs; a built model is kept as is.
+
+    That is how `Model.fit` does it, so that the initial weights are the same.
+
+    Args:
+        model: A model, such as a subclassed one or a Sequential without `keras.Input`.
+        inputs: A tree of objects with `shape` and `dtype`, the first argument of the model.
+
+    Raises:
+        UsageError: If the model cannot be called on them.
+    """
+    import keras
+
+    if is_built(model):
+        return
+    symbols = keras.tree.map_structure(lambda spec: keras.KerasTensor(tuple(spec.shape), _name(spec.dtype)), inputs)
+    try:
+        model(symbols, training=False)
+    except Exception as error:  # the call of a user's class may raise anything
+        raise UsageError(
+            f"cannot build the model {in_line(model.name)} from the data: {first_line(error)}; give it keras.Input "
+            "layers, or call it on a batch before training"
+        ) from error
+
+
+def is_built(model: keras.Model) -> bool:
+    """Return True if all variables of a model exist, whether or not it was built by a call."""
+    return model.built and all(layer.built for layer in model.layers)
+
+
+def _name(dtype: Any) -> str:
+    return str(getattr(dtype, "name", dtype))

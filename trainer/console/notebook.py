@@ -44,7 +44,8 @@ class NotebookDisplay:
 
     def validation(self, run: Run) -> None:
         """Show how far the validation is."""
-        self._show(f"epoch {run.epoch}/{run.epochs}, validating, {run.validation_step} of {run.validation_steps}")
+        of = f" of {run.validation_steps}" if run.validation_steps is not None else " batches"
+        self._show(f"epoch {run.epoch}/{run.epochs}, validating, {run.validation_step}{of}")
 
     def validated(self, run: Run) -> None:
         """Show that training continues."""

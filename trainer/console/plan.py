@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from trainer.console.tables import image_counts
 from trainer.plugin import Every, Plugin, overrides
-from trainer.text import count
+from trainer.text import count, in_line
 
 if TYPE_CHECKING:
     from trainer.engine.course import Course
@@ -23,9 +24,10 @@ def plan(
     run: Run,
     course: Course,
     plugins: Sequence[Plugin],
-    rate: LearningRate,
+    rates: Mapping[str, LearningRate],
     space: str,
     saved: Saved | None,
+    of_task: Sequence[Any] = (),
 ) -> list[tuple[str, str]]:
     """Return the plan of a run as rows of label and text.
 
@@ -33,20 +35,24 @@ def plan(
         run: The run, before step 0.
         course: Its data and durations.
         plugins: Its plugins, in order.
-        rate: Its learning rate.
+        rates: Its learning rates, by model.
         space: Space that checkpoints need; see `trainer.engine.preflight.check_space`.
         saved: The checkpoint to resume from, if the run is resumed.
+        of_task: The task's own variables.
     """
-    assert run.model is not None
     epochs = f"{count(run.epochs, 'epoch')} of {run.steps_per_epoch:,}"
     rows = [
-        ("model", f"{run.model.name}, {run.model.count_params():,} parameters"),
+        *_models(run),
         ("steps", f"{run.steps:,} ({epochs})"),
-        ("learning rate", _rates(run, rate)),
+        *((f"learning rate{_of(name, rates)}", _rates(run, rate)) for name, rate in rates.items()),
         ("validation", _validations(run, course)),
         ("checkpoints", space),
         ("plugins", ", ".join(map(_cadence, plugins)) or "none"),
     ]
+    if trained := [variable for variable in of_task if variable.trainable]:
+        numbers = sum(math.prod(variable.shape) for variable in trained)
+        names = ", ".join(dict.fromkeys(in_line(variable.path.partition("/")[0]) for variable in trained))
+        rows.insert(1, ("task trains", f"{names}, {count(numbers, 'parameter')}"))
     if run.data:
         parts = {"training": "train", "validation": "validation", "test": "test"}
         counts = {part: run.data.get(key) for part, key in parts.items()}
@@ -57,6 +63,19 @@ def plan(
         counters = saved.manifest.counters
         rows.insert(0, ("resumed", f"from step {counters.step:,} in epoch {counters.epoch}"))
     return rows
+
+
+def _models(run: Run) -> list[tuple[str, str]]:
+    """Return a row for each model."""
+    rows = []
+    for name, model in run.models.items():
+        label = in_line(name) if len(run.models) > 1 else "model"
+        rows.append((label, f"{in_line(model.name)}, {count(model.count_params(), 'parameter')}"))
+    return rows
+
+
+def _of(name: str, rates: Mapping[str, LearningRate]) -> str:
+    return f" of {in_line(name)}" if len(rates) > 1 else ""
 
 
 def _rates(run: Run, rate: LearningRate) -> str:

@@ -8,18 +8,20 @@ from typing import Any
 
 from trainer.console.style import is_terminal
 from trainer.console.wrapping import entries, listed
-from trainer.text import printable
+from trainer.result import own_scores
+from trainer.text import in_line, printable
 
 SCORES = {"NLL": "nll", "Brier score": "brier"}
 """Scores that say how good probabilities are, as they are labelled and as `assess` names them."""
 
 
 def score_rows(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the rows of scores on labelled images; those that a task does not compute are left out."""
+    """Return the rows of scores on labelled data: the known ones by their names, then a task's own, then the loss."""
     names = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "ece": "ECE"}
     rows = [(label, _percent(numbers[name])) for name, label in names.items() if name in numbers]
     if "ece" in numbers and "calibrated_ece" in numbers:
         rows[-1] = "ECE", f"{_percent(numbers['ece'])} (calibrated {_percent(numbers['calibrated_ece'])})"
+    rows += [(in_line(name.replace("_", " ")), f"{value:.4f}") for name, value in own_scores(numbers).items()]
     loss = numbers.get("loss")
     return [*rows, ("loss", "-" if loss is None else f"{loss:.4f}")] if "loss" in numbers else rows
 

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
-import tensorflow as tf
 
 from trainer.data.augmentation.strength import Strength, strength
 from trainer.data.columns import scaled_spec
 from trainer.data.imageset import ImageSet
-from trainer.data.pipeline import (
-    EvaluationPipeline,
-    EvaluationRows,
-    EvaluationStream,
-    TrainingPipeline,
-    TrainingRows,
-    TrainingStream,
-)
-from trainer.data.rows import Arrange, ArrayRows, Rows
+from trainer.data.pipeline import EvaluationPipeline, EvaluationRows, TrainingPipeline, TrainingRows
+from trainer.data.py_dataset import TrainingPyDataset
+from trainer.data.rows import ArrayRows, Fitting, Rows
+from trainer.data.source import is_stream
+from trainer.data.stream import OWN, EvaluationStream, Length, TrainingStream
 from trainer.errors import UsageError
 
 BATCH_SIZE = 128
 """Default training batch size."""
-
-Fitting = Callable[[Any], Arrange]
-"""Returns how a batch of a given spec is brought into the structure that a task expects."""
 
 
 def training_data(
@@ -39,12 +31,13 @@ def training_data(
     batch_size: int | None = None,
     seed: int = 0,
     augmentation: str | Strength | None = None,
-    steps_per_epoch: int | None = None,
+    length: Length = OWN,
 ) -> TrainingPipeline:
     """Return the training pipeline for a user's data.
 
     Args:
-        x: Arrays or a tree of them, `Rows` such as an `ImageSet`, a batched `tf.data.Dataset`, or a pipeline.
+        x: Arrays or a tree of them; `Rows` such as an `ImageSet`; a `keras.utils.PyDataset`; a stream of batches, see
+            `trainer.data.source.source_of`; or a pipeline.
         y: Labels, if `x` are arrays.
         sample_weight: Weights of the rows, if `x` are arrays.
         fitting: Arranges batches for the task.
@@ -53,7 +46,7 @@ def training_data(
         seed: Seed of shuffling and augmentation.
         augmentation: Strength of the augmentation, or its name; default: light for image sets from `load`, otherwise
             none.
-        steps_per_epoch: Batches per epoch, for a dataset of unknown length.
+        length: Length of an epoch, for data that are given as batches.
 
     Raises:
         UsageError: If `x` is none of these, or an argument does not apply to it.
@@ -64,16 +57,19 @@ def training_data(
         named = ("light" if loaded else "none") if augmentation is None else augmentation
         changes = strength(named) if isinstance(named, str) else named
         size = BATCH_SIZE if batch_size is None else batch_size
+        _only_for_batches("steps_per_epoch", length.steps_per_epoch)
         return TrainingRows(rows, size, seed, changes, fitting(scaled_spec(rows.spec)))
     if batch_size is not None or augmentation not in (None, "none"):
         given = "batch_size" if batch_size is not None else "augmentation"
         raise UsageError(f"{given} is for arrays and image sets; a dataset or pipeline determines its own")
-    if isinstance(x, tf.data.Dataset):
-        return TrainingStream(x, steps_per_epoch)
-    if not hasattr(x, "batches"):
+    if hasattr(x, "batches"):
+        pipeline: TrainingPipeline = x
+        return pipeline
+    if isinstance(x, keras.utils.PyDataset):
+        return TrainingPyDataset(x, seed, length, fitting)
+    if not is_stream(x):
         raise _refusal(x, "train on")
-    pipeline: TrainingPipeline = x
-    return pipeline
+    return TrainingStream(x, length, fitting)
 
 
 def evaluation_data(
@@ -93,7 +89,7 @@ def evaluation_data(
         sample_weight: Weights of the rows, if `x` are arrays.
         fitting: Arranges batches for the task.
         images: True if the model takes images, so that arrays may be images.
-        steps: Number of batches, for a dataset of unknown length.
+        steps: Number of batches, for data that are given as batches; default: all.
 
     Raises:
         UsageError: If `x` is none of these.
@@ -102,13 +98,14 @@ def evaluation_data(
         x, y, sample_weight = (*x, None)[:3]
     rows = rows_of(x, y, sample_weight, images)
     if rows is not None:
+        _only_for_batches("validation_steps", steps)
         return EvaluationRows(rows, arrange=fitting(scaled_spec(rows.spec)))
-    if isinstance(x, tf.data.Dataset):
-        return EvaluationStream(x, steps)
-    if not hasattr(x, "batches"):
+    if hasattr(x, "batches"):
+        pipeline: EvaluationPipeline = x
+        return pipeline
+    if not is_stream(x):
         raise _refusal(x, "evaluate on")
-    pipeline: EvaluationPipeline = x
-    return pipeline
+    return EvaluationStream(x, steps, fitting)
 
 
 def rows_of(x: Any, y: Any = None, sample_weight: Any = None, images: bool = True) -> Rows | None:
@@ -123,7 +120,7 @@ def rows_of(x: Any, y: Any = None, sample_weight: Any = None, images: bool = Tru
     Raises:
         UsageError: If the parts do not fit together.
     """
-    if isinstance(x, tf.data.Dataset) or hasattr(x, "batches") or isinstance(x, Rows):
+    if hasattr(x, "batches") or isinstance(x, Rows) or is_stream(x):
         if y is not None or sample_weight is not None:
             kind = "an ImageSet" if isinstance(x, ImageSet) else f"a {type(x).__name__}"
             raise UsageError(f"{kind} contains its labels and weights; omit y and sample_weight")
@@ -212,7 +209,18 @@ def _are_images(x: Any, y: Any) -> bool:
     return np.issubdtype(x.dtype, np.integer) or not np.size(x) or bool(np.min(x) >= 0 and np.max(x) <= 1)
 
 
+def _only_for_batches(name: str, value: int | None) -> None:
+    """Refuse a number of batches for data whose batches are made from rows.
+
+    Raises:
+        UsageError: If one is given.
+    """
+    if value is not None:
+        raise UsageError(f"{name} is for data that are given as batches; of rows, every one is used once: omit it")
+
+
 def _refusal(x: Any, verb: str) -> UsageError:
     return UsageError(
-        f"cannot {verb} {type(x).__name__}: give arrays or a tree of them, an ImageSet, or a batched tf.data.Dataset"
+        f"cannot {verb} {type(x).__name__}: give arrays or a tree of them, an ImageSet, a tf.data.Dataset of batches, "
+        "or a function that yields batches"
     )

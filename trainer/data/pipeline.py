@@ -56,12 +56,20 @@ class TrainingPipeline(Protocol):
 class EvaluationPipeline(Protocol):
     """Data to evaluate on: the same batches in the same order every time; attributes as in `TrainingPipeline`."""
 
-    steps: int
     spec: Any
     labels: Any
 
+    @property
+    def steps(self) -> int | None:
+        """Number of batches; None if it is unknown, and a pass ends where the data do."""
+        ...
+
     def batches(self) -> tf.data.Dataset:
         """Return one pass over all batches."""
+        ...
+
+    def peek(self) -> Any | None:
+        """Return a batch like the first one, or None if that would consume data."""
         ...
 
 
@@ -200,65 +208,6 @@ class EvaluationRows(Shown):
     def peek(self) -> Batch:
         """Return the first batch."""
         return self._columns.batch(tf.range(min(self.batch_size, len(self.rows))))
-
-
-class TrainingStream(Shown):
-    """Training batches from any finite `tf.data.Dataset` of a known number of batches.
-
-    Guarantees less than `TrainingRows`: the dataset determines the order (if it reshuffles, a resumed run sees another
-    order), and starting at a step reads and discards the batches before it.
-
-    Args:
-        batches: A dataset of batches.
-        steps_per_epoch: Number of batches; required only if the dataset's cardinality is unknown.
-
-    Raises:
-        UsageError: If the number of batches is unknown or infinite and `steps_per_epoch` is not given.
-    """
-
-    def __init__(self, batches: tf.data.Dataset, steps_per_epoch: int | None = None) -> None:
-        known = int(batches.cardinality())
-        if steps_per_epoch is None and known < 1:
-            raise UsageError("cannot train: the dataset's number of batches is unknown; pass steps_per_epoch")
-        self.dataset, self.known, self.labels = batches, known, None
-        self.steps_per_epoch = steps_per_epoch or known
-        self.spec = batches.element_spec
-
-    def _line(self) -> str:
-        return f"{self.steps_per_epoch:,} batches per epoch"
-
-    def batches(self, first_step: int = 0) -> tf.data.Dataset:
-        """Return the batches from global step `first_step` (0-based) onwards, epoch after epoch without end."""
-        return self.dataset.repeat().skip(first_step % self.known if self.known > 0 else first_step)
-
-    def peek(self) -> None:
-        """Return None: reading a batch would change the state of the dataset's shuffling and source."""
-
-
-class EvaluationStream(Shown):
-    """Evaluation batches from any finite `tf.data.Dataset` that gives the same batches every time.
-
-    Args:
-        batches: A dataset of batches.
-        steps: Number of batches to take; required only if the dataset's cardinality is unknown.
-
-    Raises:
-        UsageError: If the number of batches is unknown or infinite and `steps` is not given.
-    """
-
-    def __init__(self, batches: tf.data.Dataset, steps: int | None = None) -> None:
-        known = int(batches.cardinality())
-        if steps is None and known < 1:
-            raise UsageError("cannot evaluate: the dataset's number of batches is unknown; pass validation_steps")
-        self.steps = steps or known
-        self.dataset, self.spec, self.labels = batches, batches.element_spec, None
-
-    def _line(self) -> str:
-        return f"{self.steps:,} batches"
-
-    def batches(self) -> tf.data.Dataset:
-        """Return one pass over all batches."""
-        return self.dataset.take(self.steps)
 
 
 def _check_augmentation(spec: Any) -> None:

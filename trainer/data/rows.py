@@ -28,6 +28,9 @@ Batch = tuple[Tree, ...]
 Arrange = Callable[[Batch], Batch]
 """Rearrangement of a batch, of tensors, arrays or specs alike: it moves leaves and changes no value."""
 
+Fitting = Callable[[Any], Arrange]
+"""Function that returns how batches of a given spec are brought into the structure that a task expects."""
+
 PARTS = ("x", "y", "sample_weight")
 """Names of the parts of a batch."""
 
@@ -235,10 +238,11 @@ def _arrays(tree: Tree, name: str) -> Tree:
     Raises:
         UsageError: If a leaf cannot be used.
     """
-    return as_tuples(optree.tree_map(lambda leaf: _array(leaf, name), tree, is_leaf=_is_list_of_numbers))
+    return as_tuples(optree.tree_map(lambda leaf: _array(leaf, name), tree, is_leaf=is_list_of_numbers))
 
 
-def _is_list_of_numbers(node: Any) -> bool:
+def is_list_of_numbers(node: Any) -> bool:
+    """Return True if a node of a tree is a list or tuple of numbers or texts, nested or not, which is one array."""
     while isinstance(node, list | tuple) and node:
         node = node[0]
     return isinstance(node, int | float | bool | str | bytes | np.generic)

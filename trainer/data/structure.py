@@ -60,12 +60,13 @@ class Signature:
     def of(cls, model: keras.Model) -> Self | None:
         """Return the signature of a functional or sequential model; None for a subclassed or unbuilt one."""
         try:
-            inputs, outputs = model.input, model.output
-        except (AttributeError, ValueError):  # depends on the kind of model
+            inputs, outputs, tensors = model.input, model.output, model.inputs
+        except (AttributeError, ValueError):  # depends on the kind of model; a called subclassed model has an `input`
             return None
+        last = getattr(model, "output_names", None) or [model.layers[-1].name]  # a Sequential has no names
         return cls(
-            Side(_specs(inputs), _names(inputs, [tensor.name for tensor in model.inputs])),
-            Side(_specs(outputs), _names(outputs, model.output_names)),
+            Side(_specs(inputs), _names(inputs, [tensor.name for tensor in tensors])),
+            Side(_specs(outputs), _names(outputs, last)),
         )
 
 
@@ -110,6 +111,8 @@ def _pick(found: Tree, wanted: Side) -> Callable[[Tree], Tree] | None:
         return lambda data: tuple(data[name] for name in names)
     if isinstance(found, tuple) and isinstance(tree, tuple):
         return tuple if len(found) == len(tree) else None
+    if isinstance(tree, tuple) and len(tree) == 1 and optree.treespec_is_leaf(optree.tree_structure(found)):
+        return lambda data: (data,)  # a model with a list of one input
     return (lambda data: data) if optree.tree_structure(found) == optree.tree_structure(tree) else None
 
 

@@ -29,7 +29,7 @@ def outcome(result: Mapping[str, Any], names: Sequence[str] = ()) -> Markup:
 def _rows(result: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str, str]]:
     best, test = result["best"], result["test"]
     yield "model", f"{result['model']}, {count(result['params']['count'], 'parameter')}"
-    yield "data", str(result["data"]["name"])
+    yield "data", str(result["data"]["name"] or "unnamed")
     trained = f"{count(result['epochs'], 'epoch')}, {count(result['steps'], 'step')}, {result['train_seconds']:.1f} s"
     yield "trained", f"{trained} at {result['images_per_second']:,.0f} images/s"
     accuracy = best.get("val_accuracy")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypedDict
 
 from trainer.data.augmentation.strength import Strength
-from trainer.data.given import Fitting, evaluation_data, training_data
+from trainer.data.given import evaluation_data, training_data
 from trainer.data.pipeline import EvaluationPipeline, EvaluationRows, TrainingPipeline, TrainingRows
+from trainer.data.rows import Fitting
 from trainer.data.seen import Seen
 from trainer.data.split import Data
+from trainer.data.stream import Length
 from trainer.engine.durations import Durations
 from trainer.errors import UsageError
 from trainer.plugin import Every, Plugin
@@ -96,6 +99,7 @@ def course_of(
     seed: int,
     augmentation: str | Strength | None,
     known: Mapping[str, Any] | None,
+    constant: bool = False,
 ) -> Course:
     """Return the course of a run.
 
@@ -106,6 +110,7 @@ def course_of(
         seed: Seed of order and augmentation.
         augmentation: As in `trainer.data.given.training_data`.
         known: Name, digest, sizes and class names of the data; default: those of a `Data`.
+        constant: True if the learning rate does not depend on the length of the run, which may then be found out.
 
     Raises:
         UsageError: If the data cannot be trained or evaluated on, or the durations contradict each other.
@@ -126,15 +131,26 @@ def course_of(
         batch_size=given.batch_size,
         seed=seed,
         augmentation=augmentation,
-        steps_per_epoch=durations.steps_per_epoch,
+        length=Length(durations.steps_per_epoch, durations.steps, counted=constant),
     )
     validated, tested = (
-        evaluation_data(data, fitting=fitting, images=images, steps=durations.validation_steps)
-        if data is not None
-        else None
-        for data in (validation, test)
+        evaluation_data(data, fitting=fitting, images=images, steps=steps) if data is not None else None
+        for data, steps in ((validation, durations.validation_steps), (test, None))
     )
     return Course(train, validated, tested, durations, known or {})
+
+
+def described(course: Course) -> Course:
+    """Return the course with a digest and the sizes of its rows, if nothing else is known of its data.
+
+    A stream has neither. Reading rows for their digest takes about a second per gigabyte.
+    """
+    if course.known or not isinstance(course.train, TrainingRows):
+        return course
+    parts = {"train": course.train, "validation": course.validation, "test": course.test}
+    rows = {part: data.rows for part, data in parts.items() if isinstance(data, TrainingRows | EvaluationRows)}
+    digest = hashlib.sha256("".join(f"{part} {each.digest}\n" for part, each in rows.items()).encode()).hexdigest()
+    return replace(course, known={"digest": digest, **{part: len(each) for part, each in rows.items()}})
 
 
 def _durations(given: Given) -> Durations:

@@ -28,8 +28,9 @@ class Durations:
             a spot machine; must not exist at the start.
         validate_every: When to validate, besides the end of the run. Default: after every epoch; after every few where
             `min_steps` adds epochs, so that there are about ten validations.
-        steps_per_epoch: Batches per epoch of a stream of unknown length.
-        validation_steps: Batches per validation of a stream of unknown length.
+        steps_per_epoch: Batches per epoch of data that are given as batches, which are repeated whatever their number;
+            default: all of them once. Where their number is unknown, `steps` make the whole run a single epoch.
+        validation_steps: Batches per validation of data that are given as batches; default: all of them.
         log_every: Steps between two batch lines in the history.
 
     Raises:

@@ -57,3 +57,8 @@ class LearningRate:
     def at(self, step: int) -> float:
         """Return the learning rate of the 0-based `step` under the current plan."""
         return float(self.scaled(step)) if self.scaled is not None else float(self.optimizer.learning_rate)
+
+
+def is_constant(optimizer: keras.optimizers.Optimizer | None) -> bool:
+    """Return True if the learning rate of an optimizer is a number, not a schedule; None is the default optimizer."""
+    return optimizer is not None and isinstance(learning_rate_of(optimizer), keras.Variable)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from trainer import checkpoint
+from trainer.data.reading import failure_of, reading
 from trainer.engine.clock import Due, Moment
 from trainer.engine.course import Course
 from trainer.engine.hooks import Hooks
@@ -56,30 +56,31 @@ class Loop:
         course: The data and durations.
         training: The compiled span of training steps.
         evaluation: The compiled evaluation of a batch.
-        rate: The learning rate.
+        rates: The learning rates of the optimizers, by name.
         hooks: The plugins.
         recorder: Writes history and checkpoints.
         ledger: The time ledger.
         batches: The training batches from the next step onwards; see `start`.
         started: Clock reading from which the run's seconds are counted.
+        updates: Number of updates of each optimizer before the span in progress; None between spans.
     """
 
     run: Run
     course: Course
     training: TrainStep
     evaluation: EvaluationStep
-    rate: LearningRate
+    rates: Mapping[str, LearningRate]
     hooks: Hooks
     recorder: Recorder
     ledger: Ledger
     batches: Iterator[Any] = field(init=False)
     started: float = 0.0
+    updates: list[int] | None = None
 
     @property
     def variables(self) -> list[Any]:
         """Every variable that training changes, in checkpoint order."""
-        model, optimizer = self.training.model, self.training.optimizer
-        return [*model.variables, *optimizer.variables, *self.training.meter.variables, *self.rate.variables]
+        return [*self.training.variables, *(each for rate in self.rates.values() for each in rate.variables)]
 
     def start(self, step: int) -> None:
         """Start producing batches at global step `step` (0-based), and compile that step in the meantime."""
@@ -144,18 +145,37 @@ class Loop:
             count = steps_to_next(run, looks.cadences, self._limit(looks.pace))
             with self.ledger("trace"):
                 train = self.training.span(run.step + 1)
+            self.updates = self._updates()
             start = time.perf_counter()
             with self.ledger("steps"):
-                run.losses, run.gradient_norms, waited = train(self.batches, tf.constant(count))
+                try:
+                    span = train(self.batches, tf.constant(run.step, tf.int64), tf.constant(count))
+                except tf.errors.OpError as error:
+                    raise self._broken_by(error) from error
+                run.losses, run.gradient_norms, run.scalars = span.losses, span.norms, span.scalars
                 run.loss = run.losses[-1]
-            self.ledger.move(float(waited), "steps", "data_wait")
+            self.ledger.move(float(span.waited), "steps", "data_wait")
             spent = time.perf_counter() - start
             looks.pace.measured(count, spent)
             run.step += count
+            self.updates = None
             run.epoch_seconds += spent
             run.step_seconds += spent
             self._log_batches(self.course.durations.log_every)
         run.seconds = time.perf_counter() - self.started
+
+    def _broken_by(self, error: tf.errors.OpError) -> Exception:
+        """Return why a span failed; if its data did, in one line, with the steps before counted, which are complete.
+
+        How many they were is known from the optimizer, unless the task updates it as it likes.
+        """
+        run = self.run
+        counted = self.updates is not None and not self.training.task.has_step
+        done = run.step + (self._updates()[0] - self.updates[0] if counted and self.updates else 0)
+        failure = failure_of(error, f"cannot continue after step {done:,}")
+        if failure is not None and counted:
+            run.step, self.updates = done, None
+        return failure or error
 
     def _limit(self, pace: Pace) -> int:
         """Return the maximum number of steps of the next span, all of which use the same kernels."""
@@ -165,27 +185,29 @@ class Loop:
     def _log_batches(self, every: int) -> None:
         """Log every `every`-th step of the span that just ended; logging never shortens a span."""
         run = self.run
-        losses, norms = np.asarray(run.losses), np.asarray(run.gradient_norms)
-        before = run.step - len(losses)
+        columns = {"batch_loss": run.losses, "gradient_norm": run.gradient_norms, **run.scalars}
+        values = {name: np.asarray(column) for name, column in columns.items() if len(column)}
+        before = run.step - len(run.losses)
         steps = range(before - before % every + every, run.step + 1, every)
-        numbers = {step: {"batch_loss": float(losses[step - before - 1])} for step in steps}
-        if len(norms):
-            for step, noted in numbers.items():
-                noted["gradient_norm"] = float(norms[step - before - 1])
-        self.recorder.batches(numbers)
+        self.recorder.batches(
+            {step: {name: float(column[step - before - 1]) for name, column in values.items()} for step in steps}
+        )
 
     def _skip(self) -> None:
         run = self.run
-        next(self.batches)
-        self.training.optimizer.iterations.assign_add(1)  # the schedule counts skipped steps too
-        run.losses, run.gradient_norms = (), ()
+        with reading(f"cannot continue after step {run.step:,}"):
+            next(self.batches)
+        for optimizer in self.training.learners.optimizers.values():  # schedules count skipped steps too
+            optimizer.iterations.assign_add(max(1, round(int(optimizer.iterations) / max(1, run.step))))
+        run.losses, run.gradient_norms, run.scalars = (), (), {}
         run.step += 1
         for recovery in run.recoveries:
             if recovery.skip[0] == run.step:
                 self._take_effect(recovery)
 
     def _take_effect(self, recovery: Rewind) -> None:
-        self.rate.scale(recovery.factor)
+        for rate in self.rates.values():
+            rate.scale(recovery.factor)
         self.recorder.history("recovery", {**asdict(recovery), "skip": list(recovery.skip)})
 
     def _begin_epoch(self) -> None:
@@ -214,7 +236,7 @@ class Loop:
         run.images += images
         run.logs |= self.training.meter.read()
         numbers = (run.learning_rate, run.epoch_seconds, images / (run.epoch_seconds or 1.0))
-        run.logs |= dict(zip(ENGINE_LOGS, numbers, strict=True))
+        run.logs |= run.learning_rates | dict(zip(ENGINE_LOGS, numbers, strict=True))
         self.hooks.call(Plugin.on_epoch_end)
         fresh = run.validated == run.step  # an earlier validation of this epoch already has its own line
         self.recorder.history("epoch", {k: v for k, v in run.logs.items() if fresh or not k.startswith("val_")})
@@ -229,16 +251,17 @@ class Loop:
         if validation is None or run.validated == run.step or run.broken_off:
             return
         self.recorder.collect()
-        with averages(self.training.model, self.training.optimizer):
+        with self.training.learners.averaged():
             self.hooks.call(Plugin.on_validation_start)
-            with self.ledger("validation"):
-                batches = self.evaluation.begin(validation)
+            results = self.evaluation.over(validation)
             due = Due(Every(seconds=SPAN_SECONDS), time.perf_counter())
-            for run.validation_step in range(1, validation.steps + 1):
+            for run.validation_step in range(1, validation.steps + 1) if validation.steps else itertools.count(1):
                 if run.broken_off:
                     return
                 with self.ledger("validation"):
-                    self.evaluation.next(batches)
+                    if next(results, None) is None:  # the end of data of unknown length
+                        run.validation_steps = run.validation_step = run.validation_step - 1
+                        break
                 if due(Moment.of(run)):
                     self.hooks.call(Plugin.on_validation_step)
                 look_outside(run, self.course.durations.stop_when)
@@ -260,9 +283,14 @@ class Loop:
 
     def save_after_exception(self) -> None:
         """Write requested checkpoints if the variables belong to `run.step`, and wait until they are written."""
-        if self.run.inbox.saves and int(self.training.optimizer.iterations) == self.run.step > 0:
+        untouched = self.updates is None or self.updates == self._updates()
+        if self.run.inbox.saves and self.run.step > 0 and untouched:
             self._save()
             self.recorder.collect()
+
+    def _updates(self) -> list[int]:
+        """Return the number of updates of each optimizer."""
+        return [int(optimizer.iterations) for optimizer in self.training.learners.optimizers.values()]
 
     def _rewind(self) -> None:
         """Rewind to a good checkpoint as a plugin requested, and save the changed plan at once."""
@@ -295,22 +323,6 @@ class Loop:
         checkpoint.restore(saved.checkpoint, self.variables)
         take_up(self.run, saved.manifest, self.hooks.plugins, done)
         self.recorder.cut_history(saved.manifest.history)
-
-
-@contextmanager
-def averages(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Use the averaged weights inside the context, if the optimizer keeps averages (`use_ema`)."""
-    if not optimizer.use_ema:
-        yield
-        return
-    weights = model.trainable_variables
-    kept = [tf.identity(weight) for weight in weights]
-    optimizer.finalize_variable_values(weights)
-    try:
-        yield
-    finally:
-        for weight, value in zip(weights, kept, strict=True):
-            weight.assign(value)
 
 
 def in_words(numbers: Sequence[int]) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
+from trainer.engine.first_batch.looks import look
+from trainer.engine.first_batch.shape import check_shapes
+from trainer.engine.step import EVALUATION_SEED
 from trainer.errors import DataError, InkwellError, UsageError
 from trainer.plugin import Plugin
 from trainer.runs.directory import check_ended, check_free
-from trainer.text import in_bytes
+from trainer.text import in_bytes, in_line
 
 if TYPE_CHECKING:
     import keras
@@ -28,14 +31,25 @@ IDLE = 0.9
 """Fraction of a run after which its learning-rate schedule may reach zero."""
 
 
-def check_data(task: Task, model: keras.Model, course: Course) -> None:
+def check_data(task: Task, model: Any, course: Course) -> None:
     """Check that shapes and labels match the model.
 
+    Args:
+        task: The task.
+        model: The model, or several by name.
+        course: The data.
+
     Raises:
-        UsageError: If they do not.
+        UsageError: If they do not, or the task cannot be evaluated.
     """
+    if not task.has_forward and (course.validation is not None or course.test is not None):
+        raise UsageError(
+            f"cannot validate or test with the task {type(task).__name__}: it has no method forward; add it, or give "
+            "training data alone"
+        )
     for pipeline in (course.train, course.validation):
         if pipeline is not None:
+            check_shapes(model, pipeline.spec)
             task.check(model, pipeline.spec, pipeline.labels)
 
 
@@ -67,16 +81,31 @@ def check_directory(path: Path | None, resumed: bool) -> None:
         check_free(path)
 
 
-def check_first_loss(task: Task, model: keras.Model, course: Course) -> None:
+def check_values(run: Run, model: Any, course: Course) -> None:
+    """Look at the values of training, validation and test data, and warn of those that may be a mistake.
+
+    Raises:
+        DataError: If values are not finite or out of range, or weights are negative or all 0.
+        UsageError: If the model scales inputs that are scaled already.
+    """
+    pipelines = {"training": course.train, "validation": course.validation, "test": course.test}
+    for part, pipeline in pipelines.items():
+        if pipeline is not None:
+            for notice in look(part, pipeline, model):
+                run.warn(notice)
+
+
+def check_first_loss(task: Task, model: Any, course: Course) -> None:
     """Check that the loss of the first batch is finite, if the data can be inspected without consuming them.
 
     Raises:
         DataError: If it is not finite: training could only make it worse.
     """
-    batch = course.train.peek()
+    batch = course.train.peek() if task.has_forward else None
     if batch is None:
         return
-    loss = float(task.forward(model, batch, False, np.zeros(2, np.int32))[0])
+    loss = float(task.forward(model, batch, False, EVALUATION_SEED)[0])
+    task.scalars.clear()
     if not math.isfinite(loss):
         images = np.concatenate([np.ravel(leaf) for leaf in tf.nest.flatten(batch[0])])
         raise DataError(
@@ -107,8 +136,14 @@ def check_space(path: Path | None, variables: Iterable[Any], plugins: Iterable[P
     return f"{needs}; {in_bytes(free)} free"
 
 
-def check_schedule(run: Run, rate: LearningRate) -> None:
-    """Warn if the learning-rate schedule is shorter than the run: the remaining steps would learn nothing."""
+def check_schedule(run: Run, rates: Mapping[str, LearningRate]) -> None:
+    """Warn if a learning-rate schedule is shorter than the run: the remaining steps would learn nothing.
+
+    It is counted in steps, at each of which an optimizer updates once, or more often for a task that says so.
+    """
     late = round(IDLE * run.steps)
-    if 0 < late < run.steps and rate.at(late) < 1e-9:
-        run.warn(f"the learning rate is already 0 at step {late} of {run.steps}: its schedule is shorter than the run")
+    for name, rate in rates.items():
+        if 0 < late < run.steps and rate.at(late) < 1e-9:
+            whose = f" of {in_line(name)}" if len(rates) > 1 else ""
+            is_zero = f"the learning rate{whose} is already 0 at step {late} of {run.steps}"
+            run.warn(f"{is_zero}: its schedule is shorter than the run")

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from trainer.data.pipeline import EvaluationPipeline
+from trainer.data.reading import DataEnded, reading
 from trainer.data.rows import Batch
+from trainer.engine.learners import Learners
+from trainer.engine.tracked import check_tracked
 from trainer.errors import UsageError
 from trainer.kernels.select import Gradients, Kernels
 from trainer.kernels.strategy import Strategy
 from trainer.startup import clock_is_allowed
 from trainer.tasks.task import Task
+from trainer.text import count
 
-NO_SEED = np.zeros(2, np.int32)
+EVALUATION_SEED = (0, 0)
+"""Seed of random operations in evaluation, the same for every batch."""
+
+TAKEN = frozenset({"kind", "epoch", "step", "time", "batch_loss", "gradient_norm"})
+"""Names in the lines of single batches in `history.jsonl` that no scalar of a task may have."""
 
 
 class Meter:
@@ -75,7 +83,24 @@ class Span(NamedTuple):
 
     losses: tf.Tensor
     norms: tf.Tensor
+    scalars: Mapping[str, tf.Tensor]
     waited: tf.Tensor
+
+
+class Learned(NamedTuple):
+    """The result of a training step.
+
+    Attributes:
+        loss: The loss, a float32 scalar.
+        outputs: The model's outputs.
+        norm: The global gradient norm before clipping; None if it was not needed.
+        scalars: The task's scalars by name, each float32.
+    """
+
+    loss: tf.Tensor
+    outputs: Any
+    norm: tf.Tensor | None
+    scalars: Mapping[str, tf.Tensor]
 
 
 def next_batch(batches: Any, timed: bool = True) -> tuple[Batch, tf.Tensor]:
@@ -95,93 +120,152 @@ def next_batch(batches: Any, timed: bool = True) -> tuple[Batch, tf.Tensor]:
 class TrainStep:
     """Training steps: the work of one replica (`_gradients`) is separate from the work across replicas (`_update`).
 
+    A task with a `step` of its own does both at once (`_own_step`).
+
     Args:
-        model: A built model.
-        task: The task to learn.
-        optimizer: Updates the model's trainable variables; its own variables are created here.
+        learners: The models, built, and their optimizers, whose own variables are created here.
         spec: `tf.TypeSpec` structure of a batch, as in `dataset.element_spec`.
         kernels: The kernels that compute a step.
         strategy: The strategy that places variables.
+        seed: Seed of the run, from which that of each step is derived.
         clip_norm: Largest global gradient norm of a whole batch; None disables clipping. Clipping happens here, after
             aggregation, because Keras optimizers clip before it.
-        norms: If True, also return the global gradient norm of each step.
+        norms: If True, also return the global gradient norm of each step, unless the task has a `step` of its own.
+        streamed: True if a batch may be missing or unreadable in mid-run.
+
+    Raises:
+        UsageError: If the task's metrics are not those that it declares, or the gradients to be clipped are those that
+            the task applies itself.
     """
 
     def __init__(
         self,
-        model: keras.Model,
-        task: Task,
-        optimizer: keras.optimizers.Optimizer,
+        learners: Learners,
         spec: Any,
         kernels: Kernels,
         strategy: Strategy,
+        seed: int = 0,
         clip_norm: float | None = None,
         norms: bool = False,
+        streamed: bool = False,
     ) -> None:
-        self.model, self.task, self.optimizer = model, task, optimizer
-        self.kernels, self.strategy, self.clip_norm, self.norms = kernels, strategy, clip_norm, norms
-        self.timed = clock_is_allowed()
+        self.learners, self.task = learners, learners.task
+        self.kernels, self.strategy, self.seed = kernels, strategy, seed
+        self._models = list(learners.models.values())
+        self.clip_norm, self.norms = clip_norm, norms and not self.task.has_step
+        self.timed, self.streamed = clock_is_allowed(), streamed
+        if self.task.has_step and clip_norm is not None:
+            raise UsageError(
+                f"cannot clip the gradients of the task {type(self.task).__name__}, which applies them itself; remove "
+                "clip_norm and give its optimizers global_clipnorm"
+            )
         with strategy.scope():
-            self.meter = Meter(task)
+            self.meter = Meter(self.task)
             self.meter.check()
-            optimizer.build(model.trainable_variables)
-        self._signature = [tf.data.IteratorSpec(spec), tf.TensorSpec([], tf.int32)]
+            learners.build()
+        self._signature = [tf.data.IteratorSpec(spec), tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int32)]
         self._traced: dict[Kernels, Any] = {}
 
-    def span(self, first: int = 1) -> Callable[[Any, Any], Span]:
-        """Return the function that trains on a number of batches from an iterator, starting with step `first`.
+    @property
+    def variables(self) -> list[Any]:
+        """Every variable that a step may change: of models, optimizers, meter and task, in checkpoint order."""
+        return [*self.learners.variables, *self.meter.variables, *self.learners.of_task]
+
+    def span(self, first: int = 1) -> Callable[[Any, Any, Any], Span]:
+        """Return the function that trains on an iterator's batches, given the first 0-based step and their number.
 
         It is traced on first request. If the kernels change at some step, another function is returned from there.
+
+        Args:
+            first: The first step, counted from 1.
+
+        Raises:
+            UsageError: If a step changes a variable that no checkpoint would have.
         """
-        kernels = self.kernels.at(first, self.model, self.task)
+        kernels = self.kernels.at(first, self._models, self.task)
         if kernels not in self._traced:
             function = partial(self._span, kernels)
-            self._traced[kernels] = tf.function(function, input_signature=self._signature, autograph=False)
-            self._traced[kernels].get_concrete_function()
+            traced = tf.function(function, input_signature=self._signature, autograph=False)
+            check_tracked(traced.get_concrete_function(), self.variables, self.task)
+            self._traced[kernels] = traced
         return self._traced[kernels]
 
-    def _span(self, kernels: Kernels, batches: Any, count: tf.Tensor) -> Span:
-        """Train on the next `count` batches."""
-        gradients_of = self.strategy.replicated(kernels.wrap(self._gradients, self.model, self.task))
+    def _span(self, kernels: Kernels, batches: Any, first: tf.Tensor, count: tf.Tensor) -> Span:
+        """Train on the next `count` batches, the first of which is that of the 0-based step `first`."""
+        learn, names = self._learn(kernels), list[str]()
 
-        def body(done: tf.Tensor, losses: tf.TensorArray, norms: tf.TensorArray, waited: tf.Tensor) -> tuple[Any, ...]:
+        def body(done: tf.Tensor, losses: Any, norms: Any, scalars: Any, waited: tf.Tensor) -> tuple[Any, ...]:
             batch, seconds = next_batch(batches, self.timed)
-            loss, outputs, gradients = gradients_of(batch)
-            norm = self._update(kernels, gradients)
-            self.meter.update(batch, loss, outputs)
+            # Nothing of a step may happen if its batch cannot be read, so that the steps before can be saved.
+            with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True) if self.streamed else []):
+                learned = learn(batch, step_seed(self.seed, first + tf.cast(done, tf.int64)))
+                self.meter.update(batch, learned.loss, learned.outputs)
+            names[:] = learned.scalars
             return (
                 done + 1,
-                losses.write(done, loss),
-                norms.write(done, norm) if self.norms else norms,
+                losses.write(done, learned.loss),
+                norms.write(done, learned.norm) if self.norms else norms,
+                scalars.write(done, tf.stack(list(learned.scalars.values()))) if names else scalars,
                 waited + seconds,
             )
 
         losses = tf.TensorArray(tf.float32, count, element_shape=[])
         norms = tf.TensorArray(tf.float32, count if self.norms else 0, element_shape=[])
-        start = (0, losses, norms, tf.zeros([], tf.float64))
+        scalars = tf.TensorArray(tf.float32, count, element_shape=[None])
+        start = (0, losses, norms, scalars, tf.zeros([], tf.float64))
         # One iteration at a time: otherwise the next would take its batch before this one has used its own.
-        _, losses, norms, waited = tf.while_loop(lambda done, *_: done < count, body, start, parallel_iterations=1)
-        return Span(losses.stack(), norms.stack(), waited)
+        _, losses, norms, scalars, waited = tf.while_loop(
+            lambda done, *_: done < count, body, start, parallel_iterations=1
+        )
+        columns = tf.unstack(scalars.stack(), len(names), axis=1) if names else []
+        return Span(losses.stack(), norms.stack(), dict(zip(names, columns, strict=True)), waited)
 
-    def _gradients(self, batch: Batch) -> Gradients:
-        """Return the loss, the outputs and the gradients of one replica's share of a batch."""
+    def _learn(self, kernels: Kernels) -> Callable[[Batch, tf.Tensor], Learned]:
+        """Return the function that learns from a batch, given the seed of the step."""
+        replica = self._own_step if self.task.has_step else self._gradients
+        computed = self.strategy.replicated(kernels.wrap(replica, self._models, self.task))
+
+        def learn(batch: Batch, seed: tf.Tensor) -> Learned:
+            loss, outputs, gradients, scalars = computed(batch, seed)
+            return Learned(loss, outputs, self._update(kernels, gradients), scalars)
+
+        return computed if self.task.has_step else learn
+
+    def _own_step(self, batch: Batch, seed: tf.Tensor) -> Learned:
+        """Let the task compute and apply its gradients."""
+        with ExitStack() as stack:
+            for optimizer in self.learners.optimizers.values():
+                stack.enter_context(self.strategy.updating(optimizer))
+            result = self.task.step(self.learners.models, self.learners.optimizers, batch, seed)
+        loss, outputs = checked(result, self.task, "step")
+        return Learned(loss, outputs, None, scalars_of(self.task))
+
+    def _gradients(self, batch: Batch, seed: tf.Tensor) -> Gradients:
+        """Return the loss, the outputs, the gradients and the scalars of one replica's share of a batch."""
+        model, trained, optimizer = self.learners.only
         with tf.GradientTape() as tape:
-            loss, outputs = self.task.forward(self.model, batch, True, NO_SEED)
-            loss = with_regularisers(loss, self.model)
-            scaled = self.optimizer.scale_loss(loss)
-        return loss, outputs, tape.gradient(scaled, self.model.trainable_variables)
+            loss, outputs = checked(self.task.forward(model, batch, True, seed), self.task, "forward")
+            loss = with_regularisers(loss, model)
+            scaled = optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, trained)
+        if all(gradient is None for gradient in gradients):
+            raise UsageError(
+                f"cannot train: the loss of the task {type(self.task).__name__} depends on no weight that is trainable"
+            )
+        return Gradients(loss, outputs, gradients, scalars_of(self.task))
 
     def _update(self, kernels: Kernels, gradients: list[tf.Tensor]) -> tf.Tensor | None:
         """Apply the gradients; return their global norm without the loss scale, or None if it is not needed."""
         gradients, norm = list(self.strategy.mean_gradients(gradients)), None
-        scale = loss_scale(self.optimizer)
+        _, trained, optimizer = self.learners.only
+        scale = loss_scale(optimizer)
         if self.norms or self.clip_norm is not None:
             norm = tf.linalg.global_norm(gradients)
         if self.clip_norm is not None:
             limit = self.clip_norm if scale is None else self.clip_norm * scale
             gradients, _ = tf.clip_by_global_norm(gradients, limit, use_norm=norm)
-        with self.strategy.updating(self.optimizer):
-            kernels.apply(self.optimizer, gradients, self.model.trainable_variables)
+        with self.strategy.updating(optimizer):
+            kernels.apply(optimizer, gradients, trained)
         return norm if norm is None or scale is None else norm / scale
 
 
@@ -189,16 +273,16 @@ class EvaluationStep:
     """Evaluation of one batch per call; evaluation batches are large, so calls cost next to nothing.
 
     Args:
-        model: A built model.
+        model: A built model, or several by name.
         task: Computes the loss and the metrics.
         strategy: The strategy that places variables.
     """
 
-    def __init__(self, model: keras.Model, task: Task, strategy: Strategy) -> None:
+    def __init__(self, model: keras.Model | Mapping[str, keras.Model], task: Task, strategy: Strategy) -> None:
         self.model, self.task, self.strategy = model, task, strategy
         with strategy.scope():
             self.meter = Meter(task)
-        # The argument is the iterator, not the batch: its spec leaves the number of images open, so a short last batch
+        # The argument is the iterator, not the batch: its spec leaves the number of rows open, so a short last batch
         # needs no second trace.
         self.next = tf.function(self._next, autograph=False)
 
@@ -213,6 +297,24 @@ class EvaluationStep:
         self.next.get_concrete_function(batches)
         return batches
 
+    def over(self, data: EvaluationPipeline) -> Iterator[tuple[Batch, Any]]:
+        """Begin an evaluation and yield each batch with the model's outputs, to the end of the data.
+
+        Raises:
+            DataError: If the data cannot be read, or end before the number of batches that they declare.
+        """
+        batches, done = self.begin(data), 0
+        while data.steps is None or done < data.steps:
+            try:
+                with reading(f"cannot evaluate after {count(done, 'batch', 'batches')}"):
+                    result = self.next(batches)
+            except DataEnded:
+                if data.steps is None and done:
+                    return
+                raise
+            done += 1
+            yield result
+
     def _next(self, batches: Any) -> tuple[Batch, Any]:
         """Evaluate the next batch and add it to the meter; return the batch and the model's outputs."""
         batch = batches.get_next()
@@ -221,8 +323,9 @@ class EvaluationStep:
         return batch, outputs
 
     def _outputs(self, batch: Batch) -> tuple[tf.Tensor, Any]:
-        loss, outputs = self.task.forward(self.model, batch, False, NO_SEED)
-        return with_regularisers(loss, self.model), outputs
+        loss, outputs = checked(self.task.forward(self.model, batch, False, EVALUATION_SEED), self.task, "forward")
+        self.task.scalars.clear()  # those of training alone are logged
+        return (loss if isinstance(self.model, Mapping) else with_regularisers(loss, self.model)), outputs
 
 
 def loss_scale(optimizer: keras.optimizers.Optimizer) -> Any:
@@ -236,15 +339,63 @@ def loss_scale(optimizer: keras.optimizers.Optimizer) -> Any:
 
 
 def with_regularisers(loss: tf.Tensor, model: keras.Model) -> tf.Tensor:
-    """Return `loss` plus the regularisation penalties from the last call of the model's layers.
-
-    Raises:
-        UsageError: If the loss is not a scalar.
-    """
-    if loss.shape.rank != 0:
-        raise UsageError(
-            f"cannot train on a loss of shape {loss.shape}: a task must return a scalar, the mean over the batch"
-        )
+    """Return `loss` plus the regularisation penalties from the last call of the model's layers."""
     for penalty in model.losses:
         loss = loss + tf.cast(penalty, loss.dtype)
     return loss
+
+
+def step_seed(seed: int, step: tf.Tensor) -> tf.Tensor:
+    """Return the seed of a step for stateless random operations, int32 `[2]`, a function of the run's seed alone.
+
+    Args:
+        seed: Seed of the run, from 0 to 2⁶³ - 1.
+        step: 0-based step, an int64 scalar.
+    """
+    # The order and the augmentation of the data draw from (seed, epoch) and (seed, step), so the seed is negated here.
+    key = tf.stack([tf.constant(-1 - seed, tf.int64), step])
+    return tf.random.stateless_uniform([2], key, None, None, tf.int32, alg="philox")
+
+
+def rows_of(batch: Batch) -> tf.Tensor:
+    """Return the number of rows of a batch, an int32 scalar."""
+    return tf.shape(tf.nest.flatten(batch)[0])[0]
+
+
+def checked(result: Any, task: Task, method: str) -> tuple[tf.Tensor, Any]:
+    """Return the loss and the outputs that a method of a task returned.
+
+    Raises:
+        UsageError: If it returned anything else.
+    """
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise UsageError(
+            f"cannot train: {type(task).__name__}.{method} must return the loss and the outputs, a tuple of two"
+        )
+    loss, outputs = result
+    if tf.convert_to_tensor(loss).shape.rank != 0:
+        raise UsageError(
+            f"cannot train on a loss of shape {loss.shape}: a task must return a scalar, the mean over the batch"
+        )
+    return loss, outputs
+
+
+def scalars_of(task: Task) -> dict[str, tf.Tensor]:
+    """Return what a task has put into its `scalars`, which is then empty, as float32.
+
+    Raises:
+        UsageError: If one is not a scalar, or its name is that of something else in the history.
+    """
+    scalars = {name: tf.cast(value, tf.float32) for name, value in task.scalars.items()}
+    task.scalars.clear()
+    for name, value in scalars.items():
+        if value.shape.rank != 0:
+            raise UsageError(
+                f"cannot log {name!r} of the task {type(task).__name__}: it has the shape {value.shape}; scalars are "
+                "one number per step"
+            )
+        if name in TAKEN:
+            raise UsageError(
+                f"cannot log {name!r} of the task {type(task).__name__}: the name is taken; choose another"
+            )
+    return scalars

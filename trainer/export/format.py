@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.display.shown import Shown
-from trainer.errors import UsageError
 from trainer.runs.manifest import read_saved
 from trainer.runs.provenance import versions
 from trainer.text import in_line
@@ -53,15 +52,10 @@ class Served(Shown):
         """Return the exportable form of a trained model.
 
         Raises:
-            UsageError: If it does not return one logit per class, and so has no probabilities.
+            UsageError: If it does not classify images, and so has no probabilities.
         """
-        names = tuple(trained.data["class_names"])
-        if trained.model.output_shape != (None, len(names)):
-            shape = trained.model.output_shape
-            raise UsageError(
-                f"cannot export {trained.path}: its outputs {shape} are not logits of {len(names)} classes"
-            )
-        shape = tuple(trained.data["input_shape"])
+        trained.check_classifies("export")
+        names, shape = tuple(trained.data["class_names"]), tuple(trained.data["input_shape"])
         return cls(trained.model, shape, names, trained.temperature, examples, _origin(trained))
 
     def spec(self) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class Original(Shown):
         Raises:
             UsageError: If the model has no probabilities.
         """
+        trained.check_classifies("export")
         data, images = real_images(trained, SHOWN + COMPARED)
         return cls.on(trained, data, images[:SHOWN], images[SHOWN:])
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from trainer.data.pipeline import EvaluationPipeline
+from trainer.data.pipeline import EvaluationRows
 from trainer.kernels.keras_private import all_layers
 from trainer.kernels.substitution import substituted
 
@@ -39,7 +39,7 @@ class BatchStatistics:
         images: Images as in evaluation: scaled, not augmented.
     """
 
-    def __init__(self, model: keras.Model, images: EvaluationPipeline) -> None:
+    def __init__(self, model: keras.Model, images: EvaluationRows) -> None:
         self.layers = measured_layers(model)
         self.model, self.images = model, images
         self._next = tf.function(self._of_next, autograph=False)
@@ -60,11 +60,11 @@ class BatchStatistics:
 
     def _of_next(self, batches: Any) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
         """Return the number of images in the next batch, and the mean and variance of each layer's inputs."""
-        images = batches.get_next()[0]
+        inputs = batches.get_next()[0]
         found: Found = {layer: [] for layer in self.layers}
         with substituted(_by_itself(found)):
-            self.model(images, training=False)
-        return tf.shape(images)[0], [_together(found[layer]) for layer in self.layers]
+            self.model(inputs, training=False)
+        return tf.shape(tf.nest.flatten(inputs)[0])[0], [_together(found[layer]) for layer in self.layers]
 
 
 def _by_itself(found: Found) -> Mapping[keras.layers.Layer, Callable[..., Any]]:

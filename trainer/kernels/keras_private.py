@@ -6,9 +6,9 @@ checks each of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -53,3 +53,29 @@ def is_called_twice(layer: keras.layers.Layer) -> bool:
     `layer.input` and `layer.output` describe the first call only.
     """
     return len(layer._inbound_nodes) > 1
+
+
+def compile_arguments(model: keras.Model) -> Mapping[str, Any]:
+    """Return the arguments with which a model was compiled, as objects.
+
+    The public `get_compile_config` serializes them, which loses the state of an optimizer and fails for a function.
+    """
+    return model._compile_config.config
+
+
+class Call(NamedTuple):
+    """A call in the graph of a functional model: a layer or operation, and the symbolic tensors in and out of it."""
+
+    operation: Any
+    inputs: Sequence[Any]
+    outputs: Sequence[Any]
+
+
+def calls(model: keras.Model) -> Iterator[Call]:
+    """Yield the calls of a functional model in an order in which they can be computed, nested models as one call.
+
+    `layer.input` and `layer.output` describe the first call of a layer, and a nested model's describe its inside.
+    """
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            yield Call(node.operation, node.input_tensors, node.output_tensors)

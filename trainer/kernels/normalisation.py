@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -15,13 +15,13 @@ LEAST_EPSILON = 1.001e-5
 """Smallest epsilon that the fused operation accepts."""
 
 
-def fused_normalisations(model: keras.Model) -> Mapping[keras.layers.Layer, Callable[..., Any]]:
-    """Return faster replacements for the model's batch-normalisation layers in training, equal up to rounding.
+def fused_normalisations(models: Iterable[keras.Model]) -> Mapping[keras.layers.Layer, Callable[..., Any]]:
+    """Return faster replacements for the models' batch-normalisation layers in training, equal up to rounding.
 
     Keras computes the mean, the variance and the rest separately, each in its own pass over memory; the fused operation
     (`FusedBatchNormV3`) needs one pass forward and one backward. Layers that it cannot replace are omitted.
     """
-    return {layer: _fused(layer) for layer in all_layers(model) if _can_be_fused(layer)}
+    return {layer: _fused(layer) for model in models for layer in all_layers(model) if _can_be_fused(layer)}
 
 
 def _can_be_fused(layer: Any) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trainer.data.rows import Batch
 from trainer.errors import UsageError, unknown
 from trainer.startup import clock_is_allowed
-from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -17,11 +16,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("trainer")
 
-Gradients = tuple[Any, Any, list[Any]]
-"""The result of a replica for a training batch: the loss, the outputs, the gradient of each trainable variable."""
 
-Replica = Callable[[Batch], Gradients]
-"""The computation of a replica on its share of a batch."""
+class Gradients(NamedTuple):
+    """The result of a replica for a training batch.
+
+    Attributes:
+        loss: The loss.
+        outputs: The outputs, a tree.
+        gradients: The gradient of each trained variable; None for one that the loss does not depend on.
+        scalars: The task's scalars by name.
+    """
+
+    loss: Any
+    outputs: Any
+    gradients: Sequence[Any]
+    scalars: Mapping[str, Any]
+
+
+Replica = Callable[[Batch, Any], Any]
+"""The computation of a replica on its share of a batch, given the seed of the step.
+
+It returns `Gradients`; that of a task with a `step` of its own applies them too, and returns something else.
+"""
 
 PARTS = (4, 3, 2)
 """Number of parts that `Blocks` computes in parallel, the first that divides the batch size; measured on two cores."""
@@ -42,12 +58,12 @@ class Kernels:
     def __str__(self) -> str:
         return "keras"
 
-    def at(self, step: int, model: keras.Model, task: Task) -> Kernels:
+    def at(self, step: int, models: Sequence[keras.Model], task: Task) -> Kernels:
         """Return the kernels that compute the 1-based `step`."""
         return self
 
-    def wrap(self, function: Replica, model: keras.Model, task: Task) -> Replica:
-        """Return a function equivalent to `function`, the forward and backward pass of `model` on a batch.
+    def wrap(self, function: Replica, models: Sequence[keras.Model], task: Task) -> Replica:
+        """Return a function equivalent to `function`, the forward and backward pass of `models` on a batch.
 
         The returned function is called while a step is traced.
         """
@@ -67,14 +83,14 @@ class Fused(Kernels):
     def __str__(self) -> str:
         return "fused"
 
-    def wrap(self, function: Replica, model: keras.Model, task: Task) -> Replica:
-        """Return `function` with the model's batch-normalisation layers substituted."""
+    def wrap(self, function: Replica, models: Sequence[keras.Model], task: Task) -> Replica:
+        """Return `function` with the models' batch-normalisation layers substituted."""
         from trainer.kernels.normalisation import fused_normalisations
         from trainer.kernels.substitution import substituted
 
-        def fused(batch: Batch) -> Gradients:
-            with substituted(fused_normalisations(model)):
-                return function(batch)
+        def fused(batch: Batch, seed: Any) -> Any:
+            with substituted(fused_normalisations(models)):
+                return function(batch, seed)
 
         return fused
 
@@ -104,7 +120,7 @@ class Blocks(Fused):
     def __str__(self) -> str:
         return "blocks"
 
-    def wrap(self, function: Replica, model: keras.Model, task: Task) -> Replica:
+    def wrap(self, function: Replica, models: Sequence[keras.Model], task: Task) -> Replica:
         """Return `function` applied to the parts of a batch, with the model's convolutions substituted.
 
         Raises:
@@ -114,33 +130,35 @@ class Blocks(Fused):
 
         from trainer.kernels.substitution import substituted, substitution
 
-        if not is_plain(task):
+        if not is_separable(task):
             raise UsageError(
-                f"cannot use kernels 'blocks': they support plain classification, not the task {type(task).__name__}; "
-                "kernels 'keras' can train it"
+                "cannot use kernels 'blocks': they support tasks whose loss is the mean over the samples of a batch, "
+                f"not the task {type(task).__name__}; kernels 'keras' can train it"
             )
+        (model,) = models
         instead = substitution(model)
         for name in instead.wide:
             logger.warning("layer %r is so wide that kernels 'blocks' slow training down; use another choice", name)
         compiled = tf.function(function, jit_compile=True, autograph=False)
 
-        def whole(batch: Batch) -> Gradients:
+        def whole(batch: Batch, seed: Any) -> Gradients:
             with substituted(instead.calls):
-                return compiled(batch)
+                return compiled(batch, seed)
 
-        def in_parts(batch: Batch, parts: int) -> Gradients:
+        def in_parts(batch: Batch, seed: Any, parts: int) -> Gradients:
             # No tf.ensure_shape: Grappler would assume the shape for batches of the other branch as well.
-            shares = zip(*(tf.split(tensor, parts) for tensor in batch), strict=True)
+            shares = zip(*(tf.split(tensor, parts) for tensor in tf.nest.flatten(batch)), strict=True)
             with substituted(instead.calls):
-                return _together([compiled(share) for share in shares])
+                return _together([compiled(tf.nest.pack_sequence_as(batch, share), seed) for share in shares])
 
-        def blocks(batch: Batch) -> Gradients:
-            size = batch[0].shape[0] or self.batch_size
+        def blocks(batch: Batch, seed: Any) -> Gradients:
+            first = tf.nest.flatten(batch)[0]
+            size = first.shape[0] or self.batch_size
             if size is None:
-                return whole(batch)
+                return whole(batch, seed)
             parts = next((n for n in PARTS if size % n == 0), 1) if instead.separable else 1
-            is_full = tf.equal(tf.shape(batch[0])[0], size)
-            return tf.cond(is_full, lambda: in_parts(batch, parts), lambda: function(batch))
+            is_full = tf.equal(tf.shape(first)[0], size)
+            return tf.cond(is_full, lambda: in_parts(batch, seed, parts), lambda: function(batch, seed))
 
         return blocks
 
@@ -164,16 +182,16 @@ class Auto(Kernels):
     def __str__(self) -> str:
         return f"blocks after step {self.head_start}" if self._gains else "fused"
 
-    def at(self, step: int, model: keras.Model, task: Task) -> Kernels:
+    def at(self, step: int, models: Sequence[keras.Model], task: Task) -> Kernels:
         """Return the kernels that compute the 1-based `step`."""
         if step <= self.head_start or self.then.batch_size is None:
             return self.first
         if self._gains is None:
-            self._gains = gains(model, task)
+            self._gains = is_separable(task) and gains(models[0])
         return self.then if self._gains else self.first
 
 
-def gains(model: keras.Model, task: Task) -> bool:
+def gains(model: keras.Model) -> bool:
     """Return True if `Blocks` is known to be faster than `Fused`."""
     from trainer.kernels.substitution import substitution
 
@@ -184,12 +202,12 @@ def gains(model: keras.Model, task: Task) -> bool:
     except UsageError:
         return False
     # Op determinism forbids the clock, and XLA's behaviour under it has not been examined.
-    return is_plain(task) and clock_is_allowed() and instead.separable and not instead.wide
+    return clock_is_allowed() and instead.separable and not instead.wide
 
 
-def is_plain(task: Task) -> bool:
-    """Return True if a task's loss is plain classification; another may be random or combine images."""
-    return type(task).forward is Classification.forward
+def is_separable(task: Task) -> bool:
+    """Return True if a batch may be computed in parts, by XLA; a loss may also be random or combine samples."""
+    return task.separable and not task.has_step
 
 
 def is_on_cpu(variables: Sequence[Any]) -> bool:
@@ -201,9 +219,16 @@ def _together(parts: Sequence[Gradients]) -> Gradients:
     """Combine the results of equally sized parts into the result of the whole batch."""
     import tensorflow as tf
 
-    losses, outputs, gradients = zip(*parts, strict=True)
-    means = [tf.add_n(each) / len(parts) for each in zip(*gradients, strict=True)]
-    return tf.add_n(losses) / len(parts), tf.concat(outputs, 0), means
+    def mean(*values: Any) -> Any:
+        return None if values[0] is None else tf.add_n(values) / len(values)
+
+    losses, outputs, gradients, scalars = zip(*parts, strict=True)
+    return Gradients(
+        mean(*losses),
+        tf.nest.map_structure(lambda *each: tf.concat(each, 0), *outputs),
+        [mean(*each) for each in zip(*gradients, strict=True)],
+        tf.nest.map_structure(mean, *scalars),
+    )
 
 
 def select(name: str, batch_size: int | None) -> Kernels:

@@ -19,7 +19,8 @@ from trainer.kernels.keras_private import is_called_twice
 EACH_IMAGE = {
     *(layers.InputLayer, layers.Conv2D, layers.Dense, layers.MaxPooling2D, layers.AveragePooling2D, layers.Flatten),
     *(layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.Activation, layers.ReLU, layers.LeakyReLU),
-    *(layers.Reshape, layers.Add, layers.ZeroPadding2D, layers.Rescaling),
+    *(layers.Reshape, layers.ZeroPadding2D, layers.Rescaling),
+    *(layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum),
 }
 """Deterministic layers that treat each image independently: a batch may be computed in parts."""
 
@@ -27,7 +28,7 @@ WHOLE_BATCH = {
     *(layers.BatchNormalization, layers.Dropout, layers.SpatialDropout2D, layers.GaussianNoise),
     *(layers.LayerNormalization, layers.Concatenate),
 }
-"""Layers that may combine images or are random: a batch is computed as a whole."""
+"""Layers that may combine images or are random: a batch is computed as a whole, unless `_is_separable` knows better."""
 
 WIDEST = 128
 """Largest product of channels and filters that gains: 96 was faster, 2,048 slower, nothing in between was measured."""
@@ -151,7 +152,8 @@ def _is_separable(layer: keras.layers.Layer) -> bool:
     """Return True if a layer treats each image independently and adds no penalty that depends on the batch."""
     activation = getattr(layer, "activation", None)
     known = activation is None or getattr(activation, "__module__", "").startswith("keras.")
-    return type(layer) in EACH_IMAGE and known and layer.activity_regularizer is None
+    alone = type(layer) in EACH_IMAGE or (type(layer) is layers.Concatenate and layer.axis % len(layer.output.shape))
+    return bool(alone) and known and layer.activity_regularizer is None
 
 
 def _block(conv: layers.Conv2D, pool: bool) -> Callable[[tf.Tensor], tf.Tensor]:

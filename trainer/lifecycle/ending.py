@@ -72,8 +72,7 @@ def conclude(loop: Loop, evaluator: Evaluator) -> None:
         best = recorder.best()
         if best is not None:
             checkpoint.restore(best.checkpoint, loop.variables)
-    if run.optimizer.use_ema:
-        run.optimizer.finalize_variable_values(evaluator.model.trainable_variables)
+    loop.training.learners.average()
     with loop.ledger("test"):
         validation = loop.course.validation
         temperature = evaluator.temperature(validation) if validation is not None else None

@@ -74,10 +74,12 @@ def check(loop: Loop, task: Task, opening: Opening) -> Saved | None:
             _warn_of_other_numerics(run, saved.manifest)
             checkpoint.check_fits(saved.checkpoint, loop.variables)
         loop.hooks.check()
-        preflight.check_first_loss(task, run.model, course)
-        preflight.check_schedule(run, loop.rate)
+        learners = loop.training.learners
+        preflight.check_values(run, learners.model, course)
+        preflight.check_first_loss(task, learners.model, course)
+        preflight.check_schedule(run, loop.rates)
         space = preflight.check_space(loop.recorder.path, loop.variables, loop.hooks.plugins)
-        run.plan = plan(run, course, loop.hooks.plugins, loop.rate, space, saved)
+        run.plan = plan(run, course, loop.hooks.plugins, loop.rates, space, saved, learners.of_task)
     return saved
 
 

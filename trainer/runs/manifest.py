@@ -19,7 +19,7 @@ from trainer.display.shown import Shown
 from trainer.errors import CheckpointError, InkwellError
 from trainer.files import read_bounded
 from trainer.plugin import Plugin
-from trainer.run import Counters, Rewind, Run
+from trainer.run import ONLY, Counters, Rewind, Run
 from trainer.runs.files import HISTORY, MAX_HISTORY
 from trainer.runs.history import parse_lines, whole_lines
 from trainer.runs.numerics import Numerics
@@ -71,6 +71,7 @@ class Manifest(Shown):
         config: The configuration as nested plain values; empty for a `Trainer` without configuration.
         numerics: The conditions that determine results bit for bit.
         versions: Versions of Python and packages.
+        models: Names of the models, with which the names of their variables begin; empty if there is only one.
     """
 
     counters: Counters
@@ -86,6 +87,7 @@ class Manifest(Shown):
     config: dict[str, Any]
     numerics: Numerics
     versions: dict[str, str]
+    models: list[str] = dataclasses.field(default_factory=list)
 
     def _line(self) -> str:
         return f"epoch {self.counters.epoch}, step {self.counters.step:,}/{self.steps:,}"
@@ -113,6 +115,7 @@ class Manifest(Shown):
             config=dict(run.config),
             numerics=Numerics.here(run.kernels),
             versions=versions(),
+            models=[name for name in run.models if name != ONLY],
         )
 
     @classmethod

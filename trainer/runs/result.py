@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from trainer import startup
+from trainer.display.model import parameters
 from trainer.result import Result
 from trainer.run import ENGINE_LOGS, Run
 from trainer.runs.manifest import Saved
@@ -34,7 +35,7 @@ def make_result(
     model = dict(run.config.get("model") or {})
     values = {
         "model": model.get("name", run.model.name if run.model is not None else ""),
-        "params": {**model.get("args", {}), "count": run.model.count_params() if run.model is not None else 0},
+        "params": {**model.get("args", {}), "count": parameters(run.models)},
         "data": {
             **{"name": data.get("name"), "digest": data.get("digest")},
             **{"train": data.get("train"), "val": data.get("validation"), "test": data.get("test")},

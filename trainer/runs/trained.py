@@ -23,6 +23,7 @@ from trainer.data.seen import Seen
 from trainer.data.sources.find import load_source
 from trainer.data.sources.labels import MAX_CLASSES
 from trainer.data.split import as_known, content_digest, split
+from trainer.data.structure import Signature, described
 from trainer.display.shown import Shown
 from trainer.errors import CheckpointError, DataError, UsageError
 from trainer.registry import models
@@ -45,13 +46,27 @@ ClassNames = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_l
 
 
 @dataclass(frozen=True)
-class Images:
-    """Properties of the training images that a model needs; see `trainer.data.split.Data.describe`."""
+class Known:
+    """Properties of the training data; see `trainer.data.split.Data.describe`."""
 
     digest: str
     source_digest: str
+
+
+@dataclass(frozen=True)
+class Images(Known):
+    """Properties of the training images that a classifier needs."""
+
     input_shape: tuple[Side, Side, Side]
     class_names: ClassNames
+
+
+class NotAClassifier(UsageError):  # noqa: N818, the name says what is refused
+    """A model that does not classify images, where nothing else can be used."""
+
+
+class Undescribed(CheckpointError):  # noqa: N818, a state rather than an error
+    """A run without a description of its model, such as that of a subclassed model."""
 
 
 class Chosen(NamedTuple):
@@ -77,8 +92,8 @@ class Trained(Shown):
     Attributes:
         model: The model.
         config: The configuration it was trained with; the default for a run without configuration.
-        data: Name, digests, image shape and class names of the data it was trained on, as
-            `trainer.data.split.Data.describe` returns them. The digests are empty if unknown.
+        data: Name and digests of the data it was trained on, and image shape and class names if these are labelled
+            images, as `trainer.data.split.Data.describe` returns them. The digests are empty if unknown.
         path: The checkpoint.
         temperature: Divisor of its logits for calibrated probabilities; 1 if it was not fitted.
         from_config: True if the run has a configuration, which names its data.
@@ -96,6 +111,27 @@ class Trained(Shown):
     def _line(self) -> str:
         return f"{in_line(self.model.name)} from {in_line(self.path)}"
 
+    @property
+    def classifies(self) -> bool:
+        """True if the model returns one number per class for an image, and the classes have names."""
+        shape, names = self.data.get("input_shape"), self.data.get("class_names")
+        return shape is not None and names is not None and outputs_for(self.model, shape) == len(names)
+
+    def check_classifies(self, purpose: str) -> None:
+        """Refuse a model that does not classify images.
+
+        Args:
+            purpose: The purpose for which it must, as a verb with an object: `export`.
+
+        Raises:
+            NotAClassifier: If it does not.
+        """
+        if not self.classifies:
+            raise NotAClassifier(
+                f"cannot {purpose} {self.path}: its model {described_model(self.model)}, and this needs one that maps "
+                "images to one logit per class; use it from Python: trainer.runs.trained.load_trained(PATH).model"
+            )
+
     def images(self, name: str | None, folder: str | None, part: str) -> Chosen:
         """Return the images to evaluate on.
 
@@ -106,9 +142,11 @@ class Trained(Shown):
                 images are used, or all images if there is no test split.
 
         Raises:
-            UsageError: If the name is unknown, or `part` is not `test` for other data.
+            UsageError: If the name is unknown, `part` is not `test` for other data, or the model takes no images.
             DataError: If the data cannot be read, do not match the model, or have changed since the run.
         """
+        if "input_shape" not in self.data:
+            self.check_classifies("evaluate")
         own = self.config.data
         folder = folder or own.folder
         if name is None and not self.from_config:
@@ -136,7 +174,7 @@ class Trained(Shown):
         return Chosen(what, images, source.notices, own=False)
 
 
-def load_trained(path: Path, imports: Sequence[str] = ()) -> Trained:
+def load_trained(path: Path, imports: Sequence[str] = (), model: keras.Model | None = None) -> Trained:
     """Start TensorFlow and load the model of a run directory or checkpoint, without running any code in it.
 
     If the optimizer keeps averaged weights (`use_ema`), the model gets those.
@@ -146,15 +184,18 @@ def load_trained(path: Path, imports: Sequence[str] = ()) -> Trained:
         imports: Modules to import first, which register models, or the Keras classes used by the model of a run without
             configuration. They must include the modules that the run was trained with, unless those are already
             imported or an installed package offers them by entry point.
+        model: The built model, whose weights are set to those of the checkpoint; required for a subclassed model, which
+            only its own code can build. Default: the model is built from its description.
 
     Raises:
         UsageError: If `path` is neither, a module is not named or cannot be imported, or the model's name is not
             registered.
+        Undescribed: If the run has no description of its model, and none is given.
         CheckpointError: If there is no checkpoint, or it is damaged, describes no model or does not match the model.
     """
     saved, config = _read(path, imports)
     startup.start(config.training.seed, config.training.deterministic, config.training.dtype)
-    model = _model(saved, config, imports)
+    model = _model(saved, config, imports, model)
     if not saved.manifest.config:
         config = dataclasses.replace(config, model=ModelConfig(name=model.name))
     folder = saved.path.parent.parent
@@ -188,11 +229,13 @@ def _read(path: Path, imports: Sequence[str]) -> tuple[Saved, Config]:
     return saved, config
 
 
-def _model(saved: Saved, config: Config, imports: Sequence[str]) -> keras.Model:
-    """Build the model and restore the weights of a checkpoint, or the averaged weights if there are any."""
+def _model(saved: Saved, config: Config, imports: Sequence[str], given: keras.Model | None = None) -> keras.Model:
+    """Build the model, unless it is given, and restore the weights of a checkpoint, averaged ones if there are any."""
     if not saved.manifest.config:
-        return _described_model(saved, imports)
-    model = _named_model(saved, config)
+        model = given if given is not None else _described_model(saved, imports)
+        _restore_described(saved, model)
+        return model
+    model = given if given is not None else _named_model(saved, config)
     optimizer = build_optimizer(config.optimizer, steps=1)
     if optimizer.use_ema:
         optimizer.build(model.trainable_variables)
@@ -214,22 +257,28 @@ def _named_model(saved: Saved, config: Config) -> keras.Model:
 
 
 def _described_model(saved: Saved, imports: Sequence[str]) -> keras.Model:
-    """Build the model of a run without configuration from its `model.json`, and restore its weights."""
+    """Build the model of a run without configuration from its `model.json`."""
     folder = saved.path.parent.parent
     described = RunFiles(folder).model_text if is_run(folder) else ""
     if not described:
-        raise CheckpointError(
+        raise Undescribed(
             f"cannot load the model of {saved.path}: it comes from a Trainer without configuration, and {MODEL} is "
-            f"missing from {folder}"
+            f"missing from {folder}, as for a subclassed model; build it in Python and pass it: "
+            "load_trained(path, model=…), or register its builder and train it with scripts/fit.py"
         )
-    model = build_untrusted(described, f"{folder / MODEL}", imports)
-    checkpoint.restore(saved.checkpoint, model.variables)
+    return build_untrusted(described, f"{folder / MODEL}", imports)
+
+
+def _restore_described(saved: Saved, model: keras.Model) -> None:
+    """Restore the weights of a run without configuration."""
+    first = "".join(f"{name}/" for name in saved.manifest.models[:1])  # of several models, the one that predicts
+    checkpoint.restore(saved.checkpoint, [checkpoint.Named(first + each.path, each) for each in model.variables])
     rest = zip(saved.checkpoint.manifest["variables"], saved.checkpoint.arrays, strict=True)
-    averages = [array for variable, array in rest if str(variable["name"]).endswith("_average")]
-    if len(averages) == len(model.trainable_variables):  # the optimizer had `use_ema`
-        for variable, average in zip(model.trainable_variables, averages, strict=True):
+    names = checkpoint.without_counters(first), "_average"
+    averages = [a for v, a in rest if str(v["name"]).startswith(names[0]) and str(v["name"]).endswith(names[1])]
+    if len(averages) >= len(model.trainable_variables):  # the optimizer had `use_ema`; those of a task come last
+        for variable, average in zip(model.trainable_variables, averages, strict=False):
             variable.assign(average)
-    return model
 
 
 def _known_data(saved: Saved, model: keras.Model) -> dict[str, Any]:
@@ -237,19 +286,45 @@ def _known_data(saved: Saved, model: keras.Model) -> dict[str, Any]:
     data = saved.manifest.data
     if saved.manifest.config:
         return data
-    shape, count = model.input_shape, model.output_shape[-1]
-    unknown = {
-        "name": "unnamed data",
-        "digest": "",
-        "source_digest": "",
-        "input_shape": list(shape[1:]),
-        "class_names": [str(number) for number in range(count)],
-    }
-    known = {**unknown, **data}
-    conform(Images, known, f"checkpoint {saved.path}")
-    if len(known["class_names"]) != count or tuple(known["input_shape"]) != tuple(shape[1:]):
-        return {**known, "input_shape": unknown["input_shape"], "class_names": unknown["class_names"]}
-    return known
+    known = {"name": "unnamed data", "digest": "", "source_digest": "", **data}
+    shape = image_shape(model)
+    count = outputs_for(model, shape) if shape is not None else None
+    if shape is None or count is None:
+        conform(Known, known, f"checkpoint {saved.path}")
+        return {key: value for key, value in known.items() if key not in ("input_shape", "class_names")}
+    unknown = {"input_shape": list(shape), "class_names": [str(number) for number in range(count)]}
+    known = unknown | known
+    images = conform(Images, known, f"checkpoint {saved.path}")
+    return known if (images.input_shape, len(images.class_names)) == (shape, count) else known | unknown
+
+
+def image_shape(model: keras.Model) -> tuple[int, int, int] | None:
+    """Return height, width and channels of the images that a model takes; None if it takes anything else."""
+    signature = Signature.of(model)
+    if signature is None or not signature.inputs.single:
+        return None
+    shape = tuple(signature.inputs.tree.shape[1:])
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 and None not in shape else None
+
+
+def outputs_for(model: keras.Model, shape: Sequence[int]) -> int | None:
+    """Return the length of the vector that a model returns for an image; None if it takes or returns anything else."""
+    import keras
+
+    try:
+        outputs = model.compute_output_spec(keras.KerasTensor((None, *shape), "float32"))
+    except Exception:  # the call of a user's class may raise anything
+        return None
+    sides: tuple[int | None, ...] = getattr(outputs, "shape", ())
+    return sides[1] if len(sides) == 2 else None
+
+
+def described_model(model: keras.Model) -> str:
+    """Return what a model takes and returns as part of a sentence."""
+    signature = Signature.of(model)
+    if signature is None:
+        return f"is a {in_line(type(model).__name__)}"
+    return f"takes {described(signature.inputs.tree)} and returns {described(signature.outputs.tree)}"
 
 
 def _temperature(path: Path) -> float:

@@ -1,9 +1,9 @@
 """Safe loading of untrusted models from a `.keras` file or a Keras config: everything is checked, no code is run.
 
 Keras builds whatever a config names and allocates whatever a file declares; its `safe_mode` refuses little more than
-`Lambda`. Therefore the archive, the configuration and the weights are each checked against the needs of an image
-classifier, the model is built once without allocating memory to determine its size, and Keras gets a copy that consists
-of the checked parts.
+`Lambda`. Therefore the archive, the configuration and the weights are each checked against the needs of a functional
+model of ordinary layers, the model is built once without allocating memory to determine its size, and Keras gets a copy
+that consists of the checked parts.
 """
 
 from __future__ import annotations
@@ -43,19 +43,38 @@ class UnknownClassError(ValueError):
 
 
 _LAYERS = """
-Activation Add AlphaDropout Average AveragePooling1D AveragePooling2D BatchNormalization CategoryEncoding CenterCrop
-Concatenate Conv1D Conv2D Conv2DTranspose Cropping2D Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense
-Embedding Flatten GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D
-GlobalMaxPooling2D GroupNormalization GroupQueryAttention Identity InputLayer LayerNormalization LeakyReLU
-MaxPooling1D MaxPooling2D Maximum Minimum MultiHeadAttention Multiply Normalization PReLU Permute RandomBrightness
-RandomContrast RandomCrop RandomFlip RandomRotation RandomTranslation RandomZoom ReLU RepeatVector Rescaling Reshape
-Resizing SeparableConv1D SeparableConv2D Softmax SpatialDropout1D SpatialDropout2D SpectralNormalization Subtract
-UnitNormalization UpSampling2D ZeroPadding2D
+Activation Add AdditiveAttention AlphaDropout Attention Average AveragePooling1D AveragePooling2D AveragePooling3D
+BatchNormalization Bidirectional CategoryEncoding CenterCrop Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose
+Conv3D Cropping1D Cropping2D Dense DepthwiseConv1D DepthwiseConv2D Discretization Dot Dropout ELU EinsumDense Embedding
+Flatten GRU GRUCell GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
+GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention Identity InputLayer LSTM
+LSTMCell LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MultiHeadAttention
+Multiply Normalization PReLU Permute RNN RandomBrightness RandomContrast RandomCrop RandomFlip RandomRotation
+RandomTranslation RandomZoom ReLU RepeatVector Rescaling Reshape Resizing SeparableConv1D SeparableConv2D SimpleRNN
+SimpleRNNCell Softmax SpatialDropout1D SpatialDropout2D SpatialDropout3D SpectralNormalization StackedRNNCells Subtract
+TimeDistributed UnitNormalization UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D
 """
 _INITIALIZERS = """
 Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal LecunUniform Ones
 Orthogonal OrthogonalInitializer RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros
 """
+_OPERATIONS = {
+    "core": "Cast",
+    "linalg": "Norm",
+    "math": "Erf Logsumexp Rsqrt",
+    "nn": """
+Celu Elu Gelu Glu HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid LogSoftmax Relu Relu6 Selu Sigmoid Silu Softmax
+SoftShrink Softplus Softsign TanhShrink
+""",
+    "numpy": """
+Absolute Add All Any Arctan2 Argmax Argmin Average Ceil Clip Concatenate Cos Cumsum Divide DivideNoNan Dot Equal Exp
+ExpandDims Expm1 Flip Floor FloorDivide GetItem Greater GreaterEqual Less LessEqual Log Log10 Log1p Log2 LogicalAnd
+LogicalNot LogicalOr Matmul Max Maximum Mean Min Minimum Mod Moveaxis Multiply Negative NotEqual OnesLike Power Prod
+Reciprocal Reshape Round Sign Sin Sqrt Square Squeeze Stack Std Subtract Sum Swapaxes Tan Tanh Transpose TrueDivide Var
+Where ZerosLike
+""",
+}
+"""Operations of `keras.ops` on the tensors of a functional model, by module."""
 CLASSES = {
     *(("keras.layers", name) for name in _LAYERS.split()),
     *(("keras.initializers", name) for name in _INITIALIZERS.split()),
@@ -64,6 +83,7 @@ CLASSES = {
     *((module, "DTypePolicy") for module in ("keras", "keras.dtype_policies")),
     ("keras.src.models.functional", "Functional"),
     *((module, "Sequential") for module in ("keras", "keras.models")),
+    *((f"keras.src.ops.{module}", name) for module, names in _OPERATIONS.items() for name in names.split()),
 }
 """The Keras classes, as (module, class_name), that may be built; none of them runs code, imports or opens anything."""
 _ACTIVATIONS = """
@@ -73,6 +93,10 @@ sparsemax squareplus swish tanh tanh_shrink threshold
 """
 ACTIVATIONS = frozenset(_ACTIVATIONS.split())
 """The Keras functions that may be used as activations."""
+KINDS = ("Functional", "Sequential")
+"""Classes of models that a config describes in full; only the code of a subclassed model knows what it computes."""
+PLAIN = ("__keras_tensor__", "__slice__", "__ellipsis__")
+"""Objects of Keras's format that are no classes: a symbolic tensor, and the indices of `tensor[:, ..., 1]`."""
 
 
 def load_keras(path: Path) -> keras.Model:
@@ -86,8 +110,8 @@ def load_keras(path: Path) -> keras.Model:
         path: A file written by `keras.Model.save`, at most 200 MiB.
 
     Raises:
-        CheckpointError: If the file cannot be read, is damaged, or contains anything that an image classifier does not
-            need.
+        CheckpointError: If the file cannot be read, is damaged, or contains anything but a model of
+            ordinary layers.
     """
     try:
         parts = _unzip(_read(path))
@@ -114,7 +138,7 @@ def build_untrusted(config: str, whose: str, imports: Collection[str] = ()) -> k
             packages, have registered with Keras may be built too.
 
     Raises:
-        CheckpointError: If it is damaged, too large, or contains anything that an image classifier does not need.
+        CheckpointError: If it is damaged, too large, or contains anything but a model of ordinary layers.
     """
     import keras
 
@@ -134,7 +158,8 @@ def build_untrusted(config: str, whose: str, imports: Collection[str] = ()) -> k
 def config_json(model: keras.Model) -> str:
     """Return the Keras config of a model for `build_untrusted`; empty if it has none, such as a subclassed model."""
     try:
-        return str(model.to_json())
+        config = str(model.to_json())
+        return config if json.loads(config)["class_name"] in KINDS else ""
     except Exception:  # a third-party layer may raise anything
         return ""
 
@@ -201,7 +226,7 @@ def _parse(content: bytes) -> dict[str, Any]:
         raise ValueError(f"{CONFIG} is nested deeper than {MAX_DEPTH} levels") from error
     except ValueError as error:
         raise ValueError(f"{CONFIG} is not JSON: {_line(error)}") from error
-    if not isinstance(config, dict) or config.get("class_name") not in ("Functional", "Sequential"):
+    if not isinstance(config, dict) or config.get("class_name") not in KINDS:
         raise ValueError(f"{CONFIG} does not describe a functional or sequential model")
     return config
 
@@ -247,7 +272,7 @@ def _check_class(value: dict[str, Any], trusted: frozenset[str]) -> None:
         raise UnknownClassError(f"{CONFIG}: {_quote(function)} is not a function that may be loaded")
     if not isinstance(value.get("config"), dict):
         raise ValueError(f"{CONFIG}: {_quote(name)} has no configuration")
-    if name == "__keras_tensor__" and module is None and registered is None:
+    if name in PLAIN and module is None and registered is None:
         return
     if (module, name) == ("keras.layers", "Lambda") and trusted and _is_function(value["config"].get("function")):
         return  # the function itself is checked separately

@@ -30,6 +30,7 @@ class Classification(Task):
 
     names = ("loss", "accuracy")
     reports = True
+    separable = True
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0 <= label_smoothing < 1:
@@ -48,7 +49,7 @@ class Classification(Task):
         """Return the cross-entropy and the logits, float32 `[N, K]`."""
         import keras
 
-        images, labels = batch
+        images, labels = batch[:2]
         logits = model(images, training=training)
         if self.label_smoothing and training:
             targets = keras.ops.one_hot(labels, logits.shape[-1])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trainer.data.rows import Arrange, Batch, as_it_is
 from trainer.display.shown import Shown, arguments
-from trainer.run import ENGINE_LOGS
+from trainer.run import ENGINE_LOGS, LEARNING_RATE
 
 if TYPE_CHECKING:
     import keras
@@ -18,15 +19,28 @@ class Task(Shown):
     """Base class: override `forward`, and also `metrics`, `update` and `names` to log more than the loss.
 
     The counterpart of Lightning's `training_step`: distillation, mixup or an autoencoder is a task of a few lines.
-    The engine adds the model's own losses (regularisers).
+    The engine adds the model's own losses (regularisers). A game between several models, such as a GAN, overrides
+    `step`.
+
+    Keras variables, layers, metrics and seed generators among the attributes of a task belong to it: those that are
+    trainable are trained by the (first) optimizer, after the model's, and all are saved and restored with the run. A
+    frozen model (`trainable = False`), such as a teacher, stays as it is and is not saved.
 
     Attributes:
         names: Names that the task logs: `loss` and those of `metrics`; with the prefix `val_` in validation.
         reports: True if `report` needs all outputs of an evaluation, which are then kept in memory.
+        separable: True if the training loss is the mean over the samples of a batch and not random, so that a batch may
+            be computed in parts. A class that overrides `forward` or `step` must say so again.
     """
 
     names: ClassVar[Collection[str]] = ("loss",)
     reports: ClassVar[bool] = False
+    separable: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not vars(cls).keys().isdisjoint(("forward", "step")) and "separable" not in vars(cls):
+            cls.separable = False
 
     def _line(self) -> str:
         return arguments(self)
@@ -56,9 +70,50 @@ class Task(Shown):
             batch: A batch of the pipeline, for an `ImageSet` images float32 `[N, H, W, C]` in [0, 1] and labels int32
                 `[N]`; in general `(x,)`, `(x, y)` or `(x, y, sample_weight)`, trees of tensors.
             training: False in evaluation.
-            seed: Seed of this step for stateless random operations, int32 `[2]`.
+            seed: Seed for stateless random operations (`tf.random.stateless_normal`), int32 `[2]`: a function of the
+                seed of the run and the step; in evaluation always the same.
         """
         raise NotImplementedError
+
+    def step(
+        self, models: Mapping[str, Any], optimizers: Mapping[str, Any], batch: Batch, seed: Any
+    ) -> tuple[Any, Any]:
+        """Compute the gradients of a training step, apply them, and return the loss and the outputs as in `forward`.
+
+        Override it where gradients and updates are not those of one loss, as in a GAN; otherwise the engine computes
+        them from `forward`, which then serves validation and test only. It runs inside the compiled span. However often
+        it updates a model, it counts as one step. Clipping and regularisers are up to it.
+
+        Args:
+            models: The models by name; a single one is called `model`. Call them with `training=True`.
+            optimizers: Their optimizers, by the same names; `optimizers[name].apply(gradients, variables)`, where
+                variables are trainable ones of that model, and for the first optimizer also those of the task.
+            batch: As in `forward`.
+            seed: As in `forward`.
+        """
+        raise NotImplementedError
+
+    @property
+    def has_step(self) -> bool:
+        """True if the task overrides `step`."""
+        return type(self).step is not Task.step
+
+    @property
+    def has_forward(self) -> bool:
+        """True if the task overrides `forward`, without which it cannot be validated or tested."""
+        return type(self).forward is not Task.forward
+
+    @cached_property
+    def scalars(self) -> dict[str, Any]:
+        """Numbers to log beside the loss of a batch: put scalar tensors in from `forward` or `step`, by name."""
+        return {}
+
+    @property
+    def variables(self) -> Sequence[keras.Variable]:
+        """The task's own variables, which are saved and restored with the run; by default those of its attributes."""
+        from trainer.tasks.variables import own_variables
+
+        return own_variables(self)
 
     def metrics(self) -> Mapping[str, keras.metrics.Metric]:
         """Return new Keras metrics by name, without the loss; called once for training and once for evaluation."""
@@ -99,7 +154,14 @@ class Task(Shown):
         return {}
 
 
-def logged_names(task: Task, validation: bool) -> list[str]:
-    """Return the names that a run logs, without those that plugins add."""
+def logged_names(task: Task, validation: bool, models: Collection[str] = ()) -> list[str]:
+    """Return the names that a run logs, without those that plugins add.
+
+    Args:
+        task: The task.
+        validation: True if there are validation data.
+        models: The names of the models.
+    """
     phases = ("", "val_") if validation else ("",)
-    return [*(f"{phase}{name}" for phase in phases for name in task.names), *ENGINE_LOGS]
+    rates = [f"{LEARNING_RATE}_{name}" for name in models] if len(models) > 1 else []
+    return [*(f"{phase}{name}" for phase in phases for name in task.names), *rates, *ENGINE_LOGS]

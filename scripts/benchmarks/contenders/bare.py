@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from trainer.config.schema import Config
 from trainer.data.imageset import ImageSet
 from trainer.engine.ledger import Ledger
@@ -26,6 +24,7 @@ class BareLoop:
     def __init__(self, config: Config, model: keras.Model, train: ImageSet, validation: ImageSet | None = None) -> None:
         from trainer.config.optimizers import build_optimizer
         from trainer.data.pipeline import EvaluationRows, TrainingRows
+        from trainer.engine.learners import Learners
         from trainer.engine.step import EvaluationStep, TrainStep
         from trainer.kernels.select import Kernels
         from trainer.kernels.strategy import Strategy
@@ -33,7 +32,8 @@ class BareLoop:
 
         self.train = TrainingRows(train, config.data.batch_size, config.training.seed, config.data.augmentation)
         optimizer = build_optimizer(config.optimizer, config.training.epochs * self.train.steps_per_epoch)
-        self.step = TrainStep(model, Classification(), optimizer, self.train.spec, Kernels(), Strategy())
+        learners = Learners(model, optimizer, Classification())
+        self.step = TrainStep(learners, self.train.spec, Kernels(), Strategy())
         self.evaluation = EvaluationStep(model, Classification(), Strategy())
         self.step.span()
         self.validation = EvaluationRows(validation) if validation is not None else None
@@ -46,7 +46,7 @@ class BareLoop:
         started = time.perf_counter()
         if self.batches is None:
             self.batches = iter(self.train.batches())
-        self.step.span()(self.batches, tf.constant(self.train.steps_per_epoch))
+        self.step.span()(self.batches, tf.constant(0, tf.int64), tf.constant(self.train.steps_per_epoch))
         if self.validation is not None:
             held_out = iter(self.validation.batches())
             for _ in range(self.validation.steps):
@@ -72,16 +72,14 @@ def first_losses(job: Job) -> list[float]:
     import keras
     import tensorflow as tf
 
+    from trainer.engine.learners import Learners
     from trainer.engine.step import TrainStep
     from trainer.kernels.select import Kernels
     from trainer.kernels.strategy import Strategy
     from trainer.tasks.classification import Classification
 
     optimizer, data = keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON), in_order(job)
-    step = TrainStep(
-        registered(job, dropout=0.0), Classification(), optimizer, data.element_spec, Kernels(), Strategy()
-    )
-    batches = iter(data)
-    # A span returns one tensor or several; the losses come first.
-    spans = [tf.nest.flatten(step.span()(batches, tf.constant(1))) for _ in range(CHECKED)]
-    return [float(np.ravel(tensors[0])[-1]) for tensors in spans]
+    learners = Learners(registered(job, dropout=0.0), optimizer, Classification())
+    step, batches = TrainStep(learners, data.element_spec, Kernels(), Strategy()), iter(data)
+    spans = [step.span()(batches, tf.constant(k, tf.int64), tf.constant(1)) for k in range(CHECKED)]
+    return [float(span.losses[0]) for span in spans]

@@ -28,7 +28,7 @@ from trainer.text import in_bytes
 
 logger = logging.getLogger("trainer")
 
-FORMAT = 2
+FORMAT = 3
 """Version in every key; raise it when the output of a decoder or the format of the files changes."""
 
 MANIFEST = "cache.json"

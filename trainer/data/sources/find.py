@@ -41,6 +41,7 @@ def load_source(name: str, folder: Path, args: Mapping[str, Any] | None = None, 
 
     from trainer.data.imageset import Source
     from trainer.data.sources.labels import check_source as check_labels
+    from trainer.data.values import with_full_range
 
     try:
         with Stage(f"reading {name}"):
@@ -51,7 +52,7 @@ def load_source(name: str, folder: Path, args: Mapping[str, Any] | None = None, 
         raise UsageError(f"data source {name!r} returned {type(source).__name__}, not trainer.data.imageset.Source")
     if whole:
         check_labels(source)
-    return source
+    return with_full_range(source)
 
 
 def check_source(name: str, folder: Path, args: Mapping[str, Any] | None = None) -> None:

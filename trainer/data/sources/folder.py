@@ -17,7 +17,8 @@ import PIL
 from trainer.data.imageset import Source, validation_share
 from trainer.data.sources.cache import TAG, Cache
 from trainer.data.sources.decoding import Block, Undecoded, block_length
-from trainer.data.sources.image import SUFFIXES, Header, read_header, read_image
+from trainer.data.sources.depth import common_white
+from trainer.data.sources.image import SUFFIXES, Header, largest_value, read_header, read_image
 from trainer.errors import DataError
 
 NAMED = 5  # number of skipped files that a notice names
@@ -82,6 +83,8 @@ def _undecoded(splits: Mapping[str, _Split], class_names: tuple[str, ...]) -> Un
     """Read all headers; return the images to decode."""
     with ThreadPoolExecutor() as pool:
         headers = {name: _read_headers(split, pool) for name, split in splits.items()}
+        deep = [path for found in headers.values() for path, header in found.items() if header.deep]
+        white, largest = common_white(deep, largest_value, pool) if deep else (None, 0)
     size = _common_size(splits["train"], headers["train"])
     for name, split in splits.items():
         _skip_other_sizes(split, headers[name], size)
@@ -92,10 +95,11 @@ def _undecoded(splits: Mapping[str, _Split], class_names: tuple[str, ...]) -> Un
     def finish() -> list[str]:
         for split in splits.values():
             _refuse_if_bare(split, class_names)
-        return [notice for split in splits.values() for notice in _skip_notice(split)]
+        skipped = [notice for split in splits.values() for notice in _skip_notice(split)]
+        return [*skipped, *_depth_notice(splits["train"].root, white, largest)]
 
     numbers = {name: len(split.kept()) for name, split in splits.items()}
-    return Undecoded(numbers, shape, lambda name: _decode(splits[name], shape), finish)
+    return Undecoded(numbers, shape, lambda name: _decode(splits[name], shape, white), finish)
 
 
 def _layout(root: Path) -> tuple[Path, Path | None]:
@@ -216,7 +220,7 @@ def _refuse_if_bare(split: _Split, class_names: tuple[str, ...]) -> None:
         )
 
 
-def _decode(split: _Split, shape: tuple[int, int, int]) -> Iterator[Block]:
+def _decode(split: _Split, shape: tuple[int, int, int], white: int | None) -> Iterator[Block]:
     """Yield the images that can be decoded, and mark the others as skipped.
 
     Raises:
@@ -227,7 +231,7 @@ def _decode(split: _Split, shape: tuple[int, int, int]) -> Iterator[Block]:
         for start in range(0, len(wanted), length):
             numbers = wanted[start : start + length]
             images = np.empty((len(numbers), *shape), np.uint8)
-            good = np.array(list(pool.map(partial(_decode_one, split), numbers, images)))
+            good = np.array(list(pool.map(partial(_decode_one, split, white), numbers, images)))
             labels = np.array([split.labels[i] for i in numbers], np.int32)
             decoded += int(good.sum())
             yield (images, labels) if good.all() else (images[good], labels[good])
@@ -235,11 +239,11 @@ def _decode(split: _Split, shape: tuple[int, int, int]) -> Iterator[Block]:
         raise DataError(f"{split.root}: no image can be decoded; the first is {split.paths[0]}")
 
 
-def _decode_one(split: _Split, number: int, into: np.ndarray) -> bool:
+def _decode_one(split: _Split, white: int | None, number: int, into: np.ndarray) -> bool:
     """Decode a file into an array, or record why it is skipped; return True if it was decoded."""
     path, shape = split.paths[number], into.shape
     try:
-        image = read_image(path, shape[2])
+        image = read_image(path, shape[2], white=white)
     except DataError as error:
         split.skipped[path] = _reason(path, error)
         return False
@@ -273,6 +277,13 @@ def _skip_notice(split: _Split) -> list[str]:
     named = [f"{path.relative_to(split.root)} ({split.skipped[path]})" for path in split.paths if path in split.skipped]
     more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
     return [f"{split.root}: {len(named)} of {len(split.paths)} images skipped: {', '.join(named[:NAMED])}{more}"]
+
+
+def _depth_notice(root: Path, white: int | None, largest: int) -> list[str]:
+    """Return a notice about 16-bit images that do not use all of their bits."""
+    if white in (None, 65535):
+        return []
+    return [f"{root}: 16-bit images have values up to {largest:,}: read as 0 to {white:,}, scaled to 0 to 255"]
 
 
 def _reason(path: Path, error: DataError) -> str:

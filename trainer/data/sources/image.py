@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from trainer.bounds.regular import read_bounded
+from trainer.data.sources.depth import white_of
 from trainer.data.sources.essence import essence
 from trainer.errors import DataError
 
@@ -42,11 +43,13 @@ class Header:
         height: Number of rows, after applying the EXIF orientation.
         width: Number of columns, after applying the EXIF orientation.
         gray: True if the file stores no colour; a colour image whose pixels happen to be gray does not count.
+        deep: True if the file stores gray in 16 bits.
     """
 
     height: int
     width: int
     gray: bool
+    deep: bool
 
 
 Encoded = Path | bytes
@@ -67,10 +70,12 @@ def read_header(source: Encoded, name: str | None = None) -> Header:
         height, width = image.height, image.width
         if orientation >= 5:
             height, width = width, height
-        return Header(height, width, image.mode in GRAY_MODES)
+        return Header(height, width, image.mode in GRAY_MODES, _is_deep(image))
 
 
-def read_image(source: Encoded, channels: int, name: str | None = None, ground: str = "white") -> np.ndarray:
+def read_image(
+    source: Encoded, channels: int, name: str | None = None, ground: str = "white", white: int | None = None
+) -> np.ndarray:
     """Decode an image (the first frame of an animation) and turn it upright according to its EXIF orientation.
 
     Transparent pixels take the colour of the background, 16-bit gray is scaled to 8 bits, and colour is converted to
@@ -81,6 +86,8 @@ def read_image(source: Encoded, channels: int, name: str | None = None, ground: 
         channels: 1 for gray or 3 for RGB.
         name: Name of the image in errors; default: its path.
         ground: Background of transparent pixels, `white` or `black`.
+        white: White in 16-bit gray, such as 1,023 if only 10 bits are used; default: that of the smallest usual depth
+            that holds the image's values.
 
     Returns:
         uint8 `[H, W, channels]`.
@@ -91,8 +98,8 @@ def read_image(source: Encoded, channels: int, name: str | None = None, ground: 
     with _opened(source, name or _name(source)) as (image, orientation):
         image.load()  # raises for truncated files, which verify() does not detect
         upright = image.transpose(TURNS[orientation]) if orientation in TURNS else image
-        if upright.mode.startswith("I;16"):
-            gray = _scaled(upright, ground)
+        if _is_deep(upright):
+            gray = _scaled(upright, ground, white)
             return np.repeat(gray[..., np.newaxis], channels, axis=2)
         flat = _on_ground(upright, ground).convert("L" if channels == 1 else "RGB")
         return np.array(flat, np.uint8).reshape(flat.height, flat.width, channels)
@@ -102,12 +109,32 @@ def _name(source: Encoded) -> str:
     return str(source) if isinstance(source, Path) else "image"
 
 
-def _scaled(image: Image.Image, ground: str) -> np.ndarray:
-    """Return 16-bit gray as uint8 `[H, W]`; Pillow would clip it."""
+def largest_value(path: Path) -> int:
+    """Return the largest value of an image in 16-bit gray, from 0 to 65,535; 0 if it cannot be decoded."""
+    try:
+        with _opened(path, str(path)) as (image, _):
+            return int(_deep_values(image)[0].max())
+    except DataError:
+        return 0
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith("I;16")
+
+
+def _deep_values(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    """Return 16-bit gray as uint32 `[H, W]`, 0 where it is transparent, and True there."""
     values = np.asarray(image).astype(np.uint32)
-    if "transparency" in image.info:
-        values = np.where(values == image.info["transparency"], 65535 if ground == "white" else 0, values)
-    return ((values * 255 + 32767) // 65535).astype(np.uint8)
+    transparent = values == image.info.get("transparency", -1)
+    return np.where(transparent, 0, values), transparent
+
+
+def _scaled(image: Image.Image, ground: str, white: int | None) -> np.ndarray:
+    """Return 16-bit gray as uint8 `[H, W]`; Pillow would clip it."""
+    values, transparent = _deep_values(image)
+    white = white or white_of(int(values.max()))
+    values = np.where(transparent, white if ground == "white" else 0, values)
+    return ((np.minimum(values, white) * 255 + white // 2) // white).astype(np.uint8)
 
 
 def _on_ground(image: Image.Image, ground: str) -> Image.Image:

@@ -32,6 +32,14 @@ def numbered_classes(labels: np.ndarray) -> tuple[str, ...]:
     return tuple(str(k) for k in range(int(gaps[0]) if gaps.size else len(present)))
 
 
+def numbered_from_one(labels: np.ndarray) -> str:
+    """Return the cure if labels, int `[N]`, are 1 to K without a gap; otherwise an empty string."""
+    present = np.unique(labels)
+    if not len(present) or present[0] != 1 or present[-1] != len(present):
+        return ""
+    return f"labels go from 1 to {present[-1]}: subtract 1, since classes are numbered from 0"
+
+
 def check_source(source: Source) -> None:
     """Check that training and test images match, and that labels are 0 to K-1, each with a training image.
 
@@ -68,6 +76,8 @@ def _check_range(source: Source, split: str, labels: np.ndarray, count: int) -> 
     outside = (labels < 0) | (labels >= count)
     if not outside.any():
         return
+    if hint := numbered_from_one(source.train.labels):
+        raise DataError(f"{source.name}: {hint}")
     index = int(outside.argmax())
     classes = f"the classes 0-{count - 1}" if count else "the classes, which are numbered from 0"
     hint = "" if (source.train.labels == count).any() else f" (no training image has label {count})"

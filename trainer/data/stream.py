@@ -1,0 +1,179 @@
+"""Streams: data that are read in their own order from the beginning, and neither split nor recognised elsewhere.
+
+A resumed run reads the stream again and skips the batches that it has used, so it is exact if the stream gives the same
+batches again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from trainer.data.arranged import arranged, unfitted
+from trainer.data.passes import counted, first_of, remaining, skip
+from trainer.data.rows import Batch, Fitting
+from trainer.data.source import source_of
+from trainer.display.shown import Shown
+from trainer.errors import UsageError
+
+
+class Length(NamedTuple):
+    """The length of an epoch of batches, as far as the run determines it.
+
+    Attributes:
+        steps_per_epoch: Batches per epoch, whatever the data say.
+        steps: Batches of the whole run, which is a single epoch where the data do not know their length.
+        counted: True if data that do not know their length may be read once to count their batches.
+    """
+
+    steps_per_epoch: int | None = None
+    steps: int | None = None
+    counted: bool = False
+
+
+OWN = Length()
+"""The length of an epoch that the data have by themselves."""
+
+
+class TrainingStream(Shown):
+    """Training batches from a stream, which is repeated without end, whatever the number of steps per epoch.
+
+    Args:
+        x: A `tf.data.Dataset`, or Python code that makes batches; see `trainer.data.source.source_of`. Of the inputs,
+            uint8 means 0 to 255 and becomes float32 from 0 to 1, as everywhere.
+        length: The length of an epoch; default: that of the stream.
+        fitting: Arranges batches for the task.
+
+    Raises:
+        UsageError: If it is no stream of batches, is empty, or its length is needed and unknown.
+        DataError: If it cannot be read.
+    """
+
+    labels = None
+
+    def __init__(self, x: Any, length: Length = OWN, fitting: Fitting = unfitted) -> None:
+        self._source = source_of(x)
+        self._pass = arranged(self._source.batches, fitting)
+        self._passes = self._pass if self._source.once else self._pass.repeat()
+        self._begun: tuple[Any, Batch] | None = None
+        self._used = False
+        self.spec = self._pass.element_spec
+        self.steps_per_epoch = self._length(length)
+
+    def _line(self) -> str:
+        return f"{self.steps_per_epoch:,} batches per epoch"
+
+    def batches(self, first_step: int = 0) -> tf.data.Dataset:
+        """Return the batches from global step `first_step` (0-based) onwards, pass after pass.
+
+        The batches before it are read and skipped.
+
+        Raises:
+            UsageError: If they were read before and can be read only once.
+            DataError: If they cannot be read.
+        """
+        if self._used and self._source.once:
+            raise UsageError(
+                f"cannot go back to step {first_step:,}: a generator object can be read only once; give the function "
+                "that makes it, without calling it"
+            )
+        begun, self._begun, self._used = self._begun, None, True
+        if begun is None and not first_step:
+            return self._passes
+        iterator, first = begun or (iter(self._passes), None)
+        if not first_step:
+            return remaining(iterator, first)
+        skip(iterator, first_step, taken=first is not None)
+        return remaining(iterator)
+
+    def peek(self) -> Batch:
+        """Return the first batch, which remains the first that `batches` returns.
+
+        Its iterator is kept for that: a dataset that reshuffles gives each iterator an order of its own.
+
+        Raises:
+            DataError: If the stream is empty or cannot be read.
+        """
+        if self._begun is None:
+            iterator = iter(self._passes)
+            self._begun = iterator, first_of(iterator, "train on")
+        return self._begun[1]
+
+    def _length(self, length: Length) -> int:
+        """Return the number of batches per epoch.
+
+        Raises:
+            UsageError: If it is unknown and may not be counted.
+        """
+        if length.steps_per_epoch is not None:
+            return length.steps_per_epoch
+        if self._source.length is not None and not self._source.endless:
+            return self._source.length
+        if length.steps is not None:
+            return length.steps
+        if self._source.once:
+            raise UsageError(
+                "cannot train: a generator object can be read only once, and its length is unknown; give the function "
+                "that makes it, without calling it, or durations=Durations(steps=…)"
+            )
+        if self._source.endless:
+            raise UsageError(
+                "cannot train: the data are endless; give durations=Durations(steps_per_epoch=…) or Durations(steps=…)"
+            )
+        if not length.counted:
+            raise UsageError(
+                "cannot train: the number of batches is unknown, and the learning rate depends on it; give "
+                "durations=Durations(steps_per_epoch=…), or an optimizer with a constant learning rate"
+            )
+        return counted(self._pass)
+
+
+class EvaluationStream(Shown):
+    """Evaluation batches from a finite stream that gives the same batches every time.
+
+    Args:
+        x: As in `TrainingStream`.
+        steps: Number of batches to use; default: all.
+        fitting: Arranges batches for the task.
+
+    Attributes:
+        steps: Number of batches; None if it is unknown, and every pass ends where the stream does.
+
+    Raises:
+        UsageError: If it is no stream of batches, is empty or endless, or can be read only once.
+        DataError: If it cannot be read.
+    """
+
+    labels = None
+
+    def __init__(self, x: Any, steps: int | None = None, fitting: Fitting = unfitted) -> None:
+        source = source_of(x)
+        if source.once:
+            raise UsageError(
+                "cannot evaluate on a generator object, which can be read only once; give the function that makes it, "
+                "without calling it"
+            )
+        if steps is None and source.endless:
+            raise UsageError(
+                "cannot evaluate: the data are endless; use dataset.take(…), or for validation data "
+                "durations=Durations(validation_steps=…)"
+            )
+        self._pass = arranged(source.batches, fitting)
+        self.steps = source.length if steps is None else steps
+        self.spec = self._pass.element_spec
+
+    def _line(self) -> str:
+        return f"{self.steps:,} batches" if self.steps is not None else "batches of unknown number"
+
+    def batches(self) -> tf.data.Dataset:
+        """Return one pass over all batches."""
+        return self._pass if self.steps is None else self._pass.take(self.steps)
+
+    def peek(self) -> Batch:
+        """Return the first batch, read in a pass of its own.
+
+        Raises:
+            DataError: If the stream is empty or cannot be read.
+        """
+        return first_of(iter(self._pass), "evaluate on")

@@ -1,0 +1,112 @@
+"""Inputs without labels, batch by batch: what a model predicts for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.data.given import rows_of
+from trainer.data.rows import ArrayRows, Rows
+from trainer.data.structure import Side, Tree, by_name, described
+from trainer.errors import UsageError
+
+
+class Inputs(NamedTuple):
+    """Inputs of a model, batch by batch.
+
+    Attributes:
+        spec: Structure of a batch of inputs, a tree of `tf.TensorSpec`, the batch axis open, dtypes as stored.
+        batches: Returns the batches, trees of arrays or tensors.
+        number: Number of rows; None if it is unknown.
+    """
+
+    spec: Tree
+    batches: Callable[[], Iterator[Tree]]
+    number: int | None = None
+
+
+def inputs_of(x: Any, batch_size: int) -> Inputs:
+    """Return the inputs in a user's data; labels in them are left out.
+
+    Args:
+        x: An array or a tree of arrays, `Rows`, a batched `tf.data.Dataset` or an evaluation pipeline.
+        batch_size: Rows per batch of what has no batches of its own.
+
+    Raises:
+        UsageError: If `x` is none of these, has no rows or no end, or `batch_size` is below 1.
+    """
+    if batch_size < 1:
+        raise UsageError(f"cannot predict: batch_size must be at least 1, not {batch_size}")
+    if isinstance(x, tf.data.Dataset):
+        if int(x.cardinality()) == tf.data.INFINITE_CARDINALITY:
+            raise UsageError("cannot predict: the dataset has no end; limit it with take(n)")
+        return Inputs(_inputs(x.element_spec), lambda: map(_inputs, iter(x)))
+    if hasattr(x, "batches") and hasattr(x, "steps"):
+        return Inputs(_inputs(x.spec), lambda: map(_inputs, iter(x.batches())))
+    rows = x if isinstance(x, Rows) else _rows(x)
+
+    def batches() -> Iterator[Tree]:
+        for start in range(0, len(rows), batch_size):
+            yield rows.take(np.arange(start, min(start + batch_size, len(rows))))[0]
+
+    return Inputs(rows.spec[0], batches, len(rows))
+
+
+def fitted(inputs: Inputs, wanted: Side) -> Callable[[Tree], Tree]:
+    """Return the function that brings inputs into the structure of a model's.
+
+    Raises:
+        UsageError: If structures, shapes or kinds of numbers differ.
+    """
+    pick = by_name(inputs.spec, wanted, "x")
+    have, want = (tf.nest.flatten(tree) for tree in (pick(inputs.spec), wanted.tree))
+    if not all(map(_fits, have, want)):
+        whole = [inputs.number, *have[0].shape[1:]]
+        single = len(have) == 1 and any(_same(whole, want[0].shape[1:end]) for end in (None, -1))
+        hint = "; a single one needs a batch axis: x[None]" if single else ""
+        raise UsageError(
+            f"cannot predict: the model takes {described(wanted.tree)}, the data are {described(inputs.spec)}{hint}"
+        )
+    for leaf, model in zip(have, want, strict=True):
+        if leaf.shape.rank == 4 and model.dtype.is_floating and not leaf.dtype.is_floating and leaf.dtype != tf.uint8:
+            raise UsageError(
+                f"images must be uint8 (0 to 255) or floats (0 to 1), not {leaf.dtype.name}; convert them: "
+                "x.astype('uint8')"
+            )
+    return pick
+
+
+def _inputs(batch: Any) -> Tree:
+    """Return the inputs of a batch `(x,)`, `(x, y)` or `(x, y, sample_weight)`, or of one that is nothing else."""
+    return batch[0] if isinstance(batch, tuple) else batch
+
+
+def _rows(x: Any) -> ArrayRows:
+    """Return arrays as rows.
+
+    Raises:
+        UsageError: If they are no arrays, or there are none.
+    """
+    leaves = tf.nest.flatten(x)
+    if leaves and all(hasattr(leaf, "__len__") and not len(leaf) for leaf in leaves):
+        raise UsageError("cannot predict: there are no inputs; pass at least one")
+    rows = rows_of(x, images=False)
+    if rows is None:
+        raise UsageError(
+            f"cannot predict for {type(x).__name__}: give arrays or a tree of them, Rows, or a batched tf.data.Dataset"
+        )
+    assert isinstance(rows, ArrayRows)
+    return rows
+
+
+def _fits(have: tf.TensorSpec, want: tf.TensorSpec) -> bool:
+    return have.shape.rank is None or _same(have.shape[1:], want.shape[1:])
+
+
+def _same(have: Any, want: Any) -> bool:
+    """Return True if two shapes agree where both are known."""
+    one, other = tuple(have), tuple(want)
+    return len(one) == len(other) and all(None in (a, b) or a == b for a, b in zip(one, other, strict=True))

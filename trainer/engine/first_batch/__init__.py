@@ -1,0 +1,1 @@
+"""Looks at what data really are, before step 0: finite, in range, batched, weighted, balanced."""

@@ -1,0 +1,68 @@
+"""All looks at the data of a run before step 0: at its first batch, and at every row if that takes no time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import optree
+
+from trainer.data.pipeline import EvaluationPipeline, TrainingPipeline
+from trainer.data.rows import Batch, named_leaves, row_bytes
+from trainer.engine.first_batch.finite import check_finite, check_weights
+from trainer.engine.first_batch.reach import reached
+from trainer.engine.first_batch.scale import FEW, check_scale
+
+WHOLE_BYTES = 256_000_000
+"""Size of all floats of a set up to which every row is looked at, which takes 0.1 s."""
+
+SAMPLE = 64
+"""Rows whose scale is compared with that of what reaches the model's layers."""
+
+
+def look(part: str, pipeline: TrainingPipeline | EvaluationPipeline, model: Any) -> list[str]:
+    """Refuse data that cannot be learned from; return what the user should know about them.
+
+    Args:
+        part: `training`, `validation` or `test`.
+        pipeline: The batches.
+        model: The model, or a dict of models, of whose inputs nothing is known then.
+
+    Raises:
+        DataError: If values are not finite or out of range, or weights are negative or all 0.
+        UsageError: If the model scales inputs that are scaled already.
+    """
+    first = pipeline.peek() if hasattr(pipeline, "peek") else None
+    if first is None:
+        return []
+    batch: Batch = optree.tree_map(np.asarray, first)
+    whole = _whole(pipeline)
+    seen, where = (whole, f"the {part} data") if whole is not None else (batch, f"the first {part} batch")
+    check_finite(seen, where)
+    check_weights(seen, where)
+    return _look_at_inputs(batch, part, model)
+
+
+def _whole(pipeline: Any) -> Batch | None:
+    """Return the columns of rows in memory whose floats are few enough to look at all of them."""
+    columns: Batch | None = getattr(getattr(pipeline, "rows", None), "columns", None)
+    if columns is None:
+        return None
+    floats = [leaf for leaf in named_leaves(columns).values() if leaf.dtype.kind == "f"]
+    return columns if sum(len(leaf) * row_bytes(leaf) for leaf in floats) <= WHOLE_BYTES else None
+
+
+def _look_at_inputs(batch: Batch, part: str, model: Any) -> list[str]:
+    """Check the scale of all inputs; return a notice for each that is the same in every row."""
+    inputs = named_leaves(batch[:1])
+    sample = [leaf[:SAMPLE] for leaf in inputs.values()]
+    ways = reached(model, sample) if isinstance(model, keras.Model) else []
+    notices = []
+    for number, (name, leaf) in enumerate(inputs.items()):
+        if leaf.dtype.kind not in "fiu" or not leaf.size:
+            continue
+        check_scale(name, leaf, [way for way in ways if way.number == number])
+        if len(leaf) >= FEW and (leaf == leaf[:1]).all():
+            notices.append(f"{name} is the same in all rows of the first {part} batch: nothing can be learned from it")
+    return notices
