@@ -55,7 +55,7 @@ class TwoHeads(Task):
 
 
 class WithTemperature(TwoHeads):
-    """The same with a variable of its own."""
+    """The same with its own variable."""
 
     def __init__(self) -> None:
         import keras
