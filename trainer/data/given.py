@@ -94,8 +94,6 @@ def evaluation_data(
     Raises:
         UsageError: If `x` is none of these.
     """
-    if y is None and isinstance(x, tuple) and len(x) in (2, 3):
-        x, y, sample_weight = (*x, None)[:3]
     rows = rows_of(x, y, sample_weight, images)
     if rows is not None:
         _only_for_batches("validation_steps", steps)
@@ -112,7 +110,7 @@ def rows_of(x: Any, y: Any = None, sample_weight: Any = None, images: bool = Tru
     """Return data that are indexed as rows, labelled images among them as an `ImageSet`; None for anything else.
 
     Args:
-        x: What was given as `x`.
+        x: What was given as `x`, or a pair `(x, y)` or triple `(x, y, sample_weight)`.
         y: Labels.
         sample_weight: Weights of the rows.
         images: True if arrays may be images.
@@ -120,6 +118,8 @@ def rows_of(x: Any, y: Any = None, sample_weight: Any = None, images: bool = Tru
     Raises:
         UsageError: If the parts do not fit together.
     """
+    if y is None and isinstance(x, tuple) and len(x) in (2, 3):
+        x, y, sample_weight = (*x, None)[:3]
     if hasattr(x, "batches") or isinstance(x, Rows) or is_stream(x):
         if y is not None or sample_weight is not None:
             kind = "an ImageSet" if isinstance(x, ImageSet) else f"a {type(x).__name__}"
