@@ -36,7 +36,7 @@ def training_data(
     """Return the training pipeline for a user's data.
 
     Args:
-        x: Arrays or a tree of them; `Rows` such as an `ImageSet`; a `keras.utils.PyDataset`; a stream of batches, see
+        x: Arrays or a tree of them, or a pair `(x, y)` or triple `(x, y, sample_weight)` of such; `Rows` such as an `ImageSet`; a `keras.utils.PyDataset`; a stream of batches, see
             `trainer.data.source.source_of`; or a pipeline.
         y: Labels, if `x` are arrays.
         sample_weight: Weights of the rows, if `x` are arrays.
@@ -51,6 +51,7 @@ def training_data(
     Raises:
         UsageError: If `x` is none of these, or an argument does not apply to it.
     """
+    x, y, sample_weight = parts_of(x, y, sample_weight)
     rows = rows_of(x, y, sample_weight, images)
     if rows is not None:
         loaded = isinstance(rows, ImageSet) and rows.loaded
@@ -94,6 +95,7 @@ def evaluation_data(
     Raises:
         UsageError: If `x` is none of these.
     """
+    x, y, sample_weight = parts_of(x, y, sample_weight)
     rows = rows_of(x, y, sample_weight, images)
     if rows is not None:
         _only_for_batches("validation_steps", steps)
@@ -106,11 +108,18 @@ def evaluation_data(
     return EvaluationStream(x, steps, fitting)
 
 
+def parts_of(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """Return inputs, labels and weights; without labels, a tuple of two or three is `(x, y[, sample_weight])`."""
+    if y is None and isinstance(x, tuple) and len(x) in (2, 3):
+        x, y, sample_weight = (*x, None)[:3]
+    return x, y, sample_weight
+
+
 def rows_of(x: Any, y: Any = None, sample_weight: Any = None, images: bool = True) -> Rows | None:
     """Return data that are indexed as rows, labelled images among them as an `ImageSet`; None for anything else.
 
     Args:
-        x: What was given as `x`, or a pair `(x, y)` or triple `(x, y, sample_weight)`.
+        x: What was given as `x`.
         y: Labels.
         sample_weight: Weights of the rows.
         images: True if arrays may be images.
@@ -118,8 +127,6 @@ def rows_of(x: Any, y: Any = None, sample_weight: Any = None, images: bool = Tru
     Raises:
         UsageError: If the parts do not fit together.
     """
-    if y is None and isinstance(x, tuple) and len(x) in (2, 3):
-        x, y, sample_weight = (*x, None)[:3]
     if hasattr(x, "batches") or isinstance(x, Rows) or is_stream(x):
         if y is not None or sample_weight is not None:
             kind = "an ImageSet" if isinstance(x, ImageSet) else f"a {type(x).__name__}"
