@@ -36,8 +36,8 @@ def training_data(
     """Return the training pipeline for a user's data.
 
     Args:
-        x: Arrays or a tree of them, or a pair `(x, y)` or triple `(x, y, sample_weight)` of such; `Rows` such as an `ImageSet`; a `keras.utils.PyDataset`; a stream of batches, see
-            `trainer.data.source.source_of`; or a pipeline.
+        x: Arrays or a tree of them; a tuple `(x, y)` or `(x, y, sample_weight)` of such; `Rows` such as an `ImageSet`;
+            a `keras.utils.PyDataset`; a stream of batches, see `trainer.data.source.source_of`; or a pipeline.
         y: Labels, if `x` are arrays.
         sample_weight: Weights of the rows, if `x` are arrays.
         fitting: Arranges batches for the task.
