@@ -12,6 +12,7 @@ try:
 
     if __name__ == "__main__":
         starting()
+    from trainer.config.spec import SOURCE
     from trainer.console import style
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import say, show
@@ -39,7 +40,7 @@ def parser() -> Parser:
     p = Parser(description="Evaluate a trained model; tables and pictures go to the report folder of its run.")
     p.add_argument("run", nargs="?", type=Path, help="run directory or checkpoint (default: the newest finished run)")
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
-    p.add_argument("--data", metavar="NAME|PATH", help="data to evaluate on (default: those of the run)")
+    p.add_argument("--data", metavar=SOURCE, help="data to evaluate on (default: those of the run)")
     p.add_argument(
         "--data-dir", metavar="DIR", help="folder of prepared and downloaded data (default: that of the run)"
     )

@@ -50,8 +50,10 @@ class Evaluator(Shown):
         strategy: Strategy | None = None,
     ) -> None:
         self.given, self.model = model, first_of(model)
-        self.task = task or settings_of(self.model, None, None).task
-        self.step = EvaluationStep(model, self.task, strategy or Strategy())
+        self.task, self.strategy = task or settings_of(self.model, None, None).task, strategy or Strategy()
+        self.step: EvaluationStep
+        if self.task.settled:  # otherwise the first data tell what is measured
+            self.step = EvaluationStep(model, self.task, self.strategy)
         self._forward = tf.function(lambda inputs: self.model(inputs, training=False), autograph=False)
 
     def _line(self) -> str:
@@ -69,6 +71,11 @@ class Evaluator(Shown):
         if not isinstance(self.given, Mapping):  # of several models, the task alone knows what each is called on
             build_on(self.model, spec[0])
         return self.task.arrange(self.given, spec)
+
+    def renew(self) -> None:
+        """Make the step anew, unless the names that the prepared task logs are still those of the present one."""
+        if not hasattr(self, "step") or list(self.step.meter.read()) != [*self.task.names, *self.task.evaluated]:
+            self.step = EvaluationStep(self.given, self.task, self.strategy)
 
     def pipeline(self, x: Any, y: Any = None, sample_weight: Any = None) -> EvaluationPipeline:
         """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
@@ -152,6 +159,9 @@ class Evaluator(Shown):
             pipeline: The batches.
             what: The purpose, shown as the stage in progress.
         """
+        if not hasattr(self, "step"):
+            self.task.prepare(self.given, pipeline.spec)
+            self.renew()
         outputs, labels = [], []
         images = len(pipeline.rows) if isinstance(pipeline, EvaluationRows) else 0
         steps = pipeline.steps or 0  # 0 if unknown
@@ -162,7 +172,7 @@ class Evaluator(Shown):
                     outputs.append(output)
                     labels.append(batch[1])
                 progress.done = total * step // steps if steps else step
-        return _joined(outputs), _joined(labels)
+        return (_joined(outputs), self.task.truth(_joined(labels))) if outputs else (np.empty(0), np.empty(0))
 
 
 def takes_images(model: keras.Model | Mapping[str, keras.Model]) -> bool:
@@ -187,7 +197,5 @@ def _single(dtype: tf.DType) -> tf.DType:
 
 
 def _joined(batches: list[Tree]) -> Tree:
-    """Return batches as one, an empty array if there are none."""
-    if not batches:
-        return np.empty(0)
+    """Return batches as one."""
     return tf.nest.map_structure(lambda *parts: np.concatenate([np.asarray(part) for part in parts]), *batches)

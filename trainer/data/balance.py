@@ -7,7 +7,7 @@ import numpy as np
 MAJORITY = {2: 0.75}
 """Share of the most frequent class from which it is reported, by the number of classes; in general, a half."""
 
-RARE = 1 / 20
+RARE = 1 / 10
 """Share of the rarest class below which it is reported, relative to that of classes of equal size.
 
 The rarest class of MNIST has 0.90 of it, that of SVHN 0.64, that of EMNIST's 62 classes 0.17.

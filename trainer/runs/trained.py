@@ -152,7 +152,8 @@ class Trained(Shown):
         if name is None and not self.from_config:
             raise DataError(f"the run of {self.path} does not name its data; choose data with --data")
         if name is None:
-            data = load(own.name, folder, self.config.training.seed, own.test)
+            seed = self.config.training.seed
+            data = load(own.name, folder, seed, own.test, args=own.args, test_args=own.test_args)
             if data.digest != self.data["digest"]:
                 raise DataError(
                     f"{data.name} is not what the model was trained on: its digest is {data.digest[:12]}…, that of the "
