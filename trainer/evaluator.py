@@ -174,7 +174,7 @@ class Evaluator(Shown):
                     outputs.append(output)
                     labels.append(batch[1])
                 progress.done = total * step // steps if steps else step
-        return _joined(outputs), self.task.truth(_joined(labels)) if labels else _joined(labels)
+        return (_joined(outputs), self.task.truth(_joined(labels))) if outputs else (np.empty(0), np.empty(0))
 
 
 def takes_images(model: keras.Model | Mapping[str, keras.Model]) -> bool:
@@ -199,7 +199,5 @@ def _single(dtype: tf.DType) -> tf.DType:
 
 
 def _joined(batches: list[Tree]) -> Tree:
-    """Return batches as one, an empty array if there are none."""
-    if not batches:
-        return np.empty(0)
+    """Return batches as one."""
     return tf.nest.map_structure(lambda *parts: np.concatenate([np.asarray(part) for part in parts]), *batches)

@@ -83,7 +83,7 @@ class Trainer(Shown):
 
     Raises:
         UsageError: If models or optimizers do not fit together, the task has no `step` for several, a compiled model
-            meets a task or an optimizer, or its class computes a step of its own.
+            meets a task or an optimizer, or its class computes its own step.
     """
 
     @keras_defaults()

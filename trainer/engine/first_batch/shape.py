@@ -1,4 +1,4 @@
-"""Looks at the shapes of inputs: those that a model cannot take, with the cure where it is known."""
+"""The shapes of inputs: those that a model cannot take are refused, with the cure where it is known."""
 
 from __future__ import annotations
 
