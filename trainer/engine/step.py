@@ -16,12 +16,14 @@ from trainer.data.rows import Batch
 from trainer.engine.learners import Learners
 from trainer.engine.tracked import check_tracked
 from trainer.errors import UsageError
+from trainer.kernels.keras_private import is_built
 from trainer.kernels.select import Gradients, Kernels
 from trainer.kernels.strategy import Strategy
 from trainer.startup import clock_is_allowed
 from trainer.tasks.numbers import numbers_of
 from trainer.tasks.task import Task
-from trainer.text import count
+from trainer.tasks.variables import unbuilt_layers
+from trainer.text import count, in_line
 
 EVALUATION_SEED = (0, 0)
 """Seed of random operations in evaluation, the same for every batch."""
@@ -173,10 +175,33 @@ class TrainStep:
             )
         with strategy.scope():
             self.meter = Meter(self.task)
+            self._build(spec)
             self.meter.check()
             learners.build()
         self._signature = [tf.data.IteratorSpec(spec), tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int32)]
         self._traced: dict[Kernels, Any] = {}
+
+    def _build(self, spec: Any) -> None:
+        """Create the variables of the task's layers and metrics that are created when they are first called.
+
+        Raises:
+            UsageError: If a layer cannot be called, since the task has no `forward`.
+        """
+        layers = unbuilt_layers(self.task)
+        if not layers and all(is_built(metric) for metric in self.meter.extra.values()):
+            return
+        if not self.task.has_forward:
+            raise UsageError(
+                f"cannot train: the layer {in_line(layers[0])} of the task {type(self.task).__name__} has no variables "
+                "yet; call its method build in __init__"
+            )
+
+        def call(batch: Batch) -> None:
+            _, outputs = self.task.forward(self.learners.model, batch, True, EVALUATION_SEED)
+            self.task.update(self.meter.extra, batch, outputs)
+            self.task.scalars.clear()
+
+        tf.function(call, autograph=False).get_concrete_function(spec)
 
     @property
     def variables(self) -> list[Any]:
@@ -295,14 +320,14 @@ class EvaluationStep:
         self.next = tf.function(self._next, autograph=False)
 
     def begin(self, data: EvaluationPipeline) -> Iterator[Any]:
-        """Return the batches of an evaluation for `next`, reset the meter, and compile `next` if necessary.
+        """Return the batches of an evaluation for `next`, compile `next` if necessary, and reset the meter.
 
         If `next` were traced on its first call instead, TensorFlow would warn of repeated retracing as soon as a
         process has trained several models.
         """
-        self.meter.reset()
         batches = iter(data.batches())
         self.next.get_concrete_function(batches)
+        self.meter.reset()  # metrics may have been built only just now
         return batches
 
     def over(self, data: EvaluationPipeline) -> Iterator[tuple[Batch, Any]]:
