@@ -277,6 +277,7 @@ class Projected(Task):
     def __init__(self) -> None:
         import keras
 
+        keras.utils.set_random_seed(1)
         self.head = keras.Sequential([keras.layers.Dense(8, activation="relu"), keras.layers.Dense(4)])
 
     def forward(self, model, batch, training, seed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -72,7 +73,7 @@ class Meter:
         """Return the means up to now as floats; waits for the device."""
         read = {"loss": float(self.loss.result())}
         for name, metric in self.extra.items():
-            read |= numbers_of(name, metric.result())
+            read |= numbers_of(name, metric.result() if is_built(metric) else math.nan)
         return read
 
     @property
