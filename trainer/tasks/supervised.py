@@ -25,6 +25,9 @@ from trainer.tasks.task import Task
 if TYPE_CHECKING:
     import keras
 
+OF_WHOLE_BATCH = {"dice", "tversky", "circle"}
+"""Keras losses that combine the rows of a batch, which therefore cannot be computed in parts."""
+
 
 @tasks.register("supervised")
 class Supervised(Task):
@@ -66,7 +69,7 @@ class Supervised(Task):
             raise ValueError("loss must be the name of a loss, such as huber")
         self.loss, self.wanted, self.loss_weights = loss, metrics, loss_weights
         self.class_weight, self.from_logits = class_weight, from_logits
-        if not _by_name(loss):  # one from Python may be no mean over rows
+        if not _is_mean_over_rows(loss):
             self.separable = False
         self.names = ("loss", *(name for name in as_list(metrics) if isinstance(name, str) and name not in SCORES))
         self.measures: list[Measure] = []
@@ -314,7 +317,7 @@ def _logged(metrics: Mapping[str, keras.metrics.Metric]) -> list[str]:
     return [each for name, metric in metrics.items() for each in numbers_of(name, metric.result())]
 
 
-def _by_name(loss: Any) -> bool:
-    """Return True if all losses are names."""
+def _is_mean_over_rows(loss: Any) -> bool:
+    """Return True if all losses are known to be means over rows: those by name that do not combine rows."""
     parts = list(loss.values()) if isinstance(loss, dict) else as_list(loss)
-    return all(part is None or isinstance(part, str) for part in parts)
+    return all(part is None or (isinstance(part, str) and part.lower() not in OF_WHOLE_BATCH) for part in parts)
