@@ -28,6 +28,6 @@ def check_outputs(task: Task, model: Any, outputs: Any) -> None:
     values = np.asarray(outputs, np.float64)
     if values.ndim == 2 and len(values) > 1 and (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-3):
         raise UsageError(
-            "cannot classify: the outputs of the model sum to 1 in each row, so they are probabilities, where logits are "
-            "expected; remove its softmax, or use Supervised('sparse_categorical_crossentropy', from_logits=False)"
+            "cannot classify: the outputs of the model sum to 1 in each row, so they are probabilities, not logits; "
+            "remove its softmax, or use Supervised('sparse_categorical_crossentropy', from_logits=False)"
         )
