@@ -43,15 +43,25 @@ def check_data(task: Task, model: Any, course: Course) -> None:
     Raises:
         UsageError: If they do not, or the task cannot be evaluated.
     """
-    if not task.has_forward and (course.validation is not None or course.test is not None):
-        raise UsageError(
-            f"cannot validate or test with the task {type(task).__name__}: it has no method forward; add it, or give "
-            "training data alone"
-        )
+    if course.validation is not None or course.test is not None:
+        check_evaluation(task)
     for pipeline in (course.train, course.validation):
         if pipeline is not None:
             check_shapes(model, pipeline.spec)
             task.check(model, pipeline.spec, pipeline.labels)
+
+
+def check_evaluation(task: Task) -> None:
+    """Refuse to evaluate with a task that cannot.
+
+    Raises:
+        UsageError: If the task has a step, but no method `forward`.
+    """
+    if not task.has_forward:
+        raise UsageError(
+            f"cannot validate or test with the task {type(task).__name__}: it has no method forward; add it, or give "
+            "training data alone"
+        )
 
 
 def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
