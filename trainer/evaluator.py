@@ -20,6 +20,7 @@ from trainer.data.unlabelled import fitted, inputs_of
 from trainer.display.model import model_line
 from trainer.display.shown import Shown
 from trainer.engine.compiled import settings_of
+from trainer.engine.first_batch.shape import check_shapes
 from trainer.engine.preflight import check_evaluation
 from trainer.engine.step import EvaluationStep
 from trainer.errors import UsageError
@@ -82,6 +83,7 @@ class Evaluator(Shown):
         """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
         check_evaluation(self.task)
         data = evaluation_data(x, y, sample_weight, fitting=self.fitting, images=takes_images(self.given))
+        check_shapes(self.given, data.spec, "evaluate")
         self.task.check(self.given, data.spec, data.labels)
         return data
 
