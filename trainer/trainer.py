@@ -308,6 +308,7 @@ class Trainer(Shown):
             min_steps=course.durations.least,
             steps_per_epoch=train.steps_per_epoch,
             validation_steps=course.validation.steps if course.validation is not None else 0,
+            monitor=self.task.monitor if course.validation is not None else None,
         )
         self.loop = self._loop(run, course, plugins, learners)
 
@@ -317,11 +318,11 @@ class Trainer(Shown):
             return self.plugins
         named = {name: dict(arguments) for name, arguments in DEFAULT_PLUGINS.items()}
         if "val_loss" not in logged:
-            named["checkpoint"] = {"monitor": None}
+            del named["early_stopping"]
             logger.info("no validation data: early stopping is off, and the last weights are kept, not the best")
         default: list[Plugin] = [registered.build(name, **arguments) for name, arguments in named.items()]
         written = self.run_dir is not None
-        return [plugin for plugin in default if (written or not plugin.writes) and set(plugin.monitors) <= set(logged)]
+        return [plugin for plugin in default if written or not plugin.writes]
 
     def _loop(self, run: Run, course: Course, plugins: Sequence[Plugin], learners: Learners) -> Loop:
         """Return the loop of a run; in a second run of this trainer, plugins start afresh."""

@@ -197,7 +197,8 @@ class Objective:
             off = (*have, 1), have[:-1] if have and have[-1] == 1 else have
             if not any(_alike(each, want) for each in off):
                 classes = self.built.name.startswith("categorical_") and _alike(have, want[:-1])
-                raise self._refusal(f"; class numbers need sparse_{self.built.name}" if classes else "")
+                cure = f"class numbers need sparse_{self.built.name}" if classes else "give both the same shape"
+                raise self._refusal(f"; {cure}")
 
     def _refusal(self, cure: str) -> UsageError:
         return UsageError(

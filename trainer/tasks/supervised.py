@@ -205,7 +205,7 @@ class Supervised(Task):
             UsageError: If classes are to be weighed where rows do not belong to one class each.
         """
         weights = {}
-        given = for_each(self.class_weight, [objective.name for objective in self._objectives], "class_weight")
+        given = for_each(self.class_weight, [objective.name for objective in self._objectives], "class_weight", True)
         for objective in self._objectives:
             if (wanted := given[objective.name]) is None:
                 continue
