@@ -12,6 +12,7 @@ try:
 
     if __name__ == "__main__":
         starting()
+    from trainer.config.spec import SOURCE
     from trainer.console import style
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import say, show
@@ -39,7 +40,7 @@ def parser() -> Parser:
     p = Parser(description="Evaluate a trained model; tables and pictures go to the report folder of its run.")
     p.add_argument("run", nargs="?", type=Path, help="run directory or checkpoint (default: the newest finished run)")
     p.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
-    p.add_argument("--data", metavar="NAME|PATH", help="data to evaluate on (default: those of the run)")
+    p.add_argument("--data", metavar=SOURCE, help="data to evaluate on (default: those of the run)")
     p.add_argument(
         "--data-dir", metavar="DIR", help="folder of prepared and downloaded data (default: that of the run)"
     )
@@ -82,6 +83,8 @@ def evaluate(path: Path, args: Namespace) -> int:
     import_ours("plugins")
     with Stage("loading the model"):
         trained = load_trained(path, getattr(args, "import"))
+    if args.robustness:
+        trained.check_classifies("measure the robustness of")
     chosen = trained.images(args.data, args.data_dir, args.split)
     for notice in chosen.notices:
         say(f"{program()}: warning: {notice}", style.warning)
@@ -108,7 +111,7 @@ def evaluate(path: Path, args: Namespace) -> int:
         with Stage("writing the report"):
             write_report(run)
         steps.append(("report", str(run / REPORT / "index.html")))
-    if not args.robustness and list(trained.data["input_shape"]) == [28, 28, 1]:
+    if not args.robustness and list(trained.data.get("input_shape", ())) == [28, 28, 1]:
         steps.append(("robustness", f"{command('evaluate')} {shlex.quote(str(args.run or run))} --robustness"))
     if steps:
         show("\n".join(next_lines(steps)), as_is=True)

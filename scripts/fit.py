@@ -21,8 +21,8 @@ try:
     from trainer.config.flags import add_flags, given, with_names
     from trainer.config.merge import override, read_toml, resolve
     from trainer.config.recipes import read_recipe
-    from trainer.config.schema import DEFAULT_PLUGINS, SPEC, Config
-    from trainer.config.spec import parse_spec
+    from trainer.config.schema import DEFAULT_PLUGINS, Config
+    from trainer.config.spec import SPEC, parse_spec
     from trainer.console import stages
     from trainer.console.cli import Parser, run_script
     from trainer.console.output import say, show

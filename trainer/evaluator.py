@@ -20,6 +20,7 @@ from trainer.data.unlabelled import fitted, inputs_of
 from trainer.display.model import model_line
 from trainer.display.shown import Shown
 from trainer.engine.compiled import settings_of
+from trainer.engine.first_batch.shape import check_shapes
 from trainer.engine.step import EvaluationStep
 from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
@@ -80,6 +81,7 @@ class Evaluator(Shown):
     def pipeline(self, x: Any, y: Any = None, sample_weight: Any = None) -> EvaluationPipeline:
         """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
         data = evaluation_data(x, y, sample_weight, fitting=self.fitting, images=takes_images(self.given))
+        check_shapes(self.given, data.spec, "evaluate")
         self.task.check(self.given, data.spec, data.labels)
         return data
 

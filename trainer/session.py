@@ -12,7 +12,7 @@ from trainer.config.build import build_model
 from trainer.config.optimizers import build_optimizer, check_optimizer
 from trainer.config.schema import Config, TrainingConfig
 from trainer.data import load
-from trainer.data.augmentation.strength import strength
+from trainer.data.augmentation.strength import Strength, strength
 from trainer.data.sources.find import check_source
 from trainer.engine.durations import Durations
 from trainer.engine.ledger import Ledger
@@ -58,9 +58,10 @@ def check(config: Config, said: Config, root: Path, origin: str = "") -> Parts:
     check_optimizer(config.optimizer.name)
     strength(config.data.augmentation, config.data.augmentation_args)
     durations_of(config.training)
-    for name in (config.data.name, config.data.test):
+    data = config.data
+    for name, args in ((data.name, data.args), (data.test, data.test_args)):
         if name is not None:
-            check_source(name, Path(config.data.folder))
+            check_source(name, Path(data.folder), args)
     for name in config.plugins:
         plugins.find(name)
     tasks.find(config.task.name)
@@ -126,7 +127,10 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
     """
     training = config.training
     with ThreadPoolExecutor(1) as reader:  # importing and reading both spend much time waiting
-        reading = reader.submit(load, config.data.name, config.data.folder, training.seed, config.data.test)
+        named = config.data
+        reading = reader.submit(
+            load, named.name, named.folder, training.seed, named.test, args=named.args, test_args=named.test_args
+        )
         with startup.IMPORTING:
             start(config, ledger)
             with ledger("imports"):
@@ -144,7 +148,7 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
             optimizer=build_optimizer(config.optimizer, steps),
             plugins=parts.plugins,
             run_dir=run_dir,
-            augmentation=strength(config.data.augmentation, config.data.augmentation_args) or "none",
+            augmentation=_augmentation(config) if data.are_images else "none",
             seed=training.seed,
             clip_norm=config.optimizer.clip_norm,
             kernels=training.kernels,
@@ -153,3 +157,7 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
             ledger=ledger,
         )
     return Session(config, data, trainer)
+
+
+def _augmentation(config: Config) -> str | Strength:
+    return strength(config.data.augmentation, config.data.augmentation_args) or "none"

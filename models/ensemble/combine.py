@@ -59,7 +59,8 @@ def combine(runs: Sequence[Path], run_dir: Path, shift: int = 0, imports: Sequen
     _check(members)
     nets = [net for member in members for net in _nets(member)]
     config = _configuration(members, nets, shift)
-    data = load(config.data.name, config.data.folder, config.training.seed, config.data.test)
+    own, seed = config.data, config.training.seed
+    data = load(own.name, own.folder, seed, own.test, args=own.args, test_args=own.test_args)
     model = build_model(config, data.input_shape, data.num_classes)
     for number, net in enumerate(nets):
         model.get_layer(f"member{number}").set_weights(net.model.get_weights())

@@ -15,7 +15,7 @@ from conftest import ROOT
 from trainer.config.flags import add_flags
 from trainer.config.merge import override, read_toml, resolve
 from trainer.config.schema import DEFAULT_PLUGINS, Config
-from trainer.config.spec import parse_spec
+from trainer.config.spec import parse_source, parse_spec
 from trainer.config.types import parse_duration
 from trainer.errors import UsageError
 
@@ -90,9 +90,7 @@ def test_every_flag_arrives_at_its_key(configure):
         "model": {"name": "mlp", "args": {"units": [3]}},
         "task": {"name": "classification", "args": {"label_smoothing": 0.1}},
         "data": {
-            "name": "d",
-            "folder": "f",
-            "test": "t",
+            **{"name": "d", "args": {}, "folder": "f", "test": "t", "test_args": {}},
             "batch_size": 7,
             "augmentation": "strong",
             "augmentation_args": {},
@@ -216,7 +214,7 @@ def test_set_reaches_the_arguments_of_a_plugin_and_adds_a_new_one():
         ("training.epoch", "unknown key 'training.epoch'; did you mean 'epochs'? (known: epochs, steps, "),
         ("model.arg", "unknown key 'model.arg'; did you mean 'args'? (known: name, args)"),
         ("epochs", "unknown key 'epochs'; did you mean 'training.epochs'? (known: model, "),
-        ("data.seed", "unknown key 'data.seed'; did you mean 'training.seed'? (known: name, folder, "),
+        ("data.seed", "unknown key 'data.seed'; did you mean 'training.seed'? (known: name, args, folder, "),
         ("optimizer.xyz", "unknown key 'optimizer.xyz' (known: name, args, "),
     ],
 )
@@ -342,6 +340,40 @@ def test_what_is_not_a_name_with_arguments_is_refused_with_the_form(spec):
     assert refusal(lambda: parse_spec(spec)).startswith(f"{spec!r}: write NAME")
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "arguments"),
+    [
+        ("mine:fold=2", "mine", {"fold": 2}),
+        ("mine:fold=2,parts=['a', 'b']", "mine", {"fold": 2, "parts": ["a", "b"]}),
+        ("mnist:3.0.1", "mnist:3.0.1", {}),
+        ("emnist/letters", "emnist/letters", {}),
+        ("C:\\images", "C:\\images", {}),
+        ("a:b", "a:b", {}),
+        ("/there:fold=1", "/there", {"fold": 1}),
+        ("", "", {}),
+    ],
+)
+def test_data_may_have_arguments_and_colons_in_its_name(text, name, arguments):
+    assert parse_source(text) == (name, arguments)
+
+
+def test_a_path_that_exists_is_a_path_whatever_it_looks_like(tmp_path):
+    (tmp_path / "set:fold=1").mkdir()
+    assert parse_source(f"{tmp_path}/set:fold=1") == (f"{tmp_path}/set:fold=1", {})
+    assert parse_source(f"{tmp_path}/set:fold=2") == (f"{tmp_path}/set", {"fold": 2})
+
+
+def test_arguments_of_data_are_a_table_of_their_own_and_go_with_their_name(configure):
+    config = configure("--data", "mine:fold=2,kind=x", "--test-data", "mine:fold=3", "--batch-size", "7")
+    assert (config.data.name, config.data.args) == ("mine", {"fold": 2, "kind": "x"})
+    assert (config.data.test, config.data.test_args, config.data.batch_size) == ("mine", {"fold": 3}, 7)
+    file = config.to_toml()
+    assert configure("--data", "mine:fold=5", file=file).data.args == {"fold": 5, "kind": "x"}
+    assert configure("--data", "other", file=file).data.args == {}
+    assert configure("--test-data", "other", file=file).data.test_args == {}
+    assert configure("--set", "data.args.fold=9", file=file).data.args == {"fold": 9, "kind": "x"}
+
+
 # Files
 
 
@@ -380,6 +412,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, name, reason):
             "--no-plugin",
             "report",
         ),
+        ("--data", "mine:fold=2", "--test-data", "mine:fold=3,of=[1, 2]"),
         ("--set", "optimizer.args={weight_decay = 0.01, nesterov = true}", "--set", "optimizer.clip_norm=1"),
     ],
 )

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -118,12 +119,6 @@ def test_an_empty_name_is_not_the_working_directory(tmp_path: Path) -> None:
         check_source("", tmp_path)
 
 
-def test_a_file_that_is_not_an_npz_is_wrong_usage(tmp_path: Path) -> None:
-    (tmp_path / "digits.csv").write_text("0,0")
-    with pytest.raises(UsageError, match=r"digits\.csv: neither a folder nor an \.npz file"):
-        check_source(str(tmp_path / "digits.csv"), tmp_path)
-
-
 @pytest.mark.parametrize(
     "name", ["auto", "mnist", "mnist5k", "cifar10", "emnist/letters", "mnist:3.0.1", "svhn_cropped"]
 )
@@ -165,6 +160,62 @@ def test_a_registered_source_must_return_a_source(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("trainer.data.sources.find.data_sources", registry)
     with pytest.raises(UsageError, match=r"'odd' returned int, not trainer\.data\.imageset\.Source"):
         load_source("odd", tmp_path)
+
+
+@pytest.fixture
+def folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registered source `folds` whose images are as bright as its fold."""
+    registry = Registry("data source", "inkwell.data.test")
+
+    @registry.register("folds")
+    def read(folder: Path, fold: int, of: Literal[5, 10] = 5, *, names: tuple[str, ...] = ("a", "b")) -> Source:
+        if fold >= of:
+            raise ValueError(f"fold {fold} of {of}: folds are numbered from 0")
+        return Source(
+            f"fold {fold}",
+            ImageSet(np.full((4, 5, 5, 1), fold, np.uint8), np.arange(4, dtype=np.int32) % 2),
+            None,
+            names,
+        )
+
+    monkeypatch.setattr("trainer.data.sources.find.data_sources", registry)
+
+
+def test_a_registered_source_gets_the_arguments_after_its_name(folds: None, tmp_path: Path) -> None:
+    source = load_source("folds:fold=3,names=['x', 'y']", tmp_path)
+    assert (source.name, source.class_names, int(source.train.images[0, 0, 0, 0])) == ("fold 3", ("x", "y"), 3)
+    assert load_source("folds", tmp_path, {"fold": 2}).name == "fold 2"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("folds:fold=two", "data source 'folds': fold='two': must be a whole number; it takes (fold: int, of: Literal"),
+        ("folds:fould=2", "data source 'folds' has no argument 'fould'; did you mean 'fold'? it takes (fold: int"),
+        ("folds:of=10", "data source 'folds': missing a required argument: 'fold'"),
+        ("folds", "data source 'folds': missing a required argument: 'fold'"),
+        ("folds:fold=1,of=7", "of=7: "),
+        ("folds:folder=1", "has no argument 'folder'"),
+        ("folds:fold=1,x", "write NAME:key=value,key=value; cannot read 'x'"),
+        ("fould:fold=1", "unknown data source 'fould'; did you mean 'folds'?"),
+        ("cifar10:fold=1", "--data cifar10 takes no arguments, unlike a registered data source: omit fold"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_data_are_read(folds: None, name: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_source(name, tmp_path)
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_arguments_that_a_source_refuses_itself_are_wrong_usage(folds: None, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"data source 'folds': fold 5 of 5: folds are numbered from 0"):
+        load_source("folds:fold=5", tmp_path)
+
+
+def test_arguments_after_a_path_are_refused(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz")
+    refuse(f"{path}:fold=1", "takes no arguments", "omit fold", error=UsageError)
 
 
 def test_every_source_of_the_table_has_a_line_of_help() -> None:
@@ -445,20 +496,28 @@ def test_an_npz_file_without_test_arrays_has_no_test_split(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arrays", "fragments"),
     [
-        ({"x_train": some_images(TRAIN) / 255}, ("x_train is float64", "integers from 0 to 255", "* 255).round()")),
+        ({"x_train": some_images(TRAIN) / 128}, ("x_train has values from 0 to 1.99", "floats must be from 0 to 1")),
+        ({"x_train": np.where(some_images(TRAIN), np.nan, 0)}, ("image 0 of x_train", "NaN or infinite")),
         ({"x_train": some_images(TRAIN).astype(int) - 1}, ("x_train has values from -1 to 254",)),
         ({"x_train": some_images(TRAIN).astype(int) * 2}, ("x_train has values from 0 to 510",)),
-        ({"x_train": some_images(TRAIN, 784)}, ("x_train has shape (40, 784)", "[N, H, W]")),
-        ({"x_train": some_images(TRAIN, 3, 28, 28)}, ("x_train has shape (40, 3, 28, 28)",)),
+        ({"x_train": some_images(TRAIN, 780)}, ("x_train has shape 40x780", "x_train.reshape(-1, HEIGHT, WIDTH)")),
+        (
+            {"x_train": some_images(TRAIN, 3072)},
+            ("32x32 in colour", "x_train.reshape(-1, 32, 32, 3)", "reds come first"),
+        ),
+        ({"x_train": some_images(TRAIN, 16)}, ("x_train has shape 40x16", "x_train.reshape(-1, HEIGHT, WIDTH)")),
+        ({"x_train": some_images(TRAIN, 28, 28, 4)}, ("has 4 channels", "x_train = x_train[..., :3]")),
+        ({"x_train": some_images(TRAIN, 2, 28, 28)}, ("x_train has shape 40x2x28x28", "[N, H, W]")),
         ({"x_train": some_images(TRAIN)[:0]}, ("x_train is empty",)),
-        ({"x_train": np.zeros((TRAIN, 28, 28), bool)}, ("x_train is bool",)),
-        ({"y_train": some_labels(TRAIN) / 1}, ("y_train is float64", "labels must be integers")),
-        ({"y_train": np.eye(10, dtype=int)[some_labels(TRAIN)]}, ("(40, 10)", "y_train.argmax(axis=1)")),
+        ({"y_train": some_labels(TRAIN) / 2}, ("y_train[1] is 0.5", "labels must be whole numbers")),
+        ({"y_train": np.full((TRAIN, 10), 0.1)}, ("y_train has shape (40, 10)", "[N], [N, 1], or one-hot [N, K]")),
+        ({"y_train": np.array(["cat"] * TRAIN)}, ("y_train is <U3", "labels must be integers")),
+        ({"Y_Train": some_labels(TRAIN)}, ("y_train and Y_Train could both be y_train", "keep one of them")),
         ({"y_train": np.full(TRAIN, 2**40)}, ("label 1099511627776 of image 0 is not a class number",)),
         ({"y_train": some_labels(TRAIN - 1)}, ("x_train has 40 images, but y_train has 39 labels",)),
         ({"y_train": None}, ("y_train is missing",)),
         ({"y_test": None}, ("y_test is missing",)),
-        ({"x_train": None, "y_train": None}, ("x_train and y_train are missing (found: x_test, y_test)",)),
+        ({"x_train": None, "y_train": None}, ("x_train and y_train are missing (found: x_test, y_test)", "np.savez(")),
         ({"x_train": np.array(["a"] * TRAIN)}, ("x_train is <U1",)),
     ],
 )
@@ -467,6 +526,108 @@ def test_wrong_npz_arrays_are_refused(
 ) -> None:
     path = write_npz(tmp_path / "a.npz", **arrays)
     refuse(path, str(path), *fragments)
+
+
+OTHER_NAMES = {
+    "capitals": {"X_train": "x_train", "Y_train": "y_train", "X_test": "x_test", "Y_test": "y_test"},
+    "MedMNIST": {
+        "train_images": "x_train",
+        "train_labels": "y_train",
+        "test_images": "x_test",
+        "test_labels": "y_test",
+    },
+    "words": {"training-data": "x_train", "TrainingTargets": "y_train", "imgsTest": "x_test", "label_test": "y_test"},
+    "unsplit": {"images": "x_train", "labels": "y_train", "x_test": "x_test", "y_test": "y_test"},
+}
+
+
+@pytest.mark.parametrize("names", OTHER_NAMES.values(), ids=OTHER_NAMES)
+def test_the_names_that_other_people_give_to_arrays_are_understood(names: dict[str, str], tmp_path: Path) -> None:
+    with np.load(write_npz(tmp_path / "a.npz")) as good:
+        np.savez(tmp_path / "b.npz", **{theirs: good[ours] for theirs, ours in names.items()})
+    ours, theirs = (load_source(str(tmp_path / name), tmp_path) for name in ("a.npz", "b.npz"))
+    assert theirs.test is not None
+    np.testing.assert_array_equal(theirs.train.images, ours.train.images)
+    np.testing.assert_array_equal(theirs.test.labels, some_labels(TEST))
+    assert theirs.notices == ()
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_two_arrays_without_names_are_told_apart_by_their_shapes(swapped: bool, tmp_path: Path) -> None:
+    pair = [some_images(TRAIN), some_labels(TRAIN)]
+    np.savez(tmp_path / "a.npz", *reversed(pair) if swapped else pair)
+    source = load_source(str(tmp_path / "a.npz"), tmp_path)
+    np.testing.assert_array_equal(source.train.images[..., 0], pair[0])
+    x, y = ("arr_1", "arr_0") if swapped else ("arr_0", "arr_1")
+    assert source.notices == (f"{tmp_path / 'a.npz'}: {x} is read as the images and {y} as the labels",)
+
+
+@pytest.mark.parametrize(
+    "arrays", [(some_images(4), some_images(4)), (some_labels(4), some_labels(4)), (some_images(4),)]
+)
+def test_arrays_that_cannot_be_told_apart_are_listed_with_the_names_they_need(
+    arrays: tuple[np.ndarray, ...], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "a.npz", *arrays)
+    refuse(tmp_path / "a.npz", "x_train and y_train are missing (found: arr_0", "np.savez('new.npz', x_train=")
+
+
+def test_arrays_that_are_not_used_are_named(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz", val_images=some_images(5), val_labels=some_labels(5), note=np.arange(3))
+    assert load_source(str(path), tmp_path).notices == (
+        f"{path}: arrays that are not used: val_images, val_labels, note",
+    )
+
+
+FORMS = {
+    "flat": (lambda x: x.reshape(-1, 784), "784 values per image are read as 28x28 pixels"),
+    "channels first": (lambda x: x[:, None], "channels are moved from the second axis to the last"),
+    "images last": (lambda x: np.moveaxis(x, 0, -1), "its last axis, 40, is that of the images"),
+    "whole floats": (lambda x: x.astype(np.float64), "whole numbers, stored as float64, are read as 0 to 255"),
+}
+
+
+@pytest.mark.parametrize(("form", "notice"), FORMS.values(), ids=FORMS)
+def test_images_in_another_form_are_rearranged_with_a_notice(
+    form: Callable[[np.ndarray], np.ndarray], notice: str, tmp_path: Path
+) -> None:
+    path = write_npz(tmp_path / "a.npz", x_train=form(some_images(TRAIN)))
+    source = load_source(str(path), tmp_path)
+    np.testing.assert_array_equal(source.train.images[..., 0], some_images(TRAIN))
+    assert source.train.images.dtype == np.uint8
+    assert source.notices == (f"{path}: x_train: {notice}",)
+
+
+def test_a_notice_about_both_splits_is_one_line(tmp_path: Path) -> None:
+    flat = {"x_train": some_images(TRAIN, 784), "x_test": some_images(TEST, 784)}
+    path = write_npz(tmp_path / "a.npz", **flat)
+    assert load_source(str(path), tmp_path).notices == (
+        f"{path}: x_train and x_test: 784 values per image are read as 28x28 pixels",
+    )
+
+
+def test_floats_from_0_to_1_stay_floats_and_truth_values_become_black_and_white(tmp_path: Path) -> None:
+    images = some_images(TRAIN)
+    path = write_npz(tmp_path / "a.npz", x_train=images / 255, x_test=None, y_test=None)
+    source = load_source(str(path), tmp_path)
+    assert (source.train.images.dtype, source.notices) == (np.float32, ())
+    np.testing.assert_allclose(source.train.images[..., 0], images / 255, rtol=1e-6)
+    source = load_source(str(write_npz(path, x_train=images > 127, x_test=None, y_test=None)), tmp_path)
+    assert set(np.unique(source.train.images)) == {0, 255}
+    assert source.notices == (f"{path}: x_train: False and True are read as 0 and 255",)
+
+
+@pytest.mark.parametrize("form", [lambda y: y / 1, lambda y: y[:, None], lambda y: y[None], lambda y: np.eye(10)[y]])
+def test_labels_in_another_form_are_read_as_class_numbers(
+    form: Callable[[np.ndarray], np.ndarray], tmp_path: Path
+) -> None:
+    path = write_npz(tmp_path / "a.npz", y_train=form(some_labels(TRAIN)))
+    source = load_source(str(path), tmp_path)
+    np.testing.assert_array_equal(source.train.labels, some_labels(TRAIN))
+    one_hot = form(some_labels(TRAIN)).shape == (TRAIN, 10)
+    assert [notice.partition(": ")[2] for notice in source.notices] == (
+        ["y_train: one-hot labels of 10 classes are read as numbers"] if one_hot else []
+    )
 
 
 class Mischief:
@@ -508,6 +669,7 @@ def test_an_npz_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatc
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x_train.npy", bytes(30_000_000))
+        archive.writestr("y_train.npy", b"")
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=50_000_000))
     refuse(path, "do not fit in half of")
 

@@ -222,8 +222,8 @@ def test_a_closed_standard_input_is_reported(folder):
         (["--config", "pipe.toml"], "is not a file of at most 1,048,576 bytes"),
         (["--config", "/dev/zero"], "is not a file of at most 1,048,576 bytes"),
         (["--config", "deep.toml"], "a dotted key has more than 32 names"),
-        (["--data", "pipe.npz"], "neither a folder nor an .npz file"),
-        (["--data", "/dev/zero"], "neither a folder nor an .npz file"),
+        (["--data", "pipe.npz"], "neither a folder nor a regular file"),
+        (["--data", "/dev/zero"], "neither a folder nor a regular file"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )

@@ -41,6 +41,19 @@ class Mine(Plugin):
 
     def __init__(self, most: int = 3, least: float = 0.5) -> None: ...
 '''
+SOURCE = '''
+from trainer.registry import data_sources
+
+@data_sources.register("folds")
+def folds(folder, fold: int, noise: float = 0.0):
+    """One fold of my digits.
+
+    Args:
+        folder: The data folder.
+        fold: Number of the fold to hold out, from 0.
+        noise: Noise to add.
+    """
+'''
 ARGUMENT = re.compile(r"  (\w+) +\S.* \((required|default: .*)\)")
 
 
@@ -152,3 +165,19 @@ def test_a_recipe_shows_what_it_costs_and_sets(script: Script):
     assert re.search(r"training time  50\.5 s on two cores\n  test accuracy  99\.54 %", said)
     assert '  name = "inknet"\n' in said
     assert said.endswith("  python scripts/fit.py --recipe fast --data mnist\n")
+
+
+def test_the_arguments_of_a_data_source_are_listed_explained_and_checked(tmp_path):
+    (tmp_path / "mine.py").write_text(SOURCE)
+    said = light(tmp_path, "--help", "folds", "--import", "mine").stdout
+    assert said.startswith("folds (data source)\n\n  One fold of my digits.\n")
+    assert re.findall(r"^  (?:fold|noise) .*", said, re.MULTILINE) == [
+        "  fold   whole number (required)",
+        "  noise  number (default: 0.0)",
+    ]
+    assert "data folder" not in said
+    assert "--data folds:fold=FOLD" in said
+    for value, status in (("folds:fold=2", 0), ("folds:fold=x", 2), ("folds", 2)):
+        done = light(tmp_path, "--data", value, "--import", "mine", "--print-config")
+        assert (done.returncode, len(done.stderr.splitlines())) == (status, bool(status))
+        assert ("[data.args]\nfold = 2\n" in done.stdout) == (status == 0)

@@ -1,7 +1,7 @@
 """Flags of the command line, made from the dataclasses of the configuration and never restated.
 
 A field whose type has a `Flag` becomes a flag, with the first sentence about it under `Attributes` and its default as
-help. A section with a `Flag` takes a name with arguments, such as `--model lenet:dropout=0.2`.
+help. A `Flag` with `args` takes a name with arguments, such as `--model lenet:dropout=0.2`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import inspect
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import NoneType
 from typing import Any, Literal
 
@@ -18,7 +18,6 @@ from pydantic import BeforeValidator
 
 from trainer.config.merge import resolve
 from trainer.config.schema import Config, Flag
-from trainer.config.spec import parse_spec
 
 Group = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -34,8 +33,6 @@ def add_flags(groups: Mapping[str, Group]) -> None:
     """
     for section, group in groups.items():
         schema = type(getattr(Config, section))
-        if flag := _flag(typing.get_type_hints(Config, include_extras=True)[section]):
-            _add(group, flag, section, str, _about(Config, section), getattr(Config, section).name)
         for key, declared in typing.get_type_hints(schema, include_extras=True).items():
             if flag := _flag(declared):
                 _add(group, flag, f"{section}.{key}", declared, _about(schema, key), getattr(schema, key))
@@ -76,15 +73,16 @@ def _about(schema: type, name: str) -> str:
 
 
 def with_names(config: Config, args: argparse.Namespace) -> Config:
-    """Return `config` with the names that flags give to sections; arguments of a replaced name are dropped.
+    """Return `config` with the names that flags give; arguments of a replaced name are dropped.
 
     Raises:
         UsageError: If a name with arguments cannot be read.
     """
-    layer = {}
-    for section, (name, _) in _specs(args).items():
+    layer: dict[str, Any] = {}
+    for section, key, taker, name, _ in _specs(args):
         before = getattr(config, section)
-        layer[section] = {"name": name, "args": before.args if name == before.name else {}}
+        kept = getattr(before, taker) if name == getattr(before, key) else {}
+        layer.setdefault(section, {}).update({key: name, taker: kept})
     return resolve([config.to_dict(), layer])
 
 
@@ -104,14 +102,17 @@ def given(config: Config, args: argparse.Namespace) -> dict[str, Any]:
         section, dot, key = dest.partition(".")
         if dot and value is not None:
             layer.setdefault(section, {})[key] = value
-    for section, (name, arguments) in _specs(args).items():
-        layer[section] = {"name": name, "args": {**getattr(config, section).args, **arguments}}
+    for section, key, taker, name, arguments in _specs(args):
+        layer[section] |= {key: name, taker: {**getattr(getattr(config, section), taker), **arguments}}
     return layer
 
 
-def _specs(args: argparse.Namespace) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Return names and arguments by section, for the sections that a flag names."""
-    named = [
-        section for section, declared in typing.get_type_hints(Config, include_extras=True).items() if _flag(declared)
-    ]
-    return {section: parse_spec(spec) for section in named if (spec := getattr(args, section)) is not None}
+def _specs(args: argparse.Namespace) -> Iterator[tuple[str, str, str, str, dict[str, Any]]]:
+    """Yield each name that a flag gives: section, its field, the field of its arguments, the name, the arguments."""
+    for dest, text in vars(args).items():
+        section, dot, key = dest.partition(".")
+        if not dot or text is None:
+            continue
+        flag = _flag(typing.get_type_hints(type(getattr(Config, section)), include_extras=True)[key])
+        if flag is not None and flag.args:
+            yield section, key, flag.args, *flag.parse(text)

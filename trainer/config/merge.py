@@ -21,7 +21,7 @@ from trainer.config.spec import parse_value
 from trainer.errors import UsageError, did_you_mean, explain
 from trainer.text import in_line
 
-REPLACED = ("args", "augmentation_args", "plugins")
+REPLACED = ("args", "test_args", "augmentation_args", "plugins")
 """Tables with free keys, which replace the table of an earlier layer as a whole."""
 
 

@@ -7,20 +7,18 @@ line, whose help is the first sentence about the field under `Attributes`; see `
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import ConfigDict
 
+from trainer.config.spec import SOURCE, SPEC, parse_source, parse_spec
 from trainer.config.types import BelowOne, Count, ModuleName, Positive, Seconds, Seed, Switch
 from trainer.display.shown import Shown
 from trainer.text import in_line, unseen
 
 Args = dict[str, Any]
-SPEC = "NAME[:key=value,…]"
-"""A name with arguments on the command line; see `trainer.config.spec.parse_spec`."""
-
 EITHER = {"training": ("epochs", "steps")}
 """Keys by section that replace each other: the one in the later layer counts, and it alone is saved."""
 
@@ -35,10 +33,14 @@ class Flag:
     Attributes:
         name: The flag, such as `--lr`.
         metavar: Placeholder of its value in the help (default: the choices, or a letter for numbers).
+        args: Field of the same section that gets the arguments after the name (default: it takes none).
+        parse: Splits the value into name and arguments, if it takes some.
     """
 
     name: str
     metavar: str = ""
+    args: str = ""
+    parse: Callable[[str], tuple[str, Args]] = parse_spec
 
 
 def _section(cls: type) -> type:
@@ -50,18 +52,28 @@ def _section(cls: type) -> type:
 @_section
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The architecture: a registered name and the arguments of its builder."""
+    """The architecture.
 
-    name: str = "lenet"
+    Attributes:
+        name: Architecture, and the arguments of its builder.
+        args: Arguments of its builder.
+    """
+
+    name: Annotated[str, Flag("--model", SPEC, args="args")] = "lenet"
     args: Args = dataclasses.field(default_factory=dict)
 
 
 @_section
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskConfig:
-    """The task to learn: a registered name and the arguments of its class."""
+    """The task to learn.
 
-    name: str = "classification"
+    Attributes:
+        name: Task to learn, and the arguments of its class.
+        args: Arguments of its class.
+    """
+
+    name: Annotated[str, Flag("--task", SPEC, args="args")] = "classification"
     args: Args = dataclasses.field(default_factory=dict)
 
 
@@ -72,17 +84,21 @@ class DataConfig:
 
     Attributes:
         name: Data to train on, such as auto, mnist, mnist5k, fashion_mnist, the name of a TFDS set, or a path.
+        args: Arguments of a registered data source.
         folder: Folder of downloaded and prepared data.
         test: Data to test on instead of the test images that belong to the training data. All its images are used if it
             has no test split.
+        test_args: Arguments of the data source to test on.
         batch_size: Training batch size.
         augmentation: Strength of the random changes to training images.
         augmentation_args: Values that replace those of this strength; see `trainer.data.augmentation.strength`.
     """
 
-    name: Annotated[str, Flag("--data", "NAME|PATH")] = "auto"
+    name: Annotated[str, Flag("--data", SOURCE, args="args", parse=parse_source)] = "auto"
+    args: Args = dataclasses.field(default_factory=dict)
     folder: Annotated[str, Flag("--data-dir", "DIR")] = "data"
-    test: Annotated[str | None, Flag("--test-data", "NAME|PATH")] = None
+    test: Annotated[str | None, Flag("--test-data", SOURCE, args="test_args", parse=parse_source)] = None
+    test_args: Args = dataclasses.field(default_factory=dict)
     batch_size: Annotated[Count, Flag("--batch-size")] = 128
     augmentation: Annotated[Literal["none", "light", "strong"], Flag("--augment")] = "light"
     augmentation_args: Args = dataclasses.field(default_factory=dict)
@@ -177,8 +193,8 @@ class Config(Shown):
             the default list as a whole.
     """
 
-    model: Annotated[ModelConfig, Flag("--model", SPEC)] = ModelConfig()
-    task: Annotated[TaskConfig, Flag("--task", SPEC)] = TaskConfig()
+    model: ModelConfig = ModelConfig()
+    task: TaskConfig = TaskConfig()
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from tomllib import TOMLDecodeError
 from typing import Any
@@ -12,6 +13,10 @@ from trainer.text import in_line
 
 _WORD = re.compile(r"""("[^"]*"|'[^']*')|(?<![\w.+-])(?!(?:true|false|inf|nan)\b)[A-Za-z_][\w./-]*(?!\s*=|[\w./-])""")
 """A text in quotes, or a word without them that is a value."""
+SPEC = "NAME[:key=value,…]"
+"""A name with arguments on the command line; see `parse_spec`."""
+SOURCE = "NAME[:key=value,…]|PATH"
+"""Data on the command line; see `parse_source`."""
 
 
 def parse_value(text: str) -> Any:
@@ -60,3 +65,17 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     if not name or (colon and not args):
         raise UsageError(f"{spec!r}: write NAME or NAME:key=value,key=value")
     return name.strip(), args
+
+
+def parse_source(text: str) -> tuple[str, dict[str, Any]]:
+    r"""Return the name and the arguments of data: `NAME[:key=value,…]`, or a name or path that may contain colons.
+
+    `mnist:3.0.1`, `C:\images` and the path of anything that exists are names as a whole.
+
+    Raises:
+        UsageError: If the arguments have another form.
+    """
+    _, _, rest = text.partition(":")
+    if re.match(r"\s*[A-Za-z_]\w*\s*=", rest) and not os.path.lexists(text):
+        return parse_spec(text)
+    return text, {}

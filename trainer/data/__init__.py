@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainer.data.split import Data
 
 
-def load(name: str = "auto", folder: Path | str = "data", seed: int = 0, test: str | None = None) -> Data:
+def load(
+    name: str = "auto",
+    folder: Path | str = "data",
+    seed: int = 0,
+    test: str | None = None,
+    args: Mapping[str, Any] | None = None,
+    test_args: Mapping[str, Any] | None = None,
+) -> Data:
     """Load and split images by name.
 
     Args:
@@ -18,13 +26,15 @@ def load(name: str = "auto", folder: Path | str = "data", seed: int = 0, test: s
         seed: Seed that selects the validation images.
         test: Another data source, whose test images (or all its images, if it has no test split) replace the test
             split.
+        args: Arguments of the data source; default: those that `name` gives, as in `mine:fold=2`.
+        test_args: The same for `test`.
 
     Raises:
-        UsageError: If a name is unknown.
+        UsageError: If a name is unknown, or an argument missing, unknown or wrong.
         DataError: If the data are missing, damaged or too few to split, or the test images do not match the others.
     """
     from trainer.data.sources.find import load_source
     from trainer.data.split import split, with_test
 
-    data = split(load_source(name, Path(folder)), seed)
-    return data if test is None else with_test(data, load_source(test, Path(folder), whole=False))
+    data = split(load_source(name, Path(folder), args), seed)
+    return data if test is None else with_test(data, load_source(test, Path(folder), test_args, whole=False))

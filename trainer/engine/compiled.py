@@ -40,7 +40,7 @@ def settings_of(model: keras.Model | None, task: Task | None, optimizer: keras.o
 
     Raises:
         UsageError: If a compiled model meets a task or an optimizer, is compiled with something that the Trainer does
-            not do, or its class computes its own step and there is no task.
+            not do, or has its own step and no task.
     """
     if model is None:
         return Settings(task or Classification(), optimizer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
@@ -122,7 +122,7 @@ def next_batch(batches: Any, timed: bool = True) -> tuple[Batch, tf.Tensor]:
     begin = tf.timestamp()
     with tf.control_dependencies([begin]):
         batch = batches.get_next()
-    with tf.control_dependencies(tf.nest.flatten(batch)):
+    with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
         end = tf.timestamp()
     # Use of the batch must wait until the clock has been read, or the reading would include the computation.
     with tf.control_dependencies([end]):
@@ -204,13 +204,15 @@ class TrainStep:
 
     def _span(self, kernels: Kernels, batches: Any, first: tf.Tensor, count: tf.Tensor) -> Span:
         """Train on the next `count` batches, the first of which is that of the 0-based step `first`."""
-        learn, names = self._learn(kernels), list[str]()
+        replica, names = self._own_step if self.task.has_step else self._gradients, list[str]()
+        compute = self.strategy.replicated(kernels.wrap(replica, self._models, self.task))
 
         def body(done: tf.Tensor, losses: Any, norms: Any, scalars: Any, waited: tf.Tensor) -> tuple[Any, ...]:
             batch, seconds = next_batch(batches, self.timed)
             # Nothing of a step may happen if its batch cannot be read, so that the steps before can be saved.
             with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True) if self.streamed else []):
-                learned = learn(batch, step_seed(self.seed, first + tf.cast(done, tf.int64)))
+                computed = compute(batch, step_seed(self.seed, first + tf.cast(done, tf.int64)))
+                learned = computed if self.task.has_step else self._learned(kernels, computed)
                 self.meter.update(batch, learned.loss, learned.outputs)
             names[:] = learned.scalars
             return (
@@ -231,17 +233,6 @@ class TrainStep:
         )
         columns = tf.unstack(scalars.stack(), len(names), axis=1) if names else []
         return Span(losses.stack(), norms.stack(), dict(zip(names, columns, strict=True)), waited)
-
-    def _learn(self, kernels: Kernels) -> Callable[[Batch, tf.Tensor], Learned]:
-        """Return the function that learns from a batch, given the seed of the step."""
-        replica = self._own_step if self.task.has_step else self._gradients
-        computed = self.strategy.replicated(kernels.wrap(replica, self._models, self.task))
-
-        def learn(batch: Batch, seed: tf.Tensor) -> Learned:
-            loss, outputs, gradients, scalars = computed(batch, seed)
-            return Learned(loss, outputs, self._update(kernels, gradients), scalars)
-
-        return computed if self.task.has_step else learn
 
     def _own_step(self, batch: Batch, seed: tf.Tensor) -> Learned:
         """Let the task compute and apply its gradients."""
@@ -266,7 +257,12 @@ class TrainStep:
             )
         return Gradients(loss, outputs, gradients, scalars_of(self.task))
 
-    def _update(self, kernels: Kernels, gradients: list[tf.Tensor]) -> tf.Tensor | None:
+    def _learned(self, kernels: Kernels, computed: Gradients) -> Learned:
+        """Apply the gradients of a batch; return the result of the step."""
+        norm = self._update(kernels, computed.gradients)
+        return Learned(computed.loss, computed.outputs, norm, computed.scalars)
+
+    def _update(self, kernels: Kernels, gradients: Sequence[Any]) -> tf.Tensor | None:
         """Apply the gradients; return their global norm without the loss scale, or None if it is not needed."""
         gradients, norm = list(self.strategy.mean_gradients(gradients)), None
         _, trained, optimizer = self.learners.only
@@ -330,8 +326,9 @@ class EvaluationStep:
     def _next(self, batches: Any) -> tuple[Batch, Any]:
         """Evaluate the next batch and add it to the meter; return the batch and the model's outputs."""
         batch = batches.get_next()
-        loss, outputs = self.strategy.replicated(self._outputs)(batch)
-        self.meter.update(batch, loss, outputs)
+        with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):  # nothing happens after the last
+            loss, outputs = self.strategy.replicated(self._outputs)(batch)
+            self.meter.update(batch, loss, outputs)
         return batch, outputs
 
     def _outputs(self, batch: Batch) -> tuple[tf.Tensor, Any]:

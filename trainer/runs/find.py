@@ -118,7 +118,7 @@ FREE = (
 """Keys of the configuration that may change when a run is resumed: duration, data folder and imports."""
 
 
-OPEN = ("args", "plugins")
+OPEN = ("args", "test_args", "plugins")
 """Tables that mean nothing when they are empty, unlike the table of a plugin without arguments."""
 
 

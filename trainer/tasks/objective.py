@@ -36,12 +36,14 @@ class Objective:
         built: Its loss.
         labels: `tf.TensorSpec` of its labels.
         outputs: `tf.TensorSpec` of the output.
+        of_several: True if the model has other outputs too, so that messages name this one.
     """
 
     name: str
     built: Built
     labels: tf.TensorSpec
     outputs: tf.TensorSpec
+    of_several: bool = False
 
     @classmethod
     def of(
@@ -52,6 +54,7 @@ class Objective:
         outputs: tf.TensorSpec,
         activation: str,
         from_logits: bool | None,
+        of_several: bool = False,
     ) -> Objective:
         """Return the objective of an output; see `trainer.tasks.losses.build_loss`.
 
@@ -60,7 +63,7 @@ class Objective:
         """
         if isinstance(loss, str) and loss.lower() in BY_SHAPE:
             loss = _crossentropy(labels, outputs)
-        made = cls(name, build_loss(loss, name, activation, from_logits), labels, outputs)
+        made = cls(name, build_loss(loss, name, activation, from_logits), labels, outputs, of_several)
         made._check_shapes()
         return made
 
@@ -73,6 +76,10 @@ class Objective:
     def predicts(self) -> Predicts:
         """The meaning of the output."""
         return self.built.predicts
+
+    @property
+    def _which(self) -> str:
+        return f" {self.name!r}" if self.of_several else ""
 
     @property
     def sparse(self) -> bool:
@@ -126,7 +133,7 @@ class Objective:
             self._check_numbers(labels, self.classes)
         elif self.predicts in ("labels", "classes") and not 0 <= labels.min() <= labels.max() <= 1:
             raise UsageError(
-                f"cannot learn {self.name!r}: labels range from {labels.min():g} to {labels.max():g}, but the loss "
+                f"cannot learn{self._which}: labels range from {labels.min():g} to {labels.max():g}, but the loss "
                 f"{self.built.name!r} takes labels from 0 to 1"
             )
 
@@ -135,7 +142,7 @@ class Objective:
         if not np.issubdtype(labels.dtype, np.integer) and (labels != np.round(labels)).any():
             odd = labels[labels != np.round(labels)].flat[0]
             raise UsageError(
-                f"cannot learn {self.name!r}: labels must be whole numbers, one is {odd:g}; for a number instead of a "
+                f"cannot learn{self._which}: labels must be whole numbers, one is {odd:g}; for a number instead of a "
                 "class, use a loss such as mean_squared_error"
             )
         if 0 <= low <= high < classes:
@@ -148,7 +155,7 @@ class Objective:
             else "number the classes from 0"
         )
         raise UsageError(
-            f"cannot learn {self.name!r}: labels range from {low:g} to {high:g}, the model has outputs for 0 to "
+            f"cannot learn{self._which}: labels range from {low:g} to {high:g}, the model has outputs for 0 to "
             f"{classes - 1}; {cure}"
         )
 
@@ -161,24 +168,24 @@ class Objective:
         have, want = tuple(self.labels.shape), tuple(self.outputs.shape)
         if self.predicts == "classes" and want[-1] == 1:
             raise UsageError(
-                f"cannot learn {self.name!r} by {self.built.name!r}: a single unit is no choice between classes; use "
+                f"cannot learn{self._which} by {self.built.name!r}: a single unit is no choice between classes; use "
                 "binary_crossentropy, or one unit per class"
             )
         if self.built.name == "sparse_categorical_crossentropy":
-            if not alike(have, want[:-1]) and not alike(have, (*want[:-1], 1)):
+            if not _alike(have, want[:-1]) and not _alike(have, (*want[:-1], 1)):
                 one_hot = (
-                    "; labels with one number per class need categorical_crossentropy" if alike(have, want) else ""
+                    "; labels with one number per class need categorical_crossentropy" if _alike(have, want) else ""
                 )
                 raise self._refusal(one_hot)
-        elif self.built.name in SAME_SHAPE and not alike(have, want):
+        elif self.built.name in SAME_SHAPE and not _alike(have, want):
             off = (*have, 1), have[:-1] if have and have[-1] == 1 else have
-            if not any(alike(each, want) for each in off):
-                classes = self.built.name.startswith("categorical_") and alike(have, want[:-1])
+            if not any(_alike(each, want) for each in off):
+                classes = self.built.name.startswith("categorical_") and _alike(have, want[:-1])
                 raise self._refusal(f"; class numbers need sparse_{self.built.name}" if classes else "")
 
     def _refusal(self, cure: str) -> UsageError:
         return UsageError(
-            f"cannot learn {self.name!r}: labels {described(self.labels)} do not suit the output "
+            f"cannot learn{self._which}: labels {described(self.labels)} do not suit the output "
             f"{described(self.outputs)} and the loss {self.built.name!r}{cure}"
         )
 
@@ -209,6 +216,6 @@ def _crossentropy(labels: tf.TensorSpec, outputs: tf.TensorSpec) -> str:
     return "sparse_categorical_crossentropy" if fewer else "categorical_crossentropy"
 
 
-def alike(one: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
+def _alike(one: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
     """Return True if two shapes are equal as far as they are known."""
     return len(one) == len(other) and all(None in (a, b) or a == b for a, b in zip(one, other, strict=True))

@@ -122,10 +122,10 @@ def _is_plain(given: dict[Any, Any], names: Sequence[str]) -> bool:
 
 
 def as_list(given: Any) -> list[Any]:
-    """Return one value, or a list or tuple of values, as a list; None is an empty one."""
+    """Return one value, or a list or tuple of values, nested or not, as a list; None is an empty one."""
     if given is None:
         return []
-    return list(given) if isinstance(given, list | tuple) else [given]
+    return [one for each in given for one in as_list(each)] if isinstance(given, list | tuple) else [given]
 
 
 def array_of(labels: Tree, name: str) -> np.ndarray:

@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from trainer.config.spec import parse_source
+from trainer.data.sources.formats import FORMATS, check_format, load_file
 from trainer.data.sources.tfds_names import image_sets, is_tfds
 from trainer.errors import DataError, UsageError, did_you_mean
-from trainer.registry import data_sources
+from trainer.registry import Entry, data_sources
 from trainer.stage import Stage
 
 if TYPE_CHECKING:
     from trainer.data.imageset import Source
 
 
-def load_source(name: str, folder: Path, whole: bool = True) -> Source:
+def load_source(name: str, folder: Path, args: Mapping[str, Any] | None = None, whole: bool = True) -> Source:
     """Load data by name: a registered source, else an existing path, else a TFDS set.
 
-    A path is a folder of IDX files, a folder of class folders with images, or an `.npz` file.
+    A path is a file in one of the `FORMATS`, a folder of such files or of IDX files, or a folder of class folders with
+    images.
 
     Args:
         name: A name or a path.
         folder: The data folder (`--data-dir`).
+        args: Arguments of the registered source; default: those that `name` gives, as in `mine:fold=2`.
         whole: True if every class must have training images, unlike in data to evaluate on.
 
     Raises:
-        UsageError: If it is none of them, or the registered source is not one.
+        UsageError: If it is none of them, an argument is missing, unknown or wrong, or the registered source is not a
+            source.
         DataError: If the data are absent or damaged, or the labels do not fit the classes.
     """
-    load = _resolve(name, folder)
+    load = _resolve(name, folder, args)
 
-    from trainer.data.imageset import Source
+    from trainer.data.imageset import ImageSet, Source
     from trainer.data.sources.labels import check_source as check_labels
     from trainer.data.values import with_full_range
 
@@ -44,29 +50,47 @@ def load_source(name: str, folder: Path, whole: bool = True) -> Source:
         raise DataError(f"cannot read data {name!r}: {error.strerror or error}") from error
     if not isinstance(source, Source):
         raise UsageError(f"data source {name!r} returned {type(source).__name__}, not trainer.data.imageset.Source")
+    if not isinstance(source.train, ImageSet):
+        return source
     if whole:
         check_labels(source)
     return with_full_range(source)
 
 
-def check_source(name: str, folder: Path) -> None:
+def check_source(name: str, folder: Path, args: Mapping[str, Any] | None = None) -> None:
     """Resolve a name like `load_source`, but read no data and import neither TensorFlow nor TFDS.
 
     Args:
         name: A name or a path.
         folder: The data folder.
+        args: Arguments of the registered source; default: those that `name` gives.
 
     Raises:
-        UsageError: If the name is unknown, or the path missing or neither a folder nor an `.npz` file.
+        UsageError: If the name is unknown, an argument is missing, unknown or wrong, or the path is missing or in no
+            known format.
     """
-    _resolve(name, folder)
+    _resolve(name, folder, args)
 
 
-def _resolve(name: str, folder: Path) -> Callable[[], object]:
-    """Return what loads the source; nothing of it is imported yet."""
+def _resolve(name: str, folder: Path, args: Mapping[str, Any] | None) -> Callable[[], object]:
+    """Return what loads the source; a source without arguments is not imported yet."""
+    if args is None:
+        name, args = parse_source(name)
     if any(entry.name == name for entry in data_sources.entries()):
-        entry = data_sources.find(name)
-        return lambda: entry.resolve(data_sources.kind)(folder)
+        return _registered(data_sources.find(name), folder, args)
+    load = _unregistered(name, folder)
+    if args:
+        raise UsageError(f"--data {name} takes no arguments, unlike a registered data source: omit {', '.join(args)}")
+    return load
+
+
+def _registered(entry: Entry, folder: Path, args: Mapping[str, Any]) -> Callable[[], object]:
+    if args or entry.target.partition(":")[0] in sys.modules:  # else its arguments are checked when it is imported
+        data_sources.check(entry.name, entry.resolve(data_sources.kind), folder, **args)
+    return lambda: data_sources.build(entry.name, folder, **args)
+
+
+def _unregistered(name: str, folder: Path) -> Callable[[], object]:
     if path := _existing(name):
         return partial(_load_path, path, folder)
     if is_tfds(name):
@@ -83,21 +107,26 @@ def _existing(name: str) -> Path | None:
             return None
     except (OSError, RuntimeError) as error:  # no permission, a name too long, `~` of nobody
         raise UsageError(f"--data {name}: {error}") from error
-    if not path.is_dir() and not (path.suffix == ".npz" and path.is_file()):
-        raise UsageError(f"--data {name}: neither a folder nor an .npz file")
+    if path.is_file():
+        check_format(path)
+    elif not path.is_dir():
+        raise UsageError(f"--data {name}: neither a folder nor a regular file")
     return path
 
 
 def _load_path(path: Path, folder: Path) -> Source:
     if path.is_file():
-        from trainer.data.sources.npz import load_npz
-
-        return load_npz(path)
+        return load_file([path], folder / "cache")
 
     from trainer.data.sources.idx import has_idx, load_idx
 
     if has_idx(path):
         return load_idx(path)
+
+    from trainer.data.sources.loose import has_files, load_files
+
+    if has_files(path):
+        return load_files(path, folder / "cache")
 
     from trainer.data.sources.folder import load_folder
 
@@ -111,7 +140,7 @@ def _load_tfds(name: str, folder: Path) -> Source:
 
 
 def _looks_like_path(name: str) -> bool:
-    return name.endswith(".npz") or any(separator in name for separator in (os.sep, os.altsep) if separator)
+    return name.lower().endswith(FORMATS) or any(separator in name for separator in (os.sep, os.altsep) if separator)
 
 
 def _unknown(name: str) -> UsageError:

@@ -44,7 +44,7 @@ def load_folder(root: Path, cache: Path) -> Source:
 
     Classes are sorted by name, numeric ones by value. Images are gray if no file stores colour, otherwise RGB. All must
     have the same size: a few that differ, or that cannot be decoded, are skipped with a notice. Hidden files and
-    symbolic links are ignored.
+    symbolic links are ignored, and so are images directly in `test`, which have no labels.
 
     Args:
         root: The folder.
@@ -107,7 +107,13 @@ def _layout(root: Path) -> tuple[Path, Path | None]:
     train, test = root / "train", root / "test"
     if not train.is_dir() or not _entries(train, Counter())[0]:  # a class may be called train
         return root, None
-    return train, test if test.is_dir() else None
+    return train, test if test.is_dir() and not _is_unlabelled(test) else None
+
+
+def _is_unlabelled(test: Path) -> bool:
+    """Return True if a folder has images but no class folders, as the test images of a competition."""
+    folders, files = _entries(test, Counter())
+    return bool(files) and not folders
 
 
 def _entries(folder: Path, ignored: Counter[str]) -> tuple[list[Path], list[Path]]:
@@ -253,7 +259,10 @@ def _layout_notice(root: Path, train_root: Path) -> list[str]:
     if train_root == root:
         return []
     others = sorted(path.name for path in _entries(root, Counter())[0] if path.name not in ("train", "test"))
-    return [f"{root}: only train and test are read, not {', '.join(others)}"] if others else []
+    notices = [f"{root}: only train and test are read, not {', '.join(others)}"] if others else []
+    if (test := root / "test").is_dir() and _is_unlabelled(test):
+        notices.append(f"{test}: its images are in no class folders, so that they have no labels and are left out")
+    return notices
 
 
 def _ignored_notice(root: Path, ignored: Counter[str]) -> list[str]:

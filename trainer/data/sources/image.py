@@ -56,13 +56,17 @@ Encoded = Path | bytes
 """An image file, or the content of one."""
 
 
-def read_header(path: Path) -> Header:
+def read_header(source: Encoded, name: str | None = None) -> Header:
     """Read the size and colour mode of an image without decoding it.
 
+    Args:
+        source: The image, as in `read_image`.
+        name: Name of the image in errors; default: its path.
+
     Raises:
-        DataError: If the file cannot be opened, is too large, or is none of `FORMATS`; names file and reason.
+        DataError: If the image cannot be opened, is too large, or is none of `FORMATS`; names image and reason.
     """
-    with _opened(path, str(path)) as (image, orientation):
+    with _opened(source, name or _name(source)) as (image, orientation):
         height, width = image.height, image.width
         if orientation >= 5:
             height, width = width, height
@@ -91,7 +95,7 @@ def read_image(
     Raises:
         DataError: If the image cannot be decoded or is too large; names image and reason.
     """
-    with _opened(source, name or (str(source) if isinstance(source, Path) else "image")) as (image, orientation):
+    with _opened(source, name or _name(source)) as (image, orientation):
         image.load()  # raises for truncated files, which verify() does not detect
         upright = image.transpose(TURNS[orientation]) if orientation in TURNS else image
         if _is_deep(upright):
@@ -99,6 +103,10 @@ def read_image(
             return np.repeat(gray[..., np.newaxis], channels, axis=2)
         flat = _on_ground(upright, ground).convert("L" if channels == 1 else "RGB")
         return np.array(flat, np.uint8).reshape(flat.height, flat.width, channels)
+
+
+def _name(source: Encoded) -> str:
+    return str(source) if isinstance(source, Path) else "image"
 
 
 def largest_value(path: Path) -> int:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from trainer.data.imageset import ImageSet, Source, validation_share
+from trainer.data.imageset import Source, validation_share
 from trainer.data.sources import emnist
 from trainer.data.sources.cache import Cache
+from trainer.data.sources.classes import without_empty_classes
 from trainer.data.sources.decoding import Block, Undecoded, block_length
 from trainer.data.sources.reach import bounded_downloads, reason, unreachable
 from trainer.errors import DataError, unknown
@@ -209,7 +209,7 @@ def _read(builder: Any, name: str, keys: tuple[str, str], cache: Path) -> Source
         notices = (f"{name}: splits of TFDS that are not used: {', '.join(unused)}", *notices)
     class_names = _class_names(builder, keys)
     source = Source(name, train, test, class_names, validation_share(train, test), notices=notices)
-    return _without_empty_classes(source)
+    return without_empty_classes(source)
 
 
 def _class_names(builder: Any, keys: tuple[str, str]) -> tuple[str, ...]:
@@ -243,28 +243,6 @@ def _decode(builder: Any, split: str, number: int, keys: tuple[str, str]) -> Ite
         yield emnist.upright(images) if builder.name == "emnist" else images, labels.astype(np.int32)
     if found != number:
         raise ValueError(f"split {split!r} holds {found} images, its description says {number}")
-
-
-def _without_empty_classes(source: Source) -> Source:
-    """Return the source without classes that no image of either split has; `emnist/letters` declares 11."""
-    splits = [source.train] if source.test is None else [source.train, source.test]
-    labels = np.concatenate([split.labels for split in splits])
-    count = len(source.class_names)
-    used = np.unique(labels)
-    if len(used) >= count or used.min() < 0 or used.max() >= count:
-        return source
-    number = np.full(count, -1, np.int32)
-    number[used] = np.arange(len(used))
-    train, *test = (ImageSet(split.images, number[split.labels]) for split in splits)
-    names = tuple(source.class_names[k] for k in used)
-    notice = f"{source.name}: {count - len(used)} of {count} classes have no image and are left out"
-    return replace(
-        source,
-        train=train,
-        test=test[0] if test else None,
-        class_names=names,
-        notices=(*source.notices, notice),
-    )
 
 
 def _first_line(error: BaseException) -> str:
