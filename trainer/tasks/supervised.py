@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import optree
 
 from trainer.data.balance import imbalance
 from trainer.data.rows import Arrange, Batch, Tree, as_it_is
@@ -289,13 +290,15 @@ class Supervised(Task):
 
 
 def _check_labelled(spec: Any) -> None:
-    """Check that batches have labels.
+    """Check that batches have labels, and that these are numbers.
 
     Raises:
-        UsageError: If they have none.
+        UsageError: If they have none, or they are texts.
     """
     if not isinstance(spec, tuple) or len(spec) < 2:
         raise UsageError(f"cannot learn: batches must be (x, y) or (x, y, sample_weight), these are {described(spec)}")
+    if any(leaf.dtype == "string" for leaf in optree.tree_leaves(spec[1])):
+        raise UsageError("cannot learn: labels are texts; number them: names, y = np.unique(y, return_inverse=True)")
 
 
 def _numbers(objective: Objective, labels: Tree) -> np.ndarray:
