@@ -23,8 +23,8 @@ from trainer.kernels.strategy import Strategy
 from trainer.startup import clock_is_allowed
 from trainer.tasks.numbers import numbers_of
 from trainer.tasks.task import Task
-from trainer.tasks.variables import unbuilt_layers
-from trainer.text import count, in_line
+from trainer.tasks.variables import has_unbuilt_layers
+from trainer.text import count
 
 EVALUATION_SEED = (0, 0)
 """Seed of random operations in evaluation, the same for every batch."""
@@ -176,33 +176,11 @@ class TrainStep:
             )
         with strategy.scope():
             self.meter = Meter(self.task)
-            self._build(spec)
+            build(self.task, learners.model, self.meter, spec)
             self.meter.check()
             learners.build()
         self._signature = [tf.data.IteratorSpec(spec), tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int32)]
         self._traced: dict[Kernels, Any] = {}
-
-    def _build(self, spec: Any) -> None:
-        """Create the variables of the task's layers and metrics that are created when they are first called.
-
-        Raises:
-            UsageError: If a layer cannot be called, since the task has no `forward`.
-        """
-        layers = unbuilt_layers(self.task)
-        if not layers and all(is_built(metric) for metric in self.meter.extra.values()):
-            return
-        if not self.task.has_forward:
-            raise UsageError(
-                f"cannot train: the layer {in_line(layers[0])} of the task {type(self.task).__name__} has no variables "
-                "yet; call its method build in __init__"
-            )
-
-        def call(batch: Batch) -> None:
-            _, outputs = self.task.forward(self.learners.model, batch, True, EVALUATION_SEED)
-            self.task.update(self.meter.extra, batch, outputs)
-            self.task.scalars.clear()
-
-        tf.function(call, autograph=False).get_concrete_function(spec)
 
     @property
     def variables(self) -> list[Any]:
@@ -321,14 +299,15 @@ class EvaluationStep:
         self.next = tf.function(self._next, autograph=False)
 
     def begin(self, data: EvaluationPipeline) -> Iterator[Any]:
-        """Return the batches of an evaluation for `next`, compile `next` if necessary, and reset the meter.
+        """Return the batches of an evaluation for `next`, reset the meter, and compile `next` if necessary.
 
         If `next` were traced on its first call instead, TensorFlow would warn of repeated retracing as soon as a
         process has trained several models.
         """
+        build(self.task, self.model, self.meter, data.spec)
+        self.meter.reset()
         batches = iter(data.batches())
         self.next.get_concrete_function(batches)
-        self.meter.reset()  # metrics may have been built only just now
         return batches
 
     def over(self, data: EvaluationPipeline) -> Iterator[tuple[Batch, Any]]:
@@ -361,6 +340,34 @@ class EvaluationStep:
         loss, outputs = checked(self.task.forward(self.model, batch, False, EVALUATION_SEED), self.task, "forward")
         self.task.scalars.clear()  # those of training alone are logged
         return (loss if isinstance(self.model, Mapping) else with_regularisers(loss, self.model)), outputs
+
+
+def build(task: Task, model: keras.Model | Mapping[str, keras.Model], meter: Meter, spec: Any) -> None:
+    """Create the variables of a task's layers and metrics that otherwise appear in the middle of the first step.
+
+    Args:
+        task: The task.
+        model: What its `forward` is given.
+        meter: Its metrics.
+        spec: `tf.TypeSpec` structure of a batch.
+
+    Raises:
+        UsageError: If a layer cannot be called, since the task has no `forward`.
+    """
+    if not has_unbuilt_layers(task) and all(is_built(metric) for metric in meter.extra.values()):
+        return
+    if not task.has_forward:
+        raise UsageError(
+            f"cannot train: layers or metrics of the task {type(task).__name__} have no variables yet; build them in "
+            "__init__"
+        )
+
+    def call(batch: Batch) -> None:
+        _, outputs = task.forward(model, batch, True, EVALUATION_SEED)
+        task.update(meter.extra, batch, outputs)
+        task.scalars.clear()
+
+    tf.function(call, autograph=False).get_concrete_function(spec)
 
 
 def loss_scale(optimizer: keras.optimizers.Optimizer) -> Any:

@@ -33,9 +33,9 @@ def own_variables(task: Any) -> list[keras.Variable]:
     return list(found.values())
 
 
-def unbuilt_layers(task: Any) -> list[str]:
-    """Return the names of the attributes of a task that are layers without variables yet, since nothing called them."""
-    return [name for name, value in _attributes(task) if isinstance(value, keras.Layer) and not value.built]
+def has_unbuilt_layers(task: Any) -> bool:
+    """Return True if an attribute of a task is a layer without variables yet, since nothing has called it."""
+    return any(isinstance(value, keras.Layer) and not value.built for _, value in _attributes(task))
 
 
 def _of(value: Any) -> list[keras.Variable]:
