@@ -149,14 +149,14 @@ def test_a_stream_that_breaks_is_one_line_and_the_run_is_saved_up_to_there(keras
 
 def test_a_generator_object_that_ends_early_is_one_line_with_the_step(keras, tmp_path):
     trainer = trainer_of(keras, tmp_path / "run")
-    with pytest.raises(DataError, match=r"^cannot continue after step 5: the data ended$"):
+    with pytest.raises(DataError, match=r"^cannot continue after step 5: the data ended; give more"):
         trainer.fit(batches(), durations=Durations(steps=8))
     assert trainer.run.saved == {"last": 5}
 
 
 def test_a_validation_that_ends_early_is_one_line(keras):
     lengths = Durations(epochs=1, steps_per_epoch=5, validation_steps=3)
-    with pytest.raises(DataError, match=r"^cannot evaluate after 2 batches: the data ended$"):
+    with pytest.raises(DataError, match=r"^cannot evaluate after 2 batches: the data ended; give more"):
         trainer_of(keras).fit(batches, validation_data=lambda: batches(2), durations=lengths)
 
 

@@ -55,7 +55,7 @@ class TrainingPyDataset(Shown):
         if epoch is None:
             raise UsageError(f"cannot train on {name}: it is endless; give durations=Durations(steps_per_epoch=…)")
         if data.use_multiprocessing:
-            logger.info("%s is read by threads of this process: use_multiprocessing has no effect", name)
+            logger.warning("%s is read by threads of this process: use_multiprocessing has no effect", name)
         self.steps_per_epoch: int = epoch
         with reading(f"cannot use {name}"):
             self._first = as_batch(data[next(iter(self._order(0)))])

@@ -58,7 +58,7 @@ def failure_of(error: Exception, what: str) -> DataError | None:
         what: As in `reading`.
     """
     if isinstance(error, tf.errors.OutOfRangeError):
-        return DataEnded(f"{what}: the data ended")
+        return DataEnded(f"{what}: the data ended; give more batches, or train and validate with fewer steps")
     reason = _reason(error)
     return None if reason is None else DataError(f"{what}: the data cannot be read: {shortened(reason)}")
 

@@ -99,7 +99,7 @@ class TrainingStream(Shown):
         """
         if length.steps_per_epoch is not None:
             if self._source.once:
-                logger.info("a generator object is read only once: it has to give the batches of all epochs")
+                logger.warning("a generator object is read only once: it has to give the batches of all epochs")
             return length.steps_per_epoch
         if self._source.length is not None:
             return self._source.length
