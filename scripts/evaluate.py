@@ -83,6 +83,8 @@ def evaluate(path: Path, args: Namespace) -> int:
     import_ours("plugins")
     with Stage("loading the model"):
         trained = load_trained(path, getattr(args, "import"))
+    if args.robustness:
+        trained.check_classifies("measure the robustness of")
     chosen = trained.images(args.data, args.data_dir, args.split)
     for notice in chosen.notices:
         say(f"{program()}: warning: {notice}", style.warning)
@@ -109,7 +111,7 @@ def evaluate(path: Path, args: Namespace) -> int:
         with Stage("writing the report"):
             write_report(run)
         steps.append(("report", str(run / REPORT / "index.html")))
-    if not args.robustness and list(trained.data["input_shape"]) == [28, 28, 1]:
+    if not args.robustness and list(trained.data.get("input_shape", ())) == [28, 28, 1]:
         steps.append(("robustness", f"{command('evaluate')} {shlex.quote(str(args.run or run))} --robustness"))
     if steps:
         show("\n".join(next_lines(steps)), as_is=True)

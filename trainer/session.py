@@ -12,7 +12,7 @@ from trainer.config.build import build_model
 from trainer.config.optimizers import build_optimizer, check_optimizer
 from trainer.config.schema import Config, TrainingConfig
 from trainer.data import load
-from trainer.data.augmentation.strength import strength
+from trainer.data.augmentation.strength import Strength, strength
 from trainer.data.sources.find import check_source
 from trainer.engine.durations import Durations
 from trainer.engine.ledger import Ledger
@@ -148,7 +148,7 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
             optimizer=build_optimizer(config.optimizer, steps),
             plugins=parts.plugins,
             run_dir=run_dir,
-            augmentation=strength(config.data.augmentation, config.data.augmentation_args) or "none",
+            augmentation=_augmentation(config) if data.are_images else "none",
             seed=training.seed,
             clip_norm=config.optimizer.clip_norm,
             kernels=training.kernels,
@@ -157,3 +157,7 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
             ledger=ledger,
         )
     return Session(config, data, trainer)
+
+
+def _augmentation(config: Config) -> str | Strength:
+    return strength(config.data.augmentation, config.data.augmentation_args) or "none"

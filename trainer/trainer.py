@@ -282,14 +282,12 @@ class Trainer(Shown):
         course = course_of(given, self.evaluator.fitting, images, self.seed, self.augmentation, self.data, constant)
         if self.run_dir is not None:
             course = described(course)
-        train = course.train
-        self.task.prepare(self.given, train.spec)
-        self.task.balance(train.labels, course.known.get("class_names", ()))
+        preflight.settle(self.task, self.given, course)
         self.evaluator.renew()
+        train = course.train
         logged = logged_names(self.task, course.validation is not None, self.models)
         plugins = in_order([*self._own_plugins(logged), *given.callbacks])
         check_plugins(plugins, logged)
-        preflight.check_data(self.task, self.given, course)
         optimizer = self.optimizers or self.optimizer or build_optimizer(OptimizerConfig(), course.steps)
         learners = Learners(self.given, optimizer, self.task)
         for each in learners.optimizers.values():

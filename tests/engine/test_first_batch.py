@@ -11,10 +11,10 @@ from conftest import make_images
 from trainer.data.balance import imbalance
 from trainer.data.pipeline import TrainingRows
 from trainer.data.rows import ArrayRows
-from trainer.data.shapes import check_shapes
 from trainer.engine.first_batch.labels import look_at_balance
 from trainer.engine.first_batch.looks import first_batch, look
 from trainer.engine.first_batch.reach import reached
+from trainer.engine.first_batch.shape import check_shapes
 from trainer.errors import DataError, UsageError
 from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task

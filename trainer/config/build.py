@@ -13,17 +13,31 @@ if TYPE_CHECKING:
     import keras
 
 
-def build_model(config: Config, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+def build_model(config: Config, input_shape: Any, num_classes: int) -> keras.Model:
     """Build the model that a configuration names; TensorFlow must be running.
+
+    Args:
+        config: The configuration.
+        input_shape: Height, width and channels of an image, or the tree of the shapes of other inputs.
+        num_classes: Number of classes; 0 if there are none.
 
     Raises:
         UsageError: If the model's name is unknown, its builder refuses the arguments, or it cannot be built.
     """
+    model: keras.Model = models.build(config.model.name, input_shape, num_classes, **config.model.args)
+    build_on(model, _symbols(input_shape))
+    return model
+
+
+def _symbols(shapes: Any) -> Any:
+    """Return a symbolic tensor for each shape of a tree."""
     import keras
 
-    model: keras.Model = models.build(config.model.name, input_shape, num_classes, **config.model.args)
-    build_on(model, keras.KerasTensor((None, *input_shape), "float32"))
-    return model
+    if isinstance(shapes, dict):
+        return {name: _symbols(shape) for name, shape in shapes.items()}
+    if all(isinstance(side, int) for side in shapes):
+        return keras.KerasTensor((None, *shapes), "float32")
+    return tuple(map(_symbols, shapes))
 
 
 def build_on(model: keras.Model, inputs: Any) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from trainer.data.mapped import Mapped
-from trainer.data.rows import BLOCK_BYTES, HASH_BYTES, LARGE, Batch, Ids, row_bytes, spec_of
+from trainer.data.rows import BLOCK_BYTES, HASH_BYTES, LARGE, Batch, Ids, Rows, row_bytes, spec_of
+from trainer.data.structure import described
 from trainer.display.shown import Shown
 from trainer.errors import DataError
 from trainer.text import count, in_line
+
+R = TypeVar("R", bound=Rows)
 
 KEY_BYTES = 16
 """Length of the hash of an image and its label, by which images are ordered."""
@@ -127,35 +130,44 @@ def size_of(images: np.ndarray | Mapped) -> str:
 
 
 @dataclass(frozen=True, repr=False)
-class Source(Shown):
-    """The content of a data source, before it is ordered and split.
+class Source(Shown, Generic[R]):
+    """The content of a data source, before it is split; images are also ordered by content.
 
     Attributes:
         name: Display name of the source (`"mnist"`, `"mnist5k"`, a path).
-        train: Training images, from which a validation split is taken.
-        test: The source's own test images; None if it has none, in which case a split is taken from `train`.
-        class_names: One name per class.
-        validation: Images to take from `train` for validation: a number, or a fraction of `train`.
-        held_out: Images to take from `train` for the test split; used only when `test` is None.
+        train: Training images or other rows, from which a validation split is taken.
+        test: The source's own test rows; None if it has none, in which case a split is taken from `train`.
+        class_names: One name per class; empty if the labels are no class numbers.
+        validation: Rows to take from `train` for validation: a number, or a fraction of `train`.
+        held_out: Rows to take from `train` for the test split; used only when `test` is None.
         notices: Lines that the user must see (a fallback that was used, images that were skipped).
     """
 
     name: str
-    train: ImageSet
-    test: ImageSet | None
-    class_names: tuple[str, ...]
+    train: R
+    test: R | None
+    class_names: tuple[str, ...] = ()
     validation: int | float = 0.1
     held_out: int | float = 0.1
     notices: tuple[str, ...] = ()
 
     def _line(self) -> str:
         sizes = f"{len(self.train):,} to train" + (f", {len(self.test):,} to test" if self.test is not None else "")
-        return f"{in_line(self.name)}: {sizes}; {size_of(self.train.images)}, {count_classes(self.class_names)}"
+        return f"{in_line(self.name)}: {sizes}; {form_of(self.train, self.class_names)}"
 
     def _card(self) -> str:
         from trainer.data.card import sets_card
 
-        return sets_card(repr(self), {"train": self.train, "test": self.test}, self.class_names, self.notices)
+        if not isinstance(self.train, ImageSet):
+            return super()._card()
+        parts = {"train": self.train, "test": self.test if isinstance(self.test, ImageSet) else None}
+        return sets_card(repr(self), parts, self.class_names, self.notices)
+
+
+def form_of(rows: Rows, class_names: tuple[str, ...]) -> str:
+    """Return the size of images, or the structure of other rows, and the number of classes as text."""
+    form = size_of(rows.images) if isinstance(rows, ImageSet) else described(rows.take(np.arange(1)))
+    return f"{form}, {count_classes(class_names)}" if class_names else form
 
 
 def count_classes(names: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Checks before step 0 that a run can succeed; they change nothing."""
+"""Checks before step 0 that a run can succeed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.shapes import check_shapes
 from trainer.engine.first_batch.labels import look_at_balance
 from trainer.engine.first_batch.looks import first_batch, look
+from trainer.engine.first_batch.shape import check_shapes
 from trainer.engine.step import EVALUATION_SEED
 from trainer.errors import DataError, InkwellError, UsageError
 from trainer.plugin import Plugin
@@ -32,11 +32,11 @@ IDLE = 0.9
 """Fraction of a run after which its learning-rate schedule may reach zero."""
 
 
-def check_data(task: Task, model: Any, course: Course) -> None:
-    """Check that shapes and labels match the model.
+def settle(task: Task, model: Any, course: Course) -> None:
+    """Prepare the task for the model and the data, and check that shapes and labels match the model.
 
     Args:
-        task: The task.
+        task: The task; afterwards the names that it logs are settled.
         model: The model, or several by name.
         course: The data.
 
@@ -48,10 +48,14 @@ def check_data(task: Task, model: Any, course: Course) -> None:
             f"cannot validate or test with the task {type(task).__name__}: it has no method forward; add it, or give "
             "training data alone"
         )
-    for pipeline in (course.train, course.validation):
-        if pipeline is not None:
-            check_shapes(model, pipeline.spec)
-            task.check(model, pipeline.spec, pipeline.labels)
+    train, others = course.train, (course.validation, course.test)
+    check_shapes(model, train.spec)
+    task.prepare(model, train.spec)
+    task.check(model, train.spec, train.labels)
+    task.balance(train.labels, course.known.get("class_names", ()))
+    for pipeline in filter(None, others):
+        check_shapes(model, pipeline.spec)
+        task.check(model, pipeline.spec, pipeline.labels)
 
 
 def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:

@@ -64,6 +64,7 @@ class Data:
     validation: Whole | None = None
     test: Whole | None = None
     input_shape: Annotated[list[Whole], Field(max_length=8)] | None = None
+    input_shapes: Any = None
     class_names: Annotated[list[Name], Field(max_length=2**16)] | None = None
     notices: Annotated[list[Text], Field(max_length=2**10)] | None = None
 

@@ -22,7 +22,7 @@ from trainer.data.imageset import ImageSet
 from trainer.data.seen import Seen
 from trainer.data.sources.find import load_source
 from trainer.data.sources.labels import MAX_CLASSES
-from trainer.data.split import as_known, content_digest, split
+from trainer.data.split import as_known, as_shapes, content_digest, split
 from trainer.data.structure import Signature, described
 from trainer.display.shown import Shown
 from trainer.errors import CheckpointError, DataError, UsageError
@@ -145,7 +145,7 @@ class Trained(Shown):
             UsageError: If the name is unknown, `part` is not `test` for other data, or the model takes no images.
             DataError: If the data cannot be read, do not match the model, or have changed since the run.
         """
-        if "input_shape" not in self.data:
+        if "input_shape" not in self.data and not (name is None and self.from_config):
             self.check_classifies("evaluate")
         own = self.config.data
         folder = folder or own.folder
@@ -159,7 +159,8 @@ class Trained(Shown):
                     f"{data.name} is not what the model was trained on: its digest is {data.digest[:12]}…, that of the "
                     f"run {self.data['digest'][:12]}…; choose other data with --data"
                 )
-            return Chosen(f"{data.name}, {part} images", getattr(data, part), data.notices, part == "test")
+            what = f"{data.name}, {part} {'images' if data.are_images else 'rows'}"
+            return Chosen(what, getattr(data, part), data.notices, part == "test")
         source = load_source(name, Path(folder), whole=False)
         if content_digest(source) == self.data["source_digest"]:
             data = split(source, self.config.training.seed)
@@ -248,10 +249,14 @@ def _model(saved: Saved, config: Config, imports: Sequence[str], given: keras.Mo
 
 def _named_model(saved: Saved, config: Config) -> keras.Model:
     """Build the model that the configuration names."""
-    images = conform(Images, saved.manifest.data, f"checkpoint {saved.path}")
+    if (shapes := saved.manifest.data.get("input_shapes")) is not None:
+        inputs, count = as_shapes(shapes), len(saved.manifest.data.get("class_names") or ())
+    else:
+        images = conform(Images, saved.manifest.data, f"checkpoint {saved.path}")
+        inputs, count = images.input_shape, len(images.class_names)
     models.find(config.model.name)
     try:
-        return build_model(config, images.input_shape, len(images.class_names))
+        return build_model(config, inputs, count)
     except Exception as error:  # forged values can make a builder raise anything
         raise CheckpointError(f"cannot build the model of checkpoint {saved.path}: {first_line(error)}") from error
 

@@ -172,15 +172,15 @@ class Objective:
                 "binary_crossentropy, or one unit per class"
             )
         if self.built.name == "sparse_categorical_crossentropy":
-            if not alike(have, want[:-1]) and not alike(have, (*want[:-1], 1)):
+            if not _alike(have, want[:-1]) and not _alike(have, (*want[:-1], 1)):
                 one_hot = (
-                    "; labels with one number per class need categorical_crossentropy" if alike(have, want) else ""
+                    "; labels with one number per class need categorical_crossentropy" if _alike(have, want) else ""
                 )
                 raise self._refusal(one_hot)
-        elif self.built.name in SAME_SHAPE and not alike(have, want):
+        elif self.built.name in SAME_SHAPE and not _alike(have, want):
             off = (*have, 1), have[:-1] if have and have[-1] == 1 else have
-            if not any(alike(each, want) for each in off):
-                classes = self.built.name.startswith("categorical_") and alike(have, want[:-1])
+            if not any(_alike(each, want) for each in off):
+                classes = self.built.name.startswith("categorical_") and _alike(have, want[:-1])
                 raise self._refusal(f"; class numbers need sparse_{self.built.name}" if classes else "")
 
     def _refusal(self, cure: str) -> UsageError:
@@ -216,6 +216,6 @@ def _crossentropy(labels: tf.TensorSpec, outputs: tf.TensorSpec) -> str:
     return "sparse_categorical_crossentropy" if fewer else "categorical_crossentropy"
 
 
-def alike(one: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
+def _alike(one: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
     """Return True if two shapes are equal as far as they are known."""
     return len(one) == len(other) and all(None in (a, b) or a == b for a, b in zip(one, other, strict=True))

@@ -17,7 +17,7 @@ from trainer.tasks.class_weights import class_weights
 from trainer.tasks.heads import head_activations
 from trainer.tasks.metrics import Measure
 from trainer.tasks.numbers import numbers_of
-from trainer.tasks.objective import Objective, alike
+from trainer.tasks.objective import Objective
 from trainer.tasks.outputs import array_of, as_list, by_output, for_each, names_of, of_output, outputs_of, spec_of
 from trainer.tasks.task import Task
 
@@ -113,7 +113,6 @@ class Supervised(Task):
             UsageError: If a name is unknown, or losses, labels and outputs do not belong together.
         """
         _check_labelled(spec)
-        check_inputs(model, spec[0])
         outputs = outputs_of(model, spec[0])
         self._outputs, self._objectives = names_of(model, outputs), self.objectives(model, spec[1], outputs)
         self._set_measures([])
@@ -143,7 +142,6 @@ class Supervised(Task):
             UsageError: If shapes differ, or a label is no class of the model.
         """
         _check_labelled(spec)
-        check_inputs(model, spec[0])
         for objective in self.objectives(model, spec[1], outputs_of(model, spec[0])):
             if labels is not None:
                 objective.check_labels(array_of(labels, objective.name))
@@ -285,23 +283,6 @@ class Supervised(Task):
             if measure.name in metrics:
                 name = measure.objective.name
                 measure.update(metrics[measure.name], of_output(batch[1], name), found[name])
-
-
-def check_inputs(model: keras.Model, inputs: Tree) -> None:
-    """Check that the shapes of inputs are those that a model takes.
-
-    Raises:
-        UsageError: If they are not.
-    """
-    signature = Signature.of(model)
-    if signature is None:
-        return
-    found = by_output(inputs, signature.inputs.names)
-    for name, wanted in signature.inputs.named.items():
-        have, want = tuple(found[name].shape[1:]), tuple(wanted.shape[1:])
-        if not alike(have, want):
-            which = "" if signature.inputs.single else f" as {name!r}"
-            raise UsageError(f"cannot learn: the model takes inputs of shape {want}{which}, the data have {have}")
 
 
 def _check_labelled(spec: Any) -> None:

@@ -39,7 +39,7 @@ def load_source(name: str, folder: Path, args: Mapping[str, Any] | None = None, 
     """
     load = _resolve(name, folder, args)
 
-    from trainer.data.imageset import Source
+    from trainer.data.imageset import ImageSet, Source
     from trainer.data.sources.labels import check_source as check_labels
     from trainer.data.values import with_full_range
 
@@ -50,6 +50,8 @@ def load_source(name: str, folder: Path, args: Mapping[str, Any] | None = None, 
         raise DataError(f"cannot read data {name!r}: {error.strerror or error}") from error
     if not isinstance(source, Source):
         raise UsageError(f"data source {name!r} returned {type(source).__name__}, not trainer.data.imageset.Source")
+    if not isinstance(source.train, ImageSet):
+        return source
     if whole:
         check_labels(source)
     return with_full_range(source)

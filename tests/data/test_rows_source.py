@@ -1,0 +1,169 @@
+"""Can a data source hold any rows, not only images, and are they split, described and trained on as promised?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SILENT, Done, make_images, run_script
+
+from trainer.data.imageset import Source
+from trainer.data.rows import ArrayRows
+from trainer.data.split import as_known, as_lists, as_shapes, content_digest, split, with_test
+from trainer.errors import DataError
+
+CLASSES = ("a", "b", "c")
+
+
+def table(count: int = 90, seed: int = 0) -> ArrayRows:
+    """Return rows with two inputs and a class; the first value of each row is its number."""
+    random = np.random.default_rng(seed)
+    left = random.normal(size=(count, 4)).astype(np.float32)
+    left[:, 0] = np.arange(count)
+    return ArrayRows({"left": left, "right": random.integers(0, 9, (count, 2, 3))}, np.arange(count) % 3)
+
+
+def numbers(rows: ArrayRows) -> list[int]:
+    return rows.x["left"][:, 0].astype(int).tolist()
+
+
+def test_rows_keep_their_order_and_are_divided_by_class():
+    data = split(Source("t", table(), None, CLASSES), seed=0)
+    parts = [numbers(part) for part in (data.train, data.validation, data.test)]
+    assert [len(part) for part in parts] == [73, 8, 9]
+    assert sorted(number for part in parts for number in part) == list(range(90))
+    assert all(part == sorted(part) for part in parts)
+    assert np.bincount(data.test.y).tolist() == [3, 3, 3]
+
+
+def test_the_seed_moves_validation_rows_and_never_test_rows():
+    one, two = (split(Source("t", table(), None), seed=seed) for seed in (0, 1))
+    assert numbers(one.test) == numbers(two.test)
+    assert numbers(one.validation) != numbers(two.validation)
+
+
+def test_labels_that_are_no_classes_need_not_repeat():
+    prices = ArrayRows(np.ones((30, 2)), np.arange(30))
+    assert len(split(Source("t", prices, None), seed=0).test) == 3
+
+
+def test_order_and_content_are_part_of_the_digest():
+    rows = table()
+    first = split(Source("t", rows, None, CLASSES), seed=0)
+    assert split(Source("u", table(), None, CLASSES), seed=5).digest == first.digest
+    assert content_digest(Source("t", rows, None, CLASSES)) == first.digest
+    for other in (rows.subset(np.arange(90)[::-1]), table(seed=1)):
+        assert split(Source("t", other, None, CLASSES), seed=0).digest != first.digest
+
+
+def test_other_rows_may_be_the_test_rows_if_they_have_the_same_structure():
+    data = split(Source("t", table(), None, CLASSES), seed=0)
+    tested = with_test(data, Source("u", table(12, seed=2), None, CLASSES))
+    assert (len(tested.test), tested.source_digest) == (12, data.digest)
+    assert tested.digest != data.digest
+    other = Source("u", ArrayRows({"left": np.ones((9, 4))}, np.arange(9) % 3), None, CLASSES)
+    with pytest.raises(DataError, match=r"cannot use u: its test rows are \(\{left: float32 \[N, 4\]\}, .*, not \("):
+        with_test(data, other)
+    with pytest.raises(DataError, match="cannot use u: its test rows are"):
+        split(Source("u", table(), other.train, CLASSES), seed=0)
+
+
+def test_rows_are_not_images_and_images_are_no_rows():
+    rows, images = Source("t", table(), None, CLASSES), Source("i", make_images(40), None, tuple("abcd"))
+    with pytest.raises(DataError, match=r"cannot use t: it has no images but \(\{left: "):
+        as_known(rows, (12, 12, 1), tuple("abcd"))
+    with pytest.raises(DataError, match="cannot use i: its test rows are"):
+        with_test(split(rows, seed=0), images)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.arange(90) % 4, "label 3 of row 3 is none of the 3 classes, numbered from 0"),
+        (np.arange(90) % 3 - 1, "label -1 of row 0"),
+        (np.ones((90, 2)), "labels must be class numbers"),
+        ({"a": np.ones(90)}, "labels must be class numbers"),
+        (None, "labels must be class numbers"),
+    ],
+)
+def test_a_source_with_classes_needs_their_numbers(labels, said):
+    with pytest.raises(DataError, match=said):
+        split(Source("t", ArrayRows(np.ones((90, 2)), labels), None, CLASSES), seed=0)
+
+
+def test_rows_are_described_with_the_shapes_of_their_inputs():
+    data = split(Source("t", table(), None, CLASSES), seed=0)
+    assert data.input_shape == {"left": (4,), "right": (2, 3)}
+    described = json.loads(json.dumps(data.describe()))
+    assert described["input_shapes"] == {"left": [4], "right": [2, 3]}
+    assert as_shapes(described["input_shapes"]) == data.input_shape
+    assert "input_shape" not in described
+    assert "90 to train; ({left: float32 [N, 4], right: int64 [N, 2, 3]}, int64 [N]), 3 classes" in repr(
+        Source("t", table(), None, CLASSES)
+    )
+    nested = ((3,), {"a": (), "b": ((1, 2), (3,))})
+    assert as_shapes(json.loads(json.dumps(as_lists(nested)))) == nested
+
+
+MINE = '''
+from trainer.registry import data_sources, models
+
+@data_sources.register("flowers")
+def flowers(folder, noise: float = 0.1):
+    """Measurements of made-up flowers."""
+    import numpy as np
+    from trainer.data.imageset import Source
+    from trainer.data.rows import ArrayRows
+    random, y = np.random.default_rng(0), np.arange(300, dtype=np.int32) % 3
+    x = {name: random.normal(y[:, None], noise, (300, 4)).astype(np.float32) for name in ("leaf", "petal")}
+    return Source("flowers", ArrayRows(x, y), None, ("a", "b", "c"))
+
+@models.register("two")
+def two(input_shape, num_classes):
+    """A dense layer on all inputs."""
+    import keras
+    inputs = {name: keras.Input(shape, name=name) for name, shape in input_shape.items()}
+    return keras.Model(inputs, keras.layers.Dense(num_classes)(keras.layers.Concatenate()(list(inputs.values()))))
+'''
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    """The folder of a finished run on rows of a registered source, and what `fit.py` printed."""
+    folder = tmp_path_factory.mktemp("rows")
+    (folder / "mine.py").write_text(MINE)
+    flags = ("--import", "mine", "--data", "flowers:noise=0.05", "--model", "two", "--lr", "0.1")
+    return folder, run_script(folder, "fit.py", *flags, "--epochs", "8", "--run-dir", "run", *SILENT)
+
+
+def test_a_registered_source_of_rows_is_trained_on(run):
+    folder, done = run
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    result = json.loads((folder / "run" / "result.json").read_text())
+    assert result["test"]["accuracy"] > 0.8
+    assert json.loads((folder / "run" / "run.json").read_text())["data"]["input_shapes"] == {"leaf": [4], "petal": [4]}
+    assert "[data.args]\nnoise = 0.05\n" in (folder / "run" / "config.toml").read_text()
+
+
+def test_a_run_on_rows_is_evaluated_on_its_own_rows(run):
+    folder, _ = run
+    done = run_script(folder, "evaluate.py", "run", "--import", "mine")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "flowers, test rows: 30" in done.stdout
+    for flags in (("--data", "mnist5k"), ("--robustness",)):
+        done = run_script(folder, "evaluate.py", "run", "--import", "mine", *flags)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert "this needs one that maps images to one logit per class" in done.stderr
+
+
+def test_a_run_on_rows_is_resumed_and_other_arguments_are_another_run(run):
+    folder, _ = run
+    again = ("--import", "mine", "--resume", "run", *SILENT)
+    done = run_script(folder, "fit.py", *again, "--data", "flowers:noise=0.5")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "data.args.noise: 0.05 → 0.5" in done.stderr
+    done = run_script(folder, "fit.py", *again, "--epochs", "9")
+    assert done.returncode == 0
+    assert json.loads((folder / "run" / "result.json").read_text())["epochs"] == 9
