@@ -55,7 +55,7 @@ def assert_same(ours, theirs) -> None:
 
 
 def shuffled():
-    """Return a dataset that gives every pass an order of its own, from the same images."""
+    """Return a dataset that gives every pass another order of the same images."""
     import tensorflow as tf
 
     images = make_images(100)

@@ -28,7 +28,7 @@ PATIENCE = 10.0
 class Passes:
     """Passes over a dataset, the next of which begins with the batch that was looked at.
 
-    The iterator of that batch is kept and read on: a dataset that reshuffles gives every iterator an order of its own,
+    The iterator of that batch is kept and read on: a dataset that reshuffles gives every iterator another order,
     and one that caches needs one that reads it to the end.
 
     Args:

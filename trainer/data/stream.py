@@ -92,7 +92,7 @@ class TrainingStream(Shown):
         return self._passes.peek()
 
     def _length(self, length: Length) -> int | None:
-        """Return the number of batches per epoch; None if they are to be counted.
+        """Return the number of batches per epoch; None if they must be counted.
 
         Raises:
             UsageError: If it is unknown and may not be counted.
