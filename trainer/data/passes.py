@@ -48,7 +48,7 @@ class Passes:
         """
         if self._begun is None:
             iterator, what = iter(self._batches), f"cannot {self._purpose} the stream"
-            with reading(what):
+            with Stage("reading the first batch of the stream"), reading(what):
                 first = next(iterator, None)
             if first is None:
                 raise DataError(f"{what}: it has no batches")
