@@ -22,6 +22,7 @@ from trainer.display.shown import Shown
 from trainer.engine.compiled import settings_of
 from trainer.engine.first_batch.looks import first_batch, look_at_inputs
 from trainer.engine.first_batch.shape import check_shapes
+from trainer.engine.preflight import check_evaluation
 from trainer.engine.step import EvaluationStep
 from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
@@ -82,6 +83,7 @@ class Evaluator(Shown):
 
     def pipeline(self, x: Any, y: Any = None, sample_weight: Any = None) -> EvaluationPipeline:
         """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
+        check_evaluation(self.task)
         data = evaluation_data(x, y, sample_weight, fitting=self.fitting, images=takes_images(self.given))
         check_shapes(self.given, data.spec, "evaluate")
         if (batch := first_batch(data)) is not None:
