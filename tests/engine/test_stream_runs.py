@@ -109,6 +109,11 @@ def test_a_generator_trains_at_a_constant_rate_and_validates_to_its_end_without_
     scores = trainer.evaluate(held_out.images, held_out.labels)
     assert run.logs["val_loss"] == pytest.approx(scores.loss, rel=1e-5)
     assert trainer.evaluate(lambda: batches(2, seed=1)).accuracy == scores.accuracy
+    np.testing.assert_allclose(trainer.predict(batches(2, seed=1)), trainer.predict(held_out.images), atol=1e-5)
+    with pytest.raises(
+        DataError, match=r"^cannot predict: the data cannot be read: OSError: the disk is gone \(test_s"
+    ):
+        trainer.predict(breaking(1))
 
 
 def test_without_a_length_a_schedule_is_refused_and_steps_are_one_epoch(keras):
