@@ -171,9 +171,10 @@ class Trainer(Shown):
 
         Args:
             x: Training data: an array, or a tuple, list or dict of arrays that are matched with the model's inputs by
-                name (uint8 means 0 to 255, and is scaled to 0 to 1); `Rows` such as an `ImageSet`; a batched
-                `tf.data.Dataset`; or the `Data` that `trainer.data.load` returns, which brings its own
-                validation and test images.
+                name (uint8 means 0 to 255, and is scaled to 0 to 1); `Rows` such as an `ImageSet`; batches from a
+                `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator function or any iterable, such as a loader of
+                PyTorch; or the `Data` that `trainer.data.load` returns, which brings its own validation and test
+                images.
             y: Labels, if `x` are arrays: for classification whole numbers `[N]`, 0-based.
             sample_weight: Weights of the rows in the loss, `[N]`, if `x` are arrays.
             validation_data: Data by which the best weights are chosen; as `x`, or a tuple `(x, y)` or
