@@ -103,7 +103,7 @@ def check_values(run: Run, task: Task, model: Any, course: Course) -> None:
         if labels is not None:  # those of a stream were not known until now
             task.check(model, pipeline.spec, labels)
         if pipeline is course.train:
-            notices += look_at_balance(task, model, pipeline.labels, labels)
+            notices += look_at_balance(task, pipeline.labels, labels)
         for notice in notices:
             run.warn(notice)
 

@@ -116,6 +116,8 @@ class Objective:
         import keras
 
         outputs = self.probabilities(outputs)
+        if self.predicts == "labels" and self.classes is None:
+            return keras.ops.cast(keras.ops.round(labels), "int32"), outputs
         if self.classes is None:
             return labels, outputs
         units = () if self.predicts == "labels" else (self.classes,)
@@ -135,6 +137,12 @@ class Objective:
             raise UsageError(
                 f"cannot learn{self._which}: labels range from {labels.min():g} to {labels.max():g}, but the loss "
                 f"{self.built.name!r} takes labels from 0 to 1"
+            )
+        elif self.predicts == "classes" and not np.allclose(sums := labels.sum(-1), 1, atol=1e-3):
+            row = int(np.abs(np.asarray(sums) - 1).argmax())
+            raise UsageError(
+                f"cannot learn{self._which}: labels must sum to 1 over the classes, those of row {row} sum to "
+                f"{np.ravel(sums)[row]:g}; several labels at once need the loss binary_crossentropy"
             )
 
     def _check_numbers(self, labels: np.ndarray, classes: int) -> None:

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
 from trainer.data.balance import imbalance
-from trainer.tasks.classification import Classification
+from trainer.tasks.supervised import Supervised
 from trainer.tasks.task import Task
 
 MANY = 100
 """Labels of a first batch from which it means something that all are the same."""
 
 
-def look_at_balance(task: Task, model: Any, known: Any, first: Any) -> list[str]:
+def look_at_balance(task: Task, known: Any, first: Any) -> list[str]:
     """Return a notice if one class prevails or is rare, and what to do; classes that are weighted are not reported.
 
     Args:
-        task: The task; only one of classes has them.
-        model: The model.
+        task: The task, prepared; only one of classes has them.
         known: All training labels, a tree of arrays; None if the data are streamed.
         first: Labels of the first batch of a stream.
     """
     numbers = _numbers(known if known is not None else first)
-    if numbers is None or not isinstance(task, Classification) or not isinstance(model, keras.Model):
+    if numbers is None or not isinstance(task, Supervised) or task.classes is None:
         return []
     if known is None:
         return _look_at_order(numbers)
-    found = imbalance(numbers, max(2, int(model.output_shape[-1])))
-    if not found or getattr(task, "class_weight", None) is not None:
+    found = imbalance(numbers, task.classes)
+    if not found or task.class_weight is not None:
         return []
     advice = "so accuracy says little; class_weight='balanced' makes rare classes count as much as frequent ones"
     return [f"classes are unbalanced: {found}, {advice}"]
