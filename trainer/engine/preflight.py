@@ -44,11 +44,8 @@ def settle(task: Task, model: Any, course: Course) -> None:
     Raises:
         UsageError: If they do not, or the task cannot be evaluated.
     """
-    if not task.has_forward and (course.validation is not None or course.test is not None):
-        raise UsageError(
-            f"cannot validate or test with the task {type(task).__name__}: it has no method forward; add it, or give "
-            "training data alone"
-        )
+    if course.validation is not None or course.test is not None:
+        check_evaluation(task)
     train, others = course.train, (course.validation, course.test)
     check_shapes(model, train.spec)
     task.prepare(model, train.spec)
@@ -57,6 +54,19 @@ def settle(task: Task, model: Any, course: Course) -> None:
     for pipeline in filter(None, others):
         check_shapes(model, pipeline.spec)
         task.check(model, pipeline.spec, pipeline.labels)
+
+
+def check_evaluation(task: Task) -> None:
+    """Refuse to evaluate with a task that cannot.
+
+    Raises:
+        UsageError: If the task has a step, but no method `forward`.
+    """
+    if not task.has_forward:
+        raise UsageError(
+            f"cannot validate or test with the task {type(task).__name__}: it has no method forward; add it, or give "
+            "training data alone"
+        )
 
 
 def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
