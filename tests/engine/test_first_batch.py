@@ -215,7 +215,11 @@ def innocent(keras) -> dict[str, tuple[Any, np.ndarray]]:
         **{name: (model(keras, shape=x.shape[1:]), x.astype(np.float32)) for name, x in vectors.items()},
         "tokens": (model(keras, layers.Embedding(300, 4), shape=(9,)), random.integers(0, 255, (N, 9), np.int32)),
         "normalised first": (model(keras, layers.BatchNormalization()), pixels),
-        "pooled first": (model(keras, layers.GlobalAveragePooling2D()), random.random((N, SIDE, SIDE, 1), np.float32)),
+        "pooled first": (
+            model(keras, layers.GlobalAveragePooling2D(), shape=(64, 64, 1)),
+            random.random((N, 64, 64, 1), np.float32),
+        ),
+        "a tenth": (model(keras, layers.Rescaling(0.1)), FLOATS),
         "rescaled to -1": (model(keras, layers.Rescaling(2, offset=-1)), FLOATS),
         "standardised by the model": (model(keras, layers.Normalization(mean=[0.13], variance=[0.1])), FLOATS),
     }
