@@ -178,6 +178,7 @@ def test_every_package_that_is_imported_is_a_declared_dependency():
         "tomli_w": "tomli-w",
         "PIL": "pillow",
         "skimage": "scikit-image",
+        "sklearn": "scikit-learn",
         "tensorflow_datasets": "tensorflow-datasets",
     }
     used = set.union(*map(imports, FILES)) - set(sys.stdlib_module_names) - set(OURS)

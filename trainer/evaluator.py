@@ -20,6 +20,7 @@ from trainer.data.unlabelled import fitted, inputs_of
 from trainer.display.model import model_line
 from trainer.display.shown import Shown
 from trainer.engine.compiled import settings_of
+from trainer.engine.first_batch.shape import check_shapes
 from trainer.engine.step import EvaluationStep
 from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
@@ -50,8 +51,10 @@ class Evaluator(Shown):
         strategy: Strategy | None = None,
     ) -> None:
         self.given, self.model = model, first_of(model)
-        self.task = task or settings_of(self.model, None, None).task
-        self.step = EvaluationStep(model, self.task, strategy or Strategy())
+        self.task, self.strategy = task or settings_of(self.model, None, None).task, strategy or Strategy()
+        self.step: EvaluationStep
+        if self.task.settled:  # otherwise the first data tell what is measured
+            self.step = EvaluationStep(model, self.task, self.strategy)
         self._forward = tf.function(lambda inputs: self.model(inputs, training=False), autograph=False)
 
     def _line(self) -> str:
@@ -70,9 +73,15 @@ class Evaluator(Shown):
             build_on(self.model, spec[0])
         return self.task.arrange(self.given, spec)
 
+    def renew(self) -> None:
+        """Make the step anew, unless the names that the prepared task logs are still those of the present one."""
+        if not hasattr(self, "step") or list(self.step.meter.read()) != [*self.task.names, *self.task.evaluated]:
+            self.step = EvaluationStep(self.given, self.task, self.strategy)
+
     def pipeline(self, x: Any, y: Any = None, sample_weight: Any = None) -> EvaluationPipeline:
         """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
         data = evaluation_data(x, y, sample_weight, fitting=self.fitting, images=takes_images(self.given))
+        check_shapes(self.given, data.spec, "evaluate")
         self.task.check(self.given, data.spec, data.labels)
         return data
 
@@ -152,6 +161,9 @@ class Evaluator(Shown):
             pipeline: The batches.
             what: The purpose, shown as the stage in progress.
         """
+        if not hasattr(self, "step"):
+            self.task.prepare(self.given, pipeline.spec)
+            self.renew()
         outputs, labels = [], []
         images = len(pipeline.rows) if isinstance(pipeline, EvaluationRows) else 0
         steps = pipeline.steps or 0  # 0 if unknown
@@ -162,7 +174,7 @@ class Evaluator(Shown):
                     outputs.append(output)
                     labels.append(batch[1])
                 progress.done = total * step // steps if steps else step
-        return _joined(outputs), _joined(labels)
+        return (_joined(outputs), self.task.truth(_joined(labels))) if outputs else (np.empty(0), np.empty(0))
 
 
 def takes_images(model: keras.Model | Mapping[str, keras.Model]) -> bool:
@@ -187,7 +199,5 @@ def _single(dtype: tf.DType) -> tf.DType:
 
 
 def _joined(batches: list[Tree]) -> Tree:
-    """Return batches as one, an empty array if there are none."""
-    if not batches:
-        return np.empty(0)
+    """Return batches as one."""
     return tf.nest.map_structure(lambda *parts: np.concatenate([np.asarray(part) for part in parts]), *batches)

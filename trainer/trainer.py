@@ -83,7 +83,7 @@ class Trainer(Shown):
 
     Raises:
         UsageError: If models or optimizers do not fit together, the task has no `step` for several, a compiled model
-            meets a task or an optimizer, or its class computes a step of its own.
+            meets a task or an optimizer, or its class computes its own step.
     """
 
     @keras_defaults()
@@ -282,10 +282,12 @@ class Trainer(Shown):
         course = course_of(given, self.evaluator.fitting, images, self.seed, self.augmentation, self.data, constant)
         if self.run_dir is not None:
             course = described(course)
-        train, logged = course.train, logged_names(self.task, course.validation is not None, self.models)
+        preflight.settle(self.task, self.given, course)
+        self.evaluator.renew()
+        train = course.train
+        logged = logged_names(self.task, course.validation is not None, self.models)
         plugins = in_order([*self._own_plugins(logged), *given.callbacks])
         check_plugins(plugins, logged)
-        preflight.check_data(self.task, self.given, course)
         optimizer = self.optimizers or self.optimizer or build_optimizer(OptimizerConfig(), course.steps)
         learners = Learners(self.given, optimizer, self.task)
         for each in learners.optimizers.values():

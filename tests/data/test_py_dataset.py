@@ -70,7 +70,5 @@ def test_what_cannot_be_read_is_one_line(keras):
     def fail(self, index):
         raise OSError("no such disk")
 
-    with pytest.raises(
-        DataError, match=r"^cannot use Numbers: the data cannot be read: OSError: no such disk \(test_py"
-    ):
+    with pytest.raises(DataError, match=r"^cannot use Numbers: the data cannot be read: OSError: no such disk \(test"):
         TrainingPyDataset(made(keras, __getitem__=fail))

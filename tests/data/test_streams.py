@@ -51,11 +51,6 @@ class Loader:
             yield [{key: self.Tensor(value) for key, value in x.items()}, self.Tensor(y)]
 
 
-def read_to_the_end(batches) -> None:
-    for _ in range(9):
-        batches.get_next()
-
-
 def test_a_look_at_the_first_batch_changes_no_order(keras):
     from trainer.data.stream import TrainingStream
 
@@ -69,7 +64,7 @@ def test_a_look_at_the_first_batch_changes_no_order(keras):
     assert read(later.batches(4), 5) == orders[4:]
 
 
-def test_the_orders_of_the_passes_are_those_of_model_fit(keras):
+def test_the_passes_are_those_of_reading_the_dataset_again_and_again(keras):
     from trainer.data.stream import TrainingStream
 
     theirs, ours = shuffled(), TrainingStream(shuffled())
@@ -116,9 +111,7 @@ def test_inputs_alone_and_weights_are_parts_of_a_batch(keras):
 def test_a_stream_of_unknown_length_is_counted_on_request_alone(keras, caplog):
     from trainer.data.stream import Length, TrainingStream
 
-    with pytest.raises(
-        UsageError, match=r"^cannot train: the number of batches is unknown, .*=Durations\(steps_per_epoch=…\), or"
-    ):
+    with pytest.raises(UsageError, match=r"^cannot train: the number of batches is unknown, .*steps_per_epoch=…\), or"):
         TrainingStream(rows)
     with caplog.at_level(logging.INFO, "trainer"):
         assert TrainingStream(rows, Length(counted=True)).steps_per_epoch == 3
@@ -163,7 +156,7 @@ def single():
         (
             lambda: 1 / 0,
             DataError,
-            r"^cannot use the stream: .*: ZeroDivisionError: division by zero \(test_streams.py",
+            r"^cannot use the stream: .*: ZeroDivisionError: division by zero \(test_",
         ),
         (parts, UsageError, r"^cannot use batches of 4 parts; give x, \(x, y\) or "),
         (single, UsageError, r"^cannot use single rows: y has no batch axis; give batches, such as dataset.batch"),
@@ -197,8 +190,14 @@ def test_what_goes_wrong_later_is_one_line(keras, given, said, peeked):
     if peeked:
         stream.peek()
     batches = iter(stream.batches())
-    with pytest.raises(DataError, match=said) as caught, reading("cannot go"):
-        read_to_the_end(batches)
+
+    def go() -> None:
+        with reading("cannot go"):
+            for _ in range(9):
+                batches.get_next()
+
+    with pytest.raises(DataError, match=said) as caught:
+        go()
     assert "\n" not in str(caught.value)
 
 

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 from conftest import make_images
 
+from trainer.data.balance import imbalance
 from trainer.data.pipeline import TrainingRows
 from trainer.data.rows import ArrayRows
-from trainer.engine.first_batch.looks import look
+from trainer.engine.first_batch.labels import look_at_balance
+from trainer.engine.first_batch.looks import first_batch, look
 from trainer.engine.first_batch.reach import reached
 from trainer.engine.first_batch.shape import check_shapes
 from trainer.errors import DataError, UsageError
+from trainer.tasks.classification import Classification
+from trainer.tasks.task import Task
 
 N, SIDE = 40, 12
 PIXELS = make_images(N, side=SIDE).images
@@ -31,7 +35,14 @@ def model(keras, *layers: Any, shape: tuple[int, ...] = (SIDE, SIDE, 1)):
 
 
 def looked_at(net: Any, x: Any, y: Any = LABELS, weight: Any = None) -> list[str]:
-    return look("training", TrainingRows(ArrayRows(x, y, weight), augmentation="none"), net)
+    return looked_at_rows(net, ArrayRows(x, y, weight))
+
+
+def looked_at_rows(net: Any, rows: ArrayRows, batch_size: int = 128) -> list[str]:
+    pipeline = TrainingRows(rows, batch_size, augmentation="none")
+    batch = first_batch(pipeline)
+    assert batch is not None
+    return look("training", pipeline, batch, net)
 
 
 def with_value(array: np.ndarray, row: int, value: float) -> np.ndarray:
@@ -63,7 +74,7 @@ def test_a_row_beyond_the_first_block_and_the_first_batch_is_found(keras, monkey
     monkeypatch.setattr("trainer.engine.first_batch.finite.BLOCK_BYTES", 4 * SIDE * SIDE * 7)
     rows = ArrayRows(with_value(FLOATS, 39, np.nan), LABELS)
     with pytest.raises(DataError, match="row 39 "):
-        look("training", TrainingRows(rows, 8, augmentation="none"), model(keras))
+        looked_at_rows(model(keras), rows, 8)
 
 
 def test_of_data_too_large_to_read_before_training_the_first_batch_is_looked_at(keras, monkeypatch):
@@ -280,3 +291,48 @@ def test_shapes_that_a_model_takes_are_not_refused(keras):
     check_shapes(net, (tf.TensorSpec([None, 7, 9, 3], tf.float32),))
     check_shapes(model(keras), (tf.TensorSpec(None, tf.float32),))
     check_shapes({"generator": net}, (tf.TensorSpec([None, 2], tf.float32),))
+
+
+# Balance
+
+
+def labels_of(*counts: int) -> np.ndarray:
+    return np.repeat(np.arange(len(counts)), counts)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (labels_of(150, *[6] * 9), "class 0 has 74% of the 204 labels"),
+        (labels_of(30, 3, 90, 1, 30), "class 2 has 58% of the 154 labels and class 3 has 1"),
+        (labels_of(80, 20), "class 0 has 80% of the 100 labels"),
+        (labels_of(300, 300, 4, 300), "class 2 has 4 of the 904 labels"),
+        (labels_of(30, 0, 30, 30), ""),
+        (labels_of(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949), ""),  # MNIST
+        (labels_of(4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659), ""),  # SVHN
+        (labels_of(38374, *[11000] * 60, 1896), ""),  # the extremes of EMNIST's 62 classes
+        (labels_of(70, 30), ""),
+        (labels_of(), ""),
+    ],
+)
+def test_shares_of_classes_are_reported_where_they_differ_much(labels, said):
+    assert imbalance(labels.astype(np.int32)) == said
+
+
+def test_unbalanced_classes_come_with_what_to_do(keras):
+    net, labels = model(keras), labels_of(90, 4, 3, 3)
+    (notice,) = look_at_balance(Classification(), net, labels, None)
+    assert notice.startswith("classes are unbalanced: class 0 has 90% of the 100 labels, ")
+    assert "class_weight='balanced'" in notice
+    assert look_at_balance(Classification(), net, np.eye(4)[labels], None) == [notice]
+    assert look_at_balance(Classification(), net, labels[:, None], None) == [notice]
+    assert look_at_balance(Classification(), net, LABELS, None) == []
+    assert look_at_balance(Task(), net, labels, None) == []  # numbers, as far as is known
+
+
+def test_a_stream_that_seems_sorted_by_class_is_reported(keras):
+    net = model(keras)
+    (notice,) = look_at_balance(Classification(), net, None, np.full(128, 2))
+    assert notice == "all 128 labels of the first training batch are 2; if the data are sorted by class, shuffle them"
+    assert look_at_balance(Classification(), net, None, np.full(20, 2)) == []
+    assert look_at_balance(Classification(), net, None, labels_of(127, 1)) == []

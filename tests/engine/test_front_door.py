@@ -158,7 +158,7 @@ def test_a_result_is_typed_and_has_its_json_behind_it(keras):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ((np.zeros((4, 12, 12)),), r"^cannot classify: batches must be pairs of images and labels"),
+        ((np.zeros((4, 12, 12)),), r"^cannot learn: batches must be \(x, y\) or \(x, y, sample_weight\)"),
         (("data",), r"^cannot train on str: "),
         ((np.zeros((4, 12)), np.zeros(4, int)), r"^cannot train: the model takes images of shape \(12, 12, 1\), "),
         (
@@ -167,7 +167,7 @@ def test_a_result_is_typed_and_has_its_json_behind_it(keras):
         ),
         ((np.zeros((4, 12, 12)), np.zeros(3, int)), r"^4 images but 3 labels; give one label per image"),
         ((np.zeros((0, 12, 12)), np.zeros(0, int)), r"^0 images but 0 labels; "),
-        ((np.zeros((4, 12, 12)), np.full(4, 9)), r"^cannot classify: labels range from 9 to 9, "),
+        ((np.zeros((4, 12, 12)), np.full(4, 9)), r"^cannot learn: labels range from 9 to 9, "),
         ((make_images(4), np.zeros(4, int)), "^an ImageSet contains its labels and weights; omit y"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Can a task have more than a loss: a step of its own, several models, variables, scalars and random numbers?"""
+"""Can a task have more than a loss: its own step, several models, variables, scalars and random numbers?"""
 
 from __future__ import annotations
 

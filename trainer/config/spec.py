@@ -11,6 +11,8 @@ from trainer.bounds.plain import NotPlain, parse_toml
 from trainer.errors import UsageError
 from trainer.text import in_line
 
+_WORD = re.compile(r"""("[^"]*"|'[^']*')|(?<![\w.+-])(?!(?:true|false|inf|nan)\b)[A-Za-z_][\w./-]*(?!\s*=|[\w./-])""")
+"""A text in quotes, or a word without them that is a value."""
 SPEC = "NAME[:key=value,…]"
 """A name with arguments on the command line; see `parse_spec`."""
 SOURCE = "NAME[:key=value,…]|PATH"
@@ -20,11 +22,15 @@ SOURCE = "NAME[:key=value,…]|PATH"
 def parse_value(text: str) -> Any:
     """Return `text` as a TOML value, or unchanged if it is none; dates and times stay text.
 
+    Words in lists and tables need no quotes, since a shell removes them: `[mae, mse]`, `{digit=huber}`.
+
     Raises:
         UsageError: If the value is out of bounds, such as a number with too many digits.
     """
+    nested = text.strip().startswith(("[", "{"))
+    quoted = _WORD.sub(lambda found: found[1] or f'"{found[0]}"', text) if nested else text
     try:
-        return parse_toml(f"value = {text}")["value"]
+        return parse_toml(f"value = {quoted}")["value"]
     except (TOMLDecodeError, NotPlain):
         return text.strip()
     except ValueError as error:

@@ -36,8 +36,8 @@ def training_data(
     """Return the training pipeline for a user's data.
 
     Args:
-        x: Arrays or a tree of them; `Rows` such as an `ImageSet`; a `keras.utils.PyDataset`; a stream of batches, see
-            `trainer.data.source.source_of`; or a pipeline.
+        x: Arrays or a tree of them; a tuple `(x, y)` or `(x, y, sample_weight)` of such; `Rows` such as an `ImageSet`;
+            a `keras.utils.PyDataset`; a stream of batches, see `trainer.data.source.source_of`; or a pipeline.
         y: Labels, if `x` are arrays.
         sample_weight: Weights of the rows, if `x` are arrays.
         fitting: Arranges batches for the task.
@@ -51,6 +51,7 @@ def training_data(
     Raises:
         UsageError: If `x` is none of these, or an argument does not apply to it.
     """
+    x, y, sample_weight = parts_of(x, y, sample_weight)
     rows = rows_of(x, y, sample_weight, images)
     if rows is not None:
         loaded = isinstance(rows, ImageSet) and rows.loaded
@@ -94,8 +95,7 @@ def evaluation_data(
     Raises:
         UsageError: If `x` is none of these.
     """
-    if y is None and isinstance(x, tuple) and len(x) in (2, 3):
-        x, y, sample_weight = (*x, None)[:3]
+    x, y, sample_weight = parts_of(x, y, sample_weight)
     rows = rows_of(x, y, sample_weight, images)
     if rows is not None:
         _only_for_batches("validation_steps", steps)
@@ -106,6 +106,13 @@ def evaluation_data(
     if not is_stream(x):
         raise _refusal(x, "evaluate on")
     return EvaluationStream(x, steps, fitting)
+
+
+def parts_of(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """Return inputs, labels and weights; without labels, a tuple of two or three is `(x, y[, sample_weight])`."""
+    if y is None and isinstance(x, tuple) and len(x) in (2, 3):
+        x, y, sample_weight = (*x, None)[:3]
+    return x, y, sample_weight
 
 
 def rows_of(x: Any, y: Any = None, sample_weight: Any = None, images: bool = True) -> Rows | None:

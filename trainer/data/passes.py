@@ -22,26 +22,56 @@ MANY = 100_000
 """Batches after which counting is given up, since a stream may be endless."""
 
 
-def first_of(batches: Iterator[Batch], purpose: str) -> Batch:
-    """Return the first batch.
+class Passes:
+    """Passes over a dataset, the next of which begins with the batch that was looked at.
+
+    The iterator of that batch is kept and read on: a dataset that reshuffles gives every iterator an order of its own,
+    and one that caches needs one that reads it to the end.
 
     Args:
-        batches: An iterator at its beginning.
-        purpose: What the batches are for, such as `train on`.
-
-    Raises:
-        DataError: If there is none, or it cannot be read.
+        batches: The dataset.
+        purpose: What its batches are for, such as `train on`.
     """
-    with reading(f"cannot {purpose} the stream"):
-        for first in batches:
-            return first
-    raise DataError(f"cannot {purpose} the stream: it has no batches")
+
+    def __init__(self, batches: tf.data.Dataset, purpose: str) -> None:
+        self._batches, self._purpose = batches, purpose
+        self._begun: tuple[Any, Batch] | None = None
+
+    def peek(self) -> Batch:
+        """Return the first batch of the next pass.
+
+        Raises:
+            DataError: If there is none, or it cannot be read.
+        """
+        if self._begun is None:
+            iterator, what = iter(self._batches), f"cannot {self._purpose} the stream"
+            with reading(what):
+                first = next(iterator, None)
+            if first is None:
+                raise DataError(f"{what}: it has no batches")
+            self._begun = iterator, first
+        return self._begun[1]
+
+    def next(self, first_step: int = 0) -> tf.data.Dataset:
+        """Return the next pass, from a 0-based step onwards; the batches before it are read and skipped.
+
+        Raises:
+            DataError: If they cannot be read, or there are too few.
+        """
+        begun, self._begun = self._begun, None
+        if begun is None and not first_step:
+            return self._batches
+        iterator, first = begun or (iter(self._batches), None)
+        if not first_step:
+            return tf.data.Dataset.from_tensors(first).concatenate(remaining(iterator))
+        skip(iterator, first_step, taken=first is not None)
+        return remaining(iterator)
 
 
-def remaining(iterator: Any, first: Batch | None = None) -> tf.data.Dataset:
-    """Return what an iterator over a dataset has left, after a batch that was already taken from it."""
-    following = tf.data.Dataset.range(tf.int64.max).map(as_written(lambda _: iterator.get_next()))
-    return following if first is None else tf.data.Dataset.from_tensors(first).concatenate(following)
+def remaining(iterator: Any) -> tf.data.Dataset:
+    """Return what an iterator over a dataset has left."""
+    more = tf.data.Dataset.range(tf.int64.max).map(as_written(lambda _: iterator.get_next_as_optional()))
+    return more.take_while(as_written(lambda batch: batch.has_value())).map(as_written(lambda batch: batch.get_value()))
 
 
 def skip(iterator: Iterator[Batch], first_step: int, taken: bool) -> None:

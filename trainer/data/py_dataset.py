@@ -19,7 +19,6 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.arranged import arranged, unfitted
-from trainer.data.passes import first_of
 from trainer.data.reading import reading
 from trainer.data.rows import Batch, Fitting
 from trainer.data.source import AHEAD, as_batch, checked, spec_of_batch
@@ -74,7 +73,8 @@ class TrainingPyDataset(Shown):
 
     def peek(self) -> Batch:
         """Return the first batch."""
-        return first_of(iter(self._arranged(tf.data.Dataset.from_tensors(self._first))), "train on")
+        first: Batch = next(iter(self._arranged(tf.data.Dataset.from_tensors(self._first))))
+        return first
 
     def _arranged(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         return arranged(batches, self._fitting)

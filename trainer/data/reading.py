@@ -57,17 +57,10 @@ def failure_of(error: Exception, what: str) -> DataError | None:
         error: What was raised: by TensorFlow if a graph reads the batches, else by the code that makes them.
         what: As in `reading`.
     """
-    if _is_end(error):
+    if isinstance(error, tf.errors.OutOfRangeError):
         return DataEnded(f"{what}: the data ended")
     reason = _reason(error)
     return None if reason is None else DataError(f"{what}: the data cannot be read: {shortened(reason)}")
-
-
-def _is_end(error: Exception) -> bool:
-    """Return True for the end of a dataset, also inside another that continues it."""
-    return isinstance(error, tf.errors.OutOfRangeError) or (
-        isinstance(error, tf.errors.InvalidArgumentError) and "OutOfRangeError: End of sequence" in str(error)
-    )
 
 
 def _reason(error: Exception) -> str | None:

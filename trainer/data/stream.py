@@ -6,16 +6,19 @@ batches again.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from trainer.data.arranged import arranged, unfitted
-from trainer.data.passes import counted, first_of, remaining, skip
+from trainer.data.passes import Passes, counted
 from trainer.data.rows import Batch, Fitting
 from trainer.data.source import source_of
 from trainer.display.shown import Shown
 from trainer.errors import UsageError
+
+logger = logging.getLogger("trainer")
 
 
 class Length(NamedTuple):
@@ -54,12 +57,11 @@ class TrainingStream(Shown):
 
     def __init__(self, x: Any, length: Length = OWN, fitting: Fitting = unfitted) -> None:
         self._source = source_of(x)
-        self._pass = arranged(self._source.batches, fitting)
-        self._passes = self._pass if self._source.once else self._pass.repeat()
-        self._begun: tuple[Any, Batch] | None = None
+        batches = arranged(self._source.batches, fitting)
+        self._passes = Passes(batches if self._source.once else batches.repeat(), "train on")
         self._used = False
-        self.spec = self._pass.element_spec
-        self.steps_per_epoch = self._length(length)
+        self.spec = batches.element_spec
+        self.steps_per_epoch = self._length(length) or counted(batches)
 
     def _line(self) -> str:
         return f"{self.steps_per_epoch:,} batches per epoch"
@@ -78,37 +80,28 @@ class TrainingStream(Shown):
                 f"cannot go back to step {first_step:,}: a generator object can be read only once; give the function "
                 "that makes it, without calling it"
             )
-        begun, self._begun, self._used = self._begun, None, True
-        if begun is None and not first_step:
-            return self._passes
-        iterator, first = begun or (iter(self._passes), None)
-        if not first_step:
-            return remaining(iterator, first)
-        skip(iterator, first_step, taken=first is not None)
-        return remaining(iterator)
+        self._used = True
+        return self._passes.next(first_step)
 
     def peek(self) -> Batch:
         """Return the first batch, which remains the first that `batches` returns.
 
-        Its iterator is kept for that: a dataset that reshuffles gives each iterator an order of its own.
-
         Raises:
             DataError: If the stream is empty or cannot be read.
         """
-        if self._begun is None:
-            iterator = iter(self._passes)
-            self._begun = iterator, first_of(iterator, "train on")
-        return self._begun[1]
+        return self._passes.peek()
 
-    def _length(self, length: Length) -> int:
-        """Return the number of batches per epoch.
+    def _length(self, length: Length) -> int | None:
+        """Return the number of batches per epoch; None if they are to be counted.
 
         Raises:
             UsageError: If it is unknown and may not be counted.
         """
         if length.steps_per_epoch is not None:
+            if self._source.once:
+                logger.info("a generator object is read only once: it has to give the batches of all epochs")
             return length.steps_per_epoch
-        if self._source.length is not None and not self._source.endless:
+        if self._source.length is not None:
             return self._source.length
         if length.steps is not None:
             return length.steps
@@ -124,9 +117,10 @@ class TrainingStream(Shown):
         if not length.counted:
             raise UsageError(
                 "cannot train: the number of batches is unknown, and the learning rate depends on it; give "
-                "durations=Durations(steps_per_epoch=…), or an optimizer with a constant learning rate"
+                "durations=Durations(steps_per_epoch=…), or an optimizer with a constant learning rate, such as "
+                "keras.optimizers.Adam(1e-3)"
             )
-        return counted(self._pass)
+        return None
 
 
 class EvaluationStream(Shown):
@@ -159,21 +153,22 @@ class EvaluationStream(Shown):
                 "cannot evaluate: the data are endless; use dataset.take(…), or for validation data "
                 "durations=Durations(validation_steps=…)"
             )
-        self._pass = arranged(source.batches, fitting)
+        batches = arranged(source.batches, fitting)
+        self._passes = Passes(batches if steps is None else batches.take(steps), "evaluate on")
         self.steps = source.length if steps is None else steps
-        self.spec = self._pass.element_spec
+        self.spec = batches.element_spec
 
     def _line(self) -> str:
         return f"{self.steps:,} batches" if self.steps is not None else "batches of unknown number"
 
     def batches(self) -> tf.data.Dataset:
         """Return one pass over all batches."""
-        return self._pass if self.steps is None else self._pass.take(self.steps)
+        return self._passes.next()
 
     def peek(self) -> Batch:
-        """Return the first batch, read in a pass of its own.
+        """Return the first batch, which remains the first of the next pass.
 
         Raises:
             DataError: If the stream is empty or cannot be read.
         """
-        return first_of(iter(self._pass), "evaluate on")
+        return self._passes.peek()

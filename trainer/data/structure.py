@@ -59,9 +59,15 @@ class Signature:
     @classmethod
     def of(cls, model: keras.Model) -> Self | None:
         """Return the signature of a functional or sequential model; None for a subclassed or unbuilt one."""
+        import keras
+
         try:
-            inputs, outputs, tensors = model.input, model.output, model.inputs
-        except (AttributeError, ValueError):  # depends on the kind of model; a called subclassed model has an `input`
+            tensors = model.inputs
+            if isinstance(model, keras.Sequential):  # it has no `input` until it is called
+                inputs, outputs = model.inputs[0], model.outputs[0]
+            else:
+                inputs, outputs = model.input, model.output
+        except (AttributeError, TypeError, ValueError):  # depends on the kind of model; a subclassed one has an `input`
             return None
         last = getattr(model, "output_names", None) or [model.layers[-1].name]  # a Sequential has no names
         return cls(

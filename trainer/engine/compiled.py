@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from trainer.errors import UsageError
 from trainer.kernels.keras_private import compile_arguments
 from trainer.tasks.classification import Classification
+from trainer.tasks.supervised import Supervised
 from trainer.text import in_line
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def settings_of(model: keras.Model | None, task: Task | None, optimizer: keras.o
 
     Raises:
         UsageError: If a compiled model meets a task or an optimizer, is compiled with something that the Trainer does
-            not do, or has a step of its own and no task.
+            not do, or has its own step and no task.
     """
     if model is None:
         return Settings(task or Classification(), optimizer)
@@ -59,8 +60,6 @@ def settings_of(model: keras.Model | None, task: Task | None, optimizer: keras.o
     used = {"optimizer": model.optimizer, **{key: arguments[key] for key in ("loss", "loss_weights", "metrics")}}
     said = [f"{key.replace('_', ' ')} {what_of(value)}" for key, value in used.items() if value]
     logger.info("the model is compiled: it is trained with its %s%s", ", its ".join(said), _not_needed(arguments))
-    from trainer.tasks.supervised import Supervised
-
     task = task or Supervised(arguments["loss"], arguments["metrics"] or (), arguments["loss_weights"])
     return Settings(task, optimizer or model.optimizer)
 

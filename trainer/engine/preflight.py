@@ -1,4 +1,4 @@
-"""Checks before step 0 that a run can succeed; they change nothing."""
+"""Checks before step 0 that a run can succeed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.engine.first_batch.looks import look
+from trainer.engine.first_batch.labels import look_at_balance
+from trainer.engine.first_batch.looks import first_batch, look
 from trainer.engine.first_batch.shape import check_shapes
 from trainer.engine.step import EVALUATION_SEED
 from trainer.errors import DataError, InkwellError, UsageError
@@ -31,11 +32,11 @@ IDLE = 0.9
 """Fraction of a run after which its learning-rate schedule may reach zero."""
 
 
-def check_data(task: Task, model: Any, course: Course) -> None:
-    """Check that shapes and labels match the model.
+def settle(task: Task, model: Any, course: Course) -> None:
+    """Prepare the task for the model and the data, and check that shapes and labels match the model.
 
     Args:
-        task: The task.
+        task: The task; afterwards the names that it logs are settled.
         model: The model, or several by name.
         course: The data.
 
@@ -47,10 +48,14 @@ def check_data(task: Task, model: Any, course: Course) -> None:
             f"cannot validate or test with the task {type(task).__name__}: it has no method forward; add it, or give "
             "training data alone"
         )
-    for pipeline in (course.train, course.validation):
-        if pipeline is not None:
-            check_shapes(model, pipeline.spec)
-            task.check(model, pipeline.spec, pipeline.labels)
+    train, others = course.train, (course.validation, course.test)
+    check_shapes(model, train.spec)
+    task.prepare(model, train.spec)
+    task.check(model, train.spec, train.labels)
+    task.balance(train.labels, course.known.get("class_names", ()))
+    for pipeline in filter(None, others):
+        check_shapes(model, pipeline.spec)
+        task.check(model, pipeline.spec, pipeline.labels)
 
 
 def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
@@ -81,18 +86,26 @@ def check_directory(path: Path | None, resumed: bool) -> None:
         check_free(path)
 
 
-def check_values(run: Run, model: Any, course: Course) -> None:
+def check_values(run: Run, task: Task, model: Any, course: Course) -> None:
     """Look at the values of training, validation and test data, and warn of those that may be a mistake.
 
     Raises:
         DataError: If values are not finite or out of range, or weights are negative or all 0.
-        UsageError: If the model scales inputs that are scaled already.
+        UsageError: If the model scales inputs that are scaled already, or labels do not match the model.
     """
     pipelines = {"training": course.train, "validation": course.validation, "test": course.test}
     for part, pipeline in pipelines.items():
-        if pipeline is not None:
-            for notice in look(part, pipeline, model):
-                run.warn(notice)
+        batch = first_batch(pipeline) if pipeline is not None else None
+        if pipeline is None or batch is None:
+            continue
+        notices = look(part, pipeline, batch, model)
+        labels = batch[1] if pipeline.labels is None and len(batch) > 1 else None
+        if labels is not None:  # those of a stream were not known until now
+            task.check(model, pipeline.spec, labels)
+        if pipeline is course.train:
+            notices += look_at_balance(task, model, pipeline.labels, labels)
+        for notice in notices:
+            run.warn(notice)
 
 
 def check_first_loss(task: Task, model: Any, course: Course) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from trainer.errors import UsageError
 from trainer.kernels.select import Gradients, Kernels
 from trainer.kernels.strategy import Strategy
 from trainer.startup import clock_is_allowed
+from trainer.tasks.numbers import numbers_of
 from trainer.tasks.task import Task
 from trainer.text import count
 
@@ -30,12 +31,20 @@ TAKEN = frozenset({"kind", "epoch", "step", "time", "batch_loss", "gradient_norm
 
 
 class Meter:
-    """The loss and the task's metrics of one phase, accumulated in the graph and read on request only."""
+    """The loss and the task's metrics of one phase, accumulated in the graph and read on request only.
 
-    def __init__(self, task: Task) -> None:
+    Args:
+        task: The task.
+        evaluation: True if the metrics include those of evaluations alone.
+    """
+
+    def __init__(self, task: Task, evaluation: bool = False) -> None:
         self.task = task
         self.loss = keras.metrics.Mean(name="loss")
-        self.extra: Mapping[str, keras.metrics.Metric] = task.metrics()
+        self.extra: Mapping[str, keras.metrics.Metric] = {
+            **task.metrics(),
+            **(task.evaluation_metrics() if evaluation else {}),
+        }
 
     def update(self, batch: Batch, loss: Any, outputs: Any) -> None:
         """Add a batch, weighted by its number of images so that a short last batch counts for less."""
@@ -48,7 +57,7 @@ class Meter:
         Raises:
             UsageError: If they differ.
         """
-        have, named = ["loss", *self.extra], list(self.task.names)
+        have, named = list(self.read()), list(self.task.names)
         if sorted(have) != sorted(named):
             raise UsageError(f"task {type(self.task).__name__} declares the names {named} but logs {have}")
 
@@ -59,7 +68,10 @@ class Meter:
 
     def read(self) -> dict[str, float]:
         """Return the means up to now as floats; waits for the device."""
-        return {"loss": float(self.loss.result())} | {k: float(m.result()) for k, m in self.extra.items()}
+        read = {"loss": float(self.loss.result())}
+        for name, metric in self.extra.items():
+            read |= numbers_of(name, metric.result())
+        return read
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -110,7 +122,7 @@ def next_batch(batches: Any, timed: bool = True) -> tuple[Batch, tf.Tensor]:
     begin = tf.timestamp()
     with tf.control_dependencies([begin]):
         batch = batches.get_next()
-    with tf.control_dependencies(tf.nest.flatten(batch)):
+    with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
         end = tf.timestamp()
     # Use of the batch must wait until the clock has been read, or the reading would include the computation.
     with tf.control_dependencies([end]):
@@ -192,13 +204,15 @@ class TrainStep:
 
     def _span(self, kernels: Kernels, batches: Any, first: tf.Tensor, count: tf.Tensor) -> Span:
         """Train on the next `count` batches, the first of which is that of the 0-based step `first`."""
-        learn, names = self._learn(kernels), list[str]()
+        replica, names = self._own_step if self.task.has_step else self._gradients, list[str]()
+        compute = self.strategy.replicated(kernels.wrap(replica, self._models, self.task))
 
         def body(done: tf.Tensor, losses: Any, norms: Any, scalars: Any, waited: tf.Tensor) -> tuple[Any, ...]:
             batch, seconds = next_batch(batches, self.timed)
             # Nothing of a step may happen if its batch cannot be read, so that the steps before can be saved.
             with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True) if self.streamed else []):
-                learned = learn(batch, step_seed(self.seed, first + tf.cast(done, tf.int64)))
+                computed = compute(batch, step_seed(self.seed, first + tf.cast(done, tf.int64)))
+                learned = computed if self.task.has_step else self._learned(kernels, computed)
                 self.meter.update(batch, learned.loss, learned.outputs)
             names[:] = learned.scalars
             return (
@@ -219,17 +233,6 @@ class TrainStep:
         )
         columns = tf.unstack(scalars.stack(), len(names), axis=1) if names else []
         return Span(losses.stack(), norms.stack(), dict(zip(names, columns, strict=True)), waited)
-
-    def _learn(self, kernels: Kernels) -> Callable[[Batch, tf.Tensor], Learned]:
-        """Return the function that learns from a batch, given the seed of the step."""
-        replica = self._own_step if self.task.has_step else self._gradients
-        computed = self.strategy.replicated(kernels.wrap(replica, self._models, self.task))
-
-        def learn(batch: Batch, seed: tf.Tensor) -> Learned:
-            loss, outputs, gradients, scalars = computed(batch, seed)
-            return Learned(loss, outputs, self._update(kernels, gradients), scalars)
-
-        return computed if self.task.has_step else learn
 
     def _own_step(self, batch: Batch, seed: tf.Tensor) -> Learned:
         """Let the task compute and apply its gradients."""
@@ -254,7 +257,12 @@ class TrainStep:
             )
         return Gradients(loss, outputs, gradients, scalars_of(self.task))
 
-    def _update(self, kernels: Kernels, gradients: list[tf.Tensor]) -> tf.Tensor | None:
+    def _learned(self, kernels: Kernels, computed: Gradients) -> Learned:
+        """Apply the gradients of a batch; return the result of the step."""
+        norm = self._update(kernels, computed.gradients)
+        return Learned(computed.loss, computed.outputs, norm, computed.scalars)
+
+    def _update(self, kernels: Kernels, gradients: Sequence[Any]) -> tf.Tensor | None:
         """Apply the gradients; return their global norm without the loss scale, or None if it is not needed."""
         gradients, norm = list(self.strategy.mean_gradients(gradients)), None
         _, trained, optimizer = self.learners.only
@@ -281,7 +289,7 @@ class EvaluationStep:
     def __init__(self, model: keras.Model | Mapping[str, keras.Model], task: Task, strategy: Strategy) -> None:
         self.model, self.task, self.strategy = model, task, strategy
         with strategy.scope():
-            self.meter = Meter(task)
+            self.meter = Meter(task, evaluation=True)
         # The argument is the iterator, not the batch: its spec leaves the number of rows open, so a short last batch
         # needs no second trace.
         self.next = tf.function(self._next, autograph=False)
@@ -318,8 +326,9 @@ class EvaluationStep:
     def _next(self, batches: Any) -> tuple[Batch, Any]:
         """Evaluate the next batch and add it to the meter; return the batch and the model's outputs."""
         batch = batches.get_next()
-        loss, outputs = self.strategy.replicated(self._outputs)(batch)
-        self.meter.update(batch, loss, outputs)
+        with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):  # nothing happens after the last
+            loss, outputs = self.strategy.replicated(self._outputs)(batch)
+            self.meter.update(batch, loss, outputs)
         return batch, outputs
 
     def _outputs(self, batch: Batch) -> tuple[tf.Tensor, Any]:

@@ -75,7 +75,7 @@ def check(loop: Loop, task: Task, opening: Opening) -> Saved | None:
             checkpoint.check_fits(saved.checkpoint, loop.variables)
         loop.hooks.check()
         learners = loop.training.learners
-        preflight.check_values(run, learners.model, course)
+        preflight.check_values(run, task, learners.model, course)
         preflight.check_first_loss(task, learners.model, course)
         preflight.check_schedule(run, loop.rates)
         space = preflight.check_space(loop.recorder.path, loop.variables, loop.hooks.plugins)

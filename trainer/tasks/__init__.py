@@ -7,6 +7,7 @@ from trainer.registry import tasks
 
 tasks.table(
     {
+        "supervised": ("trainer.tasks.supervised:Supervised", "labels by a Keras loss, for models of any structure"),
         "classification": ("trainer.tasks.classification:Classification", "classes from logits"),
         "distillation": ("trainer.tasks.distillation:Distillation", "classes from logits, taught by a trained model"),
     }

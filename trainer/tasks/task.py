@@ -28,12 +28,18 @@ class Task(Shown):
 
     Attributes:
         names: Names that the task logs: `loss` and those of `metrics`; with the prefix `val_` in validation.
+        evaluated: Names that only evaluations log, those of `evaluation_metrics`; with the prefix `val_` in validation.
+        settled: False if names are complete only once `prepare` has seen the model.
+        monitor: Name by which the best weights are chosen unless a plugin says otherwise.
         reports: True if `report` needs all outputs of an evaluation, which are then kept in memory.
         separable: True if the training loss is the mean over the samples of a batch and not random, so that a batch may
             be computed in parts. A class that overrides `forward` or `step` must say so again.
     """
 
-    names: ClassVar[Collection[str]] = ("loss",)
+    names: Collection[str] = ("loss",)
+    evaluated: Collection[str] = ()
+    settled: bool = True
+    monitor: str = "val_loss"
     reports: ClassVar[bool] = False
     separable: bool = False
 
@@ -119,8 +125,37 @@ class Task(Shown):
         """Return new Keras metrics by name, without the loss; called once for training and once for evaluation."""
         return {}
 
+    def evaluation_metrics(self) -> Mapping[str, keras.metrics.Metric]:
+        """Return new Keras metrics by name that are of validation and test alone, such as those of a whole set."""
+        return {}
+
     def update(self, metrics: Mapping[str, keras.metrics.Metric], batch: Batch, outputs: Any) -> None:
-        """Update `metrics` with a batch and its outputs; runs after `forward`, inside the compiled function."""
+        """Update `metrics` with a batch and its outputs; runs after `forward`, inside the compiled function.
+
+        In evaluation they include those of `evaluation_metrics`.
+        """
+
+    def prepare(self, model: keras.Model, spec: Any) -> None:
+        """Make what depends on the model and the data, such as names; called once before training or evaluation.
+
+        Args:
+            model: The model.
+            spec: `tf.TypeSpec` structure of a batch.
+
+        Raises:
+            UsageError: If the model cannot learn from such batches.
+        """
+
+    def balance(self, labels: Any, class_names: Sequence[str]) -> None:
+        """Take account of how often classes occur in the training data; called after `prepare`, before step 0.
+
+        Args:
+            labels: All training labels, a tree of arrays; None if the data are streamed.
+            class_names: Names of the classes; empty if they are unknown.
+
+        Raises:
+            UsageError: If the task needs to know more of them.
+        """
 
     def check(self, model: keras.Model, spec: Any, labels: Any) -> None:
         """Refuse data that the model cannot learn from; called before step 0.
@@ -133,6 +168,10 @@ class Task(Shown):
         Raises:
             UsageError: If the data do not match the model.
         """
+
+    def truth(self, labels: np.ndarray) -> np.ndarray:
+        """Return all labels of a set in the form that `temperature` and `report` take; by default unchanged."""
+        return labels
 
     def temperature(self, outputs: np.ndarray, labels: np.ndarray) -> float | None:
         """Return the temperature that calibrates the model's logits; None if the task has none.
@@ -162,6 +201,6 @@ def logged_names(task: Task, validation: bool, models: Collection[str] = ()) -> 
         validation: True if there are validation data.
         models: The names of the models.
     """
-    phases = ("", "val_") if validation else ("",)
+    validated = [f"val_{name}" for name in (*task.names, *task.evaluated)] if validation else []
     rates = [f"{LEARNING_RATE}_{name}" for name in models] if len(models) > 1 else []
-    return [*(f"{phase}{name}" for phase in phases for name in task.names), *rates, *ENGINE_LOGS]
+    return [*task.names, *validated, *rates, *ENGINE_LOGS]

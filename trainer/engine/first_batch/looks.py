@@ -21,22 +21,26 @@ SAMPLE = 64
 """Rows whose scale is compared with that of what reaches the model's layers."""
 
 
-def look(part: str, pipeline: TrainingPipeline | EvaluationPipeline, model: Any) -> list[str]:
+def first_batch(pipeline: TrainingPipeline | EvaluationPipeline) -> Batch | None:
+    """Return the first batch as a tree of NumPy arrays, or None if the pipeline cannot show it."""
+    first = pipeline.peek() if hasattr(pipeline, "peek") else None
+    batch: Batch | None = optree.tree_map(np.asarray, first) if isinstance(first, tuple) else None
+    return batch
+
+
+def look(part: str, pipeline: TrainingPipeline | EvaluationPipeline, batch: Batch, model: Any) -> list[str]:
     """Refuse data that cannot be learned from; return what the user should know about them.
 
     Args:
         part: `training`, `validation` or `test`.
         pipeline: The batches.
+        batch: The first of them, as NumPy arrays.
         model: The model, or a dict of models, of whose inputs nothing is known then.
 
     Raises:
         DataError: If values are not finite or out of range, or weights are negative or all 0.
         UsageError: If the model scales inputs that are scaled already.
     """
-    first = pipeline.peek() if hasattr(pipeline, "peek") else None
-    if first is None:
-        return []
-    batch: Batch = optree.tree_map(np.asarray, first)
     whole = _whole(pipeline)
     seen, where = (whole, f"the {part} data") if whole is not None else (batch, f"the first {part} batch")
     check_finite(seen, where)

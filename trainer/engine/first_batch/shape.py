@@ -1,4 +1,4 @@
-"""Looks at the shapes of inputs: those that a model cannot take, with the cure where it is known."""
+"""The shapes of inputs: those that a model cannot take are refused, with the cure where it is known."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from trainer.errors import UsageError
 Shape = tuple[int | None, ...]
 
 
-def check_shapes(model: Any, spec: Batch) -> None:
+def check_shapes(model: Any, spec: Batch, verb: str = "train") -> None:
     """Refuse inputs whose shapes are not those that a model takes.
 
     Args:
         model: Any model, or a dict of models; without a graph, nothing is known about its inputs.
         spec: `tf.TensorSpec` of a batch, arranged for the model.
+        verb: What cannot be done otherwise.
 
     Raises:
         UsageError: If a shape differs.
@@ -33,7 +34,7 @@ def check_shapes(model: Any, spec: Batch) -> None:
         return
     for (name, leaf), want in zip(found.items(), wanted, strict=True):
         if leaf.shape.rank is not None and not _alike(tuple(leaf.shape), tuple(want.shape)):
-            raise UsageError(f"cannot train: {_problem(name, tuple(leaf.shape), tuple(want.shape))}")
+            raise UsageError(f"cannot {verb}: {_problem(name, tuple(leaf.shape), tuple(want.shape))}")
 
 
 def _problem(name: str, have: Shape, want: Shape) -> str:

@@ -1,0 +1,317 @@
+"""Supervised learning by the names of Keras's losses and metrics, for models of any structure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from trainer.data.balance import imbalance
+from trainer.data.rows import Arrange, Batch, Tree, as_it_is
+from trainer.data.structure import Side, Signature, by_name, described
+from trainer.errors import UsageError
+from trainer.evaluation.whole import SCORES
+from trainer.registry import tasks
+from trainer.tasks.class_weights import class_weights
+from trainer.tasks.heads import head_activations
+from trainer.tasks.metrics import Measure
+from trainer.tasks.numbers import numbers_of
+from trainer.tasks.objective import Objective
+from trainer.tasks.outputs import array_of, as_list, by_output, for_each, names_of, of_output, outputs_of, spec_of
+from trainer.tasks.task import Task
+
+if TYPE_CHECKING:
+    import keras
+
+
+@tasks.register("supervised")
+class Supervised(Task):
+    """Learn labels by a Keras loss: classes, numbers, several labels, pixels, one output or many.
+
+    For a model with several outputs, all arguments are dicts with the names of outputs as keys; a single loss is that
+    of every output. An output without a loss is not trained.
+
+    Args:
+        loss: Name of a Keras loss, such as `huber`; from Python also a `keras.losses.Loss`, or a function of labels and
+            outputs that returns a loss per row.
+        metrics: Names of Keras metrics, such as `mae`, and of those that need a whole set at once: `average_precision`,
+            `balanced_accuracy`, `macro_f1`, `matthews` and `roc_auc`; from Python also Keras metrics, functions of
+            labels and outputs, and `Overall`.
+        loss_weights: Weight of each output's loss in the sum; default: 1.
+        class_weight: Weight of each class in the training loss, by number or name, or `balanced`; default: all count
+            the same.
+        from_logits: True if outputs are logits, False if they are probabilities. Default: decided by the activation
+            with which the model ends.
+
+    Raises:
+        ValueError: If there is no loss.
+    """
+
+    separable = True
+    settled = False
+    unknown_head: ClassVar[bool | None] = None
+    """What an output is taken for whose activation is unknown: True for logits; None asks."""
+
+    def __init__(
+        self,
+        loss: Any,
+        metrics: Any = (),
+        loss_weights: Any = None,
+        class_weight: Any = None,
+        from_logits: Any = None,
+    ) -> None:
+        if not loss:
+            raise ValueError("loss must be the name of a loss, such as huber")
+        self.loss, self.wanted, self.loss_weights = loss, metrics, loss_weights
+        self.class_weight, self.from_logits = class_weight, from_logits
+        if not _by_name(loss):  # one from Python may be no mean over rows
+            self.separable = False
+        self.names = ("loss", *(name for name in as_list(metrics) if isinstance(name, str) and name not in SCORES))
+        self.measures: list[Measure] = []
+        self._objectives: list[Objective] = []
+        self._outputs: Sequence[str] = ()
+        self._class_weights: dict[str, np.ndarray] = {}
+
+    # Before step 0
+
+    def arrange(self, model: keras.Model, spec: Any) -> Arrange:
+        """Return the function that matches inputs, labels and weights with the model by name.
+
+        If the model has several outputs, labels and weights become a dict with the names of those that have a loss.
+        """
+        signature = Signature.of(model)
+        if signature is None:
+            return as_it_is
+        picks = [by_name(spec[0], signature.inputs, "x")]
+        if len(spec) > 1:
+            picks.append(self._labels(spec[1], signature.outputs, "y"))
+        if len(spec) > 2:
+            shared = not isinstance(spec[2], dict | list | tuple)
+            picks.append(as_it_is if shared else self._labels(spec[2], signature.outputs, "sample_weight"))
+        return lambda batch: tuple(pick(part) for pick, part in zip(picks, batch, strict=True))
+
+    def _labels(self, found: Tree, outputs: Side, what: str) -> Callable[[Tree], Tree]:
+        """Return the function that takes what belongs to the outputs with a loss."""
+        if outputs.single:
+            return by_name(found, outputs, what)
+        trained = self._trained(outputs.names)
+        if isinstance(found, dict) and set(found) == set(trained):
+            return by_name(found, Side({name: outputs.named[name] for name in trained}, tuple(trained)), what)
+        pick = by_name(found, outputs, what)
+
+        def named(tree: Tree) -> Tree:
+            parts = by_output(pick(tree), outputs.names)
+            return {name: parts[name] for name in trained}
+
+        return named
+
+    def prepare(self, model: keras.Model, spec: Any) -> None:
+        """Build losses and metrics for a model and its data.
+
+        Raises:
+            UsageError: If a name is unknown, or losses, labels and outputs do not belong together.
+        """
+        _check_labelled(spec)
+        outputs = outputs_of(model, spec[0])
+        self._outputs, self._objectives = names_of(model, outputs), self.objectives(model, spec[1], outputs)
+        self._set_measures([])
+
+    def _set_measures(self, counted: Sequence[str]) -> None:
+        """Build the metrics and their names; `counted` are those that unbalanced classes need."""
+        self.measures = self._measures(self._objectives, counted)
+        self.monitor = f"val_{counted[0]}" if counted else "val_loss"
+        self.names = ("loss", *_logged(self.metrics()))
+        self.evaluated = tuple(_logged(self.evaluation_metrics()))
+        self.settled = True
+
+    def balance(self, labels: Any, class_names: Sequence[str]) -> None:
+        """Weigh classes, and choose the best weights by a score that does not follow the majority where one prevails.
+
+        Raises:
+            UsageError: If a class is unknown, or rows have no class.
+        """
+        if counted := [*self._unbalanced(labels)]:
+            self._set_measures(counted)
+        self._class_weights = self._weigh(labels, class_names)
+
+    def check(self, model: keras.Model, spec: Any, labels: Any) -> None:
+        """Check that data match the model.
+
+        Raises:
+            UsageError: If shapes differ, or a label is no class of the model.
+        """
+        _check_labelled(spec)
+        for objective in self.objectives(model, spec[1], outputs_of(model, spec[0])):
+            if labels is not None:
+                objective.check_labels(array_of(labels, objective.name))
+
+    def objectives(self, model: keras.Model, labels: Tree, outputs: Tree) -> list[Objective]:
+        """Return what each output with a loss learns, in the order in which losses are added.
+
+        Args:
+            model: The model.
+            labels: Its labels, tensors or specs.
+            outputs: Its outputs, tensors or specs.
+
+        Raises:
+            UsageError: If losses, labels and outputs do not belong together.
+        """
+        names = names_of(model, outputs)
+        losses, logits = self._losses(names), for_each(self.from_logits, names, "from_logits")
+        ends, specs = dict(zip(names, head_activations(model), strict=False)), by_output(outputs, names)
+        made = []
+        for name in self._trained(names):
+            end = ends.get(name, "")
+            given = self.unknown_head if logits[name] is None and not end else logits[name]
+            own = spec_of(of_output(labels, name)), spec_of(specs[name])
+            made.append(Objective.of(name, losses[name], *own, end, given, of_several=len(names) > 1))
+        return made
+
+    def _losses(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return the loss of each output, None where there is none; a single one is that of all."""
+        single = not isinstance(self.loss, dict | list | tuple) or "class_name" in self.loss
+        return dict.fromkeys(names, self.loss) if single else for_each(self.loss, names, "loss")
+
+    def _trained(self, names: Sequence[str]) -> list[str]:
+        """Return the names of the outputs with a loss."""
+        losses = self._losses(names)
+        return [name for name in names if losses[name] is not None]
+
+    def _measures(self, objectives: Sequence[Objective], counted: Sequence[str]) -> list[Measure]:
+        """Return the metrics of the outputs, with the names of those that unbalanced classes need."""
+        wanted = for_each(self.wanted or None, [objective.name for objective in objectives], "metrics")
+        if len(objectives) == 1:  # a list is one of metrics, not of outputs
+            own = wanted[objectives[0].name]
+            return [Measure(each, objectives[0]) for each in dict.fromkeys([*as_list(own), *counted])]
+        return [
+            Measure(each, objective, f"{objective.name}_")
+            for objective in objectives
+            for each in as_list(wanted[objective.name])
+        ]
+
+    def _unbalanced(self, labels: Any) -> Iterator[str]:
+        """Yield the name of the score that does not follow the majority, if classes are known to be unbalanced."""
+        if len(self._objectives) == 1 and labels is not None:
+            (objective,) = self._objectives
+            classes, flat = objective.classes, len(objective.outputs.shape) <= 2
+            if classes is not None and flat and imbalance(_numbers(objective, labels), classes):
+                yield "balanced_accuracy"
+
+    def _weigh(self, labels: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the weights of classes of the outputs that have any.
+
+        Raises:
+            UsageError: If classes are to be weighed where rows do not belong to one class each.
+        """
+        weights = {}
+        given = for_each(self.class_weight, [objective.name for objective in self._objectives], "class_weight")
+        for objective in self._objectives:
+            if (wanted := given[objective.name]) is None:
+                continue
+            if objective.classes is None:
+                raise UsageError(
+                    f"cannot weigh the classes of output {objective.name!r}: the loss {objective.built.name!r} does "
+                    "not give each row one class; use sample_weight"
+                )
+            numbers = _numbers(objective, labels) if labels is not None else None
+            weights[objective.name] = class_weights(wanted, objective.classes, numbers, names)
+        return weights
+
+    # The step
+
+    def forward(self, model: keras.Model, batch: Batch, training: bool, seed: Any) -> tuple[Any, Any]:
+        """Return the weighted sum of the losses, and the model's outputs."""
+        outputs = model(batch[0], training=training)
+        names = names_of(model, outputs)
+        found, factors = by_output(outputs, names), for_each(self.loss_weights, names, "loss_weights")
+        losses = []
+        for objective in self.objectives(model, batch[1], outputs):
+            weights = self._row_weights(objective, batch, training)
+            loss = self._loss(objective, of_output(batch[1], objective.name), found[objective.name], weights, training)
+            factor = factors[objective.name]
+            losses.append(loss if factor is None else loss * factor)
+        return sum(losses[1:], losses[0]), outputs
+
+    def _loss(self, objective: Objective, labels: Any, outputs: Any, weights: Any, training: bool) -> Any:
+        """Return the loss of one output."""
+        return objective.loss(labels, outputs, weights)
+
+    def _row_weights(self, objective: Objective, batch: Batch, training: bool) -> Any:
+        """Return the weight of each row, or of each pixel; None if all count the same."""
+        given = of_output(batch[2], objective.name) if len(batch) > 2 else None
+        table = self._class_weights.get(objective.name) if training else None
+        if table is None:
+            return given
+        import tensorflow as tf
+
+        by_class = tf.gather(tf.constant(table), objective.class_numbers(of_output(batch[1], objective.name)))
+        if given is None:
+            return by_class
+        missing = len(by_class.shape) - len(given.shape)
+        return by_class * tf.cast(tf.reshape(given, [*tf.unstack(tf.shape(given)), *[1] * missing]), tf.float32)
+
+    # Metrics
+
+    @property
+    def _several(self) -> list[Objective]:
+        """The outputs with a loss, if there are several, whose losses are logged."""
+        return self._objectives if len(self._objectives) > 1 else []
+
+    def metrics(self) -> Mapping[str, keras.metrics.Metric]:
+        """Return the loss of each output, if there are several, and the metrics that are means over batches."""
+        import keras
+
+        names = [f"{objective.name}_loss" for objective in self._several]
+        losses = {name: keras.metrics.Mean(name=name) for name in names}
+        return losses | {measure.name: measure.new() for measure in self.measures if measure.overall is None}
+
+    def evaluation_metrics(self) -> Mapping[str, keras.metrics.Metric]:
+        """Return the metrics that need a whole validation or test set."""
+        return {measure.name: measure.new() for measure in self.measures if measure.overall is not None}
+
+    def update(self, metrics: Mapping[str, keras.metrics.Metric], batch: Batch, outputs: Any) -> None:
+        """Add a batch to the metrics; losses of single outputs are without the weights of classes."""
+        import tensorflow as tf
+
+        found = by_output(outputs, self._outputs)
+        for objective in self._several:
+            name, labels = objective.name, of_output(batch[1], objective.name)
+            loss = objective.loss(labels, found[name], of_output(batch[2], name) if len(batch) > 2 else None)
+            metrics[f"{name}_loss"].update_state(loss, sample_weight=tf.shape(labels)[0])
+        for measure in self.measures:
+            if measure.name in metrics:
+                name = measure.objective.name
+                measure.update(metrics[measure.name], of_output(batch[1], name), found[name])
+
+
+def _check_labelled(spec: Any) -> None:
+    """Check that batches have labels.
+
+    Raises:
+        UsageError: If they have none.
+    """
+    if not isinstance(spec, tuple) or len(spec) < 2:
+        raise UsageError(f"cannot learn: batches must be (x, y) or (x, y, sample_weight), these are {described(spec)}")
+
+
+def _numbers(objective: Objective, labels: Tree) -> np.ndarray:
+    """Return the class of each row or pixel, int32, of all labels.
+
+    Raises:
+        UsageError: If one is not a class.
+    """
+    own = array_of(labels, objective.name)
+    objective.check_labels(own)
+    return np.asarray(objective.class_numbers(own)).ravel()
+
+
+def _logged(metrics: Mapping[str, keras.metrics.Metric]) -> list[str]:
+    """Return the names under which metrics are logged."""
+    return [each for name, metric in metrics.items() for each in numbers_of(name, metric.result())]
+
+
+def _by_name(loss: Any) -> bool:
+    """Return True if all losses are names."""
+    parts = list(loss.values()) if isinstance(loss, dict) else as_list(loss)
+    return all(part is None or isinstance(part, str) for part in parts)
