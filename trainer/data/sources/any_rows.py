@@ -14,7 +14,7 @@ from trainer.data.sources.named import Role, listed, role
 from trainer.data.sources.npz import stored_arrays
 from trainer.data.structure import Tree
 from trainer.errors import DataError, UsageError
-from trainer.text import in_line
+from trainer.text import in_line, printable
 
 Parts = dict[Role, Tree]
 """The names of the arrays by role; those of several inputs or outputs in a table."""
@@ -37,7 +37,7 @@ def arrays(folder: Path, file: Path, classes: Count | None = None) -> Source[Arr
             others.
     """
     if not file.is_file():
-        raise UsageError(f"--data arrays:file={in_line(file)}: no such file")
+        raise UsageError(f"--data arrays:file={printable(file)}: no such file")
     with stored_arrays(file) as stored:
         parts = _parts(file, stored)
         if ("train", "x") not in parts:
