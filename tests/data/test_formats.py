@@ -135,8 +135,10 @@ def changed(row: int, column: int, cell: str) -> str:
         ("", ("its first line is empty",)),
         ("name,age\nAnn,7\n", ("no column of pixels, such as pixel0 (found: name, age)",)),
         (csv(["writer", "place", *PIXELS], WITH_ID), ("writer, place could all be the label; name one of them label",)),
-        ("label," + "x" * 5_000_000, ("its first line has more than 4.0 MB",)),
-        ("label,pixel0\n" + "1" * 9_000_000, ("line 2 has more than 4.0 MB", "one image per line")),
+        (csv(KAGGLE).partition("\n")[0] + "\n" * 5_000, ("a.csv has no rows",)),
+        ("1," * 80_000 + "1", ("it has 80,001 columns, more than 70,000",)),
+        ("label," + "x" * 5_000_000, ("its first line has more than 1.0 MB",)),
+        ("label,pixel0\n" + "1" * 9_000_000, ("line 2 has more than 1.0 MB", "one image per line")),
     ],
 )  # fmt: skip
 def test_a_wrong_csv_is_refused_with_line_and_column(text: str, fragments: tuple[str, ...], tmp_path: Path) -> None:

@@ -26,8 +26,10 @@ from trainer.data.sources.table import Columns, columns_of, side_of, unnamed_col
 from trainer.errors import DataError
 from trainer.text import in_bytes, in_line
 
-MAX_LINE = 4_000_000
-"""Longest line in bytes, about a million pixels."""
+MAX_COLUMNS = 70_000
+"""Columns of an image of 256x256, with room for others; each takes 5 kB of memory while they are read."""
+MAX_LINE = 1_000_000
+"""Longest line in bytes."""
 MAX_ROWS = 100_000_000
 GZIP = b"\x1f\x8b"
 
@@ -123,6 +125,10 @@ def _layout(path: Path) -> _Layout:
         lines, length = _measure(stream)
     delimiter = max(",;\t", key=text.count)
     cells = tuple(next(csv.reader([text], delimiter=delimiter)))
+    if len(cells) > MAX_COLUMNS:
+        raise ValueError(
+            f"it has {len(cells):,} columns, more than {MAX_COLUMNS:,}; write images of this size as files"
+        )
     header = not all(map(_is_number, cells))
     # Empty lines are no rows: a cell takes at least two bytes, with what comes after it.
     rows = min(lines, (length + 1) // (2 * len(cells))) + (not header)
@@ -167,14 +173,18 @@ def _blocks(path: Path, layout: _Layout, side: int) -> Iterator[Block]:
     """
     label, pixels = f"{layout.columns.label}", [str(i) for i in layout.columns.pixels]
     with _opened(path) as stream:
+        found = 0
         try:
             for batch in _reader(stream, layout, label, pixels):
                 images = np.stack([batch.column(name).to_numpy() for name in pixels], axis=1)
                 yield images.reshape(-1, side, side, 1), batch.column(label).to_numpy()
+                found += len(images)
         except pyarrow.ArrowInvalid as error:
             raise DataError(f"{path}: {_explained(str(error), layout)}") from error
         except (OSError, EOFError, zlib.error) as error:  # raised by gzip
             raise DataError(f"cannot read {path} as CSV: {error}; download the file again") from error
+    if not found:
+        raise DataError(f"{path} has no rows; choose another file")
 
 
 def _reader(
