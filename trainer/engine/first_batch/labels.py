@@ -29,7 +29,8 @@ def look_at_balance(task: Task, model: Any, known: Any, first: Any) -> list[str]
         return []
     if known is None:
         return _look_at_order(numbers)
-    found = imbalance(numbers, max(2, int(model.output_shape[-1])))
+    units = getattr(model, "output_shape", (0,))[-1]  # unknown for a subclassed model
+    found = imbalance(numbers, max(2, units))
     if not found or getattr(task, "class_weight", None) is not None:
         return []
     advice = "so accuracy says little; class_weight='balanced' makes rare classes count as much as frequent ones"
