@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from plugins.monitor import Best, Mode
+from plugins.monitor import AUTO, Best, Mode
 from trainer.config.types import Count, Positive
 from trainer.plugin import Every, Plugin
 from trainer.registry import plugins
-from trainer.run import Run
+from trainer.run import Run, logger
 
 
 @plugins.register("checkpoint")
@@ -16,12 +16,12 @@ class Checkpoint(Plugin):
     """Save the weights as `last` at regular intervals, and as `best` whenever `monitor` improves.
 
     A metric whose name begins with `val_` is read after every validation, any other after every epoch. The `best`
-    weights are the ones tested and exported, however the run ended; without validation data, pass `monitor=loss`. The
-    end of training and an exception also save `last`; signals and the STOP file are handled by the engine.
-
+    weights are the ones tested and exported, however the run ended. The end of
+    training and an exception also save `last`; signals and the STOP file are handled by the engine.
 
     Args:
-        monitor: Name of a logged metric; with None, only `last` is saved, and the last weights are tested.
+        monitor: Name of a logged metric; with None, only `last` is saved, and the last weights are tested. `auto` is
+            `val_loss`, or `val_balanced_accuracy` where classes are unbalanced, or None without validation data.
         mode: `min`, `max`, or `auto` to infer it from the name (see `plugins.monitor.direction`).
         keep: Number of best checkpoints to keep; the runners-up have the roles `top-<step>`.
         every_epochs: Epochs between two saves of `last`.
@@ -36,7 +36,7 @@ class Checkpoint(Plugin):
 
     def __init__(
         self,
-        monitor: str | None = "val_loss",
+        monitor: str | None = AUTO,
         mode: Mode = "auto",
         keep: Count = 1,
         every_epochs: Count = 1,
@@ -47,7 +47,7 @@ class Checkpoint(Plugin):
             raise ValueError("give every_steps or every_minutes, not both")
         self.keep = keep
         self.checkpoints = keep + 1  # plus `last`
-        self.monitors = (monitor,) if monitor is not None else ()
+        self.monitors = (monitor,) if monitor not in (None, AUTO) else ()
         self.every = Every(epochs=every_epochs)
         if every_steps is not None:
             self.every = Every(steps=every_steps)
@@ -56,6 +56,17 @@ class Checkpoint(Plugin):
         self.best = Best(monitor, mode) if monitor is not None else None
         self.top: list[tuple[float, str]] = []  # value and role, best first
         self._asked: tuple[int, float, list[tuple[float, str]]] | None = None
+
+    def check(self, run: Run) -> None:
+        """Take the metric that the task has chosen, if none was given."""
+        if self.best is None or self.best.given != AUTO:
+            return
+        if run.monitor is None:
+            self.best = None
+            return
+        self.best.follow(run)
+        if self.best.monitor != "val_loss":
+            logger.info("the best weights are chosen by %s, since classes are unbalanced", self.best.monitor)
 
     def on_step_end(self, run: Run) -> None:
         """Save `last` on schedule."""

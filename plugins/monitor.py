@@ -13,6 +13,9 @@ from trainer.run import Run
 
 Mode = Literal["auto", "min", "max"]
 
+AUTO = "auto"
+"""Monitor that stands for the task's choice, `Run.monitor`."""
+
 RISING = (
     *("accuracy", "acc", "top_k", "top_1", "top_2", "top_3", "top_5", "top_10"),
     *("auc", "auroc", "auprc", "ap", "map", "ndcg", "mrr"),
@@ -74,7 +77,7 @@ class Best:
     """The best value so far of a metric that should fall or rise.
 
     Args:
-        monitor: Name of the metric.
+        monitor: Name of the metric; `auto` is that of the run, see `follow`.
         mode: `min`, `max`, or `auto` to infer it from the name (`direction`).
         min_delta: Minimum change that counts as an improvement, at least 0.
 
@@ -87,11 +90,20 @@ class Best:
             raise ValueError(f"mode must be auto, min or max: {mode!r}")
         if min_delta < 0:
             raise ValueError(f"min_delta must be at least 0: {min_delta}")
-        sign = direction(monitor) if mode == "auto" else {"max": 1, "min": -1}[mode]
+        self.given, self.mode, self.min_delta = monitor, mode, min_delta
+        self._watch("val_loss" if monitor == AUTO else monitor)
+
+    def _watch(self, monitor: str) -> None:
+        sign = direction(monitor) if self.mode == "auto" else {"max": 1, "min": -1}[self.mode]
         if sign is None:
             raise ValueError(_undecided(monitor))
-        self.monitor, self.sign, self.min_delta = monitor, sign, min_delta
+        self.monitor, self.sign = monitor, sign
         self.value = -self.sign * math.inf
+
+    def follow(self, run: Run) -> None:
+        """Take the metric that the task of a run has chosen, if the choice is left to it."""
+        if self.given == AUTO and run.monitor not in (None, self.monitor):
+            self._watch(run.monitor)
 
     def read(self, run: Run) -> float:
         """Return the metric's value in a run.

@@ -20,7 +20,9 @@ from trainer.data.unlabelled import fitted, inputs_of
 from trainer.display.model import model_line
 from trainer.display.shown import Shown
 from trainer.engine.compiled import settings_of
+from trainer.engine.first_batch.looks import first_batch, look_at_inputs
 from trainer.engine.first_batch.shape import check_shapes
+from trainer.engine.preflight import check_evaluation
 from trainer.engine.step import EvaluationStep
 from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
@@ -56,6 +58,7 @@ class Evaluator(Shown):
         if self.task.settled:  # otherwise the first data tell what is measured
             self.step = EvaluationStep(model, self.task, self.strategy)
         self._forward = tf.function(lambda inputs: self.model(inputs, training=False), autograph=False)
+        self._looked_at: set[str] = set()
 
     def _line(self) -> str:
         return f"{model_line(self.model)}; {self.task!r}"
@@ -80,8 +83,11 @@ class Evaluator(Shown):
 
     def pipeline(self, x: Any, y: Any = None, sample_weight: Any = None) -> EvaluationPipeline:
         """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
+        check_evaluation(self.task)
         data = evaluation_data(x, y, sample_weight, fitting=self.fitting, images=takes_images(self.given))
         check_shapes(self.given, data.spec, "evaluate")
+        if (batch := first_batch(data)) is not None:
+            look_at_inputs(batch, self.given, "evaluate")
         self.task.check(self.given, data.spec, data.labels)
         return data
 
@@ -102,6 +108,7 @@ class Evaluator(Shown):
 
         Raises:
             UsageError: If the data are none of these, or do not match the model.
+            DataError: If their values are from 0 to 255 where the model takes 0 to 1, or the reverse.
         """
         return self.assess(self.pipeline(x, y, sample_weight), temperature)[0]
 
@@ -142,6 +149,7 @@ class Evaluator(Shown):
 
         Raises:
             UsageError: If the inputs are none of these, do not match the model, or there are none.
+            DataError: If their values are from 0 to 255 where the model takes 0 to 1, or the reverse.
         """
         inputs = inputs_of(x, batch_size)
         (spec,) = scaled_spec((inputs.spec,))
@@ -150,7 +158,13 @@ class Evaluator(Shown):
         pick = fitted(inputs, signature.inputs) if signature is not None else lambda tree: tree
         check_shapes(self.model, (pick(spec),), "predict")
         forward = self._forward.get_concrete_function(_open(pick(spec)))
-        outputs = [forward(tf.nest.map_structure(_tensor, pick(batch))) for batch in inputs.batches()]
+        outputs = []
+        for batch in inputs.batches():
+            tensors = tf.nest.map_structure(_tensor, pick(batch))
+            if (kind := str(inputs.spec)) not in self._looked_at:  # once, since people predict one by one too
+                look_at_inputs((tf.nest.map_structure(np.asarray, tensors),), self.model, "predict")
+                self._looked_at.add(kind)
+            outputs.append(forward(tensors))
         if not outputs:
             raise UsageError("cannot predict: there are no inputs; pass at least one")
         return _joined(outputs)

@@ -82,9 +82,15 @@ class Scores(Record):
         share = f"{100 * self.accuracy:.2f} %"
         images = sum(sum(row) for row in self.get("confusion") or ())
         if not images:
-            return f"accuracy {share}"
+            return f"accuracy {share}{self.balanced}"
         low, high = wilson_interval(round(self.accuracy * images), images)
-        return f"{share} of {count(images, what)}, 95 %: {100 * low:.2f} to {100 * high:.2f}"
+        return f"{share} of {count(images, what)}, 95 %: {100 * low:.2f} to {100 * high:.2f}{self.balanced}"
+
+    @property
+    def balanced(self) -> str:
+        """The accuracy that does not follow the majority, as the end of a sentence; empty if it was not measured."""
+        share = self.get("balanced_accuracy")
+        return f"; balanced accuracy {100 * share:.2f} %" if share is not None else ""
 
     @property
     def loss(self) -> float | None:
@@ -133,6 +139,11 @@ class Best(Record):
     def step(self) -> int:
         """Number of optimizer steps completed when the weights were saved."""
         return int(self["step"])
+
+    @property
+    def validation(self) -> Scores:
+        """The numbers of the validation of these weights."""
+        return Scores({name.removeprefix("val_"): value for name, value in self.items() if name.startswith("val_")})
 
     @property
     def checkpoint(self) -> str | None:

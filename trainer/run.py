@@ -146,6 +146,7 @@ class Run(Shown, Counters):
         steps_per_epoch: Number of optimizer steps per epoch, including that of a short last batch.
         validation_step: Number of batches completed in the validation in progress.
         validation_steps: Number of batches per validation; 0 without validation data, None if it is not known yet.
+        monitor: Name of the metric by which the task would choose the best weights; None without validation data.
         kernels: Kernels that compute a step, as text; `none` if nothing is trained.
         loss: Loss of the last step, a scalar tensor; `float(run.loss)` waits for the device. None before the first.
         losses: Losses of the last span, a float32 tensor `[n]` whose last value belongs to `step`; empty if that step
@@ -184,6 +185,7 @@ class Run(Shown, Counters):
     steps_per_epoch: int = 0
     validation_step: int = 0
     validation_steps: int | None = 0
+    monitor: str | None = "val_loss"
     kernels: str = "none"
     loss: Any = None
     losses: Any = ()
@@ -283,8 +285,11 @@ class Run(Shown, Counters):
         )
 
     def metrics(self) -> dict[str, float]:
-        """Return the training metrics accumulated since the start of the epoch; waits for the device."""
-        return self.read_metrics()
+        """Return the training metrics since the start of the epoch, and the task's scalars of the last step.
+
+        Reading them waits for the device.
+        """
+        return self.read_metrics() | {name: float(values[-1]) for name, values in self.scalars.items()}
 
     def stop(self, reason: str) -> None:
         """Request the end of training once all plugins have been called; the first reason is kept."""

@@ -68,7 +68,8 @@ def check(config: Config, said: Config, root: Path, origin: str = "") -> Parts:
     check_addresses(config, said, root, origin)
     task: Task = tasks.build(config.task.name, **config.task.args)
     built: list[Plugin] = in_order(plugins.build(name, **args) for name, args in config.plugins.items())
-    check_plugins(built, logged_names(task, validation=True))
+    if task.settled:  # otherwise names are complete only with the model
+        check_plugins(built, logged_names(task, validation=True))
     return Parts(built, task)
 
 

@@ -81,5 +81,5 @@ def inkwell_version(seed: int, sets: dict, epochs: int = EPOCHS) -> Trainer:
 
 
 def score(outputs: np.ndarray, same: np.ndarray) -> float:
-    """Return the share of pairs that are judged rightly."""
+    """Return the share of pairs that are judged correctly."""
     return float(((outputs[:, 0] > 0) == (same > 0.5)).mean())

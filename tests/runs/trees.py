@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -23,7 +24,7 @@ LOSSES = {"digit": "sparse_categorical_crossentropy", "ink": "huber"}
 
 
 class Killer(Plugin):
-    """Kills the process after a step; 0 never does."""
+    """Kills the process after a step, once there is a checkpoint to resume from; 0 never does."""
 
     every = Every(steps=1)
     observer = True
@@ -33,6 +34,9 @@ class Killer(Plugin):
 
     def on_step_end(self, run: Run) -> None:
         if run.step == self.step:
+            deadline = time.monotonic() + 300
+            while not (run.directory / "checkpoints" / "last").exists() and time.monotonic() < deadline:
+                time.sleep(0.01)  # checkpoints are written in the background
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from trainer.console.style import bold, is_terminal, link
 from trainer.console.tables import image_counts, overlap_rows, scores_line
 from trainer.console.wrapping import GLUE, entries, listed, width, wrapped
+from trainer.result import Best, Scores
 from trainer.runs.files import REPORT
 from trainer.text import command, count, printable
 
@@ -40,18 +41,16 @@ def ending(
 def headline(result: Mapping[str, Any]) -> str:
     """Return the one number that counts, such as `99.31 % of 10,000 test images (95 %: 99.13 to 99.45)`.
 
-    That is the accuracy on the test images, else on the validation images; the loss where a task has no accuracy.
+    That is the accuracy on the test images, else on the validation images. Where a task has no accuracy, it is the loss
+    and the task's own numbers.
     """
-    test, best, sizes = result["test"], result["best"], result["data"]
-    for part, accuracy, loss in (
-        ("test", test.get("accuracy"), test.get("loss")),
-        ("validation", best["val_accuracy"], best["val_loss"]),
-    ):
-        images = sizes["val" if part == "validation" else part]
-        if accuracy is not None:
-            return accuracy_of(accuracy, images, f"{part} images")
-        if loss is not None:
-            return f"{part} loss {loss:.4f}{f' on {images:,} images' if images else ''}"
+    for part, numbers in (("test", result["test"]), ("validation", Best(result["best"]).validation)):
+        images = result["data"]["val" if part == "validation" else part]
+        scores = Scores(numbers)
+        if scores.accuracy is not None:
+            return accuracy_of(scores.accuracy, images, f"{part} images") + scores.balanced
+        if said := scores.headline():
+            return f"{part} {said}{f' on {images:,} images' if images else ''}"
     return f"trained for {count(result['epochs'], 'epoch')}; there were no images to validate or test on"
 
 
@@ -95,7 +94,8 @@ def next_lines(steps: Iterable[tuple[str, str]]) -> list[str]:
 
 def _rows(result: Mapping[str, Any], run_dir: Path) -> list[tuple[str, str]]:
     best, sizes, skipped = result["best"], result["data"], result["skipped_steps"]
-    validated = f", validation accuracy {_percent(best['val_accuracy'])}" if best["val_accuracy"] is not None else ""
+    said = Best(best).validation.headline()
+    validated = f", validation {said}" if said else ""
     trained = [count(result["epochs"], "epoch"), count(result["steps"], "step"), f"{result['train_seconds']:.1f} s"]
     trained.append(f"{result['images_per_second']:,.0f} images/s")
     total, spent = f"{result['wall_seconds']:.1f} s in total".replace(" ", GLUE), listed(_largest(result["time"]))
@@ -112,10 +112,6 @@ def _rows(result: Mapping[str, Any], run_dir: Path) -> list[tuple[str, str]]:
         ("time breakdown", f"{total}: {spent}" if spent else total),
         *([("bottleneck", result["bottleneck"])] if result["bottleneck"] else []),
     ]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
 
 
 def _largest(seconds: Mapping[str, float]) -> list[str]:

@@ -32,11 +32,11 @@ def _rows(result: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str
     yield "data", str(result["data"]["name"] or "unnamed")
     trained = f"{count(result['epochs'], 'epoch')}, {count(result['steps'], 'step')}, {result['train_seconds']:.1f} s"
     yield "trained", f"{trained} at {result['images_per_second']:,.0f} images/s"
-    accuracy = best.get("val_accuracy")
-    yield (
-        "best",
-        f"epoch {best['epoch']}" + (f", validation accuracy {100 * accuracy:.2f} %" if accuracy is not None else ""),
-    )
+    accuracy, loss = best.get("val_accuracy"), best.get("val_loss")
+    validated = f", validation loss {loss:.4f}" if loss is not None else ""
+    if accuracy is not None:
+        validated = f", validation accuracy {100 * accuracy:.2f} %"
+    yield "best", f"epoch {best['epoch']}{validated}"
     if result["stop_reason"]:
         yield "stopped", result["stop_reason"]
     if "ece" in test:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from trainer.engine.first_batch.labels import look_at_balance
 from trainer.engine.first_batch.looks import first_batch, look
+from trainer.engine.first_batch.outputs import check_outputs
 from trainer.engine.first_batch.shape import check_shapes
 from trainer.engine.step import EVALUATION_SEED
 from trainer.errors import DataError, InkwellError, UsageError
@@ -43,11 +44,8 @@ def settle(task: Task, model: Any, course: Course) -> None:
     Raises:
         UsageError: If they do not, or the task cannot be evaluated.
     """
-    if not task.has_forward and (course.validation is not None or course.test is not None):
-        raise UsageError(
-            f"cannot validate or test with the task {type(task).__name__}: it has no method forward; add it, or give "
-            "training data alone"
-        )
+    if course.validation is not None or course.test is not None:
+        check_evaluation(task)
     train, others = course.train, (course.validation, course.test)
     check_shapes(model, train.spec)
     task.prepare(model, train.spec)
@@ -56,6 +54,19 @@ def settle(task: Task, model: Any, course: Course) -> None:
     for pipeline in filter(None, others):
         check_shapes(model, pipeline.spec)
         task.check(model, pipeline.spec, pipeline.labels)
+
+
+def check_evaluation(task: Task) -> None:
+    """Refuse to evaluate with a task that cannot.
+
+    Raises:
+        UsageError: If the task has a step, but no method `forward`.
+    """
+    if not task.has_forward:
+        raise UsageError(
+            f"cannot validate or test with the task {type(task).__name__}: it has no method forward; add it, or give "
+            "training data alone"
+        )
 
 
 def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
@@ -103,22 +114,25 @@ def check_values(run: Run, task: Task, model: Any, course: Course) -> None:
         if labels is not None:  # those of a stream were not known until now
             task.check(model, pipeline.spec, labels)
         if pipeline is course.train:
-            notices += look_at_balance(task, model, pipeline.labels, labels)
+            notices += look_at_balance(task, pipeline.labels, labels)
         for notice in notices:
             run.warn(notice)
 
 
 def check_first_loss(task: Task, model: Any, course: Course) -> None:
-    """Check that the loss of the first batch is finite, if the data can be inspected without consuming them.
+    """Check that outputs and loss of the first batch are right, if the data can be inspected without consuming them.
 
     Raises:
+        UsageError: If the outputs are not of the kind that the task expects.
         DataError: If it is not finite: training could only make it worse.
     """
     batch = course.train.peek() if task.has_forward else None
     if batch is None:
         return
-    loss = float(task.forward(model, batch, False, EVALUATION_SEED)[0])
+    first, outputs = task.forward(model, batch, False, EVALUATION_SEED)
     task.scalars.clear()
+    check_outputs(task, model, outputs)
+    loss = float(first)
     if not math.isfinite(loss):
         images = np.concatenate([np.ravel(leaf) for leaf in tf.nest.flatten(batch[0])])
         raise DataError(

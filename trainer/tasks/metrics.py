@@ -142,7 +142,7 @@ class Measure:
         found = _classes().get(plain(ALIASES.get(name.lower(), name)))
         if found is None:
             named = [snake_case(kind.__name__) for kind in _classes().values()]
-            raise unknown("metric", name, sorted([*ACCURACY, *named, *ALIASES, *SCORES]))
+            raise unknown("metric", name, sorted({*ACCURACY, *named, *ALIASES, *SCORES}))
         known = {
             "num_classes": self.objective.classes,
             "sparse_y_true": self.objective.sparse,

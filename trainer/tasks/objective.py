@@ -131,11 +131,8 @@ class Objective:
             return
         if self.sparse and self.classes is not None:
             self._check_numbers(labels, self.classes)
-        elif self.predicts in ("labels", "classes") and not 0 <= labels.min() <= labels.max() <= 1:
-            raise UsageError(
-                f"cannot learn{self._which}: labels range from {labels.min():g} to {labels.max():g}, but the loss "
-                f"{self.built.name!r} takes labels from 0 to 1"
-            )
+        elif self.predicts in ("labels", "classes"):
+            self._check_shares(labels)
 
     def _check_numbers(self, labels: np.ndarray, classes: int) -> None:
         low, high = labels.min(), labels.max()
@@ -159,6 +156,25 @@ class Objective:
             f"{classes - 1}; {cure}"
         )
 
+    def _check_shares(self, labels: np.ndarray) -> None:
+        """Check labels that say how far each class is present, from 0 to 1."""
+        if not 0 <= labels.min() <= labels.max() <= 1:
+            raise UsageError(
+                f"cannot learn{self._which}: labels range from {labels.min():g} to {labels.max():g}, but the loss "
+                f"{self.built.name!r} takes labels from 0 to 1; for a number instead of a class, use the task "
+                "supervised and a loss such as mean_squared_error"
+            )
+        if self.predicts != "classes":
+            return
+        totals = labels.sum(axis=-1).ravel()
+        off = np.flatnonzero(np.abs(totals - 1) > 0.01)
+        if len(off):
+            raise UsageError(
+                f"cannot learn{self._which}: the labels of a row must sum to 1, those of row {off[0]} (0-based) sum to "
+                f"{totals[off[0]]:g}; for any number of classes per row, use the task supervised and "
+                "loss=binary_crossentropy"
+            )
+
     def _check_shapes(self) -> None:
         """Check that labels and output can be compared.
 
@@ -181,7 +197,8 @@ class Objective:
             off = (*have, 1), have[:-1] if have and have[-1] == 1 else have
             if not any(_alike(each, want) for each in off):
                 classes = self.built.name.startswith("categorical_") and _alike(have, want[:-1])
-                raise self._refusal(f"; class numbers need sparse_{self.built.name}" if classes else "")
+                cure = f"class numbers need sparse_{self.built.name}" if classes else "give both the same shape"
+                raise self._refusal(f"; {cure}")
 
     def _refusal(self, cure: str) -> UsageError:
         return UsageError(

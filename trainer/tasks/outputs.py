@@ -87,7 +87,7 @@ def spec_of(leaf: Any) -> tf.TensorSpec:
     return tf.TensorSpec([None, *shape[1:]], leaf.dtype)
 
 
-def for_each(given: Any, names: Sequence[str], what: str) -> dict[str, Any]:
+def for_each(given: Any, names: Sequence[str], what: str, tables: bool = False) -> dict[str, Any]:
     """Return what is given for each output, None where nothing is.
 
     Args:
@@ -95,13 +95,15 @@ def for_each(given: Any, names: Sequence[str], what: str) -> dict[str, Any]:
             each, as in Keras.
         names: Names of the outputs.
         what: Name of the argument, for messages.
+        tables: True if what is given for an output may itself be a dict, such as the weights of its classes.
 
     Raises:
         UsageError: If there is no such output, or it is not clear which output a value belongs to.
     """
     if given is None:
         return dict.fromkeys(names)
-    if isinstance(given, dict) and "class_name" not in given and not (len(names) == 1 and _is_plain(given, names)):
+    itself = tables and len(names) == 1 and not set(given) & set(names) if isinstance(given, dict) else True
+    if not itself and "class_name" not in given:
         if strange := [key for key in given if key not in names]:
             near = did_you_mean(str(strange[0]), names)
             raise UsageError(
@@ -114,11 +116,6 @@ def for_each(given: Any, names: Sequence[str], what: str) -> dict[str, Any]:
         return dict(zip(names, given, strict=True))
     example = ", ".join(f"{name!r}: …" for name in names)
     raise UsageError(f"cannot use {what}={given!r} for {len(names)} outputs; say for which: {what}={{{example}}}")
-
-
-def _is_plain(given: dict[Any, Any], names: Sequence[str]) -> bool:
-    """Return True if a dict for a model with one output is a value itself, such as the weights of classes."""
-    return not set(given) & set(names)
 
 
 def as_list(given: Any) -> list[Any]:

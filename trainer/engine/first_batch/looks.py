@@ -45,7 +45,10 @@ def look(part: str, pipeline: TrainingPipeline | EvaluationPipeline, batch: Batc
     seen, where = (whole, f"the {part} data") if whole is not None else (batch, f"the first {part} batch")
     check_finite(seen, where)
     check_weights(seen, where)
-    return _look_at_inputs(batch, part, model)
+    same = look_at_inputs(batch, model, "train")
+    return [
+        f"{name} is the same in all rows of the first {part} batch: nothing can be learned from it" for name in same
+    ]
 
 
 def _whole(pipeline: Any) -> Batch | None:
@@ -57,16 +60,26 @@ def _whole(pipeline: Any) -> Batch | None:
     return columns if sum(len(leaf) * row_bytes(leaf) for leaf in floats) <= WHOLE_BYTES else None
 
 
-def _look_at_inputs(batch: Batch, part: str, model: Any) -> list[str]:
-    """Check the scale of all inputs; return a notice for each that is the same in every row."""
+def look_at_inputs(batch: Batch, model: Any, verb: str) -> list[str]:
+    """Refuse inputs whose scale is not the one that a model expects; return the names of those without variety.
+
+    Args:
+        batch: A batch, arranged for the model, as NumPy arrays.
+        model: The model, or a dict of models, of whose inputs nothing is known then.
+        verb: What cannot be done, for messages.
+
+    Raises:
+        DataError: If values are too small or too large.
+        UsageError: If the model scales inputs that are scaled already.
+    """
     inputs = named_leaves(batch[:1])
     sample = [leaf[:SAMPLE] for leaf in inputs.values()]
     ways = reached(model, sample) if isinstance(model, keras.Model) else []
-    notices = []
+    same = []
     for number, (name, leaf) in enumerate(inputs.items()):
         if leaf.dtype.kind not in "fiu" or not leaf.size:
             continue
-        check_scale(name, leaf, [way for way in ways if way.number == number])
+        check_scale(name, leaf, [way for way in ways if way.number == number], verb)
         if len(leaf) >= FEW and (leaf == leaf[:1]).all():
-            notices.append(f"{name} is the same in all rows of the first {part} batch: nothing can be learned from it")
-    return notices
+            same.append(name)
+    return same

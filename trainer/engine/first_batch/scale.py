@@ -34,13 +34,14 @@ STANDARDIZING = (
 """Layers for which the scale of their inputs does not matter."""
 
 
-def check_scale(name: str, values: np.ndarray, reached: Sequence[Reached]) -> None:
+def check_scale(name: str, values: np.ndarray, reached: Sequence[Reached], verb: str = "train") -> None:
     """Refuse an input whose scale is not the one that the model expects.
 
     Args:
         name: Name of the input.
         values: What the model receives, numbers `[N, …]`.
         reached: What reaches the first layers with weights from this input; nothing if that is unknown.
+        verb: What cannot be done, for messages.
 
     Raises:
         DataError: If the values are too small or too large.
@@ -48,11 +49,11 @@ def check_scale(name: str, values: np.ndarray, reached: Sequence[Reached]) -> No
     """
     low, high = float(values.min()), float(values.max())
     if 0 <= low < high < 16.5 / 255 and len(values) >= FEW:
-        _check_dark(name, values, high)
+        _check_dark(name, values, high, verb)
     if low >= 0 and high > BRIGHT and are_images(values):
-        _check_bright(name, values, high, reached)
+        _check_bright(name, values, high, reached, verb)
     if -4 < low < high < 4:
-        _check_twice(name, values, reached)
+        _check_twice(name, values, reached, verb)
 
 
 def are_images(values: np.ndarray) -> bool:
@@ -60,7 +61,7 @@ def are_images(values: np.ndarray) -> bool:
     return values.ndim == 4 and values.shape[-1] in CHANNELS
 
 
-def _check_dark(name: str, values: np.ndarray, high: float) -> None:
+def _check_dark(name: str, values: np.ndarray, high: float, verb: str) -> None:
     """Refuse inputs from 0 to 1 or 0 to 16 in uint8, and images that were divided by 255 twice."""
     steps = values.astype(np.float64) * 255
     if np.allclose(steps, np.rint(steps), atol=1e-3):
@@ -71,10 +72,10 @@ def _check_dark(name: str, values: np.ndarray, high: float) -> None:
         reason, fix = f"go up to {high:.2g}", "they were divided by 255 twice: divide once"
     else:
         return
-    raise DataError(f"cannot train: the values of {name} {reason}, so all inputs are almost 0; {fix}")
+    raise DataError(f"cannot {verb}: the values of {name} {reason}, so all inputs are almost 0; {fix}")
 
 
-def _check_bright(name: str, images: np.ndarray, high: float, reached: Sequence[Reached]) -> None:
+def _check_bright(name: str, images: np.ndarray, high: float, reached: Sequence[Reached], verb: str) -> None:
     """Refuse pixels from 0 to 255, or of more bits, that no layer of the model scales."""
     unscaled = [
         each.layer.name
@@ -86,19 +87,19 @@ def _check_bright(name: str, images: np.ndarray, high: float, reached: Sequence[
         white = next(2**bits - 1 for bits in range(8, 65) if high < 2**bits - 0.5)
         uint8 = ", or pass uint8" if white == 255 else ""
         raise DataError(
-            f"cannot train: the values of {name} go up to {high:g}, and no layer scales them before {unscaled[0]!r}; "
+            f"cannot {verb}: the values of {name} go up to {high:g}, and no layer scales them before {unscaled[0]!r}; "
             f"divide by {white:,}{uint8}"
         )
 
 
-def _check_twice(name: str, values: np.ndarray, reached: Sequence[Reached]) -> None:
+def _check_twice(name: str, values: np.ndarray, reached: Sequence[Reached], verb: str) -> None:
     """Refuse a model that scales from 0 to 255 what is scaled already."""
     for each in reached:
         pooled = each.values[0].size * 16 < values[0].size  # averages of many values differ less than the values
         shrunk = _spread(each.values) < SHRUNK * _spread(values[: len(each.values)])
         if each.path and shrunk and not pooled:
             raise UsageError(
-                f"cannot train: {name} is scaled already, to at most {float(values.max()):.3g}, and the model scales "
+                f"cannot {verb}: {name} is scaled already, to at most {float(values.max()):.3g}, and the model scales "
                 f"it once more ({', '.join(each.path)}); remove the Rescaling layer, or pass floats from 0 to 255"
             )
 
