@@ -156,6 +156,7 @@ class Evaluator(Shown):
         build_on(self.model, spec)
         signature = Signature.of(self.model)
         pick = fitted(inputs, signature.inputs) if signature is not None else lambda tree: tree
+        check_shapes(self.model, (pick(spec),), "predict")
         forward = self._forward.get_concrete_function(_open(pick(spec)))
         outputs = []
         for batch in inputs.batches():

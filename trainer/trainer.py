@@ -45,6 +45,7 @@ from trainer.runs.directory import default_name
 from trainer.runs.lock import RunLock
 from trainer.runs.recorder import Recorder
 from trainer.startup import keras_defaults
+from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task, logged_names
 from trainer.text import in_line
 
@@ -299,6 +300,7 @@ class Trainer(Shown):
             directory=self.run_dir.absolute() if self.run_dir is not None else None,
             seed=self.seed,
             config=self.config,
+            classifies=isinstance(self.task, Classification),
             model=self.model,
             optimizer=first_of(learners.optimizers),
             models=learners.models,
