@@ -283,8 +283,11 @@ class Run(Shown, Counters):
         )
 
     def metrics(self) -> dict[str, float]:
-        """Return the training metrics accumulated since the start of the epoch; waits for the device."""
-        return self.read_metrics()
+        """Return the training metrics since the start of the epoch, and the task's scalars of the last step.
+
+        Reading them waits for the device.
+        """
+        return self.read_metrics() | {name: float(values[-1]) for name, values in self.scalars.items()}
 
     def stop(self, reason: str) -> None:
         """Request the end of training once all plugins have been called; the first reason is kept."""

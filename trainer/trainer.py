@@ -25,7 +25,7 @@ from trainer.engine.compiled import settings_of
 from trainer.engine.course import Course, FitArguments, Given, course_of, described
 from trainer.engine.durations import Durations
 from trainer.engine.hooks import Hooks
-from trainer.engine.learners import Learners, given_models
+from trainer.engine.learners import Learners, check_task, given_models
 from trainer.engine.learning_rate import LearningRate, is_constant
 from trainer.engine.ledger import Ledger
 from trainer.engine.loop import Loop
@@ -57,7 +57,7 @@ class Trainer(Shown):
     Args:
         model: A Keras model of any structure; one that is not built yet is built from the data when it is fitted. For
             the default task, from images float32 `[N, H, W, C]` in [0, 1] to logits `[N, K]`.
-        models: Several models by name instead, for a task with a `step` of its own, such as a GAN. The first is the one
+        models: Several models by name instead, for a task with its own `step`, such as a GAN. The first is the one
             that predicts and is exported.
         task: The task to learn; default: the loss and metrics with which the model is compiled, otherwise
             classification.
@@ -107,8 +107,9 @@ class Trainer(Shown):
         data: Mapping[str, Any] | None = None,
         ledger: Ledger | None = None,
     ) -> None:
+        self.given = given_models(model, models, optimizer, optimizers)
         self.task, self.optimizer = settings_of(model, task, optimizer)
-        self.given = given_models(model, models, optimizer, optimizers, self.task)
+        check_task(self.given, self.task)
         self.models, self.optimizers = named(self.given), optimizers
         self.model = first_of(self.given)
         self.plugins = in_order(plugins) if plugins is not None else None

@@ -70,4 +70,7 @@ def _member(member: Mapping[str, Any], input_shape: tuple[int, int, int], classe
     if not isinstance(member, Mapping) or "name" not in member or not {*member} <= {"name", "args"}:
         raise ValueError(f"a member must be a name and optional args, such as {{name = 'lenet'}}, not {member!r}")
     net = models.build(member["name"], input_shape, classes, **member.get("args", {}))
+    if getattr(net, "inputs", None) is None:  # a subclassed model
+        images = keras.Input(input_shape)
+        return keras.Model(images, net(images), name=name)
     return keras.Model(net.input, net.output, name=name)

@@ -319,20 +319,19 @@ def test_shares_of_classes_are_reported_where_they_differ_much(labels, said):
     assert imbalance(labels.astype(np.int32)) == said
 
 
-def test_unbalanced_classes_come_with_what_to_do(keras):
-    net, labels = model(keras), labels_of(90, 4, 3, 3)
-    (notice,) = look_at_balance(Classification(), net, labels, None)
+def test_unbalanced_classes_come_with_what_to_do():
+    labels = labels_of(90, 4, 3, 3)
+    (notice,) = look_at_balance(Classification(), labels, None)
     assert notice.startswith("classes are unbalanced: class 0 has 90% of the 100 labels, ")
     assert "class_weight='balanced'" in notice
-    assert look_at_balance(Classification(), net, np.eye(4)[labels], None) == [notice]
-    assert look_at_balance(Classification(), net, labels[:, None], None) == [notice]
-    assert look_at_balance(Classification(), net, LABELS, None) == []
-    assert look_at_balance(Task(), net, labels, None) == []  # numbers, as far as is known
+    assert look_at_balance(Classification(), np.eye(4)[labels], None) == [notice]
+    assert look_at_balance(Classification(), labels[:, None], None) == [notice]
+    assert look_at_balance(Classification(), LABELS, None) == []
+    assert look_at_balance(Task(), labels, None) == []  # numbers, as far as is known
 
 
-def test_a_stream_that_seems_sorted_by_class_is_reported(keras):
-    net = model(keras)
-    (notice,) = look_at_balance(Classification(), net, None, np.full(128, 2))
+def test_a_stream_that_seems_sorted_by_class_is_reported():
+    (notice,) = look_at_balance(Classification(), None, np.full(128, 2))
     assert notice == "all 128 labels of the first training batch are 2; if the data are sorted by class, shuffle them"
-    assert look_at_balance(Classification(), net, None, np.full(20, 2)) == []
-    assert look_at_balance(Classification(), net, None, labels_of(127, 1)) == []
+    assert look_at_balance(Classification(), None, np.full(20, 2)) == []
+    assert look_at_balance(Classification(), None, labels_of(127, 1)) == []

@@ -75,6 +75,27 @@ def with_nan(array: np.ndarray) -> np.ndarray:
     return changed
 
 
+def without_graph(keras, head: Callable[[Any], Any] = lambda x: x):
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = net(keras)
+
+        def call(self, x, training=False):
+            return head(self.inner(x, training=training))
+
+    model = Own()
+    model.build((None, SIDE, SIDE, 1))
+    return model
+
+
+def shares(x: Any) -> Any:
+    """Return a softmax that Keras does not recognise as one."""
+    import keras
+
+    return keras.ops.exp(x) / keras.ops.sum(keras.ops.exp(x), -1, keepdims=True)
+
+
 def rescaling(keras):
     return net(keras, before=(keras.layers.Rescaling(1 / 255),))
 
@@ -84,6 +105,10 @@ Case = tuple[Callable[..., tuple[Any, tuple[Any, ...]]], str]
 
 REFUSED: dict[str, tuple[Callable[[Any], tuple[Any, ...]], str]] = {
     "a head of ReLU": (lambda k: (net(k, k.layers.ReLU()), PIXELS, LABELS), r"relu.*remove the activation"),
+    "a softmax without a graph": (
+        lambda k: (without_graph(k, shares), PIXELS, LABELS),
+        r"sum to 1 in each row, .*; remove its softmax, or use .*from_logits=False",
+    ),
     "Rescaling of uint8": (lambda k: (rescaling(k), PIXELS, LABELS), r"scaled already.*; remove the Rescaling layer"),
     "Rescaling of 0 to 1": (lambda k: (rescaling(k), dataset(FLOATS, LABELS)), r"remove the Rescaling layer"),
     "floats from 0 to 255": (lambda k: (net(k), BYTES, LABELS), r"go up to 209, .*; divide by 255, or pass uint8"),
@@ -98,6 +123,7 @@ REFUSED: dict[str, tuple[Callable[[Any], tuple[Any, ...]], str]] = {
     "0 to 13 in uint8": (lambda k: (net(k), dataset(PIXELS // 16, LABELS)), r"go up to 13, not 255.*'float32'\) / 13"),
     "NaN pixels": (lambda k: (net(k), with_nan(FLOATS), LABELS), r"NaN or infinite values in row 77 of the training"),
     "NaN in a stream": (lambda k: (net(k), dataset(with_nan(FLOATS), LABELS, batch=100)), r"row 77 of the first train"),
+    "labels of texts": (lambda k: (net(k), PIXELS, LABELS.astype(str)), r"labels are texts; number them"),
     "labels from 1": (lambda k: (net(k), PIXELS, LABELS + 1), r"from 1 to 4.*: subtract 1"),
     "labels from 1 in a stream": (lambda k: (net(k), dataset(FLOATS, LABELS + 1)), r"from 1 to 4.*: subtract 1"),
     "labels out of range": (lambda k: (net(k), PIXELS, LABELS * 2), r"labels range from 0 to 6, .* outputs for 0 to 3"),
@@ -147,6 +173,7 @@ def _trained(keras, folder: Any) -> dict[str, Callable[[], tuple[Any, ...]]]:
     layers = keras.layers
     return {
         "logits": lambda: (net(keras), PIXELS, LABELS),
+        "logits without a graph": lambda: (without_graph(keras), PIXELS, LABELS),
         "a softmax head": lambda: (net(keras, layers.Softmax()), PIXELS, LABELS),
         "an activation softmax": lambda: (net(keras, layers.Activation("softmax")), PIXELS, LABELS),
         "a sigmoid head": lambda: (net(keras, layers.Activation("sigmoid")), PIXELS, LABELS),
@@ -171,7 +198,14 @@ def _trained(keras, folder: Any) -> dict[str, Callable[[], tuple[Any, ...]]]:
 
 
 TRAINED = (
-    *("logits", "a softmax head", "an activation softmax", "a sigmoid head", "a single sigmoid unit"),
+    *(
+        "logits",
+        "logits without a graph",
+        "a softmax head",
+        "an activation softmax",
+        "a sigmoid head",
+        "a single sigmoid unit",
+    ),
     *("Rescaling of floats from 0 to 255", "a folder of images with Rescaling", "a pair", "a dataset of uint8"),
     "a model that is not built",
     *("a function that makes a generator", "a torch loader", "one-hot labels", "one-hot labels in a stream"),

@@ -55,7 +55,7 @@ class TwoHeads(Task):
 
 
 class WithTemperature(TwoHeads):
-    """The same with a variable of its own."""
+    """The same with its own variable."""
 
     def __init__(self) -> None:
         import keras
@@ -139,3 +139,14 @@ def test_a_task_with_a_variable_of_its_own_is_fused_as_keras_computes_it(keras):
     assert float(tasks[0].scale) != 1
     with pytest.raises(UsageError, match=r"^cannot use kernels 'blocks': .* not the task WithTemperature; kernels"):
         fit(keras, "blocks", task=tasks[2])
+
+
+def test_a_batch_is_split_only_for_losses_that_are_means_over_rows():
+    from trainer.kernels.select import is_separable
+    from trainer.tasks.classification import Classification
+    from trainer.tasks.supervised import Supervised
+
+    tasks = [Classification(), Supervised("huber"), Supervised({"a": "mse", "b": None})]
+    assert all(map(is_separable, tasks))
+    other = [Supervised("dice"), Supervised({"a": "mse", "b": "Tversky"}), Supervised(lambda y, p: p - y), Task()]
+    assert not any(map(is_separable, other))

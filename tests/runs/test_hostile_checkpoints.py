@@ -515,6 +515,7 @@ FORGED: dict[str, tuple[Any, ...]] = {
     "data": (*TABLES, {}, {"digest": None}, {"digest": 7}, {"digest": "x\ny", "name": "a\nb" * 9999}),
     "config": TABLES,
     "versions": (*TABLES, {"python": 3}),
+    "models": (None, 7, "x", {}, True, [7], [None]),
     "numerics": (
         *(*TABLES, {}),
         *({**NUMERICS, "cores": value} for value in (*NUMBERS, 0)),

@@ -14,7 +14,7 @@ from trainer.text import count, in_bytes, in_line
 if TYPE_CHECKING:
     import numpy as np
 
-LAYOUT = 3
+LAYOUT = 4
 """Version of the layout of checkpoints and run directories, recorded in both; raise it with every change.
 
 Runs of Inkwell 0.1 record no layout, which means layout 1.

@@ -38,7 +38,7 @@ class Learners:
 
     def __post_init__(self) -> None:
         models, optimizers = self.models, self.optimizers
-        if list(models) != list(optimizers) and set(models) != set(optimizers):
+        if set(models) != set(optimizers):
             raise UsageError(
                 f"cannot train the models {_listed(models)} with the optimizers {_listed(optimizers)}: the names must "
                 "be equal"
@@ -128,12 +128,11 @@ def given_models(
     models: Mapping[str, keras.Model] | None,
     optimizer: keras.optimizers.Optimizer | None,
     optimizers: Mapping[str, keras.optimizers.Optimizer] | None,
-    task: Task,
 ) -> keras.Model | Mapping[str, keras.Model]:
     """Return the model, or the models by name, that a `Trainer` was given.
 
     Raises:
-        UsageError: If it was given none or both, with the optimizers of the other, or the task cannot train several.
+        UsageError: If it was given none or both, or with the optimizers of the other.
     """
     if isinstance(model, Mapping) or (model is None) == (models is None):
         raise UsageError("cannot train: give one model, or several by name as models={'generator': …}")
@@ -152,12 +151,20 @@ def given_models(
         raise UsageError(
             f"cannot train: the model {in_line(compiled[0])} is compiled, but the task trains it; do not compile it"
         )
-    if not task.has_step:
+    return dict(models)
+
+
+def check_task(given: keras.Model | Mapping[str, keras.Model], task: Task) -> None:
+    """Check that a task says how to train several models.
+
+    Raises:
+        UsageError: If it has no `step`.
+    """
+    if isinstance(given, Mapping) and not task.has_step:
         raise UsageError(
-            f"cannot train the models {_listed(models)}: the task {type(task).__name__} does not say how; give it a "
+            f"cannot train the models {_listed(given)}: the task {type(task).__name__} does not say how; give it a "
             "method step(models, optimizers, batch, seed), which applies the gradients"
         )
-    return dict(models)
 
 
 def _listed(names: Mapping[str, Any]) -> str:

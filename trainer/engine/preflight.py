@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from trainer.engine.first_batch.labels import look_at_balance
 from trainer.engine.first_batch.looks import first_batch, look
+from trainer.engine.first_batch.outputs import check_outputs
 from trainer.engine.first_batch.shape import check_shapes
 from trainer.engine.step import EVALUATION_SEED
 from trainer.errors import DataError, InkwellError, UsageError
@@ -113,22 +114,25 @@ def check_values(run: Run, task: Task, model: Any, course: Course) -> None:
         if labels is not None:  # those of a stream were not known until now
             task.check(model, pipeline.spec, labels)
         if pipeline is course.train:
-            notices += look_at_balance(task, model, pipeline.labels, labels)
+            notices += look_at_balance(task, pipeline.labels, labels)
         for notice in notices:
             run.warn(notice)
 
 
 def check_first_loss(task: Task, model: Any, course: Course) -> None:
-    """Check that the loss of the first batch is finite, if the data can be inspected without consuming them.
+    """Check that outputs and loss of the first batch are right, if the data can be inspected without consuming them.
 
     Raises:
+        UsageError: If the outputs are not of the kind that the task expects.
         DataError: If it is not finite: training could only make it worse.
     """
     batch = course.train.peek() if task.has_forward else None
     if batch is None:
         return
-    loss = float(task.forward(model, batch, False, EVALUATION_SEED)[0])
+    first, outputs = task.forward(model, batch, False, EVALUATION_SEED)
     task.scalars.clear()
+    check_outputs(task, model, outputs)
+    loss = float(first)
     if not math.isfinite(loss):
         images = np.concatenate([np.ravel(leaf) for leaf in tf.nest.flatten(batch[0])])
         raise DataError(

@@ -132,7 +132,7 @@ def next_batch(batches: Any, timed: bool = True) -> tuple[Batch, tf.Tensor]:
 class TrainStep:
     """Training steps: the work of one replica (`_gradients`) is separate from the work across replicas (`_update`).
 
-    A task with a `step` of its own does both at once (`_own_step`).
+    A task with its own `step` does both at once (`_own_step`).
 
     Args:
         learners: The models, built, and their optimizers, whose own variables are created here.
@@ -142,7 +142,7 @@ class TrainStep:
         seed: Seed of the run, from which that of each step is derived.
         clip_norm: Largest global gradient norm of a whole batch; None disables clipping. Clipping happens here, after
             aggregation, because Keras optimizers clip before it.
-        norms: If True, also return the global gradient norm of each step, unless the task has a `step` of its own.
+        norms: If True, also return the global gradient norm of each step, unless the task has its own `step`.
         streamed: True if a batch may be missing or unreadable in mid-run.
 
     Raises:

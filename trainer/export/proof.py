@@ -15,6 +15,7 @@ from trainer.errors import InkwellError
 from trainer.export import formats
 from trainer.export.format import Classifier, Format
 from trainer.files import scratch
+from trainer.text import shortened
 
 TIMED = 30
 """Number of timed answers for a single image."""
@@ -93,7 +94,7 @@ def read_afresh(name: str, folder: Path, images: np.ndarray) -> Answer:
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise InkwellError(f"cannot use the export in a fresh process: {lines[-1]}")
+            raise InkwellError(f"cannot use the export in a fresh process: {shortened(lines[-1])}")
         with np.load(answered) as answer:
             return Answer(answer["probabilities"], float(answer["milliseconds"]))
 

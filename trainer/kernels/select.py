@@ -36,7 +36,7 @@ class Gradients(NamedTuple):
 Replica = Callable[[Batch, Any], Any]
 """The computation of a replica on its share of a batch, given the seed of the step.
 
-It returns `Gradients`; that of a task with a `step` of its own applies them too, and returns something else.
+It returns `Gradients`; that of a task with its own `step` applies them too, and returns something else.
 """
 
 PARTS = (4, 3, 2)

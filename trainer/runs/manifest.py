@@ -87,7 +87,7 @@ class Manifest(Shown):
     config: dict[str, Any]
     numerics: Numerics
     versions: dict[str, str]
-    models: list[str] = dataclasses.field(default_factory=list)
+    models: list[str]
 
     def _line(self) -> str:
         return f"epoch {self.counters.epoch}, step {self.counters.step:,}/{self.steps:,}"

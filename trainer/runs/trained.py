@@ -15,7 +15,6 @@ from trainer import checkpoint, startup
 from trainer.checkpoint import Checkpoints, conform
 from trainer.config.build import build_model
 from trainer.config.merge import resolve
-from trainer.config.optimizers import build_optimizer
 from trainer.config.schema import Config, ModelConfig
 from trainer.data import load
 from trainer.data.imageset import ImageSet
@@ -232,19 +231,10 @@ def _read(path: Path, imports: Sequence[str]) -> tuple[Saved, Config]:
 
 def _model(saved: Saved, config: Config, imports: Sequence[str], given: keras.Model | None = None) -> keras.Model:
     """Build the model, unless it is given, and restore the weights of a checkpoint, averaged ones if there are any."""
-    if not saved.manifest.config:
-        model = given if given is not None else _described_model(saved, imports)
-        _restore_described(saved, model)
-        return model
-    model = given if given is not None else _named_model(saved, config)
-    optimizer = build_optimizer(config.optimizer, steps=1)
-    if optimizer.use_ema:
-        optimizer.build(model.trainable_variables)
-        checkpoint.restore(saved.checkpoint, [*model.variables, *optimizer.variables])
-        optimizer.finalize_variable_values(model.trainable_variables)
-    else:
-        checkpoint.restore(saved.checkpoint, model.variables)
-    return model
+    if given is None:
+        given = _named_model(saved, config) if saved.manifest.config else _described_model(saved, imports)
+    _restore(saved, given)
+    return given
 
 
 def _named_model(saved: Saved, config: Config) -> keras.Model:
@@ -274,16 +264,18 @@ def _described_model(saved: Saved, imports: Sequence[str]) -> keras.Model:
     return build_untrusted(described, f"{folder / MODEL}", imports)
 
 
-def _restore_described(saved: Saved, model: keras.Model) -> None:
-    """Restore the weights of a run without configuration."""
+def _restore(saved: Saved, model: keras.Model) -> None:
+    """Restore the weights of a model, averaged ones if its optimizer kept averages (`use_ema`)."""
     first = "".join(f"{name}/" for name in saved.manifest.models[:1])  # of several models, the one that predicts
     checkpoint.restore(saved.checkpoint, [checkpoint.Named(first + each.path, each) for each in model.variables])
-    rest = zip(saved.checkpoint.manifest["variables"], saved.checkpoint.arrays, strict=True)
-    names = checkpoint.without_counters(first), "_average"
-    averages = [a for v, a in rest if str(v["name"]).startswith(names[0]) and str(v["name"]).endswith(names[1])]
-    if len(averages) >= len(model.trainable_variables):  # the optimizer had `use_ema`; those of a task come last
-        for variable, average in zip(model.trainable_variables, averages, strict=False):
-            variable.assign(average)
+    weights, prefix = model.trainable_variables, checkpoint.without_counters(first)
+    described = zip(saved.checkpoint.manifest["variables"], saved.checkpoint.arrays, strict=True)
+    rest = [(str(each["name"]), array) for each, array in described][len(model.variables) :]
+    averages = [array for name, array in rest if name.startswith(prefix) and name.endswith("_average")]
+    averages = averages[: len(weights)]  # the averages of a task's own variables follow
+    if [array.shape for array in averages] == [tuple(weight.shape) for weight in weights]:
+        for weight, average in zip(weights, averages, strict=True):
+            weight.assign(average)
 
 
 def _known_data(saved: Saved, model: keras.Model) -> dict[str, Any]:

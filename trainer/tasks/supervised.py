@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import optree
 
 from trainer.data.balance import imbalance
 from trainer.data.rows import Arrange, Batch, Tree, as_it_is
@@ -23,6 +24,9 @@ from trainer.tasks.task import Task
 
 if TYPE_CHECKING:
     import keras
+
+OF_WHOLE_BATCH = {"dice", "tversky", "circle"}
+"""Keras losses that combine the rows of a batch, which therefore cannot be computed in parts."""
 
 
 @tasks.register("supervised")
@@ -65,7 +69,7 @@ class Supervised(Task):
             raise ValueError("loss must be the name of a loss, such as huber")
         self.loss, self.wanted, self.loss_weights = loss, metrics, loss_weights
         self.class_weight, self.from_logits = class_weight, from_logits
-        if not _by_name(loss):  # one from Python may be no mean over rows
+        if not _is_mean_over_rows(loss):
             self.separable = False
         self.names = ("loss", *(name for name in as_list(metrics) if isinstance(name, str) and name not in SCORES))
         self.measures: list[Measure] = []
@@ -286,13 +290,15 @@ class Supervised(Task):
 
 
 def _check_labelled(spec: Any) -> None:
-    """Check that batches have labels.
+    """Check that batches have labels, and that these are numbers.
 
     Raises:
-        UsageError: If they have none.
+        UsageError: If they have none, or they are texts.
     """
     if not isinstance(spec, tuple) or len(spec) < 2:
         raise UsageError(f"cannot learn: batches must be (x, y) or (x, y, sample_weight), these are {described(spec)}")
+    if any(leaf.dtype == "string" for leaf in optree.tree_leaves(spec[1])):
+        raise UsageError("cannot learn: labels are texts; number them: names, y = np.unique(y, return_inverse=True)")
 
 
 def _numbers(objective: Objective, labels: Tree) -> np.ndarray:
@@ -311,7 +317,7 @@ def _logged(metrics: Mapping[str, keras.metrics.Metric]) -> list[str]:
     return [each for name, metric in metrics.items() for each in numbers_of(name, metric.result())]
 
 
-def _by_name(loss: Any) -> bool:
-    """Return True if all losses are names."""
+def _is_mean_over_rows(loss: Any) -> bool:
+    """Return True if all losses are known to be means over rows: those by name that do not combine rows."""
     parts = list(loss.values()) if isinstance(loss, dict) else as_list(loss)
-    return all(part is None or isinstance(part, str) for part in parts)
+    return all(part is None or (isinstance(part, str) and part.lower() not in OF_WHOLE_BATCH) for part in parts)

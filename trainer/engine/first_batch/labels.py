@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
 from trainer.data.balance import imbalance
@@ -15,21 +14,20 @@ MANY = 100
 """Labels of a first batch from which it means something that all are the same."""
 
 
-def look_at_balance(task: Task, model: Any, known: Any, first: Any) -> list[str]:
+def look_at_balance(task: Task, known: Any, first: Any) -> list[str]:
     """Return a notice if one class prevails or is rare, and what to do; classes that are weighted are not reported.
 
     Args:
         task: The task; only one of classes has them.
-        model: The model.
         known: All training labels, a tree of arrays; None if the data are streamed.
         first: Labels of the first batch of a stream.
     """
     numbers = _numbers(known if known is not None else first)
-    if numbers is None or not isinstance(task, Classification) or not isinstance(model, keras.Model):
+    if numbers is None or not isinstance(task, Classification):
         return []
     if known is None:
         return _look_at_order(numbers)
-    found = imbalance(numbers, max(2, int(model.output_shape[-1])))
+    found = imbalance(numbers)
     if not found or getattr(task, "class_weight", None) is not None:
         return []
     advice = "so accuracy says little; class_weight='balanced' makes rare classes count as much as frequent ones"
