@@ -126,18 +126,19 @@ class Trainer(Shown):
     def _line(self) -> str:
         written = f"writes {in_line(self.run_dir)}" if self.run_dir is not None else "writes nothing"
         trained = f"; {self.run.status}" if hasattr(self, "loop") else ""
-        return f"{model_line(self.model)}; {written}{trained}"
+        return f"{model_line(self.given)}; {written}{trained}"
 
     def _card(self) -> str:
         from trainer.data.structure import Signature, described
         from trainer.display.html import card, definitions
 
-        signature = Signature.of(self.model)
+        signature = Signature.of(self.model) if self.optimizers is None else None
         known = [described(side.tree) for side in (signature.inputs, signature.outputs)] if signature else []
+        optimizers = list((self.optimizers or {}).values()) or ([self.optimizer] if self.optimizer is not None else [])
         rows = [
-            ("model", ", ".join([model_line(self.model), *([" to ".join(known)] if known else [])])),
+            ("model", ", ".join([model_line(self.given), *([" to ".join(known)] if known else [])])),
             ("task", self.task),
-            ("optimizer", type(self.optimizer).__name__ if self.optimizer is not None else "Adam (default)"),
+            ("optimizer", ", ".join(type(each).__name__ for each in optimizers) or "Adam (default)"),
             (
                 "plugins",
                 ", ".join(map(repr, self.plugins)) or "none"
