@@ -99,8 +99,8 @@ class Evaluator(Shown):
         also `calibrated_ece` and `calibrated_nll`.
 
         Args:
-            x: An array or a tree of arrays that matches the model's inputs by name, `Rows` such as an `ImageSet`, batches as in
-                `Trainer.fit`, or a tuple `(x, y)` or `(x, y, sample_weight)`.
+            x: An array or a tree of arrays that matches the model's inputs by name, `Rows` such as an `ImageSet`,
+                batches as in `Trainer.fit`, or a tuple `(x, y)` or `(x, y, sample_weight)`.
             y: Labels, if `x` are arrays, a tree that matches the model's outputs by name; for classification integers
                 `[N]`.
             sample_weight: Weights of the rows in the loss, if `x` are arrays.

@@ -110,7 +110,7 @@ def _rows(x: Any) -> ArrayRows:
     rows = rows_of(x, images=False)
     if rows is None:
         raise UsageError(
-            f"cannot predict for {type(x).__name__}: give arrays or a tree of them, Rows, or batches in a tf.data.Dataset"
+            f"cannot predict for {type(x).__name__}: give arrays or a tree of them, Rows, or a stream of batches"
         )
     assert isinstance(rows, ArrayRows)
     return rows
