@@ -61,7 +61,7 @@ class Evaluator(Shown):
         self._looked_at: set[str] = set()
 
     def _line(self) -> str:
-        return f"{model_line(self.model)}; {self.task!r}"
+        return f"{model_line(self.given)}; {self.task!r}"
 
     def fitting(self, spec: Any) -> Arrange:
         """Build the model for batches of a structure, if it is not built yet; return how the task arranges them.
@@ -156,6 +156,7 @@ class Evaluator(Shown):
         build_on(self.model, spec)
         signature = Signature.of(self.model)
         pick = fitted(inputs, signature.inputs) if signature is not None else lambda tree: tree
+        check_shapes(self.model, (pick(spec),), "predict")
         forward = self._forward.get_concrete_function(_open(pick(spec)))
         outputs = []
         for batch in inputs.batches():

@@ -45,6 +45,7 @@ from trainer.runs.directory import default_name
 from trainer.runs.lock import RunLock
 from trainer.runs.recorder import Recorder
 from trainer.startup import keras_defaults
+from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task, logged_names
 from trainer.text import in_line
 
@@ -125,18 +126,19 @@ class Trainer(Shown):
     def _line(self) -> str:
         written = f"writes {in_line(self.run_dir)}" if self.run_dir is not None else "writes nothing"
         trained = f"; {self.run.status}" if hasattr(self, "loop") else ""
-        return f"{model_line(self.model)}; {written}{trained}"
+        return f"{model_line(self.given)}; {written}{trained}"
 
     def _card(self) -> str:
         from trainer.data.structure import Signature, described
         from trainer.display.html import card, definitions
 
-        signature = Signature.of(self.model)
+        signature = Signature.of(self.model) if self.optimizers is None else None
         known = [described(side.tree) for side in (signature.inputs, signature.outputs)] if signature else []
+        optimizers = list((self.optimizers or {}).values()) or ([self.optimizer] if self.optimizer is not None else [])
         rows = [
-            ("model", ", ".join([model_line(self.model), *([" to ".join(known)] if known else [])])),
+            ("model", ", ".join([model_line(self.given), *([" to ".join(known)] if known else [])])),
             ("task", self.task),
-            ("optimizer", type(self.optimizer).__name__ if self.optimizer is not None else "Adam (default)"),
+            ("optimizer", ", ".join(type(each).__name__ for each in optimizers) or "Adam (default)"),
             (
                 "plugins",
                 ", ".join(map(repr, self.plugins)) or "none"
@@ -299,6 +301,7 @@ class Trainer(Shown):
             directory=self.run_dir.absolute() if self.run_dir is not None else None,
             seed=self.seed,
             config=self.config,
+            classifies=isinstance(self.task, Classification),
             model=self.model,
             optimizer=first_of(learners.optimizers),
             models=learners.models,

@@ -307,9 +307,9 @@ def labels_of(*counts: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (labels_of(150, *[6] * 9), "class 0 has 74% of the 204 labels"),
-        (labels_of(30, 3, 90, 1, 30), "class 2 has 58% of the 154 labels and class 3 has 1"),
-        (labels_of(80, 20), "class 0 has 80% of the 100 labels"),
+        (labels_of(150, *[6] * 9), "class 0 has 74 % of the 204 labels"),
+        (labels_of(30, 3, 90, 1, 30), "class 2 has 58 % of the 154 labels and class 3 has 1"),
+        (labels_of(80, 20), "class 0 has 80 % of the 100 labels"),
         (labels_of(300, 300, 4, 300), "class 2 has 4 of the 904 labels"),
         (labels_of(30, 0, 30, 30), ""),
         (labels_of(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949), ""),  # MNIST
@@ -336,7 +336,7 @@ def prepared(keras):
 def test_unbalanced_classes_come_with_what_to_do(prepared):
     labels = labels_of(90, 4, 3, 3)
     (notice,) = look_at_balance(prepared, labels, None)
-    assert notice.startswith("classes are unbalanced: class 0 has 90% of the 100 labels, ")
+    assert notice.startswith("classes are unbalanced: class 0 has 90 % of the 100 labels, ")
     assert "class_weight='balanced'" in notice
     assert look_at_balance(prepared, np.eye(4)[labels], None) == [notice]
     assert look_at_balance(prepared, labels[:, None], None) == [notice]

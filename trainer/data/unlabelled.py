@@ -63,16 +63,13 @@ def fitted(inputs: Inputs, wanted: Side) -> Callable[[Tree], Tree]:
     """Return the function that brings inputs into the structure of a model's.
 
     Raises:
-        UsageError: If structures, shapes or kinds of numbers differ.
+        UsageError: If the structures or kinds of numbers differ, or the input is a single row.
     """
     pick = by_name(inputs.spec, wanted, "x")
     have, want = (tf.nest.flatten(tree) for tree in (pick(inputs.spec), wanted.tree))
-    if not all(map(_fits, have, want)):
-        whole = [inputs.number, *have[0].shape[1:]]
-        single = len(have) == 1 and any(_same(whole, want[0].shape[1:end]) for end in (None, -1))
-        hint = "; a single one needs a batch axis: x[None]" if single else ""
+    if len(have) == 1 and _is_row((inputs.number, *have[0].shape[1:]), tuple(want[0].shape[1:])):
         raise UsageError(
-            f"cannot predict: the model takes {described(wanted.tree)}, the data are {described(inputs.spec)}{hint}"
+            f"cannot predict: x is a single row, the model takes {described(wanted.tree)}; add a batch axis: x[None]"
         )
     for leaf, model in zip(have, want, strict=True):
         if leaf.shape.rank == 4 and model.dtype.is_floating and not leaf.dtype.is_floating and leaf.dtype != tf.uint8:
@@ -93,6 +90,11 @@ def _read(batches: tf.data.Dataset) -> Iterator[Tree]:
         yield from map(_inputs, batches)
 
 
+def _is_row(whole: tuple[int | None, ...], row: tuple[int | None, ...]) -> bool:
+    """Return True if an array has the shape of a row of the model, with or without a last axis of length 1."""
+    return None not in whole and (whole == row or (whole == row[:-1] and row[-1:] == (1,)))
+
+
 def _inputs(batch: Any) -> Tree:
     """Return the inputs of a batch `(x,)`, `(x, y)` or `(x, y, sample_weight)`, or of one that is nothing else."""
     return batch[0] if isinstance(batch, tuple) else batch
@@ -110,17 +112,7 @@ def _rows(x: Any) -> ArrayRows:
     rows = rows_of(x, images=False)
     if rows is None:
         raise UsageError(
-            f"cannot predict for {type(x).__name__}: give arrays or a tree of them, Rows, or a stream of batches"
+            f"cannot predict for {type(x).__name__}: give arrays, a tree of them, Rows, or batches in a tf.data.Dataset"
         )
     assert isinstance(rows, ArrayRows)
     return rows
-
-
-def _fits(have: tf.TensorSpec, want: tf.TensorSpec) -> bool:
-    return have.shape.rank is None or _same(have.shape[1:], want.shape[1:])
-
-
-def _same(have: Any, want: Any) -> bool:
-    """Return True if two shapes agree where both are known."""
-    one, other = tuple(have), tuple(want)
-    return len(one) == len(other) and all(None in (a, b) or a == b for a, b in zip(one, other, strict=True))
