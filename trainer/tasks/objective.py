@@ -1,4 +1,4 @@
-"""What one output of a model learns: its loss, its labels, and the form in which metrics take both."""
+"""The objective of one output of a model: its loss, its labels, and the form in which metrics take both."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SAME_SHAPE = {
 
 @dataclass(frozen=True)
 class Objective:
-    """What one output of a model learns.
+    """The objective of one output of a model.
 
     Attributes:
         name: Name of the output.
