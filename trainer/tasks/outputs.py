@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from trainer.data.rows import Tree
 from trainer.data.structure import Signature
 from trainer.errors import UsageError, did_you_mean
@@ -123,11 +121,6 @@ def as_list(given: Any) -> list[Any]:
     if given is None:
         return []
     return [one for each in given for one in as_list(each)] if isinstance(given, list | tuple) else [given]
-
-
-def array_of(labels: Tree, name: str) -> np.ndarray:
-    """Return the labels of an output as an array."""
-    return np.asarray(of_output(labels, name))
 
 
 def with_others(given: Sequence[Any], others: Sequence[Any]) -> list[Any]:
