@@ -51,8 +51,15 @@ def weighed(weights: np.ndarray, numbers: Any, given: Any) -> Any:
     by_class = tf.gather(tf.constant(weights), numbers)
     if given is None:
         return by_class
-    missing = [1] * (len(by_class.shape) - len(given.shape))
-    return by_class * tf.cast(tf.reshape(given, [*tf.unstack(tf.shape(given)), *missing]), tf.float32)
+    return by_class * tf.cast(spread(given, len(by_class.shape)), tf.float32)
+
+
+def spread(weights: Any, rank: int) -> Any:
+    """Return weights of rows as those of all their pixels or time steps: with axes of length 1 up to a rank."""
+    import tensorflow as tf
+
+    missing = rank - len(weights.shape)
+    return tf.reshape(weights, [*tf.unstack(tf.shape(weights)), *[1] * missing]) if missing > 0 else weights
 
 
 def class_weights(given: Any, classes: int, numbers: np.ndarray | None, names: Sequence[str]) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.data.rows import Batch, Tree
+from trainer.data.structure import described
 from trainer.errors import UsageError
 from trainer.registry import tasks
 from trainer.tasks.heads import head_activations
@@ -63,8 +64,9 @@ class Classification(Supervised):
             UsageError: If there are several, or labels and outputs do not belong together.
         """
         if isinstance(outputs, dict | list | tuple) or len(outputs.shape) != 2:
-            shape = model.output_shape
-            raise UsageError(f"cannot classify: the model must return logits [N, K], not {shape}; use task supervised")
+            raise UsageError(
+                f"cannot classify: the model must return logits [N, K], not {described(outputs)}; use task supervised"
+            )
         return super().objectives(model, labels, outputs)
 
     def forward(self, model: keras.Model, batch: Batch, training: bool, seed: Any) -> tuple[Any, Any]:

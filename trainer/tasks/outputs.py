@@ -112,8 +112,12 @@ def for_each(given: Any, names: Sequence[str], what: str, tables: bool = False) 
         return {names[0]: given}
     if isinstance(given, list | tuple) and len(given) == len(names):
         return dict(zip(names, given, strict=True))
-    example = ", ".join(f"{name!r}: …" for name in names)
-    raise UsageError(f"cannot use {what}={given!r} for {len(names)} outputs; say for which: {what}={{{example}}}")
+    raise UsageError(f"cannot use {what}={given!r} for {len(names)} outputs: {say_which(what, names)}")
+
+
+def say_which(what: str, names: Sequence[str]) -> str:
+    """Return the advice to give the values of an argument by the names of outputs."""
+    return f"name the output of each: {what}={{{', '.join(f'{name!r}: …' for name in names)}}}"
 
 
 def as_list(given: Any) -> list[Any]:

@@ -15,12 +15,22 @@ from trainer.errors import UsageError
 from trainer.evaluation.whole import SCORES
 from trainer.registry import tasks
 from trainer.tasks.arranging import arrangement
-from trainer.tasks.class_weights import weighed, weights_of
+from trainer.tasks.class_weights import spread, weighed, weights_of
 from trainer.tasks.heads import head_activations
 from trainer.tasks.metrics import Measure
 from trainer.tasks.numbers import numbers_of
 from trainer.tasks.objective import Objective
-from trainer.tasks.outputs import as_list, by_output, for_each, names_of, of_output, outputs_of, spec_of, with_others
+from trainer.tasks.outputs import (
+    as_list,
+    by_output,
+    for_each,
+    names_of,
+    of_output,
+    outputs_of,
+    say_which,
+    spec_of,
+    with_others,
+)
 from trainer.tasks.task import Task
 from trainer.text import first_line
 
@@ -143,6 +153,8 @@ class Supervised(Task):
             UsageError: If losses, labels and outputs do not belong together.
         """
         names = names_of(model, outputs)
+        if isinstance(outputs, dict):
+            self._check_no_order(names)
         losses, logits = self._losses(names), for_each(self.from_logits, names, "from_logits")
         ends, specs = dict(zip(names, head_activations(model), strict=False)), by_output(outputs, names)
         made = []
@@ -152,6 +164,17 @@ class Supervised(Task):
             own = spec_of(of_output(labels, name)), spec_of(specs[name])
             made.append(Objective.of(name, losses[name], *own, end, given, of_several=len(names) > 1))
         return made
+
+    def _check_no_order(self, names: Sequence[str]) -> None:
+        """Refuse lists of what belongs to the outputs of a dict, which has no order.
+
+        Raises:
+            UsageError: If there is one.
+        """
+        given = {"loss": self.loss, "loss_weights": self.loss_weights, "from_logits": self.from_logits}
+        for what, value in given.items():
+            if isinstance(value, list | tuple):
+                raise UsageError(f"cannot use {what}={value!r}: {say_which(what, names)}")
 
     def _losses(self, names: Sequence[str]) -> dict[str, Any]:
         """Return the loss of each output, None where there is none; a single one is that of all."""
@@ -219,6 +242,8 @@ class Supervised(Task):
     def _row_weights(self, objective: Objective, batch: Batch, training: bool) -> Any:
         """Return the weight of each row, or of each pixel; None if all count the same."""
         given = of_output(batch[2], objective.name) if len(batch) > 2 else None
+        if given is not None:
+            given = spread(given, len(objective.outputs.shape) - 1)
         by_class = self._class_weights.get(objective.name) if training else None
         if by_class is None:
             return given
