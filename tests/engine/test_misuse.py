@@ -272,5 +272,5 @@ def test_unbalanced_classes_are_trained_with_a_notice(keras, caplog):
     with caplog.at_level(logging.WARNING, "trainer"):
         Trainer(net(keras), plugins=[]).plan(PIXELS[few], LABELS[few], epochs=1)
     assert [
-        said for said in caplog.messages if said.startswith("classes are unbalanced: class 0 has 77% of the 39 labels")
+        said for said in caplog.messages if said.startswith("classes are unbalanced: class 0 has 77 % of the 39 labels")
     ]
