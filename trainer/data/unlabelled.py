@@ -9,7 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.given import rows_of
+from trainer.data.reading import reading
 from trainer.data.rows import ArrayRows, Rows
+from trainer.data.source import is_stream, source_of
 from trainer.data.structure import Side, Tree, by_name, described
 from trainer.errors import UsageError
 
@@ -32,7 +34,8 @@ def inputs_of(x: Any, batch_size: int) -> Inputs:
     """Return the inputs in a user's data; labels in them are left out.
 
     Args:
-        x: An array or a tree of arrays, `Rows`, a batched `tf.data.Dataset` or an evaluation pipeline.
+        x: An array or a tree of arrays, `Rows`, a stream of batches (see `trainer.data.source.source_of`) or an
+            evaluation pipeline.
         batch_size: Rows per batch of what has no batches of its own.
 
     Raises:
@@ -40,10 +43,11 @@ def inputs_of(x: Any, batch_size: int) -> Inputs:
     """
     if batch_size < 1:
         raise UsageError(f"cannot predict: batch_size must be at least 1, not {batch_size}")
-    if isinstance(x, tf.data.Dataset):
-        if int(x.cardinality()) == tf.data.INFINITE_CARDINALITY:
+    if is_stream(x) and not isinstance(x, Rows):
+        source = source_of(x)
+        if source.endless:
             raise UsageError("cannot predict: the dataset has no end; limit it with take(n)")
-        return Inputs(_inputs(x.element_spec), lambda: map(_inputs, iter(x)))
+        return Inputs(_inputs(source.batches.element_spec), lambda: _read(source.batches))
     if hasattr(x, "batches") and hasattr(x, "steps"):
         return Inputs(_inputs(x.spec), lambda: map(_inputs, iter(x.batches())))
     rows = x if isinstance(x, Rows) else _rows(x)
@@ -76,6 +80,16 @@ def fitted(inputs: Inputs, wanted: Side) -> Callable[[Tree], Tree]:
     return pick
 
 
+def _read(batches: tf.data.Dataset) -> Iterator[Tree]:
+    """Yield the inputs of batches.
+
+    Raises:
+        DataError: If they cannot be read.
+    """
+    with reading("cannot predict"):
+        yield from map(_inputs, batches)
+
+
 def _is_row(whole: tuple[int | None, ...], row: tuple[int | None, ...]) -> bool:
     """Return True if an array has the shape of a row of the model, with or without a last axis of length 1."""
     return None not in whole and (whole == row or (whole == row[:-1] and row[-1:] == (1,)))
@@ -98,7 +112,7 @@ def _rows(x: Any) -> ArrayRows:
     rows = rows_of(x, images=False)
     if rows is None:
         raise UsageError(
-            f"cannot predict for {type(x).__name__}: give arrays or a tree of them, Rows, or a batched tf.data.Dataset"
+            f"cannot predict for {type(x).__name__}: give arrays, a tree of them, Rows, or batches in a tf.data.Dataset"
         )
     assert isinstance(rows, ArrayRows)
     return rows

@@ -15,7 +15,7 @@ from trainer.tasks.heads import head_activations
 from trainer.tasks.losses import build_loss
 from trainer.tasks.metrics import Measure
 from trainer.tasks.objective import Objective, class_numbers
-from trainer.tasks.outputs import as_list
+from trainer.tasks.outputs import as_list, with_others
 from trainer.tasks.supervised import Supervised
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Classification(Supervised):
         seen = Objective.of(
             learned.name, "sparse_categorical_crossentropy", tf.TensorSpec([None], tf.int32), logits, "linear", True
         )
-        return [Measure(each, seen) for each in dict.fromkeys([*as_list(self.wanted), *counted])]
+        return [Measure(each, seen) for each in with_others(as_list(self.wanted), counted)]
 
     def metrics(self) -> Mapping[str, keras.metrics.Metric]:
         """Return the accuracy and what was asked for."""
