@@ -45,6 +45,7 @@ from trainer.runs.directory import default_name
 from trainer.runs.lock import RunLock
 from trainer.runs.recorder import Recorder
 from trainer.startup import keras_defaults
+from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task, logged_names
 from trainer.text import in_line
 
@@ -172,9 +173,10 @@ class Trainer(Shown):
 
         Args:
             x: Training data: an array, or a tuple, list or dict of arrays that are matched with the model's inputs by
-                name (uint8 means 0 to 255, and is scaled to 0 to 1); `Rows` such as an `ImageSet`; a batched
-                `tf.data.Dataset`; or the `Data` that `trainer.data.load` returns, which brings its own
-                validation and test images.
+                name (uint8 means 0 to 255, and is scaled to 0 to 1); `Rows` such as an `ImageSet`; batches from a
+                `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator function or any iterable, such as a loader of
+                PyTorch; or the `Data` that `trainer.data.load` returns, which brings its own validation and test
+                images.
             y: Labels, if `x` are arrays: for classification whole numbers `[N]`, 0-based.
             sample_weight: Weights of the rows in the loss, `[N]`, if `x` are arrays.
             validation_data: Data by which the best weights are chosen; as `x`, or a tuple `(x, y)` or
@@ -299,6 +301,7 @@ class Trainer(Shown):
             directory=self.run_dir.absolute() if self.run_dir is not None else None,
             seed=self.seed,
             config=self.config,
+            classifies=isinstance(self.task, Classification),
             model=self.model,
             optimizer=first_of(learners.optimizers),
             models=learners.models,

@@ -125,7 +125,7 @@ def test_our_own_names_are_known_without_an_import_and_come_first():
     assert done.stdout.splitlines() == [
         "lenet own",
         "checkpoint report",
-        "auto fashion_mnist",
+        "auto arrays",
         "classification members",
     ]
 

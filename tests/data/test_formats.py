@@ -108,7 +108,7 @@ def test_classes_that_a_subset_lacks_are_left_out_with_a_notice(tmp_path: Path) 
     source = load(path)
     assert source.class_names == tuple("012346789")
     assert source.train.labels[:9].tolist() == list(range(9))
-    assert source.notices == (f"{path}: 1 of 10 classes have no image and are left out",)
+    assert source.notices == (f"{path}: 1 of 10 classes have no image and are left out: 5",)
 
 
 def changed(row: int, column: int, cell: str) -> str:
@@ -135,8 +135,10 @@ def changed(row: int, column: int, cell: str) -> str:
         ("", ("its first line is empty",)),
         ("name,age\nAnn,7\n", ("no column of pixels, such as pixel0 (found: name, age)",)),
         (csv(["writer", "place", *PIXELS], WITH_ID), ("writer, place could all be the label; name one of them label",)),
-        ("label," + "x" * 5_000_000, ("its first line has more than 4.0 MB",)),
-        ("label,pixel0\n" + "1" * 9_000_000, ("line 2 has more than 4.0 MB", "one image per line")),
+        (csv(KAGGLE).partition("\n")[0] + "\n" * 5_000, ("a.csv has no rows",)),
+        ("1," * 80_000 + "1", ("it has 80,001 columns, more than 70,000",)),
+        ("label," + "x" * 5_000_000, ("its first line has more than 1.0 MB",)),
+        ("label,pixel0\n" + "1" * 9_000_000, ("line 2 has more than 1.0 MB", "one image per line")),
     ],
 )  # fmt: skip
 def test_a_wrong_csv_is_refused_with_line_and_column(text: str, fragments: tuple[str, ...], tmp_path: Path) -> None:
@@ -157,6 +159,15 @@ def test_a_csv_that_does_not_fit_in_memory_is_read_from_the_cache(tmp_path: Path
     assert isinstance(np.asarray(source.train.images[:1]), np.ndarray)
     assert np.array_equal(source.train.images[:][..., 0], IMAGES)
     assert "do not fit in memory and are read from" in source.notices[0]
+
+
+def test_empty_lines_of_a_forged_csv_take_no_memory(tmp_path: Path, monkeypatch: Any) -> None:
+    lines = csv(KAGGLE)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress((lines + "\n" * 5_000_000).encode()))
+    monkeypatch.setattr("trainer.data.sources.memory.available", lambda: 40_000_000)
+    source = load(tmp_path / "a.csv.gz")
+    assert is_as_meant(source)
+    assert source.notices == ()
 
 
 # Parquet
@@ -249,6 +260,13 @@ def test_a_parquet_file_without_labels_rows_or_sense_is_refused(tmp_path: Path) 
     refuse(path, "has no rows")
     path.write_bytes(path.read_bytes()[:-5])
     refuse(path, f"cannot read {path} as Parquet")
+
+
+def test_a_parquet_file_that_repeats_one_row_again_and_again_is_refused(tmp_path: Path) -> None:
+    zeros = pyarrow.array(np.zeros(200_000 * 64, np.uint8))
+    columns = {"image": pyarrow.FixedSizeListArray.from_arrays(zeros, 64), "label": zeros[:200_000]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet", compression="zstd")
+    refuse(tmp_path / "a.parquet", "declares 12.8 MB of images but has only")
 
 
 # HDF5 and MATLAB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from conftest import SILENT, Done, make_images, run_script
 
 from trainer.data.imageset import Source
 from trainer.data.rows import ArrayRows
+from trainer.data.sources.find import load_source
 from trainer.data.split import as_known, as_lists, as_shapes, content_digest, split, with_test
-from trainer.errors import DataError
+from trainer.errors import DataError, UsageError
 
 CLASSES = ("a", "b", "c")
 
@@ -167,3 +169,55 @@ def test_a_run_on_rows_is_resumed_and_other_arguments_are_another_run(run):
     done = run_script(folder, "fit.py", *again, "--epochs", "9")
     assert done.returncode == 0
     assert json.loads((folder / "run" / "result.json").read_text())["epochs"] == 9
+
+
+def write(path: Path, **arrays: np.ndarray) -> str:
+    np.savez(path, **arrays)
+    return f"arrays:file={path}"
+
+
+def test_measurements_are_read_from_an_npz_file_as_they_are(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(40, 7)), np.arange(40) / 3
+    name = write(tmp_path / "a.npz", X_train=x, target_train=y, x_test=x[:9], y_test=y[:9], note=y)
+    source = load_source(name, tmp_path)
+    np.testing.assert_allclose(source.train.x, x, rtol=1e-6)
+    np.testing.assert_allclose(source.test.y, y[:9], rtol=1e-6)
+    assert source.class_names == ()
+    assert source.notices == (f"{tmp_path / 'a.npz'}: arrays that are not used: note",)
+    assert split(source, seed=0).input_shape == (7,)
+
+
+def test_several_inputs_and_weights_are_read_by_name(tmp_path):
+    parts = {"x_train.left": np.ones((20, 8, 8, 1), np.uint8), "x_train.right": np.ones((20, 3))}
+    name = write(tmp_path / "a.npz", **parts, y_train=np.arange(20) % 2, sample_weight_train=np.ones(20))
+    source = load_source(f"{name},classes=2", tmp_path)
+    assert source.train.x["left"].shape == (20, 8, 8, 1)
+    assert source.train.sample_weight.shape == (20,)
+    assert source.class_names == ("0", "1")
+    assert split(source, seed=0).input_shape == {"left": (8, 8, 1), "right": (3,)}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"a": np.ones(3)}, r"x_train is missing \(found: a\); name the inputs x_train"),
+        ({"x_train": np.ones((3, 2)), "y_train": np.ones(4)}, "all arrays must have the same number of rows"),
+        ({"x_train": np.ones((3, 2)), "x_train.left": np.ones(3)}, "x_train.left and x_train could be the same"),
+        ({"x_train.left": np.ones(3), "X_train": np.ones((3, 2))}, "X_train and x_train.left could be the same"),
+        ({"x_train": np.array(1.0)}, r"its leaves must be arrays \[N, …\]"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused(arrays, said, tmp_path):
+    with pytest.raises(DataError, match=said):
+        load_source(write(tmp_path / "a.npz", **arrays), tmp_path)
+
+
+def test_the_file_of_arrays_must_exist_and_may_not_need_all_memory(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"--data arrays:file=\S+none\.npz: no such file"):
+        load_source(f"arrays:file={tmp_path}/none.npz", tmp_path)
+    with pytest.raises(UsageError, match="missing a required argument: 'file'"):
+        load_source("arrays", tmp_path)
+    name = write(tmp_path / "a.npz", x_train=np.ones((1000, 100)))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1_000_000))
+    with pytest.raises(DataError, match="do not fit in half of"):
+        load_source(name, tmp_path)

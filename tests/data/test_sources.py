@@ -173,7 +173,7 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ValueError(f"fold {fold} of {of}: folds are numbered from 0")
         return Source(
             f"fold {fold}",
-            ImageSet(np.full((4, 5, 5, 1), fold, np.uint8), np.arange(4, dtype=np.int32) % 2),
+            ImageSet(np.full((4, 5, 5, 1), 100 + fold, np.uint8), np.arange(4, dtype=np.int32) % 2),
             None,
             names,
         )
@@ -183,7 +183,7 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_registered_source_gets_the_arguments_after_its_name(folds: None, tmp_path: Path) -> None:
     source = load_source("folds:fold=3,names=['x', 'y']", tmp_path)
-    assert (source.name, source.class_names, int(source.train.images[0, 0, 0, 0])) == ("fold 3", ("x", "y"), 3)
+    assert (source.name, source.class_names, int(source.train.images[0, 0, 0, 0])) == ("fold 3", ("x", "y"), 103)
     assert load_source("folds", tmp_path, {"fold": 2}).name == "fold 2"
 
 
@@ -220,7 +220,7 @@ def test_arguments_after_a_path_are_refused(tmp_path: Path) -> None:
 
 def test_every_source_of_the_table_has_a_line_of_help() -> None:
     own = [entry for entry in data_sources.entries() if not entry.distribution]
-    assert [entry.name for entry in own][:4] == ["auto", "mnist", "mnist5k", "fashion_mnist"]
+    assert [entry.name for entry in own] == ["auto", "mnist", "mnist5k", "fashion_mnist", "arrays"]
     assert all(entry.help for entry in own)
 
 

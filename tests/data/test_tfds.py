@@ -208,7 +208,7 @@ def test_classes_without_any_image_are_left_out_with_a_notice(
     source = load_source("mnist:3.0.1", tmp_path / "data")
     server.stop()
     assert source.class_names == tuple("01234567")
-    assert source.notices == ("mnist:3.0.1: 2 of 10 classes have no image and are left out",)
+    assert source.notices == ("mnist:3.0.1: 2 of 10 classes have no image and are left out: 8, 9",)
     with pytest.raises(DataError, match="holds 8 classes of 28x28x1 images, not 10 of 28x28x1"):
         load_source("mnist", tmp_path / "data")
 

@@ -215,7 +215,11 @@ def innocent(keras) -> dict[str, tuple[Any, np.ndarray]]:
         **{name: (model(keras, shape=x.shape[1:]), x.astype(np.float32)) for name, x in vectors.items()},
         "tokens": (model(keras, layers.Embedding(300, 4), shape=(9,)), random.integers(0, 255, (N, 9), np.int32)),
         "normalised first": (model(keras, layers.BatchNormalization()), pixels),
-        "pooled first": (model(keras, layers.GlobalAveragePooling2D()), random.random((N, SIDE, SIDE, 1), np.float32)),
+        "pooled first": (
+            model(keras, layers.GlobalAveragePooling2D(), shape=(64, 64, 1)),
+            random.random((N, 64, 64, 1), np.float32),
+        ),
+        "a tenth": (model(keras, layers.Rescaling(0.1)), FLOATS),
         "rescaled to -1": (model(keras, layers.Rescaling(2, offset=-1)), FLOATS),
         "standardised by the model": (model(keras, layers.Normalization(mean=[0.13], variance=[0.1])), FLOATS),
     }
@@ -303,9 +307,9 @@ def labels_of(*counts: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (labels_of(150, *[6] * 9), "class 0 has 74% of the 204 labels"),
-        (labels_of(30, 3, 90, 1, 30), "class 2 has 58% of the 154 labels and class 3 has 1"),
-        (labels_of(80, 20), "class 0 has 80% of the 100 labels"),
+        (labels_of(150, *[6] * 9), "class 0 has 74 % of the 204 labels"),
+        (labels_of(30, 3, 90, 1, 30), "class 2 has 58 % of the 154 labels and class 3 has 1"),
+        (labels_of(80, 20), "class 0 has 80 % of the 100 labels"),
         (labels_of(300, 300, 4, 300), "class 2 has 4 of the 904 labels"),
         (labels_of(30, 0, 30, 30), ""),
         (labels_of(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949), ""),  # MNIST
@@ -319,19 +323,29 @@ def test_shares_of_classes_are_reported_where_they_differ_much(labels, said):
     assert imbalance(labels.astype(np.int32)) == said
 
 
-def test_unbalanced_classes_come_with_what_to_do():
+@pytest.fixture(scope="module")
+def prepared(keras):
+    """The task of a model of four classes."""
+    import tensorflow as tf
+
+    task, net = Classification(), model(keras)
+    task.prepare(net, (tf.TensorSpec(net.input_shape), tf.TensorSpec([None], tf.int32)))
+    return task
+
+
+def test_unbalanced_classes_come_with_what_to_do(prepared):
     labels = labels_of(90, 4, 3, 3)
-    (notice,) = look_at_balance(Classification(), labels, None)
-    assert notice.startswith("classes are unbalanced: class 0 has 90% of the 100 labels, ")
+    (notice,) = look_at_balance(prepared, labels, None)
+    assert notice.startswith("classes are unbalanced: class 0 has 90 % of the 100 labels, ")
     assert "class_weight='balanced'" in notice
-    assert look_at_balance(Classification(), np.eye(4)[labels], None) == [notice]
-    assert look_at_balance(Classification(), labels[:, None], None) == [notice]
-    assert look_at_balance(Classification(), LABELS, None) == []
+    assert look_at_balance(prepared, np.eye(4)[labels], None) == [notice]
+    assert look_at_balance(prepared, labels[:, None], None) == [notice]
+    assert look_at_balance(prepared, LABELS, None) == []
     assert look_at_balance(Task(), labels, None) == []  # numbers, as far as is known
 
 
-def test_a_stream_that_seems_sorted_by_class_is_reported():
-    (notice,) = look_at_balance(Classification(), None, np.full(128, 2))
+def test_a_stream_that_seems_sorted_by_class_is_reported(prepared):
+    (notice,) = look_at_balance(prepared, None, np.full(128, 2))
     assert notice == "all 128 labels of the first training batch are 2; if the data are sorted by class, shuffle them"
-    assert look_at_balance(Classification(), None, np.full(20, 2)) == []
-    assert look_at_balance(Classification(), None, labels_of(127, 1)) == []
+    assert look_at_balance(prepared, None, np.full(20, 2)) == []
+    assert look_at_balance(prepared, None, labels_of(127, 1)) == []

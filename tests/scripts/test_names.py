@@ -178,6 +178,6 @@ def test_the_arguments_of_a_data_source_are_listed_explained_and_checked(tmp_pat
     assert "data folder" not in said
     assert "--data folds:fold=FOLD" in said
     for value, status in (("folds:fold=2", 0), ("folds:fold=x", 2), ("folds", 2)):
-        done = light(tmp_path, "--data", value, "--import", "mine", "--print-config")
+        done = run_script(tmp_path, "fit.py", "--data", value, "--import", "mine", "--print-config")
         assert (done.returncode, len(done.stderr.splitlines())) == (status, bool(status))
         assert ("[data.args]\nfold = 2\n" in done.stdout) == (status == 0)

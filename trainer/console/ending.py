@@ -75,14 +75,15 @@ def next_steps(run_dir: Path, data: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     Args:
         run_dir: The run directory.
-        data: What is known of the data; the page to draw on reads digits.
+        data: What is known of the data; the page to draw on reads digits, and only images are read from files.
     """
     page, run = run_dir / REPORT / "index.html", shlex.quote(str(run_dir))
     report = ("report", str(page)) if page.is_file() else ("report", f"{command('report')} {run}")
     shape = list(data.get("input_shape") or ())
     draws = data.get("class_names") == DIGITS and shape[2:] == [1] and shape[:1] == shape[1:2]
     use = ("draw", f"{command('draw')} --run {run}") if draws else ("predict", f"{command('predict')} FILE --run {run}")
-    return [report, use, ("evaluate", f"{command('evaluate')} {run}")]
+    takes_pictures = "input_shapes" not in data
+    return [report, *([use] if takes_pictures else []), ("evaluate", f"{command('evaluate')} {run}")]
 
 
 def next_lines(steps: Iterable[tuple[str, str]]) -> list[str]:

@@ -137,7 +137,7 @@ class Source(Shown, Generic[R]):
         name: Display name of the source (`"mnist"`, `"mnist5k"`, a path).
         train: Training images or other rows, from which a validation split is taken.
         test: The source's own test rows; None if it has none, in which case a split is taken from `train`.
-        class_names: One name per class; empty if the labels are no class numbers.
+        class_names: One name per class; empty if the labels are not class numbers.
         validation: Rows to take from `train` for validation: a number, or a fraction of `train`.
         held_out: Rows to take from `train` for the test split; used only when `test` is None.
         notices: Lines that the user must see (a fallback that was used, images that were skipped).

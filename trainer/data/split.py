@@ -30,7 +30,7 @@ class Data(Shown, Generic[R]):
         train: Images or other rows to train on.
         validation: Rows that decide which weights are kept.
         test: Rows for the final test.
-        class_names: One name per class; empty if the labels are no class numbers.
+        class_names: One name per class; empty if the labels are not class numbers.
         digest: SHA-256 of the content of all splits, hexadecimal; of images, independent of file format and order.
         source_digest: The digest without test data from another source; empty if there are none.
         notices: Lines that the user must see.
@@ -68,7 +68,7 @@ class Data(Shown, Generic[R]):
 
     @property
     def num_classes(self) -> int:
-        """Number of classes; 0 if the labels are no class numbers."""
+        """Number of classes; 0 if the labels are not class numbers."""
         return len(self.class_names)
 
     def describe(self) -> dict[str, Any]:
@@ -215,7 +215,7 @@ def stratified(
         rows: The rows to split.
         amount: Number of rows (int) or share of them (float below 1) in the first part.
         random: Selects the rows of each class.
-        class_names: Names of the classes; empty if the labels are no class numbers.
+        class_names: Names of the classes; empty if the labels are not class numbers.
 
     Raises:
         DataError: If a class would be left without a row to train on, or `amount` is not below the number of rows.

@@ -116,6 +116,8 @@ class Objective:
         import keras
 
         outputs = self.probabilities(outputs)
+        if self.predicts == "labels" and self.classes is None:
+            return keras.ops.cast(keras.ops.round(labels), "int32"), outputs
         if self.classes is None:
             return labels, outputs
         units = () if self.predicts == "labels" else (self.classes,)

@@ -128,3 +128,8 @@ def as_list(given: Any) -> list[Any]:
 def array_of(labels: Tree, name: str) -> np.ndarray:
     """Return the labels of an output as an array."""
     return np.asarray(of_output(labels, name))
+
+
+def with_others(given: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """Return what is given, followed by what else is needed."""
+    return [*given, *(other for other in others if other not in given)]

@@ -19,8 +19,19 @@ from trainer.tasks.heads import head_activations
 from trainer.tasks.metrics import Measure
 from trainer.tasks.numbers import numbers_of
 from trainer.tasks.objective import Objective
-from trainer.tasks.outputs import array_of, as_list, by_output, for_each, names_of, of_output, outputs_of, spec_of
+from trainer.tasks.outputs import (
+    array_of,
+    as_list,
+    by_output,
+    for_each,
+    names_of,
+    of_output,
+    outputs_of,
+    spec_of,
+    with_others,
+)
 from trainer.tasks.task import Task
+from trainer.text import first_line
 
 if TYPE_CHECKING:
     import keras
@@ -187,20 +198,24 @@ class Supervised(Task):
         wanted = for_each(self.wanted or None, [objective.name for objective in objectives], "metrics")
         if len(objectives) == 1:  # a list is one of metrics, not of outputs
             own = wanted[objectives[0].name]
-            return [Measure(each, objectives[0]) for each in dict.fromkeys([*as_list(own), *counted])]
+            return [Measure(each, objectives[0]) for each in with_others(as_list(own), counted)]
         return [
             Measure(each, objective, f"{objective.name}_")
             for objective in objectives
             for each in as_list(wanted[objective.name])
         ]
 
+    @property
+    def classes(self) -> int | None:
+        """Number of classes, once the task is prepared; None if the model does not give each row one class."""
+        only = self._objectives[0] if len(self._objectives) == 1 else None
+        return only.classes if only is not None and len(only.outputs.shape) <= 2 else None
+
     def _unbalanced(self, labels: Any) -> Iterator[str]:
         """Yield the name of the score that does not follow the majority, if classes are known to be unbalanced."""
-        if len(self._objectives) == 1 and labels is not None:
-            (objective,) = self._objectives
-            classes, flat = objective.classes, len(objective.outputs.shape) <= 2
-            if classes is not None and flat and imbalance(_numbers(objective, labels), classes):
-                yield "balanced_accuracy"
+        known = labels is not None and self.classes is not None
+        if known and imbalance(_numbers(self._objectives[0], labels), self.classes or 0):
+            yield "balanced_accuracy"
 
     def _weigh(self, labels: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the weights of classes of the outputs that have any.
@@ -238,8 +253,18 @@ class Supervised(Task):
         return sum(losses[1:], losses[0]), outputs
 
     def _loss(self, objective: Objective, labels: Any, outputs: Any, weights: Any, training: bool) -> Any:
-        """Return the loss of one output."""
-        return objective.loss(labels, outputs, weights)
+        """Return the loss of one output.
+
+        Raises:
+            UsageError: If it cannot be computed; that of a user may raise anything.
+        """
+        try:
+            return objective.loss(labels, outputs, weights)
+        except Exception as error:
+            raise UsageError(
+                f"cannot compute the loss {objective.loss.name!r} from labels {described(objective.labels)} and "
+                f"outputs {described(objective.outputs)}: {type(error).__name__}: {first_line(error)}"
+            ) from error
 
     def _row_weights(self, objective: Objective, batch: Batch, training: bool) -> Any:
         """Return the weight of each row, or of each pixel; None if all count the same."""

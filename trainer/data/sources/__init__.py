@@ -11,5 +11,6 @@ data_sources.table(
         "mnist": ("trainer.data.sources.mnist:mnist", "MNIST: 60,000 and 10,000 handwritten digits, or an error"),
         "mnist5k": ("trainer.data.sources.embedded:mnist5k", "5,000 MNIST images that need no download"),
         "fashion_mnist": ("trainer.data.sources.mnist:fashion_mnist", "Fashion-MNIST: clothing in the format of MNIST"),
+        "arrays": ("trainer.data.sources.any_rows:arrays", "the arrays of an .npz file as rows of any shape"),
     }
 )

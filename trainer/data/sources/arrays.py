@@ -51,7 +51,9 @@ def source_of(name: str, stored: Mapping[str, Stored]) -> Source:
         chosen = roles(stored)
         if not chosen and len(stored) == 2:
             return _of_two(name, stored)
-        wanted = {part: array for part, array in chosen.items() if part[0] != "validation"}
+        wanted = {
+            (split, part): array for (split, part), array in chosen.items() if split != "validation" and part in "xy"
+        }
         _refuse_if_incomplete(wanted, stored)
         refuse_if_too_large(sum(stored[array].size for array in wanted.values()), name)
         notices: dict[str, list[str]] = {}

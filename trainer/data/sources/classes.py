@@ -9,6 +9,7 @@ import numpy as np
 
 from trainer.data.imageset import ImageSet, Source, validation_share
 from trainer.data.sources.labels import numbered_classes
+from trainer.data.sources.named import listed
 
 
 def numbered_source(name: str, train: ImageSet, test: ImageSet | None, notices: Iterable[str] = ()) -> Source:
@@ -35,7 +36,8 @@ def without_empty_classes(source: Source) -> Source:
     number[used] = np.arange(len(used))
     train, *test = (ImageSet(split.images, number[split.labels]) for split in splits)
     names = tuple(source.class_names[k] for k in used)
-    notice = f"{source.name}: {count - len(used)} of {count} classes have no image and are left out"
+    empty = listed(source.class_names[k] for k in np.flatnonzero(number < 0))
+    notice = f"{source.name}: {count - len(used)} of {count} classes have no image and are left out: {empty}"
     return replace(
         source,
         train=train,

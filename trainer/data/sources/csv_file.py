@@ -26,8 +26,10 @@ from trainer.data.sources.table import Columns, columns_of, side_of, unnamed_col
 from trainer.errors import DataError
 from trainer.text import in_bytes, in_line
 
-MAX_LINE = 4_000_000
-"""Longest line in bytes, about a million pixels."""
+MAX_COLUMNS = 70_000
+"""Columns of an image of 256x256, with room for others; each takes 5 kB of memory while they are read."""
+MAX_LINE = 1_000_000
+"""Longest line in bytes."""
 MAX_ROWS = 100_000_000
 GZIP = b"\x1f\x8b"
 
@@ -120,32 +122,39 @@ def _layout(path: Path) -> _Layout:
         text = first.decode("utf-8-sig", "replace").strip()
         if not text:
             raise ValueError("its first line is empty")
-        rows = 1 + _count(stream)
+        lines, length = _measure(stream)
     delimiter = max(",;\t", key=text.count)
     cells = tuple(next(csv.reader([text], delimiter=delimiter)))
-    if all(map(_is_number, cells)):
+    if len(cells) > MAX_COLUMNS:
+        raise ValueError(
+            f"it has {len(cells):,} columns, more than {MAX_COLUMNS:,}; write images of this size as files"
+        )
+    header = not all(map(_is_number, cells))
+    # Empty lines are no rows: a cell takes at least two bytes, with what comes after it.
+    rows = min(lines, (length + 1) // (2 * len(cells))) + (not header)
+    if not header:
         names = tuple(f"column {i + 1}" for i in range(len(cells)))
         return _Layout(unnamed_columns(len(cells)), len(cells), False, delimiter, rows, names)
-    if rows == 1:
+    if not rows:
         raise ValueError("it has a header and no rows")
-    return _Layout(columns_of(cells, str(path)), len(cells), True, delimiter, rows - 1, cells)
+    return _Layout(columns_of(cells, str(path)), len(cells), True, delimiter, rows, cells)
 
 
-def _count(stream: gzip.GzipFile | BinaryIO) -> int:
-    """Return the number of lines in the rest of a stream.
+def _measure(stream: gzip.GzipFile | BinaryIO) -> tuple[int, int]:
+    """Return the number of lines and of bytes in the rest of a stream.
 
     Raises:
         ValueError: If there are too many, or one is too long to be read.
     """
-    count, last = 0, b"\n"
+    count, length, last = 0, 0, b"\n"
     while chunk := stream.read(MAX_LINE):
         found = chunk.count(b"\n")
         if not found and len(chunk) == MAX_LINE:
             raise ValueError(f"line {count + 2:,} has more than {in_bytes(MAX_LINE)}; write one image per line")
-        count, last = count + found, chunk[-1:]
+        count, length, last = count + found, length + len(chunk), chunk[-1:]
         if count > MAX_ROWS:
             raise ValueError(f"it has more than {MAX_ROWS:,} lines; use a part of it")
-    return count + (last != b"\n")
+    return count + (last != b"\n"), length
 
 
 def _is_number(cell: str) -> bool:
@@ -164,14 +173,18 @@ def _blocks(path: Path, layout: _Layout, side: int) -> Iterator[Block]:
     """
     label, pixels = f"{layout.columns.label}", [str(i) for i in layout.columns.pixels]
     with _opened(path) as stream:
+        found = 0
         try:
             for batch in _reader(stream, layout, label, pixels):
                 images = np.stack([batch.column(name).to_numpy() for name in pixels], axis=1)
                 yield images.reshape(-1, side, side, 1), batch.column(label).to_numpy()
+                found += len(images)
         except pyarrow.ArrowInvalid as error:
             raise DataError(f"{path}: {_explained(str(error), layout)}") from error
         except (OSError, EOFError, zlib.error) as error:  # raised by gzip
             raise DataError(f"cannot read {path} as CSV: {error}; download the file again") from error
+    if not found:
+        raise DataError(f"{path} has no rows; choose another file")
 
 
 def _reader(

@@ -15,10 +15,11 @@ SPLITS = {
 CONTENTS = {
     "x": ("x", "image", "images", "img", "imgs", "data", "pixels", "features", "inputs"),
     "y": ("y", "label", "labels", "target", "targets", "class", "classes", "digit"),
+    "sample_weight": ("sampleweight", "sampleweights", "weight", "weights"),
 }
 
 Role = tuple[str, str]
-"""Split (`train`, `test` or `validation`) and content (`x` or `y`) of an array."""
+"""Split (`train`, `test` or `validation`) and content (`x`, `y` or `sample_weight`) of an array."""
 
 MEANINGS: dict[str, Role] = {
     spelling: (split, content)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -27,8 +29,19 @@ def load_npz(path: Path) -> Source:
     Raises:
         DataError: If the file is damaged, or an array is missing or has the wrong shape, dtype, range or length.
     """
+    with stored_arrays(path) as stored:
+        return source_of(str(path), stored)
+
+
+@contextmanager
+def stored_arrays(path: Path) -> Iterator[dict[str, Stored]]:
+    """Open a file; yield its arrays by name, to be read inside the context.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
     with readable(path, KIND), path.open("rb") as file, open_archive(file) as archive:
-        return source_of(str(path), dict(map(partial(_stored, path, archive), _arrays(archive))))
+        yield dict(map(partial(_stored, path, archive), _arrays(archive)))
 
 
 def _arrays(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

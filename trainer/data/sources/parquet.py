@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow
 from pyarrow import compute, parquet
 
+from trainer.bounds.arrays import MOST_SHRUNK
 from trainer.bounds.plain import parse_json
 from trainer.data.imageset import Source
 from trainer.data.sources.arrays import as_classes, as_images
@@ -24,6 +25,7 @@ from trainer.data.sources.named import listed, role
 from trainer.data.sources.reading import UnlabelledError, readable
 from trainer.data.sources.table import columns_of
 from trainer.errors import DataError
+from trainer.text import in_bytes
 
 KIND = "Parquet"
 FILES = 64  # image files per batch; each may have 10 MB
@@ -80,6 +82,7 @@ def load_parquet(paths: Sequence[Path], cache: Path) -> Source:
                     start += len(decoded)
 
     rows = sum(file.metadata.num_rows for file in files)
+    _refuse_if_forged(rows * height * width * channels, paths)
     undecoded = Undecoded({"train": rows}, (height, width, channels), blocks)
     status = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
     found, notices = Cache(cache, what, ["parquet", status]).load(lambda: undecoded)
@@ -97,6 +100,15 @@ def _opened(path: Path) -> parquet.ParquetFile:
     groups = (file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
     refuse_if_too_large(max(groups, default=0), str(path))
     return file
+
+
+def _refuse_if_forged(size: int, paths: Sequence[Path]) -> None:
+    """Refuse more bytes of images than files of this length can hold, such as one row repeated a billion times."""
+    length = sum(path.stat().st_size for path in paths)
+    if size > length * MOST_SHRUNK:
+        raise DataError(
+            f"{paths[0]} declares {in_bytes(size)} of images but has only {in_bytes(length)}; do not use it"
+        )
 
 
 def _label(names: Sequence[str], what: str) -> str:

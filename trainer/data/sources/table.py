@@ -16,8 +16,6 @@ PIXEL = re.compile(r"(?:pixels?|pix|px|p|x|features?|f|columns?|col|v)?[ _-]?\d+
 IDS = ("", "id", "imageid", "image_id", "index", "unnamed: 0")
 """Names of columns that only count the rows."""
 
-LONGEST_SIDE = 4096
-
 
 @dataclass(frozen=True)
 class Columns:
@@ -50,7 +48,8 @@ def columns_of(names: Sequence[str], table: str) -> Columns:
         raise DataError(
             f"{table}: no column of pixels, such as pixel0 (found: {listed(names)}); write one column per pixel"
         )
-    others = [i for i, name in enumerate(plain) if i not in {*pixels} and name.lower() not in IDS]
+    known = set(pixels)
+    others = [i for i, name in enumerate(plain) if i not in known and name.lower() not in IDS]
     labels = [i for i in others if role(plain[i]) == ("train", "y")] or others
     if len(labels) > 1:
         raise DataError(f"{table}: {listed(names[i] for i in labels)} could all be the label; name one of them label")
@@ -68,4 +67,4 @@ def unnamed_columns(number: int) -> Columns:
 def side_of(pixels: int) -> int | None:
     """Return the side of a square image of so many pixels; None if there is none."""
     side = math.isqrt(pixels)
-    return side if side**2 == pixels and SMALLEST_SIDE <= side <= LONGEST_SIDE else None
+    return side if side**2 == pixels and side >= SMALLEST_SIDE else None
