@@ -17,12 +17,13 @@ from trainer.config.build import build_model
 from trainer.config.merge import resolve
 from trainer.config.schema import Config, ModelConfig
 from trainer.data import load
+from trainer.data.batch import described
 from trainer.data.imageset import ImageSet
 from trainer.data.seen import Seen
 from trainer.data.sources.find import load_source
 from trainer.data.sources.labels import MAX_CLASSES
 from trainer.data.split import as_known, as_shapes, content_digest, split
-from trainer.data.structure import Signature, described
+from trainer.data.structure import Signature
 from trainer.display.shown import Shown
 from trainer.errors import CheckpointError, DataError, UsageError
 from trainer.registry import models
