@@ -274,9 +274,9 @@ def _described_model(saved: Saved, imports: Sequence[str]) -> keras.Model:
 
 def _restore(saved: Saved, model: keras.Model) -> None:
     """Restore the weights of a model, averaged ones if its optimizer kept averages (`use_ema`)."""
-    first = "".join(f"{name}/" for name in saved.manifest.models[:1])  # of several models, the one that predicts
-    checkpoint.restore(saved.checkpoint, [checkpoint.Named(first + each.path, each) for each in model.variables])
-    weights, prefix = model.trainable_variables, checkpoint.without_counters(first)
+    first = "".join(saved.manifest.models[:1])  # of several models, the one that predicts
+    checkpoint.restore(saved.checkpoint, [checkpoint.Named(first, each) for each in model.variables])
+    weights, prefix = model.trainable_variables, checkpoint.without_counters(f"{first}/" if first else "")
     described = zip(saved.checkpoint.manifest["variables"], saved.checkpoint.arrays, strict=True)
     rest = [(str(each["name"]), array) for each, array in described][len(model.variables) :]
     averages = [array for name, array in rest if name.startswith(prefix) and name.endswith("_average")]
