@@ -305,10 +305,12 @@ def _known_data(saved: Saved, model: keras.Model, classified: bool) -> dict[str,
 def image_shape(model: keras.Model) -> tuple[int, int, int] | None:
     """Return height, width and channels of the images that a model takes; None if it takes anything else."""
     signature = Signature.of(model)
-    if signature is None or not signature.inputs.single:
-        return None
-    shape = tuple(signature.inputs.tree.shape[1:])
-    return (shape[0], shape[1], shape[2]) if len(shape) == 3 and None not in shape else None
+    if signature is None:  # a subclassed model knows the shape that it was built with
+        built = (model.get_build_config() or {}).get("input_shape")
+        shape = tuple(built[1:]) if isinstance(built, tuple | list) else ()
+    else:
+        shape = tuple(signature.inputs.tree.shape[1:]) if signature.inputs.single else ()
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 and all(isinstance(side, int) for side in shape) else None
 
 
 def classes_for(model: keras.Model, shape: Sequence[int]) -> int | None:
