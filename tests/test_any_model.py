@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import ROOT, make_images
+from conftest import ROOT, SILENT, make_images
 from PIL import Image
 
 from trainer.errors import CheckpointError, InkwellError, UsageError
@@ -71,6 +71,13 @@ def two_inputs(keras):
     return model, inputs(), inputs()["extra"][:, :1]
 
 
+def numbers(keras):
+    """Return a regression from an image to a vector, which has the shape of a classifier, with its data."""
+    image = keras.Input((12, 12, 1), name="image")
+    model = keras.Model(image, keras.layers.Dense(4)(keras.layers.Flatten()(image)), name="numbers")
+    return model, inputs()["image"], np.repeat(inputs()["extra"][:, :1], 4, axis=1)
+
+
 def two_outputs(keras):
     """Return a model of one image with two outputs in a dict, with its data."""
     image = keras.Input((12, 12, 1), name="image")
@@ -95,7 +102,7 @@ def subclassed(keras):
     return Own(), {"extra": inputs()["extra"]}, inputs()["extra"][:, :2]
 
 
-MAKERS = {make.__name__: make for make in (two_inputs, two_outputs, subclassed)}
+MAKERS = {make.__name__: make for make in (two_inputs, two_outputs, numbers, subclassed)}
 
 
 class Made(NamedTuple):
@@ -236,6 +243,73 @@ def test_what_needs_a_classifier_of_images_says_so_in_one_line(made, run, tiny, 
     assert sorted(folder.rglob("*")) == before
 
 
+# Registered models
+
+OWN = """
+import keras
+from trainer.registry import models
+
+class Own(keras.Model):
+    def __init__(self, classes):
+        super().__init__(name="own")
+        self.flat, self.dense = keras.layers.Flatten(), keras.layers.Dense(classes)
+
+    def call(self, x, training=False):
+        return self.dense(self.flat(x))
+
+@models.register("subclassed")
+def subclassed(input_shape, num_classes):
+    return Own(num_classes)
+
+@models.register("two-inputs")
+def two_inputs(input_shape, num_classes):
+    image, extra = keras.Input(input_shape, name="image"), keras.Input((3,), name="extra")
+    x = keras.layers.Concatenate()([keras.layers.Flatten()(image), extra])
+    return keras.Model([image, extra], keras.layers.Dense(num_classes)(x))
+
+@models.register("two-outputs")
+def two_outputs(input_shape, num_classes):
+    image = keras.Input(input_shape)
+    x = keras.layers.Flatten()(image)
+    return keras.Model(image, [keras.layers.Dense(num_classes, name=name)(x) for name in ("one", "other")])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("two-inputs", "the model has {image: float32 [N, 12, 12, 1], extra: float32 [N, 3]}"),
+        ("two-outputs", "the model has {one: float32 [N, 4], other: float32 [N, 4]}"),
+    ],
+)
+def test_a_registered_model_that_images_do_not_fit_is_refused_in_one_line(script, tmp_path, tiny, name, said):
+    (tmp_path / "own.py").write_text(OWN)
+    done = script("fit.py", "--data", tiny, "--import", "own", "--model", name, *SILENT)
+    assert (done.returncode, said in done.stderr.splitlines()[-1]) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+@pytest.mark.slow
+def test_a_registered_subclassed_model_is_used_like_any_other(script, tmp_path, tiny):
+    (tmp_path / "own.py").write_text(OWN)
+    own = ("--import", "own")
+    fit = script("fit.py", "--data", tiny, *own, "--model", "subclassed", "--epochs", "2", "--run-dir", "run", *SILENT)
+    assert fit.returncode == 0, fit.stderr
+    more = script("fit.py", "--resume", "run", *own, "--epochs", "3", *SILENT)
+    assert more.returncode == 0, more.stderr
+    for name, *arguments in (
+        ("evaluate.py", "run"),
+        ("export.py", "--run", "run", "--format", "savedmodel", "exported"),
+        ("ensemble.py", "run", "run", "--run-dir", "both"),
+    ):
+        done = script(name, *arguments, *own)
+        assert done.returncode == 0, done.stderr
+    both = script("evaluate.py", "both", *own)
+    assert both.returncode == 0, both.stderr
+    assert "%" in both.stdout
+
+
 # Inputs that do not fit
 
 
@@ -247,7 +321,10 @@ def test_wrong_inputs_are_refused_in_one_line(keras):
     for wrong, said in (
         ({"image": x["image"]}, r"the model has \{image: float32 \[N, 12, 12, 1\], extra: float32 \[N, 3\]\}"),
         ({**x, "extra": x["extra"][:5]}, "same number of rows"),
-        ({**x, "extra": x["extra"][:, :2]}, r"extra: float32 \[N, 2\]"),
+        (
+            {**x, "extra": x["extra"][:, :2]},
+            r"cannot predict: the model takes .* of shape \(3,\), the data have \(2,\)",
+        ),
         ({name: leaf[:0] for name, leaf in x.items()}, "there are no inputs"),
         ("image.png", "cannot predict for str: give arrays"),
     ):
@@ -256,7 +333,7 @@ def test_wrong_inputs_are_refused_in_one_line(keras):
         assert "\n" not in str(caught.value)
     evaluator = Evaluator(two_outputs(keras)[0], Squares())
     for single in (x["image"][0], x["image"][0, ..., 0]):
-        with pytest.raises(UsageError, match=r"a single one needs a batch axis: x\[None\]"):
+        with pytest.raises(UsageError, match=r"x is a single row, .*; add a batch axis: x\[None\]"):
             evaluator.predict(single)
         assert evaluator.predict(single[None])["size"].shape == (1, 1)
 

@@ -61,7 +61,7 @@ class Evaluator(Shown):
         self._looked_at: set[str] = set()
 
     def _line(self) -> str:
-        return f"{model_line(self.model)}; {self.task!r}"
+        return f"{model_line(self.given)}; {self.task!r}"
 
     def fitting(self, spec: Any) -> Arrange:
         """Build the model for batches of a structure, if it is not built yet; return how the task arranges them.
@@ -99,8 +99,8 @@ class Evaluator(Shown):
         also `calibrated_ece` and `calibrated_nll`.
 
         Args:
-            x: An array or a tree of arrays that matches the model's inputs by name, `Rows` such as an `ImageSet`, a
-                batched `tf.data.Dataset`, or a tuple `(x, y)` or `(x, y, sample_weight)`.
+            x: An array or a tree of arrays that matches the model's inputs by name, `Rows` such as an `ImageSet`,
+                batches as in `Trainer.fit`, or a tuple `(x, y)` or `(x, y, sample_weight)`.
             y: Labels, if `x` are arrays, a tree that matches the model's outputs by name; for classification integers
                 `[N]`.
             sample_weight: Weights of the rows in the loss, if `x` are arrays.
@@ -143,7 +143,7 @@ class Evaluator(Shown):
 
         Args:
             x: N inputs, N at least 1: an array or a tree of arrays that matches the model's inputs by name, `Rows`, or
-                a batched `tf.data.Dataset`, whose labels are left out. Uint8 means 0 to 255 and is scaled to 0 to 1;
+                batches as in `Trainer.fit`, whose labels are left out. Uint8 means 0 to 255 and is scaled to 0 to 1;
                 images `[N, H, W]` or `[N, H, W, C]` in floats are from 0 to 1.
             batch_size: Rows per call of the model; a dataset has batches of its own.
 
@@ -156,6 +156,7 @@ class Evaluator(Shown):
         build_on(self.model, spec)
         signature = Signature.of(self.model)
         pick = fitted(inputs, signature.inputs) if signature is not None else lambda tree: tree
+        check_shapes(self.model, (pick(spec),), "predict")
         forward = self._forward.get_concrete_function(_open(pick(spec)))
         outputs = []
         for batch in inputs.batches():

@@ -97,8 +97,8 @@ class Examination(Shown):
         trained_with = strength(config.augmentation, config.augmentation_args)
         found: tuple[list[dict[str, Any]], list[dict[str, Any]]] = [], []
         rows = (
-            corrupted(self.evaluator.predict, images, self.temperature, trained_with),
-            varied(self.evaluator.predict, images, self.temperature),
+            corrupted(self._logits, images, self.temperature, trained_with),
+            varied(self._logits, images, self.temperature),
         )
         with Stage("measuring robustness", measurements(images) * len(images), "images") as progress:
             for kept, measured in zip(found, rows, strict=True):
@@ -106,6 +106,11 @@ class Examination(Shown):
                     kept.append(row)
                     progress.done += len(images)
         return found
+
+    def _logits(self, images: np.ndarray) -> np.ndarray:
+        from trainer.tasks.classification import logits_of
+
+        return np.asarray(logits_of(self.trained.model, self.evaluator.predict(images)))
 
 
 def report_folder(path: Path, chosen: Chosen, out: Path | None = None) -> Path:

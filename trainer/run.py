@@ -137,6 +137,7 @@ class Run(Shown, Counters):
         optimizer: Its optimizer; `run.learning_rate` evaluates its schedule.
         models: All models in training by name; a single one is called `model`.
         optimizers: Their optimizers, by the same names.
+        classifies: True if the task is classification, so that the model's outputs tell classes apart.
         data: Name, digest, sizes of the splits and class names of the data, as far as known.
         training_data: The training data before augmentation; None if they are streamed.
         epochs: Planned number of epochs.
@@ -175,6 +176,7 @@ class Run(Shown, Counters):
     optimizer: Any = None
     models: Mapping[str, keras.Model] = field(default_factory=dict)
     optimizers: Mapping[str, Any] = field(default_factory=dict)
+    classifies: bool = True
     data: Mapping[str, Any] = field(default_factory=dict)
     training_data: Rows | None = None
     epochs: int = 1

@@ -45,6 +45,7 @@ from trainer.runs.directory import default_name
 from trainer.runs.lock import RunLock
 from trainer.runs.recorder import Recorder
 from trainer.startup import keras_defaults
+from trainer.tasks.classification import Classification
 from trainer.tasks.task import Task, logged_names
 from trainer.text import in_line
 
@@ -125,18 +126,19 @@ class Trainer(Shown):
     def _line(self) -> str:
         written = f"writes {in_line(self.run_dir)}" if self.run_dir is not None else "writes nothing"
         trained = f"; {self.run.status}" if hasattr(self, "loop") else ""
-        return f"{model_line(self.model)}; {written}{trained}"
+        return f"{model_line(self.given)}; {written}{trained}"
 
     def _card(self) -> str:
         from trainer.data.structure import Signature, described
         from trainer.display.html import card, definitions
 
-        signature = Signature.of(self.model)
+        signature = Signature.of(self.model) if self.optimizers is None else None
         known = [described(side.tree) for side in (signature.inputs, signature.outputs)] if signature else []
+        optimizers = list((self.optimizers or {}).values()) or ([self.optimizer] if self.optimizer is not None else [])
         rows = [
-            ("model", ", ".join([model_line(self.model), *([" to ".join(known)] if known else [])])),
+            ("model", ", ".join([model_line(self.given), *([" to ".join(known)] if known else [])])),
             ("task", self.task),
-            ("optimizer", type(self.optimizer).__name__ if self.optimizer is not None else "Adam (default)"),
+            ("optimizer", ", ".join(type(each).__name__ for each in optimizers) or "Adam (default)"),
             (
                 "plugins",
                 ", ".join(map(repr, self.plugins)) or "none"
@@ -171,9 +173,10 @@ class Trainer(Shown):
 
         Args:
             x: Training data: an array, or a tuple, list or dict of arrays that are matched with the model's inputs by
-                name (uint8 means 0 to 255, and is scaled to 0 to 1); `Rows` such as an `ImageSet`; a batched
-                `tf.data.Dataset`; or the `Data` that `trainer.data.load` returns, which brings its own
-                validation and test images.
+                name (uint8 means 0 to 255, and is scaled to 0 to 1); `Rows` such as an `ImageSet`; batches from a
+                `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator function or any iterable, such as a loader of
+                PyTorch; or the `Data` that `trainer.data.load` returns, which brings its own validation and test
+                images.
             y: Labels, if `x` are arrays: for classification whole numbers `[N]`, 0-based.
             sample_weight: Weights of the rows in the loss, `[N]`, if `x` are arrays.
             validation_data: Data by which the best weights are chosen; as `x`, or a tuple `(x, y)` or
@@ -298,6 +301,7 @@ class Trainer(Shown):
             directory=self.run_dir.absolute() if self.run_dir is not None else None,
             seed=self.seed,
             config=self.config,
+            classifies=isinstance(self.task, Classification),
             model=self.model,
             optimizer=first_of(learners.optimizers),
             models=learners.models,

@@ -10,6 +10,7 @@ from keras import layers, ops
 from pydantic import Field
 
 from trainer.registry import models
+from trainer.tasks.classification import logits_of
 
 LEAST = 1e-12
 """Lower bound for probabilities, so that their logarithms are finite."""
@@ -51,7 +52,7 @@ def ensemble(
     shares = []
     for number, member in enumerate(members):
         net = _member(member, input_shape, num_classes, f"member{number}")
-        shares += [layers.Softmax(dtype="float32")(net(view)) for view in views]
+        shares += [layers.Softmax(dtype="float32")(logits_of(net, net(view))) for view in views]
     mean = layers.Average(dtype="float32")(shares) if len(shares) > 1 else shares[0]
     return keras.Model(images, ops.log(ops.maximum(mean, LEAST)), name="ensemble")
 

@@ -54,8 +54,8 @@ class Contents:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Name, digest, sizes and class names of the data; empty if nothing is known about them."""
-        known = self.run.data
+        """Name, digest, sizes and, for a classifier, class names of the data; empty if nothing is known about them."""
+        known = {key: value for key, value in self.run.data.items() if key != "class_names" or self.run.classifies}
         return {"name": UNNAMED, "class_names": [], "notices": [], **known} if known else {}
 
     @property

@@ -329,6 +329,13 @@ def test_what_is_not_a_duration_is_refused(text):
         ("m:names=['a', 'b'],x=1", "m", {"names": ["a", "b"], "x": 1}),
         ("m:a=[[1, 2], [3]],b={c = [4], d = 5},e=[]", "m", {"a": [[1, 2], [3]], "b": {"c": [4], "d": 5}, "e": []}),
         ("m:a=x=y", "m", {"a": "x=y"}),
+        ("m:a=[mae, f1_score],b=[true, 1e-3, x/y.z]", "m", {"a": ["mae", "f1_score"], "b": [True, 1e-3, "x/y.z"]}),
+        (
+            "m:a={digit=huber, odd=[bce]},b={0=1, 9=2.5}",
+            "m",
+            {"a": {"digit": "huber", "odd": ["bce"]}, "b": {"0": 1, "9": 2.5}},
+        ),
+        ("m:a=[x=y],b=[2020-01-01]", "m", {"a": "[x=y]", "b": "[2020-01-01]"}),
     ],
 )
 def test_a_name_with_arguments_is_read_as_toml_else_as_text(spec, name, arguments):

@@ -39,7 +39,9 @@ def read(pipeline, number: int, first: int = 0) -> list[tuple[int, int]]:
 def test_every_pass_has_each_batch_once_in_an_order_of_its_own_from_any_step(keras, workers):
     from trainer.data.py_dataset import TrainingPyDataset
 
-    whole = read(TrainingPyDataset(made(keras, workers=workers), seed=7), 15)
+    pipeline = TrainingPyDataset(made(keras, workers=workers), seed=7)
+    assert [list(leaf.shape) for leaf in pipeline.spec] == [[None, 1], [None]]
+    whole = read(pipeline, 15)
     orders = [[number for number, _ in whole[first : first + 5]] for first in (0, 5, 10)]
     assert all(sorted(order) == list(range(5)) for order in orders)
     assert len({tuple(order) for order in orders}) == 3

@@ -103,6 +103,9 @@ def test_inputs_alone_and_weights_are_parts_of_a_batch(keras):
     x, y = np.zeros((4, 2), np.float32), np.zeros(4, np.int32)
     alone = tf.data.Dataset.from_tensor_slices({"a": x, "b": x}).batch(2)
     assert [sorted(part) for part in TrainingStream(alone).spec] == [["a", "b"]]
+    double = tf.data.Dataset.from_tensor_slices((x.astype(np.float64), y)).batch(2)
+    assert TrainingStream(double).spec == TrainingStream(tf.data.Dataset.from_tensor_slices((x, y)).batch(2)).spec
+    assert next(iter(TrainingStream(double).batches()))[0].dtype == tf.float32
     weighted = tf.data.Dataset.from_tensor_slices((x, y, np.ones(4, np.float32))).batch(2)
     assert len(TrainingStream(weighted).spec) == 3
     assert len(TrainingStream(lambda: [[x, y, None]], Length(steps=1)).spec) == 2
@@ -120,15 +123,18 @@ def test_a_stream_of_unknown_length_is_counted_on_request_alone(keras, caplog):
     assert TrainingStream(Loader()).steps_per_epoch == 3
 
 
-def test_a_stream_that_does_not_end_is_not_counted_for_ever(keras, monkeypatch):
+def test_a_stream_that_does_not_end_is_not_counted_for_ever(keras, monkeypatch, caplog):
     from itertools import repeat
 
     from trainer.data import passes
     from trainer.data.stream import Length, TrainingStream
 
     monkeypatch.setattr(passes, "MANY", 50)
+    monkeypatch.setattr(passes, "PATIENCE", 0.0)
     with pytest.raises(UsageError, match=r"has not ended after 50 batches; give .*steps_per_epoch"):
         TrainingStream(lambda: repeat(np.zeros((2, 3), np.float32)), Length(counted=True))
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [line.partition(";")[0] for line in warned] == ["still counting the batches of the stream, 1 so far"]
 
 
 def ragged():
@@ -178,7 +184,7 @@ def test_what_is_no_stream_of_batches_is_refused_at_once(keras, given, error, sa
     [
         (ragged, r"batch 2 of the stream is x float32 \[N, 3\], but the first was x float32 \[N, 2\]; make all"),
         (failing, r"^cannot go: the data cannot be read: OSError: the camera \(test_streams.py, line \d+\)$"),
-        (rows(), "^cannot go: the data ended$"),
+        (rows(), "^cannot go: the data ended; give more"),
     ],
 )
 @pytest.mark.parametrize("peeked", [True, False])
@@ -186,7 +192,7 @@ def test_what_goes_wrong_later_is_one_line(keras, given, said, peeked):
     from trainer.data.reading import reading
     from trainer.data.stream import Length, TrainingStream
 
-    stream = TrainingStream(rows() if said.endswith("ended$") else given, Length(steps=9))
+    stream = TrainingStream(rows() if "ended" in said else given, Length(steps=9))
     if peeked:
         stream.peek()
     batches = iter(stream.batches())

@@ -17,12 +17,14 @@ from trainer.engine.first_batch.reach import reached
 from trainer.engine.first_batch.shape import check_shapes
 from trainer.errors import DataError, UsageError
 from trainer.tasks.classification import Classification
+from trainer.tasks.supervised import Supervised
 from trainer.tasks.task import Task
 
 N, SIDE = 40, 12
 PIXELS = make_images(N, side=SIDE).images
 """uint8 from 0 to 209."""
 FLOATS = PIXELS / np.float32(255)
+LEARNED = Supervised("mean_squared_error")
 LABELS = np.arange(N, dtype=np.int32) % 4
 
 
@@ -38,11 +40,11 @@ def looked_at(net: Any, x: Any, y: Any = LABELS, weight: Any = None) -> list[str
     return looked_at_rows(net, ArrayRows(x, y, weight))
 
 
-def looked_at_rows(net: Any, rows: ArrayRows, batch_size: int = 128) -> list[str]:
+def looked_at_rows(net: Any, rows: ArrayRows, batch_size: int = 128, task: Task = LEARNED) -> list[str]:
     pipeline = TrainingRows(rows, batch_size, augmentation="none")
     batch = first_batch(pipeline)
     assert batch is not None
-    return look("training", pipeline, batch, net)
+    return look("training", pipeline, batch, net, task)
 
 
 def with_value(array: np.ndarray, row: int, value: float) -> np.ndarray:
@@ -81,6 +83,11 @@ def test_of_data_too_large_to_read_before_training_the_first_batch_is_looked_at(
     monkeypatch.setattr("trainer.engine.first_batch.looks.WHOLE_BYTES", 0)
     with pytest.raises(DataError, match=r"row \d+ of the first training batch"):
         looked_at(model(keras), with_value(FLOATS, 39, np.nan))
+
+
+def test_labels_that_are_missing_and_weights_are_left_to_a_custom_task(keras):
+    rows = ArrayRows(FLOATS, with_value(LABELS[:, None], 7, np.nan), -np.ones(N))
+    assert looked_at_rows(model(keras), rows, task=Task()) == []
 
 
 def test_large_finite_values_are_not_taken_for_infinite(keras):
@@ -215,7 +222,11 @@ def innocent(keras) -> dict[str, tuple[Any, np.ndarray]]:
         **{name: (model(keras, shape=x.shape[1:]), x.astype(np.float32)) for name, x in vectors.items()},
         "tokens": (model(keras, layers.Embedding(300, 4), shape=(9,)), random.integers(0, 255, (N, 9), np.int32)),
         "normalised first": (model(keras, layers.BatchNormalization()), pixels),
-        "pooled first": (model(keras, layers.GlobalAveragePooling2D()), random.random((N, SIDE, SIDE, 1), np.float32)),
+        "pooled first": (
+            model(keras, layers.GlobalAveragePooling2D(), shape=(64, 64, 1)),
+            random.random((N, 64, 64, 1), np.float32),
+        ),
+        "a tenth": (model(keras, layers.Rescaling(0.1)), FLOATS),
         "rescaled to -1": (model(keras, layers.Rescaling(2, offset=-1)), FLOATS),
         "standardised by the model": (model(keras, layers.Normalization(mean=[0.13], variance=[0.1])), FLOATS),
     }
@@ -303,9 +314,9 @@ def labels_of(*counts: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (labels_of(150, *[6] * 9), "class 0 has 74% of the 204 labels"),
-        (labels_of(30, 3, 90, 1, 30), "class 2 has 58% of the 154 labels and class 3 has 1"),
-        (labels_of(80, 20), "class 0 has 80% of the 100 labels"),
+        (labels_of(150, *[6] * 9), "class 0 has 74 % of the 204 labels"),
+        (labels_of(30, 3, 90, 1, 30), "class 2 has 58 % of the 154 labels and class 3 has 1"),
+        (labels_of(80, 20), "class 0 has 80 % of the 100 labels"),
         (labels_of(300, 300, 4, 300), "class 2 has 4 of the 904 labels"),
         (labels_of(30, 0, 30, 30), ""),
         (labels_of(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949), ""),  # MNIST
@@ -319,19 +330,29 @@ def test_shares_of_classes_are_reported_where_they_differ_much(labels, said):
     assert imbalance(labels.astype(np.int32)) == said
 
 
-def test_unbalanced_classes_come_with_what_to_do():
+@pytest.fixture(scope="module")
+def prepared(keras):
+    """The task of a model of four classes."""
+    import tensorflow as tf
+
+    task, net = Classification(), model(keras)
+    task.prepare(net, (tf.TensorSpec(net.input_shape), tf.TensorSpec([None], tf.int32)))
+    return task
+
+
+def test_unbalanced_classes_come_with_what_to_do(prepared):
     labels = labels_of(90, 4, 3, 3)
-    (notice,) = look_at_balance(Classification(), labels, None)
-    assert notice.startswith("classes are unbalanced: class 0 has 90% of the 100 labels, ")
+    (notice,) = look_at_balance(prepared, labels, None)
+    assert notice.startswith("classes are unbalanced: class 0 has 90 % of the 100 labels, ")
     assert "class_weight='balanced'" in notice
-    assert look_at_balance(Classification(), np.eye(4)[labels], None) == [notice]
-    assert look_at_balance(Classification(), labels[:, None], None) == [notice]
-    assert look_at_balance(Classification(), LABELS, None) == []
+    assert look_at_balance(prepared, np.eye(4)[labels], None) == [notice]
+    assert look_at_balance(prepared, labels[:, None], None) == [notice]
+    assert look_at_balance(prepared, LABELS, None) == []
     assert look_at_balance(Task(), labels, None) == []  # numbers, as far as is known
 
 
-def test_a_stream_that_seems_sorted_by_class_is_reported():
-    (notice,) = look_at_balance(Classification(), None, np.full(128, 2))
+def test_a_stream_that_seems_sorted_by_class_is_reported(prepared):
+    (notice,) = look_at_balance(prepared, None, np.full(128, 2))
     assert notice == "all 128 labels of the first training batch are 2; if the data are sorted by class, shuffle them"
-    assert look_at_balance(Classification(), None, np.full(20, 2)) == []
-    assert look_at_balance(Classification(), None, labels_of(127, 1)) == []
+    assert look_at_balance(prepared, None, np.full(20, 2)) == []
+    assert look_at_balance(prepared, None, labels_of(127, 1)) == []

@@ -269,6 +269,44 @@ def test_the_seed_is_another_one_at_every_step_and_in_every_run(keras, centred):
     assert (len(drawn), drawn & other) == (5, set())
 
 
+class Projected(Task):
+    """Classes from a layer and a metric that have no variables before they are called."""
+
+    names = ("loss", "f1")
+
+    def __init__(self) -> None:
+        import keras
+
+        keras.utils.set_random_seed(1)
+        self.head = keras.Sequential([keras.layers.Dense(8, activation="relu"), keras.layers.Dense(4)])
+
+    def forward(self, model, batch, training, seed):
+        import keras
+
+        logits = self.head(model(batch[0], training=training), training=training)
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)(batch[1], logits), logits
+
+    def metrics(self):
+        import keras
+
+        return {"f1": keras.metrics.F1Score("macro")}
+
+    def update(self, metrics, batch, outputs):
+        import keras
+
+        metrics["f1"].update_state(keras.ops.one_hot(batch[1], 4), keras.ops.softmax(outputs))
+
+
+def test_layers_and_metrics_that_nobody_has_called_yet_are_built_trained_and_resumed(keras, tmp_path):
+    whole, run = centre(keras, tmp_path / "whole", task=Projected())
+    assert any(label == "task trains" and text.endswith(", 76 parameters") for label, text in run.plan)
+    assert run.logs["f1"] > 0
+    centre(keras, tmp_path / "run", Kill(7), task=Projected())
+    resumed, _ = centre(keras, tmp_path / "run", resumed=True, task=Projected())
+    assert state(resumed) == state(whole)
+    assert whole.evaluate(make_images(16))["f1"] > 0
+
+
 class Wrong(Classification):
     """Does something in `forward` that a run could not keep."""
 

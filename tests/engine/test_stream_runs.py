@@ -55,7 +55,7 @@ def assert_same(ours, theirs) -> None:
 
 
 def shuffled():
-    """Return a dataset that gives every pass an order of its own, from the same images."""
+    """Return a dataset that gives every pass another order of the same images."""
     import tensorflow as tf
 
     images = make_images(100)
@@ -109,6 +109,11 @@ def test_a_generator_trains_at_a_constant_rate_and_validates_to_its_end_without_
     scores = trainer.evaluate(held_out.images, held_out.labels)
     assert run.logs["val_loss"] == pytest.approx(scores.loss, rel=1e-5)
     assert trainer.evaluate(lambda: batches(2, seed=1)).accuracy == scores.accuracy
+    np.testing.assert_allclose(trainer.predict(batches(2, seed=1)), trainer.predict(held_out.images), atol=1e-5)
+    with pytest.raises(
+        DataError, match=r"^cannot predict: the data cannot be read: OSError: the disk is gone \(test_s"
+    ):
+        trainer.predict(breaking(1))
 
 
 def test_without_a_length_a_schedule_is_refused_and_steps_are_one_epoch(keras):
@@ -149,14 +154,14 @@ def test_a_stream_that_breaks_is_one_line_and_the_run_is_saved_up_to_there(keras
 
 def test_a_generator_object_that_ends_early_is_one_line_with_the_step(keras, tmp_path):
     trainer = trainer_of(keras, tmp_path / "run")
-    with pytest.raises(DataError, match=r"^cannot continue after step 5: the data ended$"):
+    with pytest.raises(DataError, match=r"^cannot continue after step 5: the data ended; give more"):
         trainer.fit(batches(), durations=Durations(steps=8))
     assert trainer.run.saved == {"last": 5}
 
 
 def test_a_validation_that_ends_early_is_one_line(keras):
     lengths = Durations(epochs=1, steps_per_epoch=5, validation_steps=3)
-    with pytest.raises(DataError, match=r"^cannot evaluate after 2 batches: the data ended$"):
+    with pytest.raises(DataError, match=r"^cannot evaluate after 2 batches: the data ended; give more"):
         trainer_of(keras).fit(batches, validation_data=lambda: batches(2), durations=lengths)
 
 
@@ -177,6 +182,7 @@ def test_single_rows_and_lengths_of_arrays_are_refused_in_one_line(keras):
         trainer_of(keras).fit(images, validation_data=images, durations=Durations(validation_steps=3))
 
 
+@pytest.mark.slow
 def test_a_py_dataset_resumes_exactly_without_skipping(keras, tmp_path, caplog):
     given = list(batches())
 

@@ -174,6 +174,25 @@ def test_a_model_whose_outputs_are_no_logits_of_classes_is_refused(keras):
         Served.of(trained, np.zeros((1, 12, 12, 1), np.uint8))
 
 
+@pytest.mark.parametrize(("units", "activation"), [(2, "softmax"), (2, None), (1, "sigmoid"), (1, None)])
+def test_probabilities_are_those_of_the_model_whatever_it_ends_in(keras, tmp_path, units, activation):
+    from trainer.export import keras_file
+    from trainer.export.serving import serving
+
+    inputs = keras.Input((12, 12, 1))
+    head = keras.layers.Dense(units, activation=activation)
+    model = keras.Model(inputs, head(keras.layers.Flatten()(inputs)))
+    images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1)).astype(np.uint8)
+    outputs = np.asarray(model(images / np.float32(255), training=False))
+    if activation is None:
+        outputs = np.asarray((keras.ops.softmax if units == 2 else keras.ops.sigmoid)(outputs))
+    expected = outputs if units == 2 else np.concatenate([1 - outputs, outputs], axis=1)
+    served = Served(model, (12, 12, 1), ("a", "b"), 1.0, images, {})
+    np.testing.assert_allclose(serving(model, (12, 12, 1), 1.0)(images)["probabilities"], expected, atol=1e-6)
+    keras_file.write(served, tmp_path)
+    np.testing.assert_allclose(keras_file.read(tmp_path)(images), expected, atol=1e-6)
+
+
 def test_a_proof_detects_another_class_a_difference_and_nan():
     source = np.array([[0.6, 0.4], [0.1, 0.9]])
 

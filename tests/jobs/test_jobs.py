@@ -52,6 +52,7 @@ def test_a_short_thread_of_the_gan_moves_both_players_and_logs_both_losses(keras
     for name, model in trainer.models.items():
         moved = [not np.array_equal(old, new) for old, new in zip(before[name], model.get_weights(), strict=True)]
         assert all(moved), name
+    assert "critic, 21,169 parameters" in repr(trainer)
     assert trainer.run.scalars.keys() == {"generator_loss", "critic_loss"}
     job.draw(job.drawings(trainer.models["generator"], 64), tmp_path / "digits.png")
     assert (tmp_path / "digits.png").stat().st_size > 0

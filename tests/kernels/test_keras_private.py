@@ -10,7 +10,7 @@ from conftest import ROOT, make_images, small_net
 
 PRIVATE = {
     *("_learning_rate", "_get_variable_index", "_momentums", "_velocities"),
-    *("_flatten_layers", "_inbound_nodes", "_nodes_by_depth", "_compile_config"),
+    *("_flatten_layers", "_inbound_nodes", "_nodes_by_depth", "_compile_config", "_built"),
 }
 HOME = ROOT / "trainer" / "kernels" / "keras_private.py"
 
@@ -85,3 +85,13 @@ def test_the_arguments_of_compile_are_the_objects_that_were_given(keras):
         "loss_weights": [2.0],
     }
     assert (arguments["run_eagerly"], arguments["steps_per_execution"]) == (False, 3)
+
+
+def test_a_metric_without_variables_yet_is_not_built(keras):
+    from trainer.kernels.keras_private import is_built
+
+    metric = keras.metrics.F1Score()
+    assert not is_built(metric)
+    metric.update_state([[1.0, 0.0]], [[0.9, 0.1]])
+    assert is_built(metric)
+    assert is_built(keras.metrics.Mean())

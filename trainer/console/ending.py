@@ -9,10 +9,10 @@ from textwrap import shorten
 from typing import Any
 
 from trainer.console.style import bold, is_terminal, link
-from trainer.console.tables import image_counts, overlap_rows, scores_line
+from trainer.console.tables import overlap_rows, row_counts, scores_line
 from trainer.console.wrapping import GLUE, entries, listed, width, wrapped
 from trainer.result import Best, Scores
-from trainer.runs.files import REPORT
+from trainer.runs.files import REPORT, RunFiles, is_run
 from trainer.text import command, count, printable
 
 DIGITS = [str(digit) for digit in range(10)]
@@ -34,7 +34,7 @@ def ending(
         steps: Labels and commands for the next steps; see `next_steps`.
     """
     first, *rest = wrapped(headline(result), hanging="  ")
-    lines = [bold(first), *rest, *entries([*_rows(result, run_dir), *_notices(data)])]
+    lines = [bold(first), *rest, *entries([*_rows(result, data, run_dir), *_notices(data)])]
     return "\n".join([*lines, *next_lines(steps)])
 
 
@@ -82,8 +82,9 @@ def next_steps(run_dir: Path, data: Mapping[str, Any]) -> list[tuple[str, str]]:
     shape = list(data.get("input_shape") or ())
     draws = data.get("class_names") == DIGITS and shape[2:] == [1] and shape[:1] == shape[1:2]
     use = ("draw", f"{command('draw')} --run {run}") if draws else ("predict", f"{command('predict')} FILE --run {run}")
-    takes_pictures = "input_shapes" not in data
-    return [report, *([use] if takes_pictures else []), ("evaluate", f"{command('evaluate')} {run}")]
+    classifies = not is_run(run_dir) or RunFiles(run_dir).run.classifies
+    reads = classifies and "input_shapes" not in data
+    return [report, *([use] if reads else []), ("evaluate", f"{command('evaluate')} {run}")]
 
 
 def next_lines(steps: Iterable[tuple[str, str]]) -> list[str]:
@@ -93,7 +94,7 @@ def next_lines(steps: Iterable[tuple[str, str]]) -> list[str]:
     return [*(["", bold("next:")] if rows else []), *(f"  {label:<{column}}  {_opened(text)}" for label, text in rows)]
 
 
-def _rows(result: Mapping[str, Any], run_dir: Path) -> list[tuple[str, str]]:
+def _rows(result: Mapping[str, Any], data: Mapping[str, Any], run_dir: Path) -> list[tuple[str, str]]:
     best, sizes, skipped = result["best"], result["data"], result["skipped_steps"]
     said = Best(best).validation.headline()
     validated = f", validation {said}" if said else ""
@@ -106,7 +107,7 @@ def _rows(result: Mapping[str, Any], run_dir: Path) -> list[tuple[str, str]]:
         *([("test", scores_line(result["test"]))] if result["test"] else []),
         *overlap_rows(result["test"], seldom=True),
         ("model", f"{result['model']}, {result['params']['count']:,} parameters"),
-        ("data", image_counts(sizes["name"], {part: sizes[key] for key, part in PARTS.items()})),
+        ("data", row_counts({**data, "name": sizes["name"]}, {part: sizes[key] for key, part in PARTS.items()})),
         *([("training", listed(trained))] if result["steps"] else []),
         *([("stopped early", result["stop_reason"])] if result["stop_reason"] else []),
         *([("skipped steps", ", ".join(map(str, skipped)))] if skipped else []),

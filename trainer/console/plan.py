@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainer.console.tables import image_counts
+from trainer.console.tables import row_counts
 from trainer.plugin import Every, Plugin, overrides
 from trainer.text import count, in_line
 
@@ -56,7 +56,7 @@ def plan(
     if run.data:
         parts = {"training": "train", "validation": "validation", "test": "test"}
         counts = {part: run.data.get(key) for part, key in parts.items()}
-        rows.insert(1, ("data", image_counts(run.data.get("name"), counts)))
+        rows.insert(1, ("data", row_counts(run.data, counts)))
     if course.durations.max_time is not None:
         rows.insert(2, ("time limit", f"{course.durations.max_time:g} s"))
     if saved is not None:

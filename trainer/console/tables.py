@@ -42,15 +42,16 @@ def overlap_rows(found: Mapping[str, Any], seldom: bool = False) -> list[tuple[s
     return [] if not overlap or (seldom and not overlap["trained_on"]) else [("overlap", overlap["sentence"])]
 
 
-def image_counts(name: Any, counts: Mapping[str, int | None]) -> str:
-    """Return the name of data and how many images they have, such as `MNIST: 55,000 training, 10,000 test images`.
+def row_counts(data: Mapping[str, Any], counts: Mapping[str, int | None]) -> str:
+    """Return the name of data and how many rows they have, such as `MNIST: 55,000 training, 10,000 test images`.
 
     Args:
-        name: Name of the data.
-        counts: Number of images by what they are for; None where that is unknown.
+        data: What is known of the data; see `Data.describe`.
+        counts: Number of rows by what they are for; None where that is unknown.
     """
     known = [f"{number:,} {part}" for part, number in counts.items() if number is not None]
-    return f"{name}: {', '.join(known)} images" if known else str(name)
+    name, noun = str(data.get("name") or "unnamed data"), "images" if data.get("input_shape") else "rows"
+    return f"{name}: {', '.join(known)} {noun}" if known else name
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:

@@ -31,7 +31,7 @@ def imbalance(labels: np.ndarray, classes: int = 0) -> str:
     most, least = int(counts.argmax()), int(present[counts[present].argmin()])
     found = []
     if counts[most] >= MAJORITY.get(classes, 0.5) * total:
-        found.append(f"class {most} has {counts[most] / total:.0%} of the {total:,} labels")
+        found.append(f"class {most} has {100 * counts[most] / total:.0f} % of the {total:,} labels")
     if counts[least] < RARE * total / len(present):
         found.append(f"class {least} has {counts[least]:,}" + ("" if found else f" of the {total:,} labels"))
     return " and ".join(found)

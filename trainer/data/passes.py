@@ -21,11 +21,17 @@ logger = logging.getLogger("trainer")
 MANY = 100_000
 """Batches after which counting is given up, since a stream may be endless."""
 
+BRIEF = 2.0
+"""Seconds of counting that nobody minds."""
+
+PATIENCE = 10.0
+"""Seconds of counting after which the user is told that a stream may be endless."""
+
 
 class Passes:
     """Passes over a dataset, the next of which begins with the batch that was looked at.
 
-    The iterator of that batch is kept and read on: a dataset that reshuffles gives every iterator an order of its own,
+    The iterator of that batch is kept and read on: a dataset that reshuffles gives every iterator another order,
     and one that caches needs one that reads it to the end.
 
     Args:
@@ -45,7 +51,7 @@ class Passes:
         """
         if self._begun is None:
             iterator, what = iter(self._batches), f"cannot {self._purpose} the stream"
-            with reading(what):
+            with Stage("reading the first batch of the stream"), reading(what):
                 first = next(iterator, None)
             if first is None:
                 raise DataError(f"{what}: it has no batches")
@@ -90,7 +96,7 @@ def skip(iterator: Iterator[Batch], first_step: int, taken: bool) -> None:
         for progress.done in range(1 + taken, first_step + 1):
             if next(iterator, None) is None:
                 raise DataError(f"{what}: the stream has only {progress.done - 1:,} batches")
-    logger.info(
+    logger.warning(
         "skipping %s of the stream took %.1f s; the run continues exactly if the stream gives the same batches again",
         count(first_step, "batch", "batches"),
         time.perf_counter() - start,
@@ -104,10 +110,17 @@ def counted(batches: tf.data.Dataset) -> int:
         UsageError: If it does not end.
         DataError: If it is empty or cannot be read.
     """
-    number, start = 0, time.perf_counter()
+    number, warned, start = 0, False, time.perf_counter()
     with Stage("counting the batches of the stream") as progress, reading("cannot count the batches of the stream"):
         for number, _ in enumerate(batches, 1):
             progress.details = [f"{number:,} so far"]
+            if not warned and time.perf_counter() - start > PATIENCE:
+                warned = True
+                logger.warning(
+                    "still counting the batches of the stream, %s so far; if it is endless, interrupt and give "
+                    "durations=Durations(steps_per_epoch=…)",
+                    f"{number:,}",
+                )
             if number == MANY:
                 raise UsageError(
                     f"cannot train on the stream: it has not ended after {MANY:,} batches; give "
@@ -115,10 +128,12 @@ def counted(batches: tf.data.Dataset) -> int:
                 )
     if not number:
         raise DataError("cannot train on the stream: it has no batches")
-    logger.info(
+    seconds = time.perf_counter() - start
+    logger.log(
+        logging.INFO if seconds < BRIEF else logging.WARNING,
         "counting %s of the stream took %.1f s; durations=Durations(steps_per_epoch=%d) avoids it",
         count(number, "batch", "batches"),
-        time.perf_counter() - start,
+        seconds,
         number,
     )
     return number

@@ -1,8 +1,8 @@
 """`keras.utils.PyDataset`: batches that are read by number, in an order of ours, so that a run resumes without reading.
 
 The order of pass p over the batches is a permutation keyed by (seed, p). A data set may change itself in
-`on_epoch_begin` and `on_epoch_end`, such as to shuffle its rows: both are called once per pass, in turn, and in a
-resumed run as often as before, so that it is exact if they are deterministic.
+`on_epoch_begin` and `on_epoch_end`, such as to shuffle its rows: both are called once per pass, between its batches
+and those of the next, and in a resumed run as often as before, so that it is exact if they are deterministic.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.arranged import arranged, unfitted
+from trainer.data.python_batches import AHEAD, as_batch, checked, spec_of_batch
 from trainer.data.reading import reading
 from trainer.data.rows import Batch, Fitting
-from trainer.data.source import AHEAD, as_batch, checked, spec_of_batch
 from trainer.data.stream import OWN, Length
 from trainer.display.shown import Shown
 from trainer.errors import UsageError
@@ -48,20 +48,22 @@ class TrainingPyDataset(Shown):
     def __init__(
         self, data: keras.utils.PyDataset, seed: int = 0, length: Length = OWN, fitting: Fitting = unfitted
     ) -> None:
-        self._data, self._seed, self._fitting, self._size = data, seed, fitting, data.num_batches
-        name, epoch = type(data).__name__, length.steps_per_epoch or self._size or length.steps
+        self._data, self._seed, self._fitting, name = data, seed, fitting, type(data).__name__
+        with reading(f"cannot use {name}"):
+            self._size = data.num_batches
+        epoch = length.steps_per_epoch or self._size or length.steps
         if self._size == 0:
             raise UsageError(f"cannot train on {name}: it has no batches")
         if epoch is None:
             raise UsageError(f"cannot train on {name}: it is endless; give durations=Durations(steps_per_epoch=…)")
         if data.use_multiprocessing:
-            logger.info("%s is read by threads of this process: use_multiprocessing has no effect", name)
+            logger.warning("%s is read by threads of this process: use_multiprocessing has no effect", name)
         self.steps_per_epoch: int = epoch
         with reading(f"cannot use {name}"):
             self._first = as_batch(data[next(iter(self._order(0)))])
         self._raw = spec_of_batch(self._first)
         self._begun = 0
-        self.spec = self._arranged(tf.data.Dataset.from_tensors(self._first)).element_spec
+        self.spec = self.batches().element_spec
 
     def _line(self) -> str:
         return f"{self.steps_per_epoch:,} batches per epoch"

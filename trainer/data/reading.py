@@ -1,4 +1,4 @@
-"""What goes wrong while batches are read, in one line: the code that makes them may raise anything."""
+"""Errors of one line for batches that cannot be read: the code that makes them may raise anything."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _PREFIX = re.compile(
     r"^(\{\{function_node [^}]*\}\} )?(Error in user-defined function passed to .*? iterator: \S+: )?"
     r"(?P<ours>(DataError|UsageError): )?"
 )
-"""What TensorFlow puts before the message of the code that made a batch; our own errors need no class."""
+"""Text that TensorFlow puts before the message of the code that made a batch; our own errors need no class."""
 _FRAME = re.compile(r'^\s+File "(.+)", line (\d+)', re.MULTILINE)
 _SUFFIX = re.compile(r" \[Op:\w+\].*$")
 
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Turn whatever the code that makes batches raises into an error of one line; errors of the model stay.
+    """Turn any exception of the code that makes batches into an error of one line; errors of the model stay.
 
     Args:
         what: What cannot be done without the batches, such as `cannot continue after step 7`.
@@ -58,7 +58,7 @@ def failure_of(error: Exception, what: str) -> DataError | None:
         what: As in `reading`.
     """
     if isinstance(error, tf.errors.OutOfRangeError):
-        return DataEnded(f"{what}: the data ended")
+        return DataEnded(f"{what}: the data ended; give more batches, or train and validate with fewer steps")
     reason = _reason(error)
     return None if reason is None else DataError(f"{what}: the data cannot be read: {shortened(reason)}")
 

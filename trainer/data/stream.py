@@ -92,14 +92,14 @@ class TrainingStream(Shown):
         return self._passes.peek()
 
     def _length(self, length: Length) -> int | None:
-        """Return the number of batches per epoch; None if they are to be counted.
+        """Return the number of batches per epoch; None if they must be counted.
 
         Raises:
             UsageError: If it is unknown and may not be counted.
         """
         if length.steps_per_epoch is not None:
             if self._source.once:
-                logger.info("a generator object is read only once: it has to give the batches of all epochs")
+                logger.warning("a generator object is read only once: it has to give the batches of all epochs")
             return length.steps_per_epoch
         if self._source.length is not None:
             return self._source.length

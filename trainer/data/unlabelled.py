@@ -9,7 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.given import rows_of
+from trainer.data.reading import reading
 from trainer.data.rows import ArrayRows, Rows
+from trainer.data.source import is_stream, source_of
 from trainer.data.structure import Side, Tree, by_name, described
 from trainer.errors import UsageError
 
@@ -32,7 +34,8 @@ def inputs_of(x: Any, batch_size: int) -> Inputs:
     """Return the inputs in a user's data; labels in them are left out.
 
     Args:
-        x: An array or a tree of arrays, `Rows`, a batched `tf.data.Dataset` or an evaluation pipeline.
+        x: An array or a tree of arrays, `Rows`, a stream of batches (see `trainer.data.source.source_of`) or an
+            evaluation pipeline.
         batch_size: Rows per batch of what has no batches of its own.
 
     Raises:
@@ -40,10 +43,11 @@ def inputs_of(x: Any, batch_size: int) -> Inputs:
     """
     if batch_size < 1:
         raise UsageError(f"cannot predict: batch_size must be at least 1, not {batch_size}")
-    if isinstance(x, tf.data.Dataset):
-        if int(x.cardinality()) == tf.data.INFINITE_CARDINALITY:
+    if is_stream(x) and not isinstance(x, Rows):
+        source = source_of(x)
+        if source.endless:
             raise UsageError("cannot predict: the dataset has no end; limit it with take(n)")
-        return Inputs(_inputs(x.element_spec), lambda: map(_inputs, iter(x)))
+        return Inputs(_inputs(source.batches.element_spec), lambda: _read(source.batches))
     if hasattr(x, "batches") and hasattr(x, "steps"):
         return Inputs(_inputs(x.spec), lambda: map(_inputs, iter(x.batches())))
     rows = x if isinstance(x, Rows) else _rows(x)
@@ -59,16 +63,13 @@ def fitted(inputs: Inputs, wanted: Side) -> Callable[[Tree], Tree]:
     """Return the function that brings inputs into the structure of a model's.
 
     Raises:
-        UsageError: If structures, shapes or kinds of numbers differ.
+        UsageError: If the structures or kinds of numbers differ, or the input is a single row.
     """
     pick = by_name(inputs.spec, wanted, "x")
     have, want = (tf.nest.flatten(tree) for tree in (pick(inputs.spec), wanted.tree))
-    if not all(map(_fits, have, want)):
-        whole = [inputs.number, *have[0].shape[1:]]
-        single = len(have) == 1 and any(_same(whole, want[0].shape[1:end]) for end in (None, -1))
-        hint = "; a single one needs a batch axis: x[None]" if single else ""
+    if len(have) == 1 and _is_row((inputs.number, *have[0].shape[1:]), tuple(want[0].shape[1:])):
         raise UsageError(
-            f"cannot predict: the model takes {described(wanted.tree)}, the data are {described(inputs.spec)}{hint}"
+            f"cannot predict: x is a single row, the model takes {described(wanted.tree)}; add a batch axis: x[None]"
         )
     for leaf, model in zip(have, want, strict=True):
         if leaf.shape.rank == 4 and model.dtype.is_floating and not leaf.dtype.is_floating and leaf.dtype != tf.uint8:
@@ -77,6 +78,21 @@ def fitted(inputs: Inputs, wanted: Side) -> Callable[[Tree], Tree]:
                 "x.astype('uint8')"
             )
     return pick
+
+
+def _read(batches: tf.data.Dataset) -> Iterator[Tree]:
+    """Yield the inputs of batches.
+
+    Raises:
+        DataError: If they cannot be read.
+    """
+    with reading("cannot predict"):
+        yield from map(_inputs, batches)
+
+
+def _is_row(whole: tuple[int | None, ...], row: tuple[int | None, ...]) -> bool:
+    """Return True if an array has the shape of a row of the model, with or without a last axis of length 1."""
+    return None not in whole and (whole == row or (whole == row[:-1] and row[-1:] == (1,)))
 
 
 def _inputs(batch: Any) -> Tree:
@@ -96,17 +112,7 @@ def _rows(x: Any) -> ArrayRows:
     rows = rows_of(x, images=False)
     if rows is None:
         raise UsageError(
-            f"cannot predict for {type(x).__name__}: give arrays or a tree of them, Rows, or a batched tf.data.Dataset"
+            f"cannot predict for {type(x).__name__}: give arrays, a tree of them, Rows, or batches in a tf.data.Dataset"
         )
     assert isinstance(rows, ArrayRows)
     return rows
-
-
-def _fits(have: tf.TensorSpec, want: tf.TensorSpec) -> bool:
-    return have.shape.rank is None or _same(have.shape[1:], want.shape[1:])
-
-
-def _same(have: Any, want: Any) -> bool:
-    """Return True if two shapes agree where both are known."""
-    one, other = tuple(have), tuple(want)
-    return len(one) == len(other) and all(None in (a, b) or a == b for a, b in zip(one, other, strict=True))

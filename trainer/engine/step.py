@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -16,11 +18,13 @@ from trainer.data.rows import Batch
 from trainer.engine.learners import Learners
 from trainer.engine.tracked import check_tracked
 from trainer.errors import UsageError
+from trainer.kernels.keras_private import is_built
 from trainer.kernels.select import Gradients, Kernels
 from trainer.kernels.strategy import Strategy
 from trainer.startup import clock_is_allowed
 from trainer.tasks.numbers import numbers_of
 from trainer.tasks.task import Task
+from trainer.tasks.variables import has_unbuilt_layers
 from trainer.text import count
 
 EVALUATION_SEED = (0, 0)
@@ -70,7 +74,7 @@ class Meter:
         """Return the means up to now as floats; waits for the device."""
         read = {"loss": float(self.loss.result())}
         for name, metric in self.extra.items():
-            read |= numbers_of(name, metric.result())
+            read |= numbers_of(name, metric.result() if is_built(metric) else math.nan)
         return read
 
     @property
@@ -173,6 +177,7 @@ class TrainStep:
             )
         with strategy.scope():
             self.meter = Meter(self.task)
+            build(self.task, learners.model, self.meter, spec)
             self.meter.check()
             learners.build()
         self._signature = [tf.data.IteratorSpec(spec), tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int32)]
@@ -300,6 +305,7 @@ class EvaluationStep:
         If `next` were traced on its first call instead, TensorFlow would warn of repeated retracing as soon as a
         process has trained several models.
         """
+        build(self.task, self.model, self.meter, data.spec)
         self.meter.reset()
         batches = iter(data.batches())
         self.next.get_concrete_function(batches)
@@ -337,6 +343,34 @@ class EvaluationStep:
         return (loss if isinstance(self.model, Mapping) else with_regularisers(loss, self.model)), outputs
 
 
+def build(task: Task, model: keras.Model | Mapping[str, keras.Model], meter: Meter, spec: Any) -> None:
+    """Create the variables of a task's layers and metrics that otherwise appear in the middle of the first step.
+
+    Args:
+        task: The task.
+        model: What its `forward` is given.
+        meter: Its metrics.
+        spec: `tf.TypeSpec` structure of a batch.
+
+    Raises:
+        UsageError: If a layer cannot be called, since the task has no `forward`.
+    """
+    if not has_unbuilt_layers(task) and all(is_built(metric) for metric in meter.extra.values()):
+        return
+    if not task.has_forward:
+        raise UsageError(
+            f"cannot train: layers or metrics of the task {type(task).__name__} have no variables yet; build them in "
+            "__init__"
+        )
+
+    def call(batch: Batch) -> None:
+        _, outputs = task.forward(model, batch, True, EVALUATION_SEED)
+        task.update(meter.extra, batch, outputs)
+        task.scalars.clear()
+
+    tf.function(call, autograph=False).get_concrete_function(spec)
+
+
 def loss_scale(optimizer: keras.optimizers.Optimizer) -> Any:
     """Return the factor by which an optimizer scales the loss, a number or a float32 scalar; None if it does not.
 
@@ -361,9 +395,9 @@ def step_seed(seed: int, step: tf.Tensor) -> tf.Tensor:
         seed: Seed of the run, from 0 to 2⁶³ - 1.
         step: 0-based step, an int64 scalar.
     """
-    # The order and the augmentation of the data draw from (seed, epoch) and (seed, step), so the seed is negated here.
-    key = tf.stack([tf.constant(-1 - seed, tf.int64), step])
-    return tf.random.stateless_uniform([2], key, None, None, tf.int32, alg="philox")
+    # Hashed, since the order and the augmentation of the data draw from (seed, epoch) and (seed, step).
+    key = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=4).digest(), "little", signed=True)
+    return tf.stack([tf.constant(key), tf.cast(step, tf.int32)])
 
 
 def rows_of(batch: Batch) -> tf.Tensor:

@@ -29,7 +29,7 @@ class Served(Shown):
     """A trained model with everything that a format needs to export it.
 
     Attributes:
-        model: Maps images, float32 `[N, H, W, C]` in [0, 1], to logits `[N, K]`.
+        model: A classifier of images, float32 `[N, H, W, C]` in [0, 1].
         input_shape: Height, width and channels.
         class_names: One name per class, in the order of the probabilities.
         temperature: Divisor of the logits for calibrated probabilities.

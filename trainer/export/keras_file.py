@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from trainer.export.format import Classifier, Format, Served
+from trainer.tasks.classification import logits_of
 
 FILE = "model.keras"
 
@@ -16,7 +17,7 @@ def write(served: Served, folder: Path) -> None:
     """Write the model with scaling, temperature and softmax as layers."""
     images = keras.Input(served.input_shape, dtype="uint8", name="images")
     scaled = layers.Rescaling(1 / 255, dtype="float32")(images)
-    logits = served.model(scaled, training=False)
+    logits = logits_of(served.model, served.model(scaled, training=False))
     calibrated = layers.Rescaling(1 / served.temperature, dtype="float32")(logits)
     probabilities = layers.Softmax(dtype="float32", name="probabilities")(calibrated)
     keras.Model(images, probabilities).save(folder / FILE)

@@ -54,7 +54,8 @@ class Original(Shown):
     def on(cls, trained: Trained, data: str, shown: np.ndarray, images: np.ndarray) -> Original:
         """Return a trained model with the given images; see `of`."""
         from trainer.evaluator import Evaluator
+        from trainer.tasks.classification import logits_of
 
         served = Served.of(trained, shown)
-        logits = Evaluator(trained.model).predict(images)
+        logits = np.asarray(logits_of(trained.model, Evaluator(trained.model).predict(images)))
         return cls(served, data, images, np.exp(log_softmax(logits / trained.temperature)))

@@ -79,3 +79,8 @@ def calls(model: keras.Model) -> Iterator[Call]:
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
             yield Call(node.operation, node.input_tensors, node.output_tensors)
+
+
+def is_built(metric: keras.metrics.Metric) -> bool:
+    """Return False if a metric creates its variables only when it is first updated, and that has not happened."""
+    return not hasattr(metric, "_built") or bool(metric._built)

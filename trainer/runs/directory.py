@@ -228,8 +228,9 @@ class RunDirectory:
             OSError: If it cannot be written; the old file is intact.
         """
         self._ended = None if run.status == "running" else self._ended or time.time()
-        state = {"status": run.status, "stop_reason": run.stop_reason, "ended": self._ended, "data": dict(run.data)}
-        write_atomic(self.path / RUN, to_json({**self._fixed, **state, **run.notebook.notes}))
+        state = {"status": run.status, "stop_reason": run.stop_reason, "ended": self._ended}
+        known = {"classifies": run.classifies, "data": dict(run.data)}
+        write_atomic(self.path / RUN, to_json({**self._fixed, **state, **known, **run.notebook.notes}))
 
     def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Append lines to `history.jsonl`; lines that a full disk rejects are kept and written with the next ones.

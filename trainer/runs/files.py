@@ -57,6 +57,7 @@ class RunRecord(Shown):
         git_commit: Commit of the script's folder; empty outside git.
         user: Name of the user.
         versions: Versions of Python and packages.
+        classifies: True if the task is classification.
         data: Name, digest, sizes and class names of the data, as far as known.
         notes: Values stored by plugins, by plugin name.
     """
@@ -73,6 +74,7 @@ class RunRecord(Shown):
     git_commit: Name = ""
     user: Name = ""
     versions: dict[Name, Name] = field(default_factory=dict)
+    classifies: Annotated[bool, Field(strict=True)] = True
     data: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 

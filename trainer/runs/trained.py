@@ -97,6 +97,7 @@ class Trained(Shown):
         temperature: Divisor of its logits for calibrated probabilities; 1 if it was not fitted.
         from_config: True if the run has a configuration, which names its data.
         seen: The images that it was trained and validated on; None if unknown.
+        learned_classes: True if its task was classification, as far as known.
     """
 
     model: keras.Model
@@ -106,15 +107,18 @@ class Trained(Shown):
     temperature: float = 1.0
     from_config: bool = True
     seen: Seen | None = None
+    learned_classes: bool = True
 
     def _line(self) -> str:
         return f"{in_line(self.model.name)} from {in_line(self.path)}"
 
     @property
     def classifies(self) -> bool:
-        """True if the model returns one number per class for an image, and the classes have names."""
+        """True if the model tells classes of images apart: by a number per class, or a single one for two."""
         shape, names = self.data.get("input_shape"), self.data.get("class_names")
-        return shape is not None and names is not None and outputs_for(self.model, shape) == len(names)
+        if shape is None or names is None or not self.learned_classes:
+            return False
+        return classes_for(self.model, shape) == len(names)
 
     def check_classifies(self, purpose: str) -> None:
         """Refuse a model that does not classify images.
@@ -199,14 +203,17 @@ def load_trained(path: Path, imports: Sequence[str] = (), model: keras.Model | N
     if not saved.manifest.config:
         config = dataclasses.replace(config, model=ModelConfig(name=model.name))
     folder = saved.path.parent.parent
+    files = RunFiles(folder) if is_run(folder) else None
+    classified = files.run.classifies if files is not None else True
     return Trained(
         model,
         config,
-        _known_data(saved, model),
+        _known_data(saved, model, classified),
         saved.path,
         temperature=_temperature(saved.path),
         from_config=bool(saved.manifest.config),
-        seen=RunFiles(folder).seen if is_run(folder) else None,
+        seen=files.seen if files is not None else None,
+        learned_classes=classified,
     )
 
 
@@ -278,14 +285,14 @@ def _restore(saved: Saved, model: keras.Model) -> None:
             weight.assign(average)
 
 
-def _known_data(saved: Saved, model: keras.Model) -> dict[str, Any]:
-    """Return the description of the data in the checkpoint, completed from the model where it is missing."""
+def _known_data(saved: Saved, model: keras.Model, classified: bool) -> dict[str, Any]:
+    """Return the description of the data in the checkpoint, completed from a classifier where it is missing."""
     data = saved.manifest.data
     if saved.manifest.config:
         return data
     known = {"name": "unnamed data", "digest": "", "source_digest": "", **data}
-    shape = image_shape(model)
-    count = outputs_for(model, shape) if shape is not None else None
+    shape = image_shape(model) if classified else None
+    count = classes_for(model, shape) if shape is not None else None
     if shape is None or count is None:
         conform(Known, known, f"checkpoint {saved.path}")
         return {key: value for key, value in known.items() if key not in ("input_shape", "class_names")}
@@ -298,14 +305,19 @@ def _known_data(saved: Saved, model: keras.Model) -> dict[str, Any]:
 def image_shape(model: keras.Model) -> tuple[int, int, int] | None:
     """Return height, width and channels of the images that a model takes; None if it takes anything else."""
     signature = Signature.of(model)
-    if signature is None or not signature.inputs.single:
-        return None
-    shape = tuple(signature.inputs.tree.shape[1:])
-    return (shape[0], shape[1], shape[2]) if len(shape) == 3 and None not in shape else None
+    if signature is None:  # a subclassed model knows the shape that it was built with
+        built = (model.get_build_config() or {}).get("input_shape")
+        shape = tuple(built[1:]) if isinstance(built, tuple | list) else ()
+    else:
+        shape = tuple(signature.inputs.tree.shape[1:]) if signature.inputs.single else ()
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 and all(isinstance(side, int) for side in shape) else None
 
 
-def outputs_for(model: keras.Model, shape: Sequence[int]) -> int | None:
-    """Return the length of the vector that a model returns for an image; None if it takes or returns anything else."""
+def classes_for(model: keras.Model, shape: Sequence[int]) -> int | None:
+    """Return the number of classes that a model tells apart in images, where a single output stands for two.
+
+    None if it does not take images of the shape or return a vector.
+    """
     import keras
 
     try:
@@ -313,7 +325,7 @@ def outputs_for(model: keras.Model, shape: Sequence[int]) -> int | None:
     except Exception:  # the call of a user's class may raise anything
         return None
     sides: tuple[int | None, ...] = getattr(outputs, "shape", ())
-    return sides[1] if len(sides) == 2 else None
+    return max(2, sides[1]) if len(sides) == 2 and sides[1] is not None else None
 
 
 def described_model(model: keras.Model) -> str:

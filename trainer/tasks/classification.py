@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.data.rows import Batch, Tree
+from trainer.data.structure import described
 from trainer.errors import UsageError
 from trainer.registry import tasks
 from trainer.tasks.heads import head_activations
 from trainer.tasks.losses import build_loss
 from trainer.tasks.metrics import Measure
 from trainer.tasks.objective import Objective, class_numbers
-from trainer.tasks.outputs import as_list
+from trainer.tasks.outputs import as_list, with_others
 from trainer.tasks.supervised import Supervised
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ class Classification(Supervised):
             UsageError: If there are several, or labels and outputs do not belong together.
         """
         if isinstance(outputs, dict | list | tuple) or len(outputs.shape) != 2:
-            shape = model.output_shape
-            raise UsageError(f"cannot classify: the model must return logits [N, K], not {shape}; use task supervised")
+            raise UsageError(
+                f"cannot classify: the model must return logits [N, K], not {described(outputs)}; use task supervised"
+            )
         return super().objectives(model, labels, outputs)
 
     def forward(self, model: keras.Model, batch: Batch, training: bool, seed: Any) -> tuple[Any, Any]:
@@ -95,7 +97,7 @@ class Classification(Supervised):
         seen = Objective.of(
             learned.name, "sparse_categorical_crossentropy", tf.TensorSpec([None], tf.int32), logits, "linear", True
         )
-        return [Measure(each, seen) for each in dict.fromkeys([*as_list(self.wanted), *counted])]
+        return [Measure(each, seen) for each in with_others(as_list(self.wanted), counted)]
 
     def metrics(self) -> Mapping[str, keras.metrics.Metric]:
         """Return the accuracy and what was asked for."""

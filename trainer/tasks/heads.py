@@ -81,7 +81,10 @@ def _own(operation: Any) -> str:
     if (kind := type(operation).__name__) in ACTIVATIONS:
         return kind.lower().replace("logsoftmax", "log_softmax")
     activation = getattr(operation, "activation", None)
-    return getattr(activation, "__name__", UNKNOWN) if activation is not None else "linear"
+    if activation is not None:
+        return getattr(activation, "__name__", UNKNOWN)
+    ours = type(operation).__module__.startswith("keras.") and not isinstance(operation, keras.layers.Lambda)
+    return "linear" if ours else UNKNOWN  # a layer of the user may end in anything
 
 
 def _passes(operation: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -12,8 +11,6 @@ from trainer.plugin import snake_case
 
 if TYPE_CHECKING:
     import keras
-
-logger = logging.getLogger("trainer")
 
 Predicts = Literal["classes", "labels", "values"]
 """The meaning of an output: one of K classes, independent labels that are 0 or 1 each, or anything else."""
@@ -131,11 +128,9 @@ def _check_head(loss: str, output: str, activation: str, logits: bool) -> None:
             "remove the activation"
         )
     if not logits and activation == "linear":
-        logger.warning(
-            "output %r ends without softmax or sigmoid, but the %s takes probabilities; pass from_logits=True if they "
-            "are logits",
-            output,
-            loss,
+        raise UsageError(
+            f"cannot train output {output!r}: it ends without softmax or sigmoid, but the {loss} takes probabilities; "
+            "pass from_logits=True, or add the activation"
         )
 
 
@@ -173,7 +168,13 @@ def _of_function(function: Callable[..., Any]) -> keras.losses.Loss:
         def call(self, y_true: Any, y_pred: Any) -> Any:
             return function(*same_rank(y_true, y_pred))
 
-    return Function(name=getattr(function, "__name__", "loss"))
+    return Function(name=function_name(function, "loss"))
+
+
+def function_name(function: Callable[..., Any], otherwise: str) -> str:
+    """Return the name of a function, or another one if it has none that can be part of a graph, as a lambda."""
+    name = getattr(function, "__name__", "")
+    return name if name.isidentifier() else otherwise
 
 
 def same_rank(labels: Any, outputs: Any) -> tuple[Any, Any]:

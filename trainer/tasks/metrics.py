@@ -13,7 +13,7 @@ import numpy as np
 from trainer.errors import UsageError, unknown
 from trainer.evaluation.whole import SCORES
 from trainer.plugin import snake_case
-from trainer.tasks.losses import ALIASES, plain, same_rank
+from trainer.tasks.losses import ALIASES, function_name, plain, same_rank
 from trainer.tasks.objective import Objective
 from trainer.tasks.overall import Overall, by_name, collecting
 from trainer.text import first_line
@@ -122,7 +122,7 @@ class Measure:
                     "from_config, or pass a function of labels and outputs"
                 ) from error
         if callable(given):
-            return keras.metrics.MeanMetricWrapper(_aligned(given), name=getattr(given, "__name__", "metric"))
+            return keras.metrics.MeanMetricWrapper(_aligned(given), name=function_name(given, "metric"))
         raise UsageError(
             f"cannot use {given!r} as a metric; give the name of a metric, a keras.metrics.Metric or a function"
         )

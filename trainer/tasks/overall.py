@@ -10,6 +10,7 @@ import numpy as np
 
 from trainer.errors import InkwellError
 from trainer.evaluation.whole import SCORES
+from trainer.tasks.losses import function_name
 from trainer.text import first_line
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Overall:
     parts: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or getattr(self.function, "__name__", type(self.function).__name__))
+        object.__setattr__(self, "parts", tuple(self.parts))
+        object.__setattr__(self, "name", self.name or function_name(self.function, "metric"))
 
     def __call__(self, labels: np.ndarray, predictions: np.ndarray) -> float | dict[str, float]:
         """Return the number, or the numbers by part.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from trainer.data.balance import imbalance
-from trainer.tasks.classification import Classification
+from trainer.tasks.supervised import Supervised
 from trainer.tasks.task import Task
 
 MANY = 100
@@ -18,19 +18,19 @@ def look_at_balance(task: Task, known: Any, first: Any) -> list[str]:
     """Return a notice if one class prevails or is rare, and what to do; classes that are weighted are not reported.
 
     Args:
-        task: The task; only one of classes has them.
+        task: The task, prepared; only one of classes has them.
         known: All training labels, a tree of arrays; None if the data are streamed.
         first: Labels of the first batch of a stream.
     """
     numbers = _numbers(known if known is not None else first)
-    if numbers is None or not isinstance(task, Classification):
+    if numbers is None or not isinstance(task, Supervised) or task.classes is None:
         return []
     if known is None:
         return _look_at_order(numbers)
-    found = imbalance(numbers)
-    if not found or getattr(task, "class_weight", None) is not None:
+    found = imbalance(numbers, task.classes)
+    if not found or task.class_weight is not None:
         return []
-    advice = "so accuracy says little; class_weight='balanced' makes rare classes count as much as frequent ones"
+    advice = "so accuracy says little; the task's class_weight='balanced' makes rare classes count as frequent ones"
     return [f"classes are unbalanced: {found}, {advice}"]
 
 

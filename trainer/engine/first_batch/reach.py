@@ -65,7 +65,7 @@ def _entered(operation: Any, values: np.ndarray, route: _Route) -> list[Reached]
     """Return what reaches a layer with weights, or those inside a nested model."""
     if not isinstance(operation, keras.Model):
         return [Reached(route.number, operation, values, route.path)]
-    if len(operation.inputs) != 1:
+    if len(getattr(operation, "inputs", None) or ()) != 1:  # a subclassed model has none
         return []
     return [each._replace(number=route.number, path=route.path + each.path) for each in reached(operation, [values])]
 
