@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import ROOT, SILENT, make_images
+from conftest import ROOT, SILENT, make_images, run_script
 from PIL import Image
 
 from trainer.errors import CheckpointError, InkwellError, UsageError
@@ -216,7 +216,6 @@ COMMANDS = {
     "evaluate without data": ("evaluate", "RUN"),
     "predict": ("predict", "--run", "RUN", "two.png"),
     "ensemble": ("ensemble", "RUN", "RUN", "--run-dir", "both"),
-    "draw": ("draw", "--run", "RUN", "--port", "0"),
     **{f"export {form}": ("export", "--run", "RUN", "--format", form, "out") for form in ("keras", "onnx", "mlflow")},
 }
 
@@ -241,6 +240,15 @@ def test_what_needs_a_classifier_of_images_says_so_in_one_line(made, run, tiny, 
     else:
         assert "needs one that maps images to one logit per class; use it from Python" in said
     assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("made", ["numbers"], indirect=True)
+def test_no_page_to_draw_on_is_served_with_it(made):
+    done = run_script(made.folder.parent, "draw.py", "--run", made.folder, "--port", "0")
+    assert done.returncode == 1
+    assert "needs one that maps images to one logit per class" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 # Registered models
