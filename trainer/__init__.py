@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from trainer.evaluator import Evaluator
     from trainer.plugin import Every, Plugin
     from trainer.run import Run
+    from trainer.tasks.overall import Overall
+    from trainer.tasks.supervised import Supervised
     from trainer.tasks.task import Task
     from trainer.trainer import Trainer
 
@@ -20,15 +22,17 @@ _HOMES = {
     "Durations": "trainer.engine.durations",
     "Evaluator": "trainer.evaluator",
     "Every": "trainer.plugin",
+    "Overall": "trainer.tasks.overall",
     "Plugin": "trainer.plugin",
     "Run": "trainer.run",
+    "Supervised": "trainer.tasks.supervised",
     "Task": "trainer.tasks.task",
     "Trainer": "trainer.trainer",
 }
 
 configure()  # before anything imports Keras
 
-__all__ = ["Durations", "Evaluator", "Every", "Plugin", "Run", "Task", "Trainer"]
+__all__ = ["Durations", "Evaluator", "Every", "Overall", "Plugin", "Run", "Supervised", "Task", "Trainer"]
 
 
 def __getattr__(name: str) -> Any:

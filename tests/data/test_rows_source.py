@@ -221,3 +221,11 @@ def test_the_file_of_arrays_must_exist_and_may_not_need_all_memory(tmp_path, mon
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1_000_000))
     with pytest.raises(DataError, match="do not fit in half of"):
         load_source(name, tmp_path)
+
+
+def test_a_model_for_images_is_not_built_for_other_rows(run):
+    folder, _ = run
+    done = run_script(folder, "fit.py", "--import", "mine", "--data", "flowers", *SILENT)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 2)
+    assert "cannot build the model 'lenet' for inputs of shape {'leaf': (4,), 'petal': (4,)}: " in done.stderr
+    assert "choose a model for such data with --model" in done.stderr

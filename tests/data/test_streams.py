@@ -103,6 +103,9 @@ def test_inputs_alone_and_weights_are_parts_of_a_batch(keras):
     x, y = np.zeros((4, 2), np.float32), np.zeros(4, np.int32)
     alone = tf.data.Dataset.from_tensor_slices({"a": x, "b": x}).batch(2)
     assert [sorted(part) for part in TrainingStream(alone).spec] == [["a", "b"]]
+    double = tf.data.Dataset.from_tensor_slices((x.astype(np.float64), y)).batch(2)
+    assert TrainingStream(double).spec == TrainingStream(tf.data.Dataset.from_tensor_slices((x, y)).batch(2)).spec
+    assert next(iter(TrainingStream(double).batches()))[0].dtype == tf.float32
     weighted = tf.data.Dataset.from_tensor_slices((x, y, np.ones(4, np.float32))).batch(2)
     assert len(TrainingStream(weighted).spec) == 3
     assert len(TrainingStream(lambda: [[x, y, None]], Length(steps=1)).spec) == 2

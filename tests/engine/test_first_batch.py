@@ -17,12 +17,14 @@ from trainer.engine.first_batch.reach import reached
 from trainer.engine.first_batch.shape import check_shapes
 from trainer.errors import DataError, UsageError
 from trainer.tasks.classification import Classification
+from trainer.tasks.supervised import Supervised
 from trainer.tasks.task import Task
 
 N, SIDE = 40, 12
 PIXELS = make_images(N, side=SIDE).images
 """uint8 from 0 to 209."""
 FLOATS = PIXELS / np.float32(255)
+LEARNED = Supervised("mean_squared_error")
 LABELS = np.arange(N, dtype=np.int32) % 4
 
 
@@ -38,11 +40,11 @@ def looked_at(net: Any, x: Any, y: Any = LABELS, weight: Any = None) -> list[str
     return looked_at_rows(net, ArrayRows(x, y, weight))
 
 
-def looked_at_rows(net: Any, rows: ArrayRows, batch_size: int = 128) -> list[str]:
+def looked_at_rows(net: Any, rows: ArrayRows, batch_size: int = 128, task: Task = LEARNED) -> list[str]:
     pipeline = TrainingRows(rows, batch_size, augmentation="none")
     batch = first_batch(pipeline)
     assert batch is not None
-    return look("training", pipeline, batch, net)
+    return look("training", pipeline, batch, net, task)
 
 
 def with_value(array: np.ndarray, row: int, value: float) -> np.ndarray:
@@ -81,6 +83,11 @@ def test_of_data_too_large_to_read_before_training_the_first_batch_is_looked_at(
     monkeypatch.setattr("trainer.engine.first_batch.looks.WHOLE_BYTES", 0)
     with pytest.raises(DataError, match=r"row \d+ of the first training batch"):
         looked_at(model(keras), with_value(FLOATS, 39, np.nan))
+
+
+def test_labels_that_are_missing_and_weights_are_left_to_a_custom_task(keras):
+    rows = ArrayRows(FLOATS, with_value(LABELS[:, None], 7, np.nan), -np.ones(N))
+    assert looked_at_rows(model(keras), rows, task=Task()) == []
 
 
 def test_large_finite_values_are_not_taken_for_infinite(keras):

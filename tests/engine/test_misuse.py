@@ -244,7 +244,8 @@ def test_what_is_not_a_mistake_is_accepted_without_a_word(keras, name, tmp_path,
     trainer, x, arguments = trainer_and_data(keras, name, tmp_path)
     with caplog.at_level(logging.WARNING, "trainer"):
         assert trainer.plan(x, **arguments, epochs=1)
-    assert caplog.messages == []
+    slow = "counting 3 batches of the stream took"  # on a slow machine
+    assert [said for said in caplog.messages if not said.startswith(slow)] == []
 
 
 @pytest.mark.slow

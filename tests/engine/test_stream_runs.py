@@ -182,6 +182,7 @@ def test_single_rows_and_lengths_of_arrays_are_refused_in_one_line(keras):
         trainer_of(keras).fit(images, validation_data=images, durations=Durations(validation_steps=3))
 
 
+@pytest.mark.slow
 def test_a_py_dataset_resumes_exactly_without_skipping(keras, tmp_path, caplog):
     given = list(batches())
 

@@ -146,3 +146,7 @@ def draw(drawn: np.ndarray, path: Path) -> None:
     """Write the first 64 drawings as one picture, eight in a row."""
     rows = (drawn[:64, ..., 0] * 255).astype(np.uint8).reshape(8, 8, 28, 28)
     Image.fromarray(rows.transpose(0, 2, 1, 3).reshape(224, 224)).resize((672, 672)).save(path)
+
+
+if __name__ == "__main__":
+    draw(drawings(inkwell_version(0, data()).models["generator"]), Path("digits.png"))

@@ -74,3 +74,9 @@ def score(outputs: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean recall over the classes."""
     right = outputs.argmax(axis=1) == labels
     return float(np.mean([right[labels == digit].mean() for digit in range(10)]))
+
+
+if __name__ == "__main__":
+    sets = data()
+    x, y = sets["test"]
+    print(f"mean recall {score(inkwell_version(0, sets).predict(x), y):.3f}")

@@ -72,3 +72,9 @@ def inkwell_version(seed: int, sets: dict, epochs: int = EPOCHS) -> Trainer:
 def score(outputs: np.ndarray, labels: np.ndarray) -> float:
     """Return the accuracy."""
     return float((outputs.argmax(axis=1) == labels).mean())
+
+
+if __name__ == "__main__":
+    sets = data()
+    x, y = sets["test"]
+    print(f"accuracy {score(inkwell_version(0, sets).predict(x), y):.3f}")

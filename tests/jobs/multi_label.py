@@ -78,3 +78,9 @@ def score(outputs: np.ndarray, present: np.ndarray) -> float:
     metric = average_precision()
     metric.update_state(present, outputs)
     return float(metric.result())
+
+
+if __name__ == "__main__":
+    sets = data()
+    x, y = sets["test"]
+    print(f"mean average precision {score(inkwell_version(0, sets).predict(x), y):.3f}")

@@ -65,3 +65,9 @@ def inkwell_version(seed: int, sets: dict, epochs: int = EPOCHS) -> Trainer:
 def score(outputs: np.ndarray, angles: np.ndarray) -> float:
     """Return the mean absolute error in degrees, negated."""
     return -float(np.degrees(np.abs(outputs[:, 0] - angles).mean()))
+
+
+if __name__ == "__main__":
+    sets = data()
+    x, y = sets["test"]
+    print(f"off by {-score(inkwell_version(0, sets).predict(x), y):.1f} degrees on average")

@@ -92,3 +92,9 @@ def score(outputs: np.ndarray, pixels: np.ndarray) -> float:
     metric = overlap()
     metric.update_state(pixels, outputs)
     return float(metric.result())
+
+
+if __name__ == "__main__":
+    sets = data()
+    x, y = sets["test"]
+    print(f"mean intersection over union {score(inkwell_version(0, sets).predict(x), y):.3f}")

@@ -83,3 +83,9 @@ def inkwell_version(seed: int, sets: dict, epochs: int = EPOCHS) -> Trainer:
 def score(outputs: np.ndarray, same: np.ndarray) -> float:
     """Return the share of pairs that are judged correctly."""
     return float(((outputs[:, 0] > 0) == (same > 0.5)).mean())
+
+
+if __name__ == "__main__":
+    sets = data()
+    x, y = sets["test"]
+    print(f"accuracy {score(inkwell_version(0, sets).predict(x), y):.3f}")

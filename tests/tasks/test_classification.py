@@ -1,4 +1,4 @@
-"""Is a classifier trained rightly, whatever its labels and its last layer are, or refused with the cure?"""
+"""Is a classifier trained correctly, whatever its labels and its last layer are, or refused with the cure?"""
 
 from __future__ import annotations
 

@@ -24,8 +24,21 @@ def build_model(config: Config, input_shape: Any, num_classes: int) -> keras.Mod
     Raises:
         UsageError: If the model's name is unknown, its builder refuses the arguments, or it cannot be built.
     """
-    model: keras.Model = models.build(config.model.name, input_shape, num_classes, **config.model.args)
+    model = _built(config, input_shape, num_classes)
     build_on(model, _symbols(input_shape))
+    return model
+
+
+def _built(config: Config, input_shape: Any, num_classes: int) -> keras.Model:
+    try:
+        model: keras.Model = models.build(config.model.name, input_shape, num_classes, **config.model.args)
+    except Exception as error:  # a builder for images may raise anything for other shapes
+        if isinstance(input_shape, tuple) and [type(side) for side in input_shape] == [int] * 3:
+            raise
+        raise UsageError(
+            f"cannot build the model {config.model.name!r} for inputs of shape {input_shape}: {first_line(error)}; "
+            "choose a model for such data with --model"
+        ) from error
     return model
 
 

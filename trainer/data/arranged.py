@@ -20,7 +20,8 @@ def arranged(batches: tf.data.Dataset, fitting: Fitting = unfitted) -> tf.data.D
     """Return batches as a task sees them; a dataset that needs no change is returned itself.
 
     Args:
-        batches: Batches `(x,)`, `(x, y)` or `(x, y, sample_weight)`; uint8 inputs become float32 from 0 to 1.
+        batches: Batches `(x,)`, `(x, y)` or `(x, y, sample_weight)`; uint8 inputs become float32 from 0 to 1, and
+            float64 becomes float32, as with arrays.
         fitting: Arranges batches for the task.
 
     Raises:
@@ -30,14 +31,26 @@ def arranged(batches: tf.data.Dataset, fitting: Fitting = unfitted) -> tf.data.D
     scalars = [name for name, leaf in named_leaves(raw).items() if leaf.shape.rank == 0]
     if scalars:
         raise _unbatched(f"{scalars[0]} has no batch axis")
-    arrange = fitting(scaled_spec(raw))
+    spec = tf.nest.map_structure(_single_spec, scaled_spec(raw))
+    arrange = fitting(spec)
 
     def changed(*batch: Any) -> Batch:
-        x, *rest = arrange(batch)
+        x, *rest = arrange(tf.nest.map_structure(_single, batch))
         return (tf.nest.map_structure(scaled, x), *rest)
 
-    stays = scaled_spec(raw) == raw and arrange(raw) == raw
+    stays = spec == raw and arrange(raw) == raw
     return batches if stays else batches.map(as_written(changed))
+
+
+def _single(leaf: Any) -> Any:
+    """Return a tensor, with float64 as float32."""
+    return tf.cast(leaf, tf.float32) if leaf.dtype == tf.float64 else leaf
+
+
+def _single_spec(leaf: Any) -> Any:
+    """Return the spec of the result of `_single`."""
+    is_double = isinstance(leaf, tf.TensorSpec) and leaf.dtype == tf.float64
+    return tf.TensorSpec(leaf.shape, tf.float32) if is_double else leaf
 
 
 def _unbatched(why: str) -> UsageError:

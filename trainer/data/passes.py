@@ -21,6 +21,9 @@ logger = logging.getLogger("trainer")
 MANY = 100_000
 """Batches after which counting is given up, since a stream may be endless."""
 
+BRIEF = 2.0
+"""Seconds of counting that nobody minds."""
+
 PATIENCE = 10.0
 """Seconds of counting after which the user is told that a stream may be endless."""
 
@@ -125,10 +128,12 @@ def counted(batches: tf.data.Dataset) -> int:
                 )
     if not number:
         raise DataError("cannot train on the stream: it has no batches")
-    logger.warning(
+    seconds = time.perf_counter() - start
+    logger.log(
+        logging.INFO if seconds < BRIEF else logging.WARNING,
         "counting %s of the stream took %.1f s; durations=Durations(steps_per_epoch=%d) avoids it",
         count(number, "batch", "batches"),
-        time.perf_counter() - start,
+        seconds,
         number,
     )
     return number

@@ -109,7 +109,7 @@ def check_values(run: Run, task: Task, model: Any, course: Course) -> None:
         batch = first_batch(pipeline) if pipeline is not None else None
         if pipeline is None or batch is None:
             continue
-        notices = look(part, pipeline, batch, model)
+        notices = look(part, pipeline, batch, model, task)
         labels = batch[1] if pipeline.labels is None and len(batch) > 1 else None
         if labels is not None:  # those of a stream were not known until now
             task.check(model, pipeline.spec, labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -394,9 +395,9 @@ def step_seed(seed: int, step: tf.Tensor) -> tf.Tensor:
         seed: Seed of the run, from 0 to 2⁶³ - 1.
         step: 0-based step, an int64 scalar.
     """
-    # The order and the augmentation of the data draw from (seed, epoch) and (seed, step), so the seed is negated here.
-    key = tf.stack([tf.constant(-1 - seed, tf.int64), step])
-    return tf.random.stateless_uniform([2], key, None, None, tf.int32, alg="philox")
+    # Hashed, since the order and the augmentation of the data draw from (seed, epoch) and (seed, step).
+    key = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=4).digest(), "little", signed=True)
+    return tf.stack([tf.constant(key), tf.cast(step, tf.int32)])
 
 
 def rows_of(batch: Batch) -> tf.Tensor:

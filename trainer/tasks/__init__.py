@@ -7,8 +7,8 @@ from trainer.registry import tasks
 
 tasks.table(
     {
-        "supervised": ("trainer.tasks.supervised:Supervised", "labels by a Keras loss, for models of any structure"),
         "classification": ("trainer.tasks.classification:Classification", "classes from logits"),
+        "supervised": ("trainer.tasks.supervised:Supervised", "labels by a Keras loss, for models of any structure"),
         "distillation": ("trainer.tasks.distillation:Distillation", "classes from logits, taught by a trained model"),
     }
 )

@@ -3,14 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from trainer.data.rows import Tree
 from trainer.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from trainer.tasks.objective import Objective
 
 ClassWeight = Literal["balanced"] | Mapping[int | str, float]
 """Weight of the rows of each class, by its number or name; a class that is not named weighs 1."""
+
+
+def weights_of(objective: Objective, given: Any, labels: Tree | None, names: Sequence[str]) -> np.ndarray:
+    """Return the weight of each class of an output, float32 `[K]`.
+
+    Args:
+        objective: The output.
+        given: A `ClassWeight`.
+        labels: All training labels; None if the data are a stream.
+        names: Names of the classes; empty if they have none.
+
+    Raises:
+        UsageError: If rows do not have one class each, or a class or its weight is unknown.
+    """
+    if objective.classes is None:
+        raise UsageError(
+            f"cannot weigh the classes of output {objective.name!r}: the loss {objective.built.name!r} does not give "
+            "each row one class; use sample_weight"
+        )
+    numbers = objective.numbers(labels) if labels is not None else None
+    return class_weights(given, objective.classes, numbers, names)
+
+
+def weighed(weights: np.ndarray, numbers: Any, given: Any) -> Any:
+    """Return the weights of rows or pixels, float32, from those of their classes.
+
+    Args:
+        weights: Weight of each class, float32 `[K]`.
+        numbers: Class of each row or pixel, an int32 tensor `[N, …]`.
+        given: Other weights, by which these are multiplied, a tensor `[N]` or `[N, …]`; None if there are none.
+    """
+    import tensorflow as tf
+
+    by_class = tf.gather(tf.constant(weights), numbers)
+    if given is None:
+        return by_class
+    return by_class * tf.cast(spread(given, len(by_class.shape)), tf.float32)
+
+
+def spread(weights: Any, rank: int) -> Any:
+    """Return weights of rows as those of all their pixels or time steps: with axes of length 1 up to a rank."""
+    import tensorflow as tf
+
+    missing = rank - len(weights.shape)
+    return tf.reshape(weights, [*tf.unstack(tf.shape(weights)), *[1] * missing]) if missing > 0 else weights
 
 
 def class_weights(given: Any, classes: int, numbers: np.ndarray | None, names: Sequence[str]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What one output of a model learns: its loss, its labels, and the form in which metrics take both."""
+"""The objective of one output of a model: its loss, its labels, and the form in which metrics take both."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.data.rows import Tree
 from trainer.data.structure import described
 from trainer.errors import UsageError
 from trainer.tasks.losses import Built, Predicts, build_loss
+from trainer.tasks.outputs import of_output
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +31,7 @@ SAME_SHAPE = {
 
 @dataclass(frozen=True)
 class Objective:
-    """What one output of a model learns.
+    """The objective of one output of a model.
 
     Attributes:
         name: Name of the output.
@@ -101,6 +103,16 @@ class Objective:
     def class_numbers(self, labels: Any) -> Any:
         """Return the class of each row or pixel, int32, from labels, tensors or arrays; of soft ones the largest."""
         return class_numbers(labels, one_hot=self.predicts == "classes" and not self.sparse)
+
+    def numbers(self, labels: Tree) -> np.ndarray:
+        """Return the class of each row or pixel, int32 `[M]`, of all labels of a model.
+
+        Raises:
+            UsageError: If one is not a class.
+        """
+        own = np.asarray(of_output(labels, self.name))
+        self.check_labels(own)
+        return np.asarray(self.class_numbers(own)).ravel()
 
     def probabilities(self, outputs: Any) -> Any:
         """Return the probabilities that outputs mean; outputs of other kinds are returned unchanged."""

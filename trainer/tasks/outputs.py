@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from trainer.data.rows import Tree
 from trainer.data.structure import Signature
 from trainer.errors import UsageError, did_you_mean
@@ -114,8 +112,12 @@ def for_each(given: Any, names: Sequence[str], what: str, tables: bool = False) 
         return {names[0]: given}
     if isinstance(given, list | tuple) and len(given) == len(names):
         return dict(zip(names, given, strict=True))
-    example = ", ".join(f"{name!r}: …" for name in names)
-    raise UsageError(f"cannot use {what}={given!r} for {len(names)} outputs; say for which: {what}={{{example}}}")
+    raise UsageError(f"cannot use {what}={given!r} for {len(names)} outputs: {say_which(what, names)}")
+
+
+def say_which(what: str, names: Sequence[str]) -> str:
+    """Return the advice to give the values of an argument by the names of outputs."""
+    return f"name the output of each: {what}={{{', '.join(f'{name!r}: …' for name in names)}}}"
 
 
 def as_list(given: Any) -> list[Any]:
@@ -123,11 +125,6 @@ def as_list(given: Any) -> list[Any]:
     if given is None:
         return []
     return [one for each in given for one in as_list(each)] if isinstance(given, list | tuple) else [given]
-
-
-def array_of(labels: Tree, name: str) -> np.ndarray:
-    """Return the labels of an output as an array."""
-    return np.asarray(of_output(labels, name))
 
 
 def with_others(given: Sequence[Any], others: Sequence[Any]) -> list[Any]:

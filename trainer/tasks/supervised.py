@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import optree
 
 from trainer.data.balance import imbalance
-from trainer.data.rows import Arrange, Batch, Tree, as_it_is
-from trainer.data.structure import Side, Signature, by_name, described
+from trainer.data.rows import Arrange, Batch, Tree
+from trainer.data.structure import described
 from trainer.errors import UsageError
 from trainer.evaluation.whole import SCORES
 from trainer.registry import tasks
-from trainer.tasks.class_weights import class_weights
+from trainer.tasks.arranging import arrangement
+from trainer.tasks.class_weights import spread, weighed, weights_of
 from trainer.tasks.heads import head_activations
 from trainer.tasks.metrics import Measure
 from trainer.tasks.numbers import numbers_of
 from trainer.tasks.objective import Objective
 from trainer.tasks.outputs import (
-    array_of,
     as_list,
     by_output,
     for_each,
     names_of,
     of_output,
     outputs_of,
+    say_which,
     spec_of,
     with_others,
 )
@@ -66,7 +67,7 @@ class Supervised(Task):
     separable = True
     settled = False
     unknown_head: ClassVar[bool | None] = None
-    """What an output is taken for whose activation is unknown: True for logits; None asks."""
+    """The meaning of outputs whose activation is unknown: True for logits; None to ask."""
 
     def __init__(
         self,
@@ -95,31 +96,7 @@ class Supervised(Task):
 
         If the model has several outputs, labels and weights become a dict with the names of those that have a loss.
         """
-        signature = Signature.of(model)
-        if signature is None:
-            return as_it_is
-        picks = [by_name(spec[0], signature.inputs, "x")]
-        if len(spec) > 1:
-            picks.append(self._labels(spec[1], signature.outputs, "y"))
-        if len(spec) > 2:
-            shared = not isinstance(spec[2], dict | list | tuple)
-            picks.append(as_it_is if shared else self._labels(spec[2], signature.outputs, "sample_weight"))
-        return lambda batch: tuple(pick(part) for pick, part in zip(picks, batch, strict=True))
-
-    def _labels(self, found: Tree, outputs: Side, what: str) -> Callable[[Tree], Tree]:
-        """Return the function that takes what belongs to the outputs with a loss."""
-        if outputs.single:
-            return by_name(found, outputs, what)
-        trained = self._trained(outputs.names)
-        if isinstance(found, dict) and set(found) == set(trained):
-            return by_name(found, Side({name: outputs.named[name] for name in trained}, tuple(trained)), what)
-        pick = by_name(found, outputs, what)
-
-        def named(tree: Tree) -> Tree:
-            parts = by_output(pick(tree), outputs.names)
-            return {name: parts[name] for name in trained}
-
-        return named
+        return arrangement(model, spec, self._trained)
 
     def prepare(self, model: keras.Model, spec: Any) -> None:
         """Build losses and metrics for a model and its data.
@@ -148,18 +125,21 @@ class Supervised(Task):
         """
         if counted := [*self._unbalanced(labels)]:
             self._set_measures(counted)
-        self._class_weights = self._weigh(labels, class_names)
+        given = for_each(self.class_weight, [objective.name for objective in self._objectives], "class_weight", True)
+        for objective in self._objectives:
+            if (wanted := given[objective.name]) is not None:
+                self._class_weights[objective.name] = weights_of(objective, wanted, labels, class_names)
 
     def check(self, model: keras.Model, spec: Any, labels: Any) -> None:
         """Check that data match the model.
 
         Raises:
-            UsageError: If shapes differ, or a label is no class of the model.
+            UsageError: If shapes differ, or a label is not a class of the model.
         """
         _check_labelled(spec)
         for objective in self.objectives(model, spec[1], outputs_of(model, spec[0])):
             if labels is not None:
-                objective.check_labels(array_of(labels, objective.name))
+                objective.check_labels(np.asarray(of_output(labels, objective.name)))
 
     def objectives(self, model: keras.Model, labels: Tree, outputs: Tree) -> list[Objective]:
         """Return what each output with a loss learns, in the order in which losses are added.
@@ -173,6 +153,8 @@ class Supervised(Task):
             UsageError: If losses, labels and outputs do not belong together.
         """
         names = names_of(model, outputs)
+        if isinstance(outputs, dict):
+            self._check_no_order(names)
         losses, logits = self._losses(names), for_each(self.from_logits, names, "from_logits")
         ends, specs = dict(zip(names, head_activations(model), strict=False)), by_output(outputs, names)
         made = []
@@ -182,6 +164,17 @@ class Supervised(Task):
             own = spec_of(of_output(labels, name)), spec_of(specs[name])
             made.append(Objective.of(name, losses[name], *own, end, given, of_several=len(names) > 1))
         return made
+
+    def _check_no_order(self, names: Sequence[str]) -> None:
+        """Refuse lists of what belongs to the outputs of a dict, which has no order.
+
+        Raises:
+            UsageError: If there is one.
+        """
+        given = {"loss": self.loss, "loss_weights": self.loss_weights, "from_logits": self.from_logits}
+        for what, value in given.items():
+            if isinstance(value, list | tuple):
+                raise UsageError(f"cannot use {what}={value!r}: {say_which(what, names)}")
 
     def _losses(self, names: Sequence[str]) -> dict[str, Any]:
         """Return the loss of each output, None where there is none; a single one is that of all."""
@@ -214,28 +207,8 @@ class Supervised(Task):
     def _unbalanced(self, labels: Any) -> Iterator[str]:
         """Yield the name of the score that does not follow the majority, if classes are known to be unbalanced."""
         known = labels is not None and self.classes is not None
-        if known and imbalance(_numbers(self._objectives[0], labels), self.classes or 0):
+        if known and imbalance(self._objectives[0].numbers(labels), self.classes or 0):
             yield "balanced_accuracy"
-
-    def _weigh(self, labels: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return the weights of classes of the outputs that have any.
-
-        Raises:
-            UsageError: If classes are to be weighed where rows do not belong to one class each.
-        """
-        weights = {}
-        given = for_each(self.class_weight, [objective.name for objective in self._objectives], "class_weight", True)
-        for objective in self._objectives:
-            if (wanted := given[objective.name]) is None:
-                continue
-            if objective.classes is None:
-                raise UsageError(
-                    f"cannot weigh the classes of output {objective.name!r}: the loss {objective.built.name!r} does "
-                    "not give each row one class; use sample_weight"
-                )
-            numbers = _numbers(objective, labels) if labels is not None else None
-            weights[objective.name] = class_weights(wanted, objective.classes, numbers, names)
-        return weights
 
     # The step
 
@@ -269,16 +242,12 @@ class Supervised(Task):
     def _row_weights(self, objective: Objective, batch: Batch, training: bool) -> Any:
         """Return the weight of each row, or of each pixel; None if all count the same."""
         given = of_output(batch[2], objective.name) if len(batch) > 2 else None
-        table = self._class_weights.get(objective.name) if training else None
-        if table is None:
+        if given is not None:
+            given = spread(given, len(objective.outputs.shape) - 1)
+        by_class = self._class_weights.get(objective.name) if training else None
+        if by_class is None:
             return given
-        import tensorflow as tf
-
-        by_class = tf.gather(tf.constant(table), objective.class_numbers(of_output(batch[1], objective.name)))
-        if given is None:
-            return by_class
-        missing = len(by_class.shape) - len(given.shape)
-        return by_class * tf.cast(tf.reshape(given, [*tf.unstack(tf.shape(given)), *[1] * missing]), tf.float32)
+        return weighed(by_class, objective.class_numbers(of_output(batch[1], objective.name)), given)
 
     # Metrics
 
@@ -324,17 +293,6 @@ def _check_labelled(spec: Any) -> None:
         raise UsageError(f"cannot learn: batches must be (x, y) or (x, y, sample_weight), these are {described(spec)}")
     if any(leaf.dtype == "string" for leaf in optree.tree_leaves(spec[1])):
         raise UsageError("cannot learn: labels are texts; number them: names, y = np.unique(y, return_inverse=True)")
-
-
-def _numbers(objective: Objective, labels: Tree) -> np.ndarray:
-    """Return the class of each row or pixel, int32, of all labels.
-
-    Raises:
-        UsageError: If one is not a class.
-    """
-    own = array_of(labels, objective.name)
-    objective.check_labels(own)
-    return np.asarray(objective.class_numbers(own)).ravel()
 
 
 def _logged(metrics: Mapping[str, keras.metrics.Metric]) -> list[str]:

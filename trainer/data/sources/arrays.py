@@ -19,6 +19,9 @@ from trainer.text import in_line
 SMALLEST_SIDE = 8
 """Fewest rows of an image that is stored as one row of pixels; fewer could be a table of measurements."""
 
+NO_IMAGES = "; for other data than labelled images, see --help arrays"
+"""End of the messages about arrays that might not be meant as images."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -171,7 +174,7 @@ def as_classes(values: np.ndarray, name: str) -> Step:
         broken = ~(np.isfinite(values) & (values == np.round(values)))
         if broken.any():
             at = int(broken.argmax())
-            raise ValueError(f"{name}[{at}] is {values[at]:g}; labels must be whole numbers from 0")
+            raise ValueError(f"{name}[{at}] is {values[at]:g}; labels must be whole numbers from 0{NO_IMAGES}")
         values = values.astype(np.int64)
     return (as_labels(values.astype(np.uint8) if values.dtype == bool else values),)
 
@@ -194,7 +197,7 @@ def _with_channels(values: np.ndarray, name: str, number: int) -> Step:
         side = math.isqrt(values.shape[1])
         if side**2 == values.shape[1] and side >= SMALLEST_SIDE:
             return values.reshape(-1, side, side, 1), f"{side**2:,} values per image are read as {side}x{side} pixels"
-        raise ValueError(f"{name} has shape {shape}; {reshape_hint(values.shape[1], name)}")
+        raise ValueError(f"{name} has shape {shape}; {reshape_hint(values.shape[1], name)}{NO_IMAGES}")
     if values.ndim == 3:
         return (values[..., np.newaxis],)
     if values.ndim == 4 and values.shape[3] in (1, 3):
@@ -204,7 +207,7 @@ def _with_channels(values: np.ndarray, name: str, number: int) -> Step:
     if values.ndim == 4 and values.shape[3] in (2, 4):
         kept = 1 if values.shape[3] == 2 else 3
         raise ValueError(f"{name} has {values.shape[3]} channels; without transparency: {name} = {name}[..., :{kept}]")
-    raise ValueError(f"{name} has shape {shape}; images must be [N, H, W] or [N, H, W, C] with C 1 or 3")
+    raise ValueError(f"{name} has shape {shape}; images must be [N, H, W] or [N, H, W, C] with C 1 or 3{NO_IMAGES}")
 
 
 def reshape_hint(values: int, name: str) -> str:

@@ -13,6 +13,8 @@ from trainer.data.rows import Batch, named_leaves, row_bytes
 from trainer.engine.first_batch.finite import check_finite, check_weights
 from trainer.engine.first_batch.reach import reached
 from trainer.engine.first_batch.scale import FEW, check_scale
+from trainer.tasks.supervised import Supervised
+from trainer.tasks.task import Task
 
 WHOLE_BYTES = 256_000_000
 """Size of all floats of a set up to which every row is looked at, which takes 0.1 s."""
@@ -28,7 +30,7 @@ def first_batch(pipeline: TrainingPipeline | EvaluationPipeline) -> Batch | None
     return batch
 
 
-def look(part: str, pipeline: TrainingPipeline | EvaluationPipeline, batch: Batch, model: Any) -> list[str]:
+def look(part: str, pipeline: TrainingPipeline | EvaluationPipeline, batch: Batch, model: Any, task: Task) -> list[str]:
     """Refuse data that cannot be learned from; return what the user should know about them.
 
     Args:
@@ -36,6 +38,7 @@ def look(part: str, pipeline: TrainingPipeline | EvaluationPipeline, batch: Batc
         pipeline: The batches.
         batch: The first of them, as NumPy arrays.
         model: The model, or a dict of models, of whose inputs nothing is known then.
+        task: The task; only `Supervised` is known to need labels that are numbers, and weights that are not negative.
 
     Raises:
         DataError: If values are not finite or out of range, or weights are negative or all 0.
@@ -43,8 +46,10 @@ def look(part: str, pipeline: TrainingPipeline | EvaluationPipeline, batch: Batc
     """
     whole = _whole(pipeline)
     seen, where = (whole, f"the {part} data") if whole is not None else (batch, f"the first {part} batch")
-    check_finite(seen, where)
-    check_weights(seen, where)
+    known = isinstance(task, Supervised)
+    check_finite(seen if known else seen[:1], where)
+    if known:
+        check_weights(seen, where)
     same = look_at_inputs(batch, model, "train")
     return [
         f"{name} is the same in all rows of the first {part} batch: nothing can be learned from it" for name in same
