@@ -385,3 +385,28 @@ def test_an_unbuilt_sequential_is_built_from_the_data(keras):
     assert "not built yet" in repr(trainer)
     assert trainer.fit(x, x[:, :1], epochs=1).status == "done"
     assert trainer.predict(x[:4]).shape == (4, 1)
+
+
+# MLflow
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType:UserWarning")  # by MLflow while imported
+def test_mlflow_has_the_run_and_says_why_it_has_no_model(keras, tmp_path, caplog):
+    from mlflow_stores import client_of
+
+    from plugins.mlflow.store import Store
+    from trainer.trainer import Trainer
+
+    model, x, y = numbers(keras)
+    used = [plugins.build(name) for name in ("checkpoint", "mlflow")]
+    trainer = Trainer(model, task=Squares(), plugins=used, run_dir=tmp_path / "runs" / "run")
+    with caplog.at_level("INFO", "trainer"):
+        trainer.fit(x, y, validation_data=(x, y), test_data=(x, y), epochs=1)
+    (said,) = [line for line in caplog.messages if line.startswith("mlflow: ")]
+    assert said.startswith("mlflow: the model was not logged: cannot log ")
+    client = client_of(Store.at(None, tmp_path / "runs").uri)
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    (run,) = client.search_runs(experiments)
+    assert (run.info.status, run.data.tags["model_not_logged"] in said) == ("FINISHED", True)
+    assert run.data.metrics["test/mean_error"] == pytest.approx(trainer.run.result["test"]["mean_error"])
