@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import ROOT, SILENT, make_images
+from conftest import ROOT, SILENT, make_images, run_script
 from PIL import Image
 
 from trainer.errors import CheckpointError, InkwellError, UsageError
@@ -216,7 +216,6 @@ COMMANDS = {
     "evaluate without data": ("evaluate", "RUN"),
     "predict": ("predict", "--run", "RUN", "two.png"),
     "ensemble": ("ensemble", "RUN", "RUN", "--run-dir", "both"),
-    "draw": ("draw", "--run", "RUN", "--port", "0"),
     **{f"export {form}": ("export", "--run", "RUN", "--format", form, "out") for form in ("keras", "onnx", "mlflow")},
 }
 
@@ -241,6 +240,15 @@ def test_what_needs_a_classifier_of_images_says_so_in_one_line(made, run, tiny, 
     else:
         assert "needs one that maps images to one logit per class; use it from Python" in said
     assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("made", ["numbers"], indirect=True)
+def test_no_page_to_draw_on_is_served_with_it(made):
+    done = run_script(made.folder.parent, "draw.py", "--run", made.folder, "--port", "0")
+    assert done.returncode == 1
+    assert "needs one that maps images to one logit per class" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 # Registered models
@@ -377,3 +385,28 @@ def test_an_unbuilt_sequential_is_built_from_the_data(keras):
     assert "not built yet" in repr(trainer)
     assert trainer.fit(x, x[:, :1], epochs=1).status == "done"
     assert trainer.predict(x[:4]).shape == (4, 1)
+
+
+# MLflow
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType:UserWarning")  # by MLflow while imported
+def test_mlflow_has_the_run_and_says_why_it_has_no_model(keras, tmp_path, caplog):
+    from mlflow_stores import client_of
+
+    from plugins.mlflow.store import Store
+    from trainer.trainer import Trainer
+
+    model, x, y = numbers(keras)
+    used = [plugins.build(name) for name in ("checkpoint", "mlflow")]
+    trainer = Trainer(model, task=Squares(), plugins=used, run_dir=tmp_path / "runs" / "run")
+    with caplog.at_level("INFO", "trainer"):
+        trainer.fit(x, y, validation_data=(x, y), test_data=(x, y), epochs=1)
+    (said,) = [line for line in caplog.messages if line.startswith("mlflow: ")]
+    assert said.startswith("mlflow: the model was not logged: cannot log ")
+    client = client_of(Store.at(None, tmp_path / "runs").uri)
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    (run,) = client.search_runs(experiments)
+    assert (run.info.status, run.data.tags["model_not_logged"] in said) == ("FINISHED", True)
+    assert run.data.metrics["test/mean_error"] == pytest.approx(trainer.run.result["test"]["mean_error"])

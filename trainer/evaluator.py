@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config.build import build_on
+from trainer.data.batch import Arrange, Tree
 from trainer.data.columns import scaled, scaled_spec
 from trainer.data.given import evaluation_data
 from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import EvaluationPipeline, EvaluationRows
-from trainer.data.rows import Arrange
-from trainer.data.structure import Signature, Tree
+from trainer.data.structure import Signature
 from trainer.data.unlabelled import fitted, inputs_of
 from trainer.display.model import model_line
 from trainer.display.shown import Shown

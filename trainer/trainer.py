@@ -16,8 +16,8 @@ from trainer.config.optimizers import build_optimizer
 from trainer.config.schema import DEFAULT_PLUGINS, OptimizerConfig
 from trainer.console.output import guarded
 from trainer.data.augmentation.strength import Strength
+from trainer.data.batch import Tree
 from trainer.data.pipeline import TrainingRows
-from trainer.data.structure import Tree
 from trainer.display.model import model_line
 from trainer.display.shown import Shown
 from trainer.engine import preflight
@@ -129,7 +129,8 @@ class Trainer(Shown):
         return f"{model_line(self.given)}; {written}{trained}"
 
     def _card(self) -> str:
-        from trainer.data.structure import Signature, described
+        from trainer.data.batch import described
+        from trainer.data.structure import Signature
         from trainer.display.html import card, definitions
 
         signature = Signature.of(self.model) if self.optimizers is None else None

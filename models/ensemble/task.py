@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainer.data.rows import Batch
+from trainer.data.batch import Batch
 from trainer.errors import UsageError
 from trainer.registry import tasks
 from trainer.tasks.classification import Classification

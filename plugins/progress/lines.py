@@ -76,7 +76,8 @@ def epoch_line(run: Run) -> str:
 
 
 def _cells(run: Run) -> list[Cell]:
-    numbers = {name: value for name, value in run.logs.items() if name not in ENGINE_LOGS}
+    without = {*ENGINE_LOGS, *run.learning_rates}
+    numbers = {name: value for name, value in run.logs.items() if name not in without}
     seconds, speed = run.logs.get("seconds", 0.0), run.logs.get("images_per_second", 0.0)
     more = run.step < run.steps and not run.stop_reason  # else the column stays, so that the others keep their place
     return [

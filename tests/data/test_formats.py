@@ -7,6 +7,8 @@ import io
 import json
 import os
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,6 +74,7 @@ SPELLINGS: dict[str, bytes] = {
     "without header": csv().encode(),
     "of CRLF": csv(KAGGLE, end="\r\n").encode(),
     "with a semicolon and a mark": b"\xef\xbb\xbf" + csv(KAGGLE, delimiter=";").encode(),
+    "with a mark and no header": b"\xef\xbb\xbf" + csv().encode(),
     "of tabs": csv(KAGGLE, delimiter="\t").encode(),
     "without a last newline": csv(KAGGLE).rstrip().encode(),
     "with an empty line": csv(KAGGLE).replace("\n", "\n\n", 1).encode(),
@@ -374,6 +377,16 @@ def test_a_mat_file_that_grows_when_decompressed_is_refused(tmp_path: Path, monk
     savemat(tmp_path / "a.mat", {"X": np.zeros((5000, 28, 28), np.uint8), "y": LABELS}, do_compression=True)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=6_000_000))
     refuse(tmp_path / "a.mat", "do not fit in half of")
+
+
+def test_a_mat_file_that_holds_more_than_it_declares_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
+    path, size = tmp_path / "a.mat", 8_000_000
+    savemat(path, {"X": np.zeros((1, size), np.uint8)})
+    content = path.read_bytes()
+    element = zlib.compress(content[128:].replace(struct.pack("<i", size), struct.pack("<i", 64), 1))
+    path.write_bytes(content[:128] + struct.pack("<II", 15, len(element)) + element)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=6_000_000))
+    refuse(path, "do not fit in half of")
 
 
 # Folders of files

@@ -120,7 +120,7 @@ def flowers(folder, noise: float = 0.1):
     from trainer.data.rows import ArrayRows
     random, y = np.random.default_rng(0), np.arange(300, dtype=np.int32) % 3
     x = {name: random.normal(y[:, None], noise, (300, 4)).astype(np.float32) for name in ("leaf", "petal")}
-    return Source("flowers", ArrayRows(x, y), None, ("a", "b", "c"))
+    return Source(f"flowers {noise}", ArrayRows(x, y), None, ("a", "b", "c"))
 
 @models.register("two")
 def two(input_shape, num_classes):
@@ -145,6 +145,7 @@ def test_a_registered_source_of_rows_is_trained_on(run):
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     result = json.loads((folder / "run" / "result.json").read_text())
     assert result["test"]["accuracy"] > 0.8
+    assert result["data"]["name"] == "flowers 0.05"
     assert json.loads((folder / "run" / "run.json").read_text())["data"]["input_shapes"] == {"leaf": [4], "petal": [4]}
     assert "[data.args]\nnoise = 0.05\n" in (folder / "run" / "config.toml").read_text()
 
@@ -153,7 +154,7 @@ def test_a_run_on_rows_is_evaluated_on_its_own_rows(run):
     folder, _ = run
     done = run_script(folder, "evaluate.py", "run", "--import", "mine")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "flowers, test rows: 30" in done.stdout
+    assert "flowers 0.05, test rows: 30" in done.stdout
     for flags in (("--data", "mnist5k"), ("--robustness",)):
         done = run_script(folder, "evaluate.py", "run", "--import", "mine", *flags)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)

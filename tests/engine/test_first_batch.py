@@ -340,19 +340,32 @@ def prepared(keras):
     return task
 
 
-def test_unbalanced_classes_come_with_what_to_do(prepared):
-    labels = labels_of(90, 4, 3, 3)
-    (notice,) = look_at_balance(prepared, labels, None)
+def classifier(keras, task: Supervised) -> Supervised:
+    """Return a task that is prepared for a model of four classes."""
+    import tensorflow as tf
+
+    net = model(keras)
+    task.prepare(net, (tf.TensorSpec([None, *net.input_shape[1:]], tf.float32), tf.TensorSpec([None], tf.int32)))
+    return task
+
+
+def test_unbalanced_classes_come_with_what_to_do(keras):
+    labels, task = labels_of(90, 4, 3, 3), classifier(keras, Classification())
+    (notice,) = look_at_balance(task, labels, None)
     assert notice.startswith("classes are unbalanced: class 0 has 90 % of the 100 labels, ")
     assert "class_weight='balanced'" in notice
-    assert look_at_balance(prepared, np.eye(4)[labels], None) == [notice]
-    assert look_at_balance(prepared, labels[:, None], None) == [notice]
-    assert look_at_balance(prepared, LABELS, None) == []
+    for others in (np.eye(4)[labels], labels[:, None], labels.astype(np.float32)):
+        assert look_at_balance(task, others, None) == [notice]
+    supervised = Supervised("sparse_categorical_crossentropy", from_logits=True)
+    assert look_at_balance(classifier(keras, supervised), labels, None) == [notice]
+    assert look_at_balance(task, LABELS, None) == []
+    assert look_at_balance(classifier(keras, Classification(class_weight="balanced")), labels, None) == []
     assert look_at_balance(Task(), labels, None) == []  # numbers, as far as is known
 
 
-def test_a_stream_that_seems_sorted_by_class_is_reported(prepared):
-    (notice,) = look_at_balance(prepared, None, np.full(128, 2))
+def test_a_stream_that_seems_sorted_by_class_is_reported(keras):
+    task = classifier(keras, Classification())
+    (notice,) = look_at_balance(task, None, np.full(128, 2))
     assert notice == "all 128 labels of the first training batch are 2; if the data are sorted by class, shuffle them"
-    assert look_at_balance(prepared, None, np.full(20, 2)) == []
-    assert look_at_balance(prepared, None, labels_of(127, 1)) == []
+    assert look_at_balance(task, None, np.full(20, 2)) == []
+    assert look_at_balance(task, None, labels_of(127, 1)) == []

@@ -393,3 +393,16 @@ def test_a_diverging_game_can_be_recovered(keras, tmp_path):
     assert len(run.recoveries) >= 1
     assert np.isfinite(run.logs["loss"])
     assert int(run.optimizers["discriminator"].iterations) == 2 * int(run.optimizers["generator"].iterations)
+
+
+def test_sequential_models_are_loaded_from_their_run_although_keras_renames_their_variables(keras, tmp_path):
+    from trainer.runs.trained import load_model
+
+    layers = keras.layers
+    models = {
+        "generator": keras.Sequential([keras.Input((NOISE,)), layers.Dense(144), layers.Reshape((12, 12, 1))]),
+        "discriminator": keras.Sequential([keras.Input((12, 12, 1)), layers.Flatten(), layers.Dense(1)]),
+    }
+    trainer, _ = play(keras, tmp_path / "run", models=models)
+    noise = np.ones((2, NOISE), np.float32)
+    np.testing.assert_allclose(load_model(tmp_path / "run")(noise), trainer.predict(noise), atol=1e-6)

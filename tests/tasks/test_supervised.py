@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer import Trainer
-from trainer.tasks.supervised import Supervised
+from trainer import Supervised, Trainer
+from trainer.errors import UsageError
 
 ROWS = 70  # two batches of 32, and a short one
 
@@ -113,3 +113,110 @@ def test_every_output_has_a_loss_metrics_and_weights_of_its_own_as_in_model_fit(
     labels = {name: DATA[name] for name, *_ in outputs}
     weights = {name: DATA["weight"] ** power for power, name in enumerate(labels)}
     same_in_both(keras, outputs, arguments, (labels, weights), loss=losses)
+
+
+# What cannot be compared with Model.fit
+
+
+def pixels(keras):
+    """Return a model of two classes per pixel, with inputs and labels."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input((4, 4, 1))
+    model = keras.Model(images, keras.layers.Conv2D(2, 1)(images))
+    x = np.random.default_rng(0).random((6, 4, 4, 1), np.float32)
+    return model, x, (x[..., 0] > 0.8).astype(np.int32)
+
+
+def prepared(task, model, *parts):
+    import tensorflow as tf
+
+    spec = tuple(tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in parts)
+    task.prepare(model, spec)
+    task.balance(parts[1], [])
+    return task
+
+
+def test_rows_and_classes_weigh_the_pixels_of_a_segmentation(keras):
+    model, x, y = pixels(keras)
+    task = prepared(Supervised("crossentropy", class_weight="balanced"), model, x, y)
+    rows = np.arange(6, dtype=np.float32)
+    loss, outputs = task.forward(model, (x, y, rows), True, (0, 0))
+    z = np.asarray(outputs, np.float64)
+    of_pixels = np.log(np.exp(z).sum(-1)) - np.take_along_axis(z, y[..., None], -1)[..., 0]
+    classes = y.size / (2 * np.bincount(y.ravel()))
+    assert float(loss) == pytest.approx((of_pixels * classes[y] * rows[:, None, None]).mean(), rel=1e-5)
+    unweighted, _ = task.forward(model, (x, y[..., None]), False, (0, 0))
+    assert float(unweighted) == pytest.approx(of_pixels.mean(), rel=1e-5)
+
+
+def test_metrics_by_name_are_given_what_they_understand(keras):
+    model, x, y = pixels(keras)
+    task = prepared(Supervised("crossentropy", ["accuracy", "mean_iou", "auc"]), model, x, y)
+    assert list(task.names) == ["loss", "accuracy", "mean_iou", "auc"]
+    assert task.classes is None  # a majority of pixels is no majority of rows
+    metrics, outputs = task.metrics(), model(x)
+    task.update(metrics, (x, y), outputs)
+    decided = np.asarray(outputs).argmax(-1)
+    overlap = [((decided == k) & (y == k)).sum() / ((decided == k) | (y == k)).sum() for k in (0, 1)]
+    assert float(metrics["accuracy"].result()) == pytest.approx((decided == y).mean())
+    assert float(metrics["mean_iou"].result()) == pytest.approx(np.mean(overlap))
+    assert 0 <= float(metrics["auc"].result()) <= 1
+
+
+def heads(keras, as_dict: bool):
+    x = keras.Input((5,))
+    outputs = {name: keras.layers.Dense(units, name=name)(x) for name, units in (("digit", 3), ("amount", 1))}
+    return keras.Model(x, outputs if as_dict else list(outputs.values()))
+
+
+def arranged(task, model, y):
+    import tensorflow as tf
+
+    x = np.zeros((4, 5), np.float32)
+    batch = (x, y)
+    spec = tf.nest.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), batch)
+    return task.arrange(model, spec)(batch)[1]
+
+
+@pytest.mark.parametrize("as_dict", [True, False])
+def test_labels_find_their_output_by_name(keras, as_dict):
+    labels = {"amount": np.zeros(4, np.float32), "digit": np.zeros(4, np.int32)}
+    found = arranged(Supervised("mse"), heads(keras, as_dict), labels)
+    assert {name: part.dtype.name for name, part in found.items()} == {"digit": "int32", "amount": "float32"}
+    for given in (labels, {"digit": labels["digit"]}):
+        assert list(arranged(Supervised({"digit": "ce"}), heads(keras, as_dict), given)) == ["digit"]
+    with pytest.raises(
+        UsageError, match=r"^cannot match y with the model: the data are \{digt: int32 \[N\], amount: .*"
+    ):
+        arranged(Supervised("mse"), heads(keras, as_dict), {"digt": labels["digit"], "amount": labels["amount"]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "as_dict", "said"),
+    [
+        (
+            {"loss": ["ce", "mse"]},
+            True,
+            r"^cannot use loss=\['ce', 'mse'\]: name the output of each: loss=\{'digit': …, ",
+        ),
+        ({"loss": "mse", "metrics": ["mae"]}, False, r"^cannot use metrics=\['mae'\] for 2 outputs: name the output"),
+        (
+            {"loss": {"digt": "ce"}},
+            False,
+            r"^cannot use loss of 'digt': .* did you mean 'digit'\? \(outputs: digit, amount\)$",
+        ),
+        ({"loss": "mse", "class_weight": "balanced"}, False, r"^cannot use class_weight='balanced' for 2 outputs: "),
+    ],
+)
+def test_what_belongs_to_several_outputs_is_never_guessed_by_order(keras, arguments, as_dict, said):
+    import tensorflow as tf
+
+    labels = {name: tf.TensorSpec([None, units]) for name, units in (("digit", 3), ("amount", 1))}
+    task, model = Supervised(**arguments), heads(keras, as_dict)
+
+    def ready() -> None:
+        task.prepare(model, (tf.TensorSpec([None, 5]), labels))
+        task.balance(None, [])
+
+    with pytest.raises(UsageError, match=said):
+        ready()

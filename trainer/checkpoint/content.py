@@ -62,15 +62,15 @@ class Snapshot(Shown):
 
 
 class Named:
-    """A variable that has another name in checkpoints.
+    """A variable of one of several models, with whose name its own begins in checkpoints.
 
     Args:
-        path: The name.
+        model: Name of the model; empty if there is only one.
         variable: A Keras variable.
     """
 
-    def __init__(self, path: str, variable: Any) -> None:
-        self.path, self.variable = path, variable
+    def __init__(self, model: str, variable: Any) -> None:
+        self.model, self.variable = model, variable
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(self.variable, attribute)
@@ -92,15 +92,21 @@ def snapshot(name: str, variables: Sequence[Any], manifest: Mapping[str, Any]) -
 
 
 def describe(variables: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return name, shape and dtype of each variable, without the counters that Keras appends to layer names."""
+    """Return name, shape and dtype of each variable; see `name_of`."""
     return [
-        {
-            "name": without_counters(variable.path),
-            "shape": list(variable.shape),
-            "dtype": str(variable.dtype),
-        }
+        {"name": name_of(variable), "shape": list(variable.shape), "dtype": str(variable.dtype)}
         for variable in variables
     ]
+
+
+def name_of(variable: Any) -> str:
+    """Return the name of a variable in checkpoints: that of its model, if there are several, its layer and its own.
+
+    Models around the layer are left out, since Keras names a model that is rebuilt from its config differently, and so
+    are the counters that it appends to the names of layers.
+    """
+    layer_and_own = variable.path.split("/")[-2:]
+    return without_counters("/".join([*filter(None, [getattr(variable, "model", "")]), *layer_and_own]))
 
 
 def without_counters(path: str) -> str:

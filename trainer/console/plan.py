@@ -52,11 +52,11 @@ def plan(
     if trained := [variable for variable in of_task if variable.trainable]:
         numbers = sum(math.prod(variable.shape) for variable in trained)
         names = ", ".join(dict.fromkeys(in_line(variable.path.partition("/")[0]) for variable in trained))
-        rows.insert(1, ("task trains", f"{names}, {count(numbers, 'parameter')}"))
+        rows.insert(len(run.models), ("task trains", f"{names}, {count(numbers, 'parameter')}"))
     if run.data:
         parts = {"training": "train", "validation": "validation", "test": "test"}
         counts = {part: run.data.get(key) for part, key in parts.items()}
-        rows.insert(1, ("data", row_counts(run.data, counts)))
+        rows.insert(len(run.models), ("data", row_counts(run.data, counts)))
     if course.durations.max_time is not None:
         rows.insert(2, ("time limit", f"{course.durations.max_time:g} s"))
     if saved is not None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.data.batch import Arrange, Batch, Fitting, as_it_is
 from trainer.data.columns import as_written, scaled, scaled_spec
-from trainer.data.rows import Arrange, Batch, Fitting, as_it_is, named_leaves
+from trainer.data.rows import named_leaves
 from trainer.errors import UsageError
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
 
 MAJORITY = {2: 0.75}
 """Share of the most frequent class from which it is reported, by the number of classes; in general, a half."""
@@ -23,6 +27,8 @@ def imbalance(labels: np.ndarray, classes: int = 0) -> str:
         labels: 0-based class numbers, int `[N]`.
         classes: Number of classes; default: the largest label plus one.
     """
+    import numpy as np
+
     counts = np.bincount(labels)
     total, classes = len(labels), max(classes, len(counts))
     if not total or classes < 2:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from trainer.data.batch import Arrange, Batch, as_it_is
 from trainer.data.mapped import Mapped
-from trainer.data.rows import Arrange, Batch, Rows, as_it_is
+from trainer.data.rows import Rows
 
 as_written = tf.autograph.experimental.do_not_convert
 """Exempts a function from AutoGraph, which takes longer than tracing it."""

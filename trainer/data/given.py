@@ -8,11 +8,12 @@ import keras
 import numpy as np
 
 from trainer.data.augmentation.strength import Strength, strength
+from trainer.data.batch import Fitting
 from trainer.data.columns import scaled_spec
 from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import EvaluationPipeline, EvaluationRows, TrainingPipeline, TrainingRows
 from trainer.data.py_dataset import TrainingPyDataset
-from trainer.data.rows import ArrayRows, Fitting, Rows
+from trainer.data.rows import ArrayRows, Rows
 from trainer.data.source import is_stream
 from trainer.data.stream import OWN, EvaluationStream, Length, TrainingStream
 from trainer.errors import UsageError

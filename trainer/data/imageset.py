@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from trainer.data.batch import Batch, described
 from trainer.data.mapped import Mapped
-from trainer.data.rows import BLOCK_BYTES, HASH_BYTES, LARGE, Batch, Ids, Rows, row_bytes, spec_of
-from trainer.data.structure import described
+from trainer.data.rows import BLOCK_BYTES, HASH_BYTES, LARGE, Ids, Rows, row_bytes, spec_of
 from trainer.display.shown import Shown
 from trainer.errors import DataError
 from trainer.text import count, in_line

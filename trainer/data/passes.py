@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.data.batch import Batch
 from trainer.data.columns import as_written
 from trainer.data.reading import reading
-from trainer.data.rows import Batch
 from trainer.errors import DataError, UsageError
 from trainer.stage import Stage
 from trainer.text import count

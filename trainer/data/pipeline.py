@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from trainer.data.augmentation.augment import augment
 from trainer.data.augmentation.strength import Strength, strength
+from trainer.data.batch import Arrange, Batch, as_it_is, described
 from trainer.data.columns import Columns, as_written, is_image, scaled
 from trainer.data.imageset import ImageSet, size_of
-from trainer.data.rows import Arrange, Batch, Rows, as_it_is, row_bytes
-from trainer.data.structure import described
+from trainer.data.rows import Rows, row_bytes
 from trainer.display.shown import Shown
 from trainer.errors import UsageError
 from trainer.text import count

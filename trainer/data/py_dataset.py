@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.arranged import arranged, unfitted
+from trainer.data.batch import Batch, Fitting
 from trainer.data.python_batches import AHEAD, as_batch, checked, spec_of_batch
 from trainer.data.reading import reading
-from trainer.data.rows import Batch, Fitting
 from trainer.data.stream import OWN, Length
 from trainer.display.shown import Shown
 from trainer.errors import UsageError

@@ -10,9 +10,9 @@ import numpy as np
 import optree
 import tensorflow as tf
 
+from trainer.data.batch import PARTS, Batch, described
 from trainer.data.reading import reading
-from trainer.data.rows import PARTS, Batch, is_list_of_numbers, named_leaves
-from trainer.data.structure import described
+from trainer.data.rows import is_list_of_numbers, named_leaves
 from trainer.errors import DataError, UsageError
 from trainer.text import first_line
 

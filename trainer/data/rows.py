@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
@@ -15,24 +15,13 @@ from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 import numpy as np
 import optree
 
+from trainer.data.batch import PARTS, Batch, Tree
 from trainer.data.mapped import Mapped
-from trainer.data.structure import Tree, as_tuples
+from trainer.data.structure import as_tuples
 from trainer.display.shown import Shown
 from trainer.errors import UsageError
 from trainer.stage import Stage
 from trainer.text import count
-
-Batch = tuple[Tree, ...]
-"""Inputs, and optionally labels and sample weights: `(x,)`, `(x, y)` or `(x, y, sample_weight)`."""
-
-Arrange = Callable[[Batch], Batch]
-"""Rearrangement of a batch, of tensors, arrays or specs alike: it moves leaves and changes no value."""
-
-Fitting = Callable[[Any], Arrange]
-"""Function that returns how batches of a given spec are brought into the structure that a task expects."""
-
-PARTS = ("x", "y", "sample_weight")
-"""Names of the parts of a batch."""
 
 LARGE = 64_000_000
 """Size in bytes above which an array is not copied: TensorFlow would hold two copies of it."""
@@ -42,11 +31,6 @@ BLOCK_BYTES = 16_000_000
 
 HASH_BYTES = 8
 """Length of the hash of a row; the probability of a collision among a million rows is 3 in 100 million."""
-
-
-def as_it_is(batch: Batch) -> Batch:
-    """Return a batch unchanged."""
-    return batch
 
 
 class Ids(NamedTuple):

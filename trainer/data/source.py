@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.data.batch import PARTS
 from trainer.data.columns import as_written
 from trainer.data.python_batches import PythonBatches, wrong_parts
-from trainer.data.rows import PARTS
 from trainer.errors import UsageError
 
 

@@ -10,9 +10,9 @@ from typing import Any, Generic, cast
 import numpy as np
 import optree
 
+from trainer.data.batch import Tree, described
 from trainer.data.imageset import ImageSet, R, Source, form_of
 from trainer.data.rows import Rows
-from trainer.data.structure import Tree, described
 from trainer.display.shown import Shown
 from trainer.errors import DataError
 from trainer.text import in_line, printable

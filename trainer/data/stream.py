@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from trainer.data.arranged import arranged, unfitted
+from trainer.data.batch import Batch, Fitting
 from trainer.data.passes import Passes, counted
-from trainer.data.rows import Batch, Fitting
 from trainer.data.source import source_of
 from trainer.display.shown import Shown
 from trainer.errors import UsageError

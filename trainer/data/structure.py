@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import optree
 
+from trainer.data.batch import Tree, described
 from trainer.data.mapped import Mapped
 from trainer.errors import UsageError
 
 if TYPE_CHECKING:
     import keras
-
-Tree = Any
-"""One array, tensor or spec, or a tuple, list or dict of trees."""
 
 
 @dataclass(frozen=True)
@@ -120,17 +118,6 @@ def _pick(found: Tree, wanted: Side) -> Callable[[Tree], Tree] | None:
     if isinstance(tree, tuple) and len(tree) == 1 and optree.treespec_is_leaf(optree.tree_structure(found)):
         return lambda data: (data,)  # a model with a list of one input
     return (lambda data: data) if optree.tree_structure(found) == optree.tree_structure(tree) else None
-
-
-def described(tree: Tree) -> str:
-    """Return a tree of specs or arrays as text: `{left: float32 [N, 28, 28, 1], right: …}`."""
-    if isinstance(tree, dict):
-        return "{" + ", ".join(f"{key}: {described(value)}" for key, value in tree.items()) + "}"
-    if isinstance(tree, list | tuple):
-        return "(" + ", ".join(map(described, tree)) + ")"
-    sides = ", ".join("?" if side is None else str(side) for side in tuple(tree.shape)[1:])
-    dtype = getattr(tree.dtype, "name", None) or str(tree.dtype)
-    return f"{dtype} [N{', ' if sides else ''}{sides}]"
 
 
 def with_channel(leaf: Any) -> Any:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from trainer.data.batch import Tree, described
 from trainer.data.given import rows_of
 from trainer.data.reading import reading
 from trainer.data.rows import ArrayRows, Rows
 from trainer.data.source import is_stream, source_of
-from trainer.data.structure import Side, Tree, by_name, described
+from trainer.data.structure import Side, by_name
 from trainer.errors import UsageError
 
 

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, TypedDict
 
 from trainer.data.augmentation.strength import Strength
+from trainer.data.batch import Fitting
 from trainer.data.given import evaluation_data, training_data
 from trainer.data.pipeline import EvaluationPipeline, EvaluationRows, TrainingPipeline, TrainingRows
-from trainer.data.rows import Fitting
 from trainer.data.seen import Seen
 from trainer.data.split import Data
 from trainer.data.stream import Length

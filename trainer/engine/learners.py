@@ -93,7 +93,7 @@ class Learners:
         owned = [(name, each) for group in groups for name, owner in group.items() for each in owner.variables]
         if not isinstance(self.model, Mapping):
             return [each for _, each in owned]
-        return [checkpoint.Named(f"{name}/{each.path}", each) for name, each in owned]
+        return [checkpoint.Named(name, each) for name, each in owned]
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from trainer.data.batch import Batch
 from trainer.data.pipeline import EvaluationPipeline
 from trainer.data.reading import DataEnded, reading
-from trainer.data.rows import Batch
 from trainer.engine.learners import Learners
 from trainer.engine.tracked import check_tracked
 from trainer.errors import UsageError

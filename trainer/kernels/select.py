@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from trainer.data.rows import Batch
+from trainer.data.batch import Batch
 from trainer.errors import UsageError, unknown
 from trainer.startup import clock_is_allowed
 from trainer.tasks.task import Task

@@ -52,7 +52,7 @@ def make_result(
         "best": {
             **{"epoch": counters.epoch, "step": counters.step},
             **{"val_loss": None, "val_accuracy": None},
-            **{name: value for name, value in logs.items() if name not in ENGINE_LOGS},
+            **{name: value for name, value in logs.items() if name not in {*ENGINE_LOGS, *run.learning_rates}},
             "checkpoint": best.path.name if best is not None and written else None,
         },
         "test": dict(test),

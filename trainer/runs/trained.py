@@ -17,12 +17,13 @@ from trainer.config.build import build_model
 from trainer.config.merge import resolve
 from trainer.config.schema import Config, ModelConfig
 from trainer.data import load
+from trainer.data.batch import described
 from trainer.data.imageset import ImageSet
 from trainer.data.seen import Seen
 from trainer.data.sources.find import load_source
 from trainer.data.sources.labels import MAX_CLASSES
 from trainer.data.split import as_known, as_shapes, content_digest, split
-from trainer.data.structure import Signature, described
+from trainer.data.structure import Signature
 from trainer.display.shown import Shown
 from trainer.errors import CheckpointError, DataError, UsageError
 from trainer.registry import models
@@ -273,9 +274,9 @@ def _described_model(saved: Saved, imports: Sequence[str]) -> keras.Model:
 
 def _restore(saved: Saved, model: keras.Model) -> None:
     """Restore the weights of a model, averaged ones if its optimizer kept averages (`use_ema`)."""
-    first = "".join(f"{name}/" for name in saved.manifest.models[:1])  # of several models, the one that predicts
-    checkpoint.restore(saved.checkpoint, [checkpoint.Named(first + each.path, each) for each in model.variables])
-    weights, prefix = model.trainable_variables, checkpoint.without_counters(first)
+    first = "".join(saved.manifest.models[:1])  # of several models, the one that predicts
+    checkpoint.restore(saved.checkpoint, [checkpoint.Named(first, each) for each in model.variables])
+    weights, prefix = model.trainable_variables, checkpoint.without_counters(f"{first}/" if first else "")
     described = zip(saved.checkpoint.manifest["variables"], saved.checkpoint.arrays, strict=True)
     rest = [(str(each["name"]), array) for each, array in described][len(model.variables) :]
     averages = [array for name, array in rest if name.startswith(prefix) and name.endswith("_average")]

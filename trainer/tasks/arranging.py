@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainer.data.rows import Arrange, Tree, as_it_is
+from trainer.data.batch import Arrange, Tree, as_it_is
 from trainer.data.structure import Side, Signature, by_name
 from trainer.tasks.outputs import by_output
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from trainer.data.rows import Tree
+from trainer.data.batch import Tree
 from trainer.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from trainer.tasks.objective import Objective
 
 ClassWeight = Literal["balanced"] | Mapping[int | str, float]
@@ -75,6 +75,8 @@ def class_weights(given: Any, classes: int, numbers: np.ndarray | None, names: S
     Raises:
         UsageError: If a class or its weight is unknown, or the labels that `balanced` counts are.
     """
+    import numpy as np
+
     if given == "balanced":
         if numbers is None:
             raise UsageError(

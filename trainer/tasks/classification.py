@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from trainer.data.rows import Batch, Tree
-from trainer.data.structure import described
+from trainer.data.batch import Batch, Tree, described
 from trainer.errors import UsageError
 from trainer.registry import tasks
 from trainer.tasks.heads import head_activations
@@ -20,6 +17,7 @@ from trainer.tasks.supervised import Supervised
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 
 @tasks.register("classification")
@@ -117,6 +115,8 @@ class Classification(Supervised):
 
     def truth(self, labels: np.ndarray) -> np.ndarray:
         """Return class numbers, int `[N]`."""
+        import numpy as np
+
         return np.asarray(_classes(labels, 0 if labels.ndim == 1 else labels.shape[-1]))
 
     def temperature(self, outputs: np.ndarray, labels: np.ndarray) -> float | None:

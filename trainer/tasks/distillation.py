@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.data.rows import Batch
+from trainer.data.batch import Batch
 from trainer.errors import UsageError
 from trainer.registry import tasks
-from trainer.tasks.classification import Classification
+from trainer.tasks.classification import Classification, logits_of
 
 if TYPE_CHECKING:
     import keras
@@ -65,6 +65,8 @@ class Distillation(Classification):
         import tensorflow as tf
 
         assert self._teacher is not None  # `check` has been called
-        soft = tf.nn.softmax(tf.stop_gradient(self._teacher(batch[0], training=False)) / self.softness)
+        soft = tf.nn.softmax(
+            tf.stop_gradient(logits_of(self._teacher, self._teacher(batch[0], training=False))) / self.softness
+        )
         distilled = tf.nn.softmax_cross_entropy_with_logits(soft, logits / self.softness)
         return self.weight * self.softness**2 * tf.reduce_mean(distilled) + (1 - self.weight) * loss, logits

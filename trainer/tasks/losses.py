@@ -143,7 +143,7 @@ def _canonical(name: str) -> str:
     wanted = plain(ALIASES.get(name.lower(), name))
     found = next((known for known in _classes() if plain(known) == wanted), None)
     if found is None:
-        raise unknown("loss", name, sorted([*_classes(), *ALIASES]))
+        raise unknown("loss", name, sorted(["crossentropy", *_classes(), *ALIASES]))
     return found
 
 

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from trainer.errors import UsageError, unknown
-from trainer.evaluation.whole import SCORES
 from trainer.plugin import snake_case
 from trainer.tasks.losses import ALIASES, function_name, plain, same_rank
 from trainer.tasks.objective import Objective
 from trainer.tasks.overall import Overall, by_name, collecting
+from trainer.tasks.whole import SCORES
 from trainer.text import first_line
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 ACCURACY = ("accuracy", "acc")
 """Keras's names for the accuracy that suits labels and outputs."""
@@ -173,10 +172,12 @@ def _aligned(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _zeros(spec: Any) -> np.ndarray:
+    import numpy as np
+
     return np.zeros([side or 1 for side in spec.shape], spec.dtype.as_numpy_dtype)
 
 
 def _shape(spec: Any) -> str:
-    from trainer.data.structure import described
+    from trainer.data.batch import described
 
     return described(spec)

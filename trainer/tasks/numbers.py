@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    pass
 
 
 def numbers_of(name: str, result: Any) -> dict[str, float]:
@@ -16,6 +17,8 @@ def numbers_of(name: str, result: Any) -> dict[str, float]:
         result: A scalar; a vector, whose numbers are called `name_0`, `name_1`, …; or a dict, whose numbers are called
             `name_key`.
     """
+    import numpy as np
+
     if isinstance(result, Mapping):
         return {f"{name}_{key}": float(value) for key, value in result.items()}
     values = np.asarray(result)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from trainer.data.rows import Tree
-from trainer.data.structure import described
+from trainer.data.batch import Tree, described
 from trainer.errors import UsageError
 from trainer.tasks.losses import Built, Predicts, build_loss
 from trainer.tasks.outputs import of_output
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
 BY_SHAPE = ("crossentropy", "ce")
@@ -110,6 +108,8 @@ class Objective:
         Raises:
             UsageError: If one is not a class.
         """
+        import numpy as np
+
         own = np.asarray(of_output(labels, self.name))
         self.check_labels(own)
         return np.asarray(self.class_numbers(own)).ravel()
@@ -141,6 +141,8 @@ class Objective:
         Raises:
             UsageError: If one is not a class of the output.
         """
+        import numpy as np
+
         if not len(labels) or not np.issubdtype(labels.dtype, np.number):
             return
         if self.sparse and self.classes is not None:
@@ -149,6 +151,8 @@ class Objective:
             self._check_shares(labels)
 
     def _check_numbers(self, labels: np.ndarray, classes: int) -> None:
+        import numpy as np
+
         low, high = labels.min(), labels.max()
         if not np.issubdtype(labels.dtype, np.integer) and (labels != np.round(labels)).any():
             odd = labels[labels != np.round(labels)].flat[0]
@@ -172,6 +176,8 @@ class Objective:
 
     def _check_shares(self, labels: np.ndarray) -> None:
         """Check labels that say how far each class is present, from 0 to 1."""
+        import numpy as np
+
         if not 0 <= labels.min() <= labels.max() <= 1:
             raise UsageError(
                 f"cannot learn{self._which}: labels range from {labels.min():g} to {labels.max():g}, but the loss "

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainer.data.rows import Tree
-from trainer.data.structure import Signature
+from trainer.data.batch import Tree
 from trainer.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ def outputs_of(model: keras.Model, inputs: Tree) -> Tree:
     Raises:
         UsageError: If it cannot take the inputs.
     """
+    from trainer.data.structure import Signature
+
     signature = Signature.of(model)
     if signature is not None:
         return signature.outputs.tree
@@ -48,6 +49,8 @@ def names_of(model: keras.Model, outputs: Tree) -> tuple[str, ...]:
         outputs: Its outputs, as tensors or specs; those of a subclassed model have the keys of a dict as names, or
             `output_0`, `output_1`, …
     """
+    from trainer.data.structure import Signature
+
     signature = Signature.of(model)
     if signature is not None:
         return signature.outputs.names

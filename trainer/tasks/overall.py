@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from trainer.errors import InkwellError
-from trainer.evaluation.whole import SCORES
 from trainer.tasks.losses import function_name
+from trainer.tasks.whole import SCORES
 from trainer.text import first_line
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class Overall:
         Raises:
             InkwellError: If the function fails, or does not return one number per name.
         """
+        import numpy as np
+
         try:
             values = np.asarray(self.function(labels, predictions), np.float64)
         except Exception as error:  # a user's function may raise anything
@@ -64,7 +65,7 @@ class Overall:
 
 
 def by_name(name: str) -> Overall | None:
-    """Return one of the metrics of `trainer.evaluation.whole`; None if there is none of this name."""
+    """Return one of the metrics of `trainer.tasks.whole`; None if there is none of this name."""
     return Overall(SCORES[name], name) if name in SCORES else None
 
 
@@ -89,6 +90,8 @@ def collecting(overall: Overall) -> keras.metrics.Metric:
         def result(self) -> float | dict[str, float]:
             if not self.collected:
                 return dict.fromkeys(overall.parts, float("nan")) or float("nan")
+            import numpy as np
+
             return overall(*(np.concatenate(parts) for parts in zip(*self.collected, strict=True)))
 
         def reset_state(self) -> None:

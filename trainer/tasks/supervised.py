@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import optree
-
 from trainer.data.balance import imbalance
-from trainer.data.rows import Arrange, Batch, Tree
-from trainer.data.structure import described
+from trainer.data.batch import Arrange, Batch, Tree, described
 from trainer.errors import UsageError
-from trainer.evaluation.whole import SCORES
 from trainer.registry import tasks
-from trainer.tasks.arranging import arrangement
 from trainer.tasks.class_weights import spread, weighed, weights_of
 from trainer.tasks.heads import head_activations
 from trainer.tasks.metrics import Measure
@@ -32,10 +26,12 @@ from trainer.tasks.outputs import (
     with_others,
 )
 from trainer.tasks.task import Task
+from trainer.tasks.whole import SCORES
 from trainer.text import first_line
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 OF_WHOLE_BATCH = {"dice", "tversky", "circle"}
 """Keras losses that combine the rows of a batch, which therefore cannot be computed in parts."""
@@ -96,6 +92,8 @@ class Supervised(Task):
 
         If the model has several outputs, labels and weights become a dict with the names of those that have a loss.
         """
+        from trainer.tasks.arranging import arrangement
+
         return arrangement(model, spec, self._trained)
 
     def prepare(self, model: keras.Model, spec: Any) -> None:
@@ -136,6 +134,8 @@ class Supervised(Task):
         Raises:
             UsageError: If shapes differ, or a label is not a class of the model.
         """
+        import numpy as np
+
         _check_labelled(spec)
         for objective in self.objectives(model, spec[1], outputs_of(model, spec[0])):
             if labels is not None:
@@ -291,6 +291,8 @@ def _check_labelled(spec: Any) -> None:
     """
     if not isinstance(spec, tuple) or len(spec) < 2:
         raise UsageError(f"cannot learn: batches must be (x, y) or (x, y, sample_weight), these are {described(spec)}")
+    import optree
+
     if any(leaf.dtype == "string" for leaf in optree.tree_leaves(spec[1])):
         raise UsageError("cannot learn: labels are texts; number them: names, y = np.unique(y, return_inverse=True)")
 

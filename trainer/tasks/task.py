@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trainer.data.rows import Arrange, Batch, as_it_is
+from trainer.data.batch import Arrange, Batch, as_it_is
 from trainer.display.shown import Shown, arguments
 from trainer.run import ENGINE_LOGS, LEARNING_RATE
 

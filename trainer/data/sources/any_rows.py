@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trainer.config.types import Count
+from trainer.data.batch import Tree
 from trainer.data.imageset import Source
 from trainer.data.rows import ArrayRows
 from trainer.data.sources.arrays import Stored
 from trainer.data.sources.memory import refuse_if_too_large
 from trainer.data.sources.named import Role, listed, role
 from trainer.data.sources.npz import stored_arrays
-from trainer.data.structure import Tree
 from trainer.errors import DataError, UsageError
 from trainer.text import in_line, printable
 

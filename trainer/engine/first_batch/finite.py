@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.data.rows import Batch, named_leaves, row_bytes
+from trainer.data.batch import Batch
+from trainer.data.rows import named_leaves, row_bytes
 from trainer.errors import DataError
 
 BLOCK_BYTES = 16_000_000

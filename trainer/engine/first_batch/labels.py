@@ -30,7 +30,7 @@ def look_at_balance(task: Task, known: Any, first: Any) -> list[str]:
     found = imbalance(numbers, task.classes)
     if not found or task.class_weight is not None:
         return []
-    advice = "so accuracy says little; the task's class_weight='balanced' makes rare classes count as frequent ones"
+    advice = "so accuracy says little; the task's class_weight='balanced' gives all classes equal weight"
     return [f"classes are unbalanced: {found}, {advice}"]
 
 

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import optree
 
+from trainer.data.batch import Batch
 from trainer.data.pipeline import EvaluationPipeline, TrainingPipeline
-from trainer.data.rows import Batch, named_leaves, row_bytes
+from trainer.data.rows import named_leaves, row_bytes
 from trainer.engine.first_batch.finite import check_finite, check_weights
 from trainer.engine.first_batch.reach import reached
 from trainer.engine.first_batch.scale import FEW, check_scale

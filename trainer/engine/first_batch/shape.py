@@ -7,7 +7,8 @@ from typing import Any
 
 import optree
 
-from trainer.data.rows import Batch, named_leaves
+from trainer.data.batch import Batch
+from trainer.data.rows import named_leaves
 from trainer.data.structure import Signature
 from trainer.errors import UsageError
 

@@ -12,10 +12,14 @@ A class or label that the set lacks has no score, and is left out of the mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from statistics import fmean
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-Score = Callable[[np.ndarray, np.ndarray], float]
+
+Score = Callable[["np.ndarray", "np.ndarray"], float]
 """Function from labels and predictions to a score."""
 
 
@@ -43,6 +47,8 @@ def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
 
 def balanced_accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
     """Return the mean over classes of the share of their rows that is classified correctly, from 0 to 1."""
+    import numpy as np
+
     decided = _decided(labels, predictions)
     if labels.ndim == 2:
         return _mean(balanced_accuracy(labels[:, k], predictions[:, k]) for k in range(labels.shape[1]))
@@ -91,4 +97,4 @@ def _columns(labels: np.ndarray, predictions: np.ndarray) -> Iterator[tuple[np.n
 def _mean(values: Iterator[float]) -> float:
     """Return the mean; NaN if there are no values."""
     found = [float(value) for value in values]
-    return float(np.mean(found)) if found else float("nan")
+    return fmean(found) if found else float("nan")
