@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from plugins.monitor import AUTO, Best, Mode
-from trainer.errors import UsageError
+from plugins.monitor import Best, Mode
 from trainer.plugin import Plugin
 from trainer.registry import plugins
 from trainer.run import Run
@@ -20,7 +19,7 @@ class EarlyStopping(Plugin):
     not end a run before its `min_steps`.
 
     Args:
-        monitor: Name of a logged metric. `auto` is `val_loss`, or `val_balanced_accuracy` where classes are unbalanced.
+        monitor: Name of a logged metric.
         min_delta: Minimum change that counts as an improvement, at least 0.
         patience: Number of consecutive values without improvement after which training stops, at least 1.
         mode: `min`, `max`, or `auto` to infer it from the name (see `plugins.monitor.direction`).
@@ -33,7 +32,7 @@ class EarlyStopping(Plugin):
 
     def __init__(
         self,
-        monitor: str = AUTO,
+        monitor: str = "val_loss",
         min_delta: float = 0.0,
         patience: int = 5,
         mode: Mode = "auto",
@@ -43,47 +42,34 @@ class EarlyStopping(Plugin):
         if patience < 1:
             raise ValueError(f"patience must be at least 1: {patience}")
         self.monitor, self.patience = monitor, patience
-        self.monitors = (monitor,) if monitor != AUTO else ()
+        self.monitors = (monitor,)
         self.threshold, self.divergence = threshold, divergence
         self.best = Best(monitor, mode, min_delta)
         self.waited = 0
 
-    def check(self, run: Run) -> None:
-        """Take the metric that the task has chosen, if none was given.
-
-        Raises:
-            UsageError: If there are no validation data to choose by.
-        """
-        if self.monitor == AUTO and run.monitor is None:
-            raise UsageError(
-                "early_stopping needs validation data; give some, remove the plugin, or monitor a training metric such "
-                "as loss"
-            )
-        self.best.follow(run)
-
     def on_validation_end(self, run: Run) -> None:
         """Check a validation metric."""
-        if self.best.monitor.startswith("val_"):
+        if self.monitor.startswith("val_"):
             self._look(run)
 
     def on_epoch_end(self, run: Run) -> None:
         """Check a metric of the epoch."""
-        if not self.best.monitor.startswith("val_"):
+        if not self.monitor.startswith("val_"):
             self._look(run)
 
     def _look(self, run: Run) -> None:
         value = self.best.read(run)
         self.waited = 0 if self.best.improved(value) else self.waited + 1
         if self.threshold is not None and self.best.reached(value, self.threshold):
-            run.stop(f"{self.best.monitor} {value:.4g} reached the threshold {self.threshold:g}")
+            run.stop(f"{self.monitor} {value:.4g} reached the threshold {self.threshold:g}")
         elif self.divergence is not None and (
             not math.isfinite(value) or not self.best.reached(value, self.divergence)
         ):
-            run.stop(f"{self.best.monitor} {value:.4g} is worse than {self.divergence:g}")
+            run.stop(f"{self.monitor} {value:.4g} is worse than {self.divergence:g}")
         elif self.waited >= self.patience and run.step >= run.min_steps:
-            unit = "validation" if self.best.monitor.startswith("val_") else "epoch"
+            unit = "validation" if self.monitor.startswith("val_") else "epoch"
             times = f"{self.waited} {unit}{'s' if self.waited > 1 else ''}"
-            run.stop(f"{self.best.monitor} has not improved on {self.best.value:.4g} for {times}")
+            run.stop(f"{self.monitor} has not improved on {self.best.value:.4g} for {times}")
 
     def state(self) -> dict[str, Any]:
         """Return the best value so far and the number of values since."""

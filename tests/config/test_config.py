@@ -178,7 +178,7 @@ def test_an_empty_table_of_plugins_means_none(configure):
 def test_a_plugin_flag_updates_in_place_or_appends(configure):
     plugins = configure("--plugin", "early_stopping:patience=9", "--plugin", "mine:x=1", "--plugin", "mine:y=2").plugins
     assert list(plugins) == [*DEFAULT_PLUGINS, "mine"]
-    assert plugins["early_stopping"] == {"monitor": "auto", "patience": 9}
+    assert plugins["early_stopping"] == {"monitor": "val_loss", "patience": 9}
     assert plugins["mine"] == {"x": 1, "y": 2}
 
 
@@ -195,12 +195,12 @@ def test_leaving_out_what_is_not_there_is_reported_with_the_nearest(configure):
 
 def test_the_defaults_are_not_changed_by_a_configuration(configure):
     configure("--plugin", "early_stopping:patience=9", "--set", "plugins.early_stopping.patience=8")
-    assert Config().plugins["early_stopping"] == {"monitor": "auto", "patience": 5}
+    assert Config().plugins["early_stopping"] == {"monitor": "val_loss", "patience": 5}
 
 
 def test_set_reaches_the_arguments_of_a_plugin_and_adds_a_new_one():
     plugins = override(Config(), ["plugins.early_stopping.patience=2", "plugins.mine.depth=1"]).plugins
-    assert plugins["early_stopping"] == {"monitor": "auto", "patience": 2}
+    assert plugins["early_stopping"] == {"monitor": "val_loss", "patience": 2}
     assert list(plugins)[-1] == "mine"
 
 

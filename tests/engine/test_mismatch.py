@@ -77,7 +77,7 @@ DIFFERENCES = {
     ("--plugin", "early_stopping:patience=3"): "plugins.early_stopping.patience: 5 → 3",
     ("--no-plugin", "early_stopping", "--lr", "1"): (
         "optimizer.learning_rate: 0.002 → 1.0; "
-        "plugins.early_stopping.monitor: auto → -; plugins.early_stopping.patience: 5 → -"
+        "plugins.early_stopping.monitor: val_loss → -; plugins.early_stopping.patience: 5 → -"
     ),
 }
 

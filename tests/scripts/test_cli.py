@@ -198,7 +198,7 @@ WRONG = {
         "plugin 'early_stopping' has no argument 'pateince'; did you mean 'patience'? it takes (monitor: str = "
     ),
     ("--plugin", "early_stopping:patience=many"): (
-        "plugin 'early_stopping': patience='many': must be a whole number; it takes (monitor: str = 'auto', "
+        "plugin 'early_stopping': patience='many': must be a whole number; it takes (monitor: str = 'val_loss', "
     ),
     ("--plugin", "early_stopping:patience=0"): "plugin 'early_stopping': patience must be at least 1: 0",
     ("--plugin", "early_stopping:patience"): "'early_stopping:patience': write NAME:key=value,key=value; cannot read ",

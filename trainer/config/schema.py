@@ -164,7 +164,7 @@ class TrainingConfig:
 
 DEFAULT_PLUGINS: Mapping[str, Args] = {
     "nan_guard": {},
-    "early_stopping": {"monitor": "auto", "patience": 5},
+    "early_stopping": {"monitor": "val_loss", "patience": 5},
     "report": {},
     "mlflow": {},
     "checkpoint": {},
