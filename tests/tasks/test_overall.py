@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trainer.errors import InkwellError
-from trainer.evaluation import whole
+from trainer.tasks import whole
 from trainer.tasks.overall import Overall
 from trainer.tasks.supervised import Supervised
 
