@@ -23,6 +23,7 @@ try:
     from trainer.registry import import_ours
     from trainer.runs.files import is_run
     from trainer.runs.find import find_checkpoint, newest_checkpoint
+    from trainer.runs.imports import import_named
     from trainer.stage import Stage
     from trainer.text import command, program
 except ImportError:
@@ -52,7 +53,7 @@ def parser() -> Parser:
     )
     out = "folder for tables and pictures (default: report in the run directory, or a folder in it)"
     p.add_argument("--out", type=Path, metavar="DIR", help=out)
-    modules = "module that registers parts of the model; may be repeated"
+    modules = "module that registers parts of the model, or data; may be repeated"
     p.add_argument("--import", action="append", default=[], metavar="MODULE", help=modules)
     return p
 
@@ -60,6 +61,7 @@ def parser() -> Parser:
 def main() -> int:
     """Evaluate as the command line says; return the exit status."""
     args = parser().parse()
+    import_named(getattr(args, "import"))
     if args.data is not None:
         check_source(args.data, Path(args.data_dir or "data"))
     path = find_checkpoint(args.run) if args.run else newest_checkpoint(args.runs)

@@ -155,10 +155,18 @@ def test_a_run_on_rows_is_evaluated_on_its_own_rows(run):
     done = run_script(folder, "evaluate.py", "run", "--import", "mine")
     assert (done.returncode, done.stderr) == (0, "")
     assert "flowers 0.05, test rows: 30" in done.stdout
-    for flags in (("--data", "mnist5k"), ("--robustness",)):
+    done = run_script(
+        folder, "evaluate.py", "run", "--import", "mine", "--data", "flowers:noise=0.06", "--out", "other"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "flowers 0.06, all rows: 300" in done.stdout
+    for flags, status, said in (
+        (("--data", "mnist5k"), 1, "cannot use mnist5k: its inputs have the shape (28, 28, 1), not {'leaf': (4,), "),
+        (("--robustness",), 2, "this needs one that maps images to one logit per class"),
+    ):
         done = run_script(folder, "evaluate.py", "run", "--import", "mine", *flags)
-        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-        assert "this needs one that maps images to one logit per class" in done.stderr
+        assert (done.returncode, len(done.stderr.splitlines())) == (status, 1)
+        assert said in done.stderr
 
 
 def test_a_run_on_rows_is_resumed_and_other_arguments_are_another_run(run):

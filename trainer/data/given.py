@@ -13,7 +13,7 @@ from trainer.data.columns import scaled_spec
 from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import EvaluationPipeline, EvaluationRows, TrainingPipeline, TrainingRows
 from trainer.data.py_dataset import TrainingPyDataset
-from trainer.data.rows import ArrayRows, Rows
+from trainer.data.rows import ArrayRows, Rows, is_rows
 from trainer.data.source import is_stream
 from trainer.data.stream import OWN, EvaluationStream, Length, TrainingStream
 from trainer.errors import UsageError
@@ -128,11 +128,11 @@ def rows_of(x: Any, y: Any = None, sample_weight: Any = None, images: bool = Tru
     Raises:
         UsageError: If the parts do not fit together.
     """
-    if hasattr(x, "batches") or isinstance(x, Rows) or is_stream(x):
+    if hasattr(x, "batches") or is_rows(x) or is_stream(x):
         if y is not None or sample_weight is not None:
             kind = "an ImageSet" if isinstance(x, ImageSet) else f"a {type(x).__name__}"
             raise UsageError(f"{kind} contains its labels and weights; omit y and sample_weight")
-        return x if isinstance(x, Rows) else None
+        return x if is_rows(x) else None
     if not _is_arrays(x):
         return None
     if images and sample_weight is None and _are_images(x, y):

@@ -6,11 +6,12 @@ Splits, pipelines, records of what was seen, and everything else that selects ro
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, TypeGuard
 
 import numpy as np
 import optree
@@ -45,7 +46,6 @@ class Ids(NamedTuple):
     names: Sequence[str] | None = None
 
 
-@runtime_checkable
 class Rows(Protocol):
     """Data that can be read by row number, 0-based, in any order.
 
@@ -174,6 +174,14 @@ class ArrayRows(Shown):
         if optree.tree_structure(self.columns) != optree.tree_structure(other.columns):
             raise UsageError(f"cannot join rows of different structure: {self!r} and {other!r}")
         return ArrayRows(*optree.tree_map(lambda *both: np.concatenate(both), self.columns, other.columns))
+
+
+def is_rows(x: Any) -> TypeGuard[Rows]:
+    """Return True if an object has all attributes of `Rows`, without reading them: a digest takes all data."""
+    return all(
+        inspect.getattr_static(x, name, None) is not None
+        for name in ("__len__", "spec", "digest", "take", "ids", "subset", "concat")
+    )
 
 
 def evenly(rows: Rows, wanted: int) -> Rows:

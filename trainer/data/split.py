@@ -197,6 +197,18 @@ def as_known(source: Source[Any], input_shape: Sequence[int], class_names: Seque
     return ImageSet(images.images, numbers[np.searchsorted(found, images.labels)])
 
 
+def of_shapes(source: Source[R], shapes: Tree) -> R:
+    """Return the test rows of `source` (all its rows, if it has no test split).
+
+    Raises:
+        DataError: If their inputs have other shapes.
+    """
+    rows = _test_of(source)
+    if (found := shapes_of(rows)) != shapes:
+        raise DataError(f"cannot use {source.name}: its inputs have the shape {found}, not {shapes}")
+    return rows
+
+
 def canonical(rows: R) -> tuple[R, bytes]:
     """Return images in the order of their content hashes, other rows as they are, and the SHA-256 of the content."""
     if not isinstance(rows, ImageSet):

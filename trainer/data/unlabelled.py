@@ -11,7 +11,7 @@ import tensorflow as tf
 from trainer.data.batch import Tree, described
 from trainer.data.given import rows_of
 from trainer.data.reading import reading
-from trainer.data.rows import ArrayRows, Rows
+from trainer.data.rows import ArrayRows, is_rows
 from trainer.data.source import is_stream, source_of
 from trainer.data.structure import Side, by_name
 from trainer.errors import UsageError
@@ -44,14 +44,14 @@ def inputs_of(x: Any, batch_size: int) -> Inputs:
     """
     if batch_size < 1:
         raise UsageError(f"cannot predict: batch_size must be at least 1, not {batch_size}")
-    if is_stream(x) and not isinstance(x, Rows):
+    if is_stream(x) and not is_rows(x):
         source = source_of(x)
         if source.endless:
             raise UsageError("cannot predict: the dataset has no end; limit it with take(n)")
         return Inputs(_inputs(source.batches.element_spec), lambda: _read(source.batches))
     if hasattr(x, "batches") and hasattr(x, "steps"):
         return Inputs(_inputs(x.spec), lambda: map(_inputs, iter(x.batches())))
-    rows = x if isinstance(x, Rows) else _rows(x)
+    rows = x if is_rows(x) else _rows(x)
 
     def batches() -> Iterator[Tree]:
         for start in range(0, len(rows), batch_size):

@@ -22,7 +22,7 @@ from trainer.data.imageset import ImageSet
 from trainer.data.seen import Seen
 from trainer.data.sources.find import load_source
 from trainer.data.sources.labels import MAX_CLASSES
-from trainer.data.split import as_known, as_shapes, content_digest, split
+from trainer.data.split import Data, as_known, as_shapes, content_digest, of_shapes, split
 from trainer.data.structure import Signature
 from trainer.display.shown import Shown
 from trainer.errors import CheckpointError, DataError, UsageError
@@ -149,7 +149,7 @@ class Trained(Shown):
             UsageError: If the name is unknown, `part` is not `test` for other data, or the model takes no images.
             DataError: If the data cannot be read, do not match the model, or have changed since the run.
         """
-        if "input_shape" not in self.data and not (name is None and self.from_config):
+        if "input_shape" not in self.data and "input_shapes" not in self.data:
             self.check_classifies("evaluate")
         own = self.config.data
         folder = folder or own.folder
@@ -163,20 +163,28 @@ class Trained(Shown):
                     f"{data.name} is not what the model was trained on: its digest is {data.digest[:12]}…, that of the "
                     f"run {self.data['digest'][:12]}…; choose other data with --data"
                 )
-            what = f"{data.name}, {part} {'images' if data.are_images else 'rows'}"
-            return Chosen(what, getattr(data, part), data.notices, part == "test")
+            return Chosen(_named(data, part), getattr(data, part), data.notices, part == "test")
         source = load_source(name, Path(folder), whole=False)
         if content_digest(source) == self.data["source_digest"]:
             data = split(source, self.config.training.seed)
             tested = part == "test" and own.test is None
-            return Chosen(f"{data.name}, {part} images", getattr(data, part), data.notices, tested)
+            return Chosen(_named(data, part), getattr(data, part), data.notices, tested)
         if part != "test":
             raise UsageError(
                 f"cannot use the {part} split of {name}: the model was not trained on these data; use the test split"
             )
+        which = "all" if source.test is None else "test"
+        if (shapes := self.data.get("input_shapes")) is not None:
+            return Chosen(
+                f"{source.name}, {which} rows", of_shapes(source, as_shapes(shapes)), source.notices, own=False
+            )
         images = as_known(source, self.data["input_shape"], self.data["class_names"])
-        what = f"{source.name}, {'test' if source.test else 'all'} images"
-        return Chosen(what, images, source.notices, own=False)
+        return Chosen(f"{source.name}, {which} images", images, source.notices, own=False)
+
+
+def _named(data: Data, part: str) -> str:
+    """Return the name of a part of the data."""
+    return f"{data.name}, {part} {'images' if data.are_images else 'rows'}"
 
 
 def load_trained(path: Path, imports: Sequence[str] = (), model: keras.Model | None = None) -> Trained:
