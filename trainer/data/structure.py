@@ -130,7 +130,7 @@ def with_channel(leaf: Any) -> Any:
 
 
 def _lacks_channel(found: Any, wanted: Any) -> bool:
-    """Return True if data are what a model takes, but for its last axis of length 1."""
+    """Return True if data lack nothing but the last axis of a model's input, of length 1."""
     have, want = tuple(found.shape), tuple(wanted.shape)
     return (
         len(have) == 3
