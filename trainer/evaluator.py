@@ -20,10 +20,10 @@ from trainer.data.unlabelled import fitted, inputs_of
 from trainer.display.model import model_line
 from trainer.display.shown import Shown
 from trainer.engine.compiled import settings_of
+from trainer.engine.evaluation_step import EvaluationStep
 from trainer.engine.first_batch.looks import first_batch, look_at_inputs
 from trainer.engine.first_batch.shape import check_shapes
 from trainer.engine.preflight import check_evaluation
-from trainer.engine.step import EvaluationStep
 from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
 from trainer.kernels.strategy import Strategy

@@ -145,7 +145,7 @@ def test_each_change_stays_within_its_documented_range(keras):
 
 def test_wrong_arguments_of_a_pipeline_are_reported(keras):
     from trainer.data.pipeline import TrainingRows
-    from trainer.data.stream import TrainingStream
+    from trainer.data.streams.stream import TrainingStream
 
     with pytest.raises(UsageError, match="batch size must be at least 1: 0"):
         TrainingRows(make_images(20), batch_size=0)

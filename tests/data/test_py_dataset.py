@@ -37,7 +37,7 @@ def read(pipeline, number: int, first: int = 0) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_pass_has_each_batch_once_in_an_order_of_its_own_from_any_step(keras, workers):
-    from trainer.data.py_dataset import TrainingPyDataset
+    from trainer.data.streams.py_dataset import TrainingPyDataset
 
     pipeline = TrainingPyDataset(made(keras, workers=workers), seed=7)
     assert [list(leaf.shape) for leaf in pipeline.spec] == [[None, 1], [None]]
@@ -54,8 +54,8 @@ def test_every_pass_has_each_batch_once_in_an_order_of_its_own_from_any_step(ker
 
 
 def test_an_endless_data_set_needs_a_length_and_starts_anywhere_without_reading(keras):
-    from trainer.data.py_dataset import TrainingPyDataset
-    from trainer.data.stream import Length
+    from trainer.data.streams.py_dataset import TrainingPyDataset
+    from trainer.data.streams.stream import Length
 
     with pytest.raises(UsageError, match=r"^cannot train on Numbers: it is endless; give .*steps_per_epoch=…\)$"):
         TrainingPyDataset(made(keras, size=None))
@@ -64,7 +64,7 @@ def test_an_endless_data_set_needs_a_length_and_starts_anywhere_without_reading(
 
 
 def test_what_cannot_be_read_is_one_line(keras):
-    from trainer.data.py_dataset import TrainingPyDataset
+    from trainer.data.streams.py_dataset import TrainingPyDataset
 
     with pytest.raises(UsageError, match=r"^cannot train on Numbers: it has no batches$"):
         TrainingPyDataset(made(keras, size=0))

@@ -52,7 +52,7 @@ class Loader:
 
 
 def test_a_look_at_the_first_batch_changes_no_order(keras):
-    from trainer.data.stream import TrainingStream
+    from trainer.data.streams.stream import TrainingStream
 
     one, peeked, later = (TrainingStream(shuffled()) for _ in range(3))
     orders = read(one.batches(), 9)
@@ -65,7 +65,7 @@ def test_a_look_at_the_first_batch_changes_no_order(keras):
 
 
 def test_the_passes_are_those_of_reading_the_dataset_again_and_again(keras):
-    from trainer.data.stream import TrainingStream
+    from trainer.data.streams.stream import TrainingStream
 
     theirs, ours = shuffled(), TrainingStream(shuffled())
     ours.peek()
@@ -77,7 +77,7 @@ def test_the_passes_are_those_of_reading_the_dataset_again_and_again(keras):
 def test_every_kind_of_stream_gives_the_same_batches_and_scales_bytes(keras, kind):
     import tensorflow as tf
 
-    from trainer.data.stream import Length, TrainingStream
+    from trainer.data.streams.stream import Length, TrainingStream
 
     def dataset():
         each = [(tf.data.Dataset.from_tensor_slices(pair).batch(4)) for pair in rows()]
@@ -98,7 +98,7 @@ def test_every_kind_of_stream_gives_the_same_batches_and_scales_bytes(keras, kin
 def test_inputs_alone_and_weights_are_parts_of_a_batch(keras):
     import tensorflow as tf
 
-    from trainer.data.stream import Length, TrainingStream
+    from trainer.data.streams.stream import Length, TrainingStream
 
     x, y = np.zeros((4, 2), np.float32), np.zeros(4, np.int32)
     alone = tf.data.Dataset.from_tensor_slices({"a": x, "b": x}).batch(2)
@@ -112,7 +112,7 @@ def test_inputs_alone_and_weights_are_parts_of_a_batch(keras):
 
 
 def test_a_stream_of_unknown_length_is_counted_on_request_alone(keras, caplog):
-    from trainer.data.stream import Length, TrainingStream
+    from trainer.data.streams.stream import Length, TrainingStream
 
     with pytest.raises(UsageError, match=r"^cannot train: the number of batches is unknown, .*steps_per_epoch=…\), or"):
         TrainingStream(rows)
@@ -127,7 +127,7 @@ def test_a_stream_that_does_not_end_is_not_counted_for_ever(keras, monkeypatch, 
     from itertools import repeat
 
     from trainer.data import passes
-    from trainer.data.stream import Length, TrainingStream
+    from trainer.data.streams.stream import Length, TrainingStream
 
     monkeypatch.setattr(passes, "MANY", 50)
     monkeypatch.setattr(passes, "PATIENCE", 0.0)
@@ -172,7 +172,7 @@ def single():
     ],
 )
 def test_what_is_no_stream_of_batches_is_refused_at_once(keras, given, error, said):
-    from trainer.data.stream import TrainingStream
+    from trainer.data.streams.stream import TrainingStream
 
     with pytest.raises(error, match=said) as caught:
         TrainingStream(given)
@@ -189,8 +189,8 @@ def test_what_is_no_stream_of_batches_is_refused_at_once(keras, given, error, sa
 )
 @pytest.mark.parametrize("peeked", [True, False])
 def test_what_goes_wrong_later_is_one_line(keras, given, said, peeked):
-    from trainer.data.reading import reading
-    from trainer.data.stream import Length, TrainingStream
+    from trainer.data.streams.reading import reading
+    from trainer.data.streams.stream import Length, TrainingStream
 
     stream = TrainingStream(rows() if "ended" in said else given, Length(steps=9))
     if peeked:
@@ -210,7 +210,7 @@ def test_what_goes_wrong_later_is_one_line(keras, given, said, peeked):
 def test_empty_and_endless_datasets_are_refused_before_training(keras):
     import tensorflow as tf
 
-    from trainer.data.stream import EvaluationStream, Length, TrainingStream
+    from trainer.data.streams.stream import EvaluationStream, Length, TrainingStream
 
     data = tf.data.Dataset.from_tensor_slices(np.zeros((4, 2), np.float32)).batch(2)
     with pytest.raises(UsageError, match=r"^cannot train: the data are endless; give .*steps_per_epoch=…\) or "):
@@ -232,7 +232,7 @@ def test_empty_and_endless_datasets_are_refused_before_training(keras):
 
 
 def test_a_generator_object_is_read_once_and_never_again(keras):
-    from trainer.data.stream import Length, TrainingStream
+    from trainer.data.streams.stream import Length, TrainingStream
 
     stream = TrainingStream(rows(5), Length(steps=5))
     stream.peek()
@@ -242,14 +242,14 @@ def test_a_generator_object_is_read_once_and_never_again(keras):
 
 
 def test_too_few_batches_to_resume_are_one_line(keras):
-    from trainer.data.stream import Length, TrainingStream
+    from trainer.data.streams.stream import Length, TrainingStream
 
     with pytest.raises(DataError, match=r"^cannot continue at step 9: the stream has only 3 batches$"):
         TrainingStream(rows(), Length(steps=20)).batches(9)
 
 
 def test_an_evaluation_of_unknown_length_reads_all_batches_every_time(keras):
-    from trainer.data.stream import EvaluationStream
+    from trainer.data.streams.stream import EvaluationStream
 
     stream = EvaluationStream(rows)
     stream.peek()

@@ -12,7 +12,7 @@ from conftest import SILENT, Script, make_images, small_net
 from plugins.norm_statistics import NormStatistics
 from trainer.data.pipeline import EvaluationRows
 from trainer.data.rows import evenly
-from trainer.data.stream import TrainingStream
+from trainer.data.streams.stream import TrainingStream
 from trainer.errors import UsageError
 from trainer.kernels.batch_statistics import BatchStatistics
 from trainer.plugin import Plugin

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from trainer.data.batch import Tree, described
 from trainer.data.given import rows_of
-from trainer.data.reading import reading
 from trainer.data.rows import ArrayRows, is_rows
-from trainer.data.source import is_stream, source_of
+from trainer.data.streams.reading import reading
+from trainer.data.streams.source import is_stream, source_of
 from trainer.data.structure import Side, by_name
 from trainer.errors import UsageError
 
@@ -35,7 +35,7 @@ def inputs_of(x: Any, batch_size: int) -> Inputs:
     """Return the inputs in a user's data; labels in them are left out.
 
     Args:
-        x: An array or a tree of arrays, `Rows`, a stream of batches (see `trainer.data.source.source_of`) or an
+        x: An array or a tree of arrays, `Rows`, a stream of batches (see `trainer.data.streams.source.source_of`) or an
             evaluation pipeline.
         batch_size: Rows per batch of what has no batches of its own.
 

@@ -14,7 +14,7 @@ from trainer.data.given import evaluation_data, training_data
 from trainer.data.pipeline import EvaluationPipeline, EvaluationRows, TrainingPipeline, TrainingRows
 from trainer.data.seen import Seen
 from trainer.data.split import Data
-from trainer.data.stream import Length
+from trainer.data.streams.stream import Length
 from trainer.engine.durations import Durations
 from trainer.errors import UsageError
 from trainer.plugin import Every, Plugin

@@ -12,15 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import checkpoint
-from trainer.data.reading import failure_of, reading
+from trainer.data.streams.reading import failure_of, reading
 from trainer.engine.clock import Due, Moment
 from trainer.engine.course import Course
+from trainer.engine.evaluation_step import EvaluationStep
 from trainer.engine.hooks import Hooks
 from trainer.engine.learning_rate import LearningRate
 from trainer.engine.ledger import Ledger
 from trainer.engine.signals import look_outside
 from trainer.engine.spans import SPAN_SECONDS, Pace, steps_to_next
-from trainer.engine.step import EvaluationStep, TrainStep
+from trainer.engine.step import TrainStep
 from trainer.plugin import Every, Plugin, overrides
 from trainer.run import ENGINE_LOGS, Rewind, Run
 from trainer.runs.manifest import Manifest, Saved, take_up

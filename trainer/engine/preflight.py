@@ -15,7 +15,7 @@ from trainer.engine.first_batch.labels import look_at_balance
 from trainer.engine.first_batch.looks import first_batch, look
 from trainer.engine.first_batch.outputs import check_outputs
 from trainer.engine.first_batch.shape import check_shapes
-from trainer.engine.step import EVALUATION_SEED
+from trainer.engine.forward import EVALUATION_SEED
 from trainer.errors import DataError, InkwellError, UsageError
 from trainer.plugin import Plugin
 from trainer.runs.directory import check_ended, check_free

@@ -24,8 +24,9 @@ class BareLoop:
     def __init__(self, config: Config, model: keras.Model, train: ImageSet, validation: ImageSet | None = None) -> None:
         from trainer.config.optimizers import build_optimizer
         from trainer.data.pipeline import EvaluationRows, TrainingRows
+        from trainer.engine.evaluation_step import EvaluationStep
         from trainer.engine.learners import Learners
-        from trainer.engine.step import EvaluationStep, TrainStep
+        from trainer.engine.step import TrainStep
         from trainer.kernels.select import Kernels
         from trainer.kernels.strategy import Strategy
         from trainer.tasks.classification import Classification

@@ -11,8 +11,8 @@ import optree
 import tensorflow as tf
 
 from trainer.data.batch import PARTS, Batch, described
-from trainer.data.reading import reading
 from trainer.data.rows import is_list_of_numbers, named_leaves
+from trainer.data.streams.reading import reading
 from trainer.errors import DataError, UsageError
 from trainer.text import first_line
 

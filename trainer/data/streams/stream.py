@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from trainer.data.arranged import arranged, unfitted
 from trainer.data.batch import Batch, Fitting
-from trainer.data.passes import Passes, counted
-from trainer.data.source import source_of
+from trainer.data.streams.arranged import arranged, unfitted
+from trainer.data.streams.passes import Passes, counted
+from trainer.data.streams.source import source_of
 from trainer.display.shown import Shown
 from trainer.errors import UsageError
 
@@ -43,8 +43,8 @@ class TrainingStream(Shown):
     """Training batches from a stream, which is repeated without end, whatever the number of steps per epoch.
 
     Args:
-        x: A `tf.data.Dataset`, or Python code that makes batches; see `trainer.data.source.source_of`. Of the inputs,
-            uint8 means 0 to 255 and becomes float32 from 0 to 1, as everywhere.
+        x: A `tf.data.Dataset`, or Python code that makes batches; see `trainer.data.streams.source.source_of`. Of the
+            inputs, uint8 means 0 to 255 and becomes float32 from 0 to 1, as everywhere.
         length: The length of an epoch; default: that of the stream.
         fitting: Arranges batches for the task.
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from trainer.data.batch import PARTS
 from trainer.data.columns import as_written
-from trainer.data.python_batches import PythonBatches, wrong_parts
+from trainer.data.streams.python_batches import PythonBatches, wrong_parts
 from trainer.errors import UsageError
 
 

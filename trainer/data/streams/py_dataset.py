@@ -18,11 +18,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.arranged import arranged, unfitted
 from trainer.data.batch import Batch, Fitting
-from trainer.data.python_batches import AHEAD, as_batch, checked, spec_of_batch
-from trainer.data.reading import reading
-from trainer.data.stream import OWN, Length
+from trainer.data.streams.arranged import arranged, unfitted
+from trainer.data.streams.python_batches import AHEAD, as_batch, checked, spec_of_batch
+from trainer.data.streams.reading import reading
+from trainer.data.streams.stream import OWN, Length
 from trainer.display.shown import Shown
 from trainer.errors import UsageError
 

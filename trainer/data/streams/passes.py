@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from trainer.data.batch import Batch
 from trainer.data.columns import as_written
-from trainer.data.reading import reading
+from trainer.data.streams.reading import reading
 from trainer.errors import DataError, UsageError
 from trainer.stage import Stage
 from trainer.text import count
