@@ -38,7 +38,7 @@ RARE = "What few trainers have"
 INTRODUCTION = """\
 # Comparison with Lightning and Keras
 
-Lightning and Keras are general: any model, many devices, many trackers. Inkwell trains one Keras model on one device
+Lightning and Keras are general: any model, many devices, many trackers. Inkwell trains Keras models on one device
 and concentrates on the run itself: resuming exactly, surviving faults, and reporting what happened.
 
 ✓ means yes, ◐ partly, ✗ no. The answers for the others come from reading, in {month}, the source code of

@@ -195,7 +195,7 @@ def test_what_a_real_run_writes_is_what_is_read_back(keras, tmp_path, images):
     written = checkpoint.read(last).manifest
     known = manifest.Manifest.parse(written, "the checkpoint")
     assert written == {"layout": LAYOUT, **known.to_dict(), "variables": written["variables"]}
-    again, plugin = Run(seed=0, steps_per_epoch=7), registry.build("early_stopping")
+    again, plugin = Run(seed=0, steps_per_epoch=7, data=known.data), registry.build("early_stopping")
     manifest.check(again, known, anyway=False)
     manifest.take_up(again, known, [plugin], done=False)
     assert {name: getattr(again, name) for name in manifest.COUNTERS} == {

@@ -25,7 +25,8 @@ SECTIONS = {
     "Checkpoints and resuming": 15,
     "Terminal and configuration": 8,
     "Debugging and deployment": 11,
-    "What few trainers have": 15,
+    "Models and data of any structure": 8,
+    "What few trainers have": 18,
 }
 """Number of features per section; none is left out because its answer is inconvenient."""
 
@@ -82,7 +83,7 @@ def test_what_is_published_is_what_the_file_says(known):
 def test_no_feature_is_left_out_or_there_twice(known):
     assert {title: len(rows) for title, rows in known.sections.items()} == SECTIONS
     assert len({row.feature for row in known.row}) == len(known.row)
-    assert len(known.counted) == 126
+    assert len(known.counted) == 134
     assert sum(row.readme for row in known.row) == 10
 
 

@@ -1,1 +1,1 @@
-"""Streams: batches in an order of their own, from datasets, Python code and `keras.utils.PyDataset`."""
+"""Streams: batches in their own order, from datasets, Python code and `keras.utils.PyDataset`."""
