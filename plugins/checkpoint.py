@@ -66,7 +66,7 @@ class Checkpoint(Plugin):
             return
         self.best.follow(run)
         if self.best.monitor != "val_loss":
-            logger.info("the best weights are chosen by %s, since classes are unbalanced", self.best.monitor)
+            logger.warning("the best weights are chosen by %s, since classes are unbalanced", self.best.monitor)
 
     def on_step_end(self, run: Run) -> None:
         """Save `last` on schedule."""

@@ -23,6 +23,7 @@ from trainer.engine.compiled import settings_of
 from trainer.engine.evaluation_step import EvaluationStep
 from trainer.engine.first_batch.looks import first_batch, look_at_inputs
 from trainer.engine.first_batch.shape import check_shapes
+from trainer.engine.forward import build
 from trainer.engine.preflight import check_evaluation
 from trainer.errors import UsageError
 from trainer.evaluation.predictions import Predictions
@@ -80,6 +81,13 @@ class Evaluator(Shown):
         """Make the step anew, unless the names that the prepared task logs are still those of the present one."""
         if not hasattr(self, "step") or list(self.step.meter.read()) != [*self.task.names, *self.task.evaluated]:
             self.step = EvaluationStep(self.given, self.task, self.strategy)
+
+    def settle(self, data: EvaluationPipeline) -> None:
+        """Make the step if it waited for the first data, and create the variables of the task's layers."""
+        if not hasattr(self, "step"):
+            self.task.prepare(self.given, data.spec)
+            self.renew()
+        build(self.task, self.given, self.step.meter, data.spec)
 
     def pipeline(self, x: Any, y: Any = None, sample_weight: Any = None) -> EvaluationPipeline:
         """Return the batches of data, arranged for the task; arguments and errors are those of `evaluate`."""
@@ -176,9 +184,7 @@ class Evaluator(Shown):
             pipeline: The batches.
             what: The purpose, shown as the stage in progress.
         """
-        if not hasattr(self, "step"):
-            self.task.prepare(self.given, pipeline.spec)
-            self.renew()
+        self.settle(pipeline)
         outputs, labels = [], []
         images = len(pipeline.rows) if isinstance(pipeline, EvaluationRows) else 0
         steps = pipeline.steps or 0  # 0 if unknown

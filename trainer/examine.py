@@ -18,7 +18,7 @@ from trainer.evaluation.statistics import Comparison, compare
 from trainer.registry import tasks
 from trainer.runs.files import RunFiles, is_run
 from trainer.runs.find import find_checkpoint
-from trainer.runs.trained import Chosen, Trained, load_trained
+from trainer.runs.trained import Chosen, Trained, load_trained, restore_task
 from trainer.stage import Stage
 
 
@@ -55,7 +55,10 @@ class Examination(Shown):
         task = tasks.build(trained.config.task.name, **trained.config.task.args)
         self.evaluator = Evaluator(trained.model, task)
         self.temperature = trained.temperature if trained.temperature != 1 else None
-        self.numbers, outputs = self.evaluator.assess(self.evaluator.pipeline(chosen.images), self.temperature)
+        data = self.evaluator.pipeline(chosen.images)
+        self.evaluator.settle(data)
+        restore_task(trained.path, task.variables)
+        self.numbers, outputs = self.evaluator.assess(data, self.temperature)
         self.predictions = outputs if "per_class" in self.numbers else None
         right = self.predictions.right if self.predictions is not None else None
         self.overlap = overlap(trained.seen, chosen.images, right) if trained.seen is not None else None

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("trainer")
 
 LEARNING_RATE = "learning_rate"
+LEARNING_RATE_FACTOR = "learning_rate_factor"
+"""Name of the variable by which a schedule is lowered; checkpoints have it last."""
+
 ENGINE_LOGS = (LEARNING_RATE, "seconds", "images_per_second")
 """Values that the engine logs for every epoch besides those of the task; the seconds are those of training steps."""
 

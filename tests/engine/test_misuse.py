@@ -126,6 +126,10 @@ REFUSED: dict[str, tuple[Callable[[Any], tuple[Any, ...]], str]] = {
     "0 to 13 in uint8": (lambda k: (net(k), dataset(PIXELS // 16, LABELS)), r"go up to 13, not 255.*'float32'\) / 13"),
     "NaN pixels": (lambda k: (net(k), with_nan(FLOATS), LABELS), r"NaN or infinite values in row 77 of the training"),
     "NaN in a stream": (lambda k: (net(k), dataset(with_nan(FLOATS), LABELS, batch=100)), r"row 77 of the first train"),
+    "numbers for one unit": (
+        lambda k: (net(k, units=1), PIXELS, LABELS / 5),
+        r"between 0 and 1, .*mean_squared_error for numbers",
+    ),
     "labels of texts": (lambda k: (net(k), PIXELS, LABELS.astype(str)), r"labels are texts; number them"),
     "labels from 1": (lambda k: (net(k), PIXELS, LABELS + 1), r"from 1 to 4.*: subtract 1"),
     "labels from 1 in a stream": (lambda k: (net(k), dataset(FLOATS, LABELS + 1)), r"from 1 to 4.*: subtract 1"),

@@ -255,6 +255,20 @@ def test_the_variables_of_a_task_survive_a_kill_bit_for_bit(keras, centred, tmp_
     assert numbers(run) == numbers(centred[1])
 
 
+def test_the_variables_of_a_task_are_restored_for_an_evaluation_of_the_run(centred):
+    from trainer.checkpoint import Checkpoints
+    from trainer.errors import CheckpointError
+    from trainer.runs.trained import restore_task
+
+    trainer, run = centred
+    last, task = Checkpoints(run.directory / "checkpoints").role("last"), Centres()
+    restore_task(last, task.variables)
+    for ours, theirs in zip(task.variables, trainer.task.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+    with pytest.raises(CheckpointError, match="it has centres"):
+        restore_task(last, [task.random.state, *task.variables[1:]])
+
+
 def test_scalars_are_logged_beside_the_loss_of_a_batch(centred):
     _, run = centred
     lines = [line for line in run.history if line["kind"] == "batch"]

@@ -10,24 +10,29 @@ from trainer.errors import CheckpointError
 from trainer.text import in_line
 
 
-def restore(checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
-    """Assign a checkpoint's arrays to `variables`, or the first arrays if there are fewer variables.
+def restore(checkpoint: Checkpoint, variables: Sequence[Any], first: int = 0) -> None:
+    """Assign a checkpoint's arrays to `variables`, which may be fewer.
+
+    Args:
+        checkpoint: A verified checkpoint.
+        variables: Keras variables in checkpoint order.
+        first: Position of the array of the first variable, 0-based.
 
     Raises:
         CheckpointError: If the checkpoint does not match; nothing has been assigned then.
     """
-    check_fits(checkpoint, variables)
-    for variable, array in zip(variables, checkpoint.arrays, strict=False):
+    check_fits(checkpoint, variables, first)
+    for variable, array in zip(variables, checkpoint.arrays[first:], strict=False):
         variable.assign(array)
 
 
-def check_fits(checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
-    """Check that `variables` match a checkpoint's arrays, or the first arrays, in name, shape and dtype.
+def check_fits(checkpoint: Checkpoint, variables: Sequence[Any], first: int = 0) -> None:
+    """Check that `variables` match a checkpoint's arrays in name, shape and dtype; arguments are those of `restore`.
 
     Raises:
         CheckpointError: If they differ; the message names the first variable that does.
     """
-    saved = checkpoint.manifest["variables"]
+    saved = checkpoint.manifest["variables"][first:]
     for want, have in zip(describe(variables), saved, strict=False):
         if want != have:
             raise CheckpointError(

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from trainer.kernels.keras_private import learning_rate_of
+from trainer.run import LEARNING_RATE_FACTOR
 
 
 class Scaled(keras.optimizers.schedules.LearningRateSchedule):
@@ -19,7 +20,7 @@ class Scaled(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, schedule: Callable[[Any], Any]) -> None:
         self.schedule = schedule
-        self.factor = keras.Variable(1.0, trainable=False, name="learning_rate_factor")
+        self.factor = keras.Variable(1.0, trainable=False, name=LEARNING_RATE_FACTOR)
 
     def __call__(self, step: Any) -> Any:
         """Return the learning rate of the 0-based `step`."""

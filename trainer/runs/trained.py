@@ -28,6 +28,7 @@ from trainer.display.shown import Shown
 from trainer.errors import CheckpointError, DataError, UsageError
 from trainer.registry import models
 from trainer.result import Result
+from trainer.run import LEARNING_RATE_FACTOR
 from trainer.runs.files import MODEL, RunFiles, is_run
 from trainer.runs.find import find_checkpoint
 from trainer.runs.imports import import_named
@@ -224,6 +225,19 @@ def load_trained(path: Path, imports: Sequence[str] = (), model: keras.Model | N
         seen=files.seen if files is not None else None,
         learned_classes=classified,
     )
+
+
+def restore_task(path: Path, variables: Sequence[Any]) -> None:
+    """Restore a task's own variables from a checkpoint, which has them last, before the factors of learning rates.
+
+    Raises:
+        CheckpointError: If it has others.
+    """
+    if not variables:
+        return
+    saved = read_saved(path).checkpoint
+    names = [each["name"] for each in saved.manifest["variables"] if each["name"] != LEARNING_RATE_FACTOR]
+    checkpoint.restore(saved, variables, max(0, len(names) - len(variables)))
 
 
 def load_model(path: Path) -> keras.Model:
