@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from trainer.evaluator import Evaluator
     from trainer.plugin import Every, Plugin
     from trainer.run import Run
+    from trainer.tasks.classification import Classification
     from trainer.tasks.overall import Overall
     from trainer.tasks.supervised import Supervised
     from trainer.tasks.task import Task
     from trainer.trainer import Trainer
 
 _HOMES = {
+    "Classification": "trainer.tasks.classification",
     "Durations": "trainer.engine.durations",
     "Evaluator": "trainer.evaluator",
     "Every": "trainer.plugin",
@@ -32,7 +34,18 @@ _HOMES = {
 
 configure()  # before anything imports Keras
 
-__all__ = ["Durations", "Evaluator", "Every", "Overall", "Plugin", "Run", "Supervised", "Task", "Trainer"]
+__all__ = [
+    "Classification",
+    "Durations",
+    "Evaluator",
+    "Every",
+    "Overall",
+    "Plugin",
+    "Run",
+    "Supervised",
+    "Task",
+    "Trainer",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -126,7 +126,7 @@ def test_a_stream_of_unknown_length_is_counted_on_request_alone(keras, caplog):
 def test_a_stream_that_does_not_end_is_not_counted_for_ever(keras, monkeypatch, caplog):
     from itertools import repeat
 
-    from trainer.data import passes
+    from trainer.data.streams import passes
     from trainer.data.streams.stream import Length, TrainingStream
 
     monkeypatch.setattr(passes, "MANY", 50)

@@ -1,13 +1,35 @@
-"""From files and names to batches: sources, canonical order and splits, augmentation, pipelines."""
+"""From files and names to batches: sources, canonical order and splits, augmentation, pipelines.
+
+Names are imported on first use, so that a name of data can be checked without NumPy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainer.data.imageset import ImageSet, Source
+    from trainer.data.rows import ArrayRows, Rows
     from trainer.data.split import Data
+
+_HOMES = {
+    "ArrayRows": "trainer.data.rows",
+    "Data": "trainer.data.split",
+    "ImageSet": "trainer.data.imageset",
+    "Rows": "trainer.data.rows",
+    "Source": "trainer.data.imageset",
+}
+
+__all__ = ["ArrayRows", "Data", "ImageSet", "Rows", "Source", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trainer.data' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def load(

@@ -13,8 +13,8 @@ from trainer.data.columns import scaled_spec
 from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import EvaluationPipeline, EvaluationRows, TrainingPipeline, TrainingRows
 from trainer.data.rows import ArrayRows, Rows, is_rows
+from trainer.data.streams.kinds import is_stream
 from trainer.data.streams.py_dataset import TrainingPyDataset
-from trainer.data.streams.source import is_stream
 from trainer.data.streams.stream import OWN, EvaluationStream, Length, TrainingStream
 from trainer.errors import UsageError
 
@@ -38,7 +38,7 @@ def training_data(
 
     Args:
         x: Arrays or a tree of them; a tuple `(x, y)` or `(x, y, sample_weight)` of such; `Rows` such as an `ImageSet`;
-            a `keras.utils.PyDataset`; a stream of batches, see `trainer.data.streams.source.source_of`; or a pipeline.
+            a `keras.utils.PyDataset`; a stream of batches, see `trainer.data.streams.kinds.stream_of`; or a pipeline.
         y: Labels, if `x` are arrays.
         sample_weight: Weights of the rows, if `x` are arrays.
         fitting: Arranges batches for the task.

@@ -11,8 +11,8 @@ import tensorflow as tf
 from trainer.data.batch import Tree, described
 from trainer.data.given import rows_of
 from trainer.data.rows import ArrayRows, is_rows
+from trainer.data.streams.kinds import is_stream, stream_of
 from trainer.data.streams.reading import reading
-from trainer.data.streams.source import is_stream, source_of
 from trainer.data.structure import Side, by_name
 from trainer.errors import UsageError
 
@@ -35,7 +35,7 @@ def inputs_of(x: Any, batch_size: int) -> Inputs:
     """Return the inputs in a user's data; labels in them are left out.
 
     Args:
-        x: An array or a tree of arrays, `Rows`, a stream of batches (see `trainer.data.streams.source.source_of`) or an
+        x: An array or a tree of arrays, `Rows`, a stream of batches (see `trainer.data.streams.kinds.stream_of`) or an
             evaluation pipeline.
         batch_size: Rows per batch of what has no batches of its own.
 
@@ -45,7 +45,7 @@ def inputs_of(x: Any, batch_size: int) -> Inputs:
     if batch_size < 1:
         raise UsageError(f"cannot predict: batch_size must be at least 1, not {batch_size}")
     if is_stream(x) and not is_rows(x):
-        source = source_of(x)
+        source = stream_of(x)
         if source.endless:
             raise UsageError("cannot predict: the dataset has no end; limit it with take(n)")
         return Inputs(_inputs(source.batches.element_spec), lambda: _read(source.batches))

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from trainer.data.batch import Batch, Fitting
 from trainer.data.streams.arranged import arranged, unfitted
+from trainer.data.streams.kinds import stream_of
 from trainer.data.streams.passes import Passes, counted
-from trainer.data.streams.source import source_of
 from trainer.display.shown import Shown
 from trainer.errors import UsageError
 
@@ -43,7 +43,7 @@ class TrainingStream(Shown):
     """Training batches from a stream, which is repeated without end, whatever the number of steps per epoch.
 
     Args:
-        x: A `tf.data.Dataset`, or Python code that makes batches; see `trainer.data.streams.source.source_of`. Of the
+        x: A `tf.data.Dataset`, or Python code that makes batches; see `trainer.data.streams.kinds.stream_of`. Of the
             inputs, uint8 means 0 to 255 and becomes float32 from 0 to 1, as everywhere.
         length: The length of an epoch; default: that of the stream.
         fitting: Arranges batches for the task.
@@ -56,7 +56,7 @@ class TrainingStream(Shown):
     labels = None
 
     def __init__(self, x: Any, length: Length = OWN, fitting: Fitting = unfitted) -> None:
-        self._source = source_of(x)
+        self._source = stream_of(x)
         batches = arranged(self._source.batches, fitting)
         self._passes = Passes(batches if self._source.once else batches.repeat(), "train on")
         self._used = False
@@ -142,7 +142,7 @@ class EvaluationStream(Shown):
     labels = None
 
     def __init__(self, x: Any, steps: int | None = None, fitting: Fitting = unfitted) -> None:
-        source = source_of(x)
+        source = stream_of(x)
         if source.once:
             raise UsageError(
                 "cannot evaluate on a generator object, which can be read only once; give the function that makes it, "

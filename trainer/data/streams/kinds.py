@@ -16,7 +16,7 @@ from trainer.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Source:
+class Stream:
     """A stream of batches.
 
     Attributes:
@@ -40,12 +40,12 @@ class Source:
 
 
 def is_stream(x: Any) -> bool:
-    """Return True if `x` is a `tf.data.Dataset`, or Python code that makes batches: see `source_of`."""
+    """Return True if `x` is a `tf.data.Dataset`, or Python code that makes batches: see `stream_of`."""
     iterable = isinstance(x, Iterable) and not isinstance(x, str | bytes | dict | list | tuple)
     return isinstance(x, tf.data.Dataset) or _is_function(x) or (iterable and not hasattr(x, "__array__"))
 
 
-def source_of(x: Any) -> Source:
+def stream_of(x: Any) -> Stream:
     """Return a stream of batches.
 
     Args:
@@ -59,15 +59,15 @@ def source_of(x: Any) -> Source:
         DataError: If the first batch of Python code cannot be made.
     """
     if isinstance(x, tf.data.Dataset):
-        source = Source(_as_tuples(x))
+        source = Stream(_as_tuples(x))
     elif not is_stream(x):
         raise UsageError(f"cannot read batches from {type(x).__name__}; give a tf.data.Dataset or a generator function")
     elif _is_function(x):
-        source = Source(PythonBatches(lambda: iter(x())).dataset())
+        source = Stream(PythonBatches(lambda: iter(x())).dataset())
     elif isinstance(x, Iterator):
-        source = Source(PythonBatches(lambda: x).dataset(), once=True)
+        source = Stream(PythonBatches(lambda: x).dataset(), once=True)
     else:
-        source = Source(PythonBatches(lambda: iter(x), _length(x)).dataset())
+        source = Stream(PythonBatches(lambda: iter(x), _length(x)).dataset())
     if source.length == 0:
         raise UsageError("cannot use a stream without batches")
     return source
