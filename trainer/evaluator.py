@@ -12,11 +12,11 @@ import tensorflow as tf
 from trainer.config.build import build_on
 from trainer.data.batch import Arrange, Tree
 from trainer.data.columns import scaled, scaled_spec
-from trainer.data.given import evaluation_data
+from trainer.data.given.labelled import evaluation_data
+from trainer.data.given.unlabelled import fitted, inputs_of
 from trainer.data.imageset import ImageSet
 from trainer.data.pipeline import EvaluationPipeline, EvaluationRows
 from trainer.data.structure import Signature
-from trainer.data.unlabelled import fitted, inputs_of
 from trainer.display.model import model_line
 from trainer.display.shown import Shown
 from trainer.engine.compiled import settings_of

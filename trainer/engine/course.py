@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from trainer.data.augmentation.strength import Strength
 from trainer.data.batch import Fitting
-from trainer.data.given import evaluation_data, training_data
+from trainer.data.given.labelled import evaluation_data, training_data
 from trainer.data.pipeline import EvaluationPipeline, EvaluationRows, TrainingPipeline, TrainingRows
 from trainer.data.seen import Seen
 from trainer.data.split import Data
@@ -108,7 +108,7 @@ def course_of(
         fitting: Arranges batches for the task.
         images: True if the model takes images, so that arrays may be images.
         seed: Seed of order and augmentation.
-        augmentation: As in `trainer.data.given.training_data`.
+        augmentation: As in `trainer.data.given.labelled.training_data`.
         known: Name, digest, sizes and class names of the data; default: those of a `Data`.
         constant: True if the learning rate does not depend on the length of the run, which may then be found out.
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.batch import Tree, described
-from trainer.data.given import rows_of
+from trainer.data.given.labelled import rows_of
 from trainer.data.rows import ArrayRows, is_rows
 from trainer.data.streams.kinds import is_stream, stream_of
 from trainer.data.streams.reading import reading

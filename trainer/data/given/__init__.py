@@ -1,0 +1,1 @@
+"""The data that users give to `fit`, `evaluate` and `predict`, whatever their form."""
