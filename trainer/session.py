@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +128,7 @@ def assemble(config: Config, parts: Parts, run_dir: Path, ledger: Ledger) -> Ses
         DataError: If the data cannot be read.
     """
     training = config.training
+    import_module("optree")  # needed by both threads; no extension module of its kind is initialised beside TensorFlow
     with ThreadPoolExecutor(1) as reader:  # importing and reading both spend much time waiting
         named = config.data
         reading = reader.submit(
