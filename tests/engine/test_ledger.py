@@ -100,7 +100,7 @@ def test_a_slow_pipeline_is_named(keras):
     stream = tf.data.Dataset.from_tensor_slices((data.images / 255.0, data.labels)).batch(10).map(slow)
     run = Trainer(model, plugins=[]).fit(stream, test_data=make_images(20), epochs=1)
     assert run.result["bottleneck"].startswith("input pipeline, which steps waited for (")
-    assert run.result["time"]["data_wait"] > 2.5
+    assert run.result["time"]["data_wait"] > run.result["time"]["steps"]
 
 
 def test_the_entries_of_a_run_sum_to_its_wall_time(keras):

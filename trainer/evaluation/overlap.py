@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.data.imageset import ImageSet
 from trainer.evaluation.statistics import Share
 
 if TYPE_CHECKING:
@@ -23,26 +24,30 @@ class Overlap:
         trained_on: Number of images that the model was trained on.
         validated_on: Number of the other images that it was validated on.
         others: Accuracy on the images that it was not trained on; None if there are none, or nothing was classified.
+        unit: Plural of what is counted, `images` or `rows`.
     """
 
     images: int
     trained_on: int
     validated_on: int
     others: Share | None
+    unit: str = "images"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers and the sentence, ready for JSON."""
-        return {**asdict(self), "sentence": self.sentence}
+        numbers = {name: value for name, value in asdict(self).items() if name != "unit"}
+        return {**numbers, "sentence": self.sentence}
 
     @property
     def sentence(self) -> str:
         """A summary in words, without initial capital and full stop."""
         if not self.trained_on:
             validated = f"; {self.validated_on:,} of them were used for validation" if self.validated_on else ""
-            return f"none of the {self.images:,} images was used for training{validated}"
+            return f"none of the {self.images:,} {self.unit} was used for training{validated}"
         if self.trained_on == self.images:
-            return f"all {self.images:,} images were used for training: these numbers say nothing about new images"
-        return f"{self.trained_on:,} of {self.images:,} images were used for training; {self._others()}"
+            used = f"all {self.images:,} {self.unit} were used for training"
+            return f"{used}: these numbers say nothing about new {self.unit}"
+        return f"{self.trained_on:,} of {self.images:,} {self.unit} were used for training; {self._others()}"
 
     def _others(self) -> str:
         """Return the accuracy on the images that the model was not trained on, in words."""
@@ -62,4 +67,5 @@ def overlap(seen: Seen, images: Rows, right: np.ndarray | None) -> Overlap:
     """
     trained_on, validated_on = seen.marks(images)
     others = None if right is None or trained_on.all() else Share.of(right[~trained_on])
-    return Overlap(len(images), int(trained_on.sum()), int(validated_on.sum()), others)
+    unit = "images" if isinstance(images, ImageSet) else "rows"
+    return Overlap(len(images), int(trained_on.sum()), int(validated_on.sum()), others, unit)
