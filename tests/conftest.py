@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -78,6 +79,19 @@ class Losses(Plugin):
 
     def on_step_end(self, run: Run) -> None:
         self.losses.append(float(run.loss))
+
+
+class StopAt(Plugin):
+    """Sends SIGTERM to this process after a step, 1-based."""
+
+    every = Every(steps=1)
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, run: Run) -> None:
+        if run.step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.fixture

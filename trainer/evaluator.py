@@ -205,18 +205,13 @@ def takes_images(model: keras.Model | Mapping[str, keras.Model]) -> bool:
 
 
 def _tensor(leaf: Any) -> tf.Tensor:
-    """Return an input as the model takes it: float64 as float32, uint8 scaled."""
-    tensor = tf.convert_to_tensor(leaf)
-    return scaled(tf.cast(tensor, tf.float32) if tensor.dtype == tf.float64 else tensor)
+    """Return an input as the model takes it."""
+    return scaled(tf.convert_to_tensor(leaf))
 
 
 def _open(spec: Tree) -> Tree:
     """Return a structure of inputs whose batches may have any length."""
-    return tf.nest.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], _single(leaf.dtype)), spec)
-
-
-def _single(dtype: tf.DType) -> tf.DType:
-    return tf.float32 if dtype == tf.float64 else dtype
+    return tf.nest.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), spec)
 
 
 def _joined(batches: list[Tree]) -> Tree:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Losses, make_images
+from conftest import Losses, StopAt, make_images
 
-from trainer import Every, Plugin, Run, Task
+from trainer import Plugin, Run, Task
 from trainer.errors import UsageError
 from trainer.tasks.classification import Classification
 
@@ -66,19 +64,6 @@ def networks(keras) -> dict[str, Any]:
     return {"generator": generator, "discriminator": discriminator}
 
 
-class Kill(Plugin):
-    """Sends SIGTERM to this process after a step."""
-
-    every = Every(steps=1)
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, run: Run) -> None:
-        if run.step == self.step:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 def play(keras, folder: Path | None, *plugins: Plugin, resumed: bool = False, **changed: Any):
     """Train a GAN for 10 steps; return the trainer and the run."""
     from plugins.checkpoint import Checkpoint
@@ -127,7 +112,7 @@ def test_a_game_trains_both_models_and_one_step_is_one_count(keras, played):
 
 def test_a_game_killed_at_any_step_ends_as_if_it_had_not_been(keras, played, tmp_path):
     step = random.randint(1, 9)
-    _, stopped = play(keras, tmp_path / "run", Kill(step))
+    _, stopped = play(keras, tmp_path / "run", StopAt(step))
     assert (stopped.status, stopped.step) == ("interrupted", step)
     trainer, run = play(keras, tmp_path / "run", resumed=True)
     assert state(trainer) == state(played[0]), f"stopped at step {step}"
@@ -249,7 +234,7 @@ def test_the_variables_of_a_task_are_found_trained_and_named_in_the_plan(centred
 
 def test_the_variables_of_a_task_survive_a_kill_bit_for_bit(keras, centred, tmp_path):
     step = random.randint(1, 9)
-    centre(keras, tmp_path / "run", Kill(step))
+    centre(keras, tmp_path / "run", StopAt(step))
     trainer, run = centre(keras, tmp_path / "run", resumed=True)
     assert state(trainer) == state(centred[0]), f"stopped at step {step}"
     assert numbers(run) == numbers(centred[1])
@@ -315,7 +300,7 @@ def test_layers_and_metrics_that_nobody_has_called_yet_are_built_trained_and_res
     whole, run = centre(keras, tmp_path / "whole", task=Projected())
     assert any(label == "task trains" and text.endswith(", 76 parameters") for label, text in run.plan)
     assert run.logs["f1"] > 0
-    centre(keras, tmp_path / "run", Kill(7), task=Projected())
+    centre(keras, tmp_path / "run", StopAt(7), task=Projected())
     resumed, _ = centre(keras, tmp_path / "run", resumed=True, task=Projected())
     assert state(resumed) == state(whole)
     assert whole.evaluate(make_images(16))["f1"] > 0

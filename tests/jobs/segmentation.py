@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+from plain_keras import fitted
 
 from trainer import Trainer
 from trainer.data import load
@@ -58,21 +59,10 @@ def network() -> keras.Model:
 
 def keras_version(seed: int, sets: dict, epochs: int = EPOCHS) -> keras.Model:
     keras.utils.set_random_seed(seed)
-    (x, y), (x_val, y_val) = sets["train"], sets["validation"]
     model = network()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(3e-3), loss=loss, metrics=["accuracy", overlap()])
-    best = keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)
-    model.fit(
-        x / np.float32(255),
-        y,
-        batch_size=BATCH,
-        epochs=epochs,
-        validation_data=(x_val / np.float32(255), y_val),
-        callbacks=[best],
-        verbose=0,
-    )
-    return model
+    return fitted(model, sets, batch_size=BATCH, epochs=epochs)
 
 
 def inkwell_version(seed: int, sets: dict, epochs: int = EPOCHS) -> Trainer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+from plain_keras import fitted
 
 from trainer import Trainer
 from trainer.data import load
@@ -55,21 +56,10 @@ def network() -> keras.Model:
 
 def keras_version(seed: int, sets: dict, epochs: int = EPOCHS) -> keras.Model:
     keras.utils.set_random_seed(seed)
-    (x, y), (x_val, y_val) = sets["train"], sets["validation"]
     model = network()
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss=loss, metrics=[keras.metrics.BinaryAccuracy(threshold=0.0)])
-    best = keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)
-    model.fit(
-        {name: images / np.float32(255) for name, images in x.items()},
-        y,
-        batch_size=BATCH,
-        epochs=epochs,
-        validation_data=({name: images / np.float32(255) for name, images in x_val.items()}, y_val),
-        callbacks=[best],
-        verbose=0,
-    )
-    return model
+    return fitted(model, sets, batch_size=BATCH, epochs=epochs)
 
 
 def inkwell_version(seed: int, sets: dict, epochs: int = EPOCHS) -> Trainer:

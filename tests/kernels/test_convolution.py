@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SILENT, Losses, Script, make_images
+from conftest import SILENT, Losses, Script, StopAt, make_images
 
-from trainer import Every, Plugin, Run
+from trainer import Plugin
 from trainer.errors import UsageError
 
 SHAPES = [(12, 12, 1), (13, 12, 3), (11, 15, 2)]
 SOME = list(itertools.product(SHAPES, (1, 3, 5), ("same", "valid"), (True, False), ("relu", "linear"), (True, False)))
-
-
-class Stop(Plugin):
-    """Stops the process after a step, as a signal does."""
-
-    every = Every(steps=1)
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, run: Run) -> None:
-        if run.step == self.step:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def one_block(keras, shape, size=3, padding="same", pool=True, activation="relu", bias=True, dtype="float32"):
@@ -294,7 +279,7 @@ def test_a_resumed_run_gives_the_same_bits(keras, tmp_path, dropout):
         return fit(keras, model, blocks(), Checkpoint(monitor="loss"), *plugins, run_dir=folder, resumed=resumed)
 
     whole, _ = run(tmp_path / "whole")
-    _, stopped = run(tmp_path / "run", Stop(10))
+    _, stopped = run(tmp_path / "run", StopAt(10))
     assert (stopped.status, stopped.step) == ("interrupted", 10)
     resumed, _ = run(tmp_path / "run", resumed=True)
     assert state(resumed) == state(whole)
@@ -454,7 +439,7 @@ def test_a_run_resumed_on_either_side_of_the_change_gives_the_same_bits(keras, t
     whole = state(run(tmp_path / "whole"))
     for step in (6, 17):
         folder = tmp_path / str(step)
-        run(folder, Stop(step))
+        run(folder, StopAt(step))
         assert state(run(folder, resumed=True)) == whole
 
 

@@ -69,22 +69,30 @@ def _gather(column: tf.Tensor | Mapped, indices: tf.Tensor) -> tf.Tensor:
     # Declared stateless, so that tf.data may run it in parallel even if operations are deterministic.
     kind = tf.as_dtype(column.dtype)
     read = tf.numpy_function(column.__getitem__, [indices], kind, stateful=False)
-    shaped = tf.ensure_shape(read, [None, *column.shape[1:]])
-    return tf.cast(shaped, tf.float32) if kind == tf.float64 else shaped
+    return single(tf.ensure_shape(read, [None, *column.shape[1:]]))
+
+
+def single(leaf: tf.Tensor) -> tf.Tensor:
+    """Return a tensor with float64 as float32, as Keras computes."""
+    return tf.cast(leaf, tf.float32) if leaf.dtype == tf.float64 else leaf
 
 
 def scaled(leaf: tf.Tensor) -> tf.Tensor:
-    """Return an input as a task sees it: uint8 divided by 255 as float32, anything else unchanged."""
-    return tf.cast(leaf, tf.float32) / 255.0 if leaf.dtype == tf.uint8 else leaf
+    """Return an input as a task sees it: uint8 divided by 255 as float32, otherwise as `single` does."""
+    return tf.cast(leaf, tf.float32) / 255.0 if leaf.dtype == tf.uint8 else single(leaf)
 
 
 def scaled_spec(spec: Any) -> Any:
-    """Return the spec of a batch whose inputs went through `scaled`."""
+    """Return the spec of a batch whose inputs went through `scaled`, and all else through `single`."""
+
+    def as_float(leaf: Any, *kinds: tf.DType) -> Any:
+        return (
+            tf.TensorSpec(leaf.shape, tf.float32) if isinstance(leaf, tf.TensorSpec) and leaf.dtype in kinds else leaf
+        )
+
     x, *rest = spec
-    as_float = tf.nest.map_structure(
-        lambda leaf: tf.TensorSpec(leaf.shape, tf.float32) if leaf.dtype == tf.uint8 else leaf, x
-    )
-    return (as_float, *rest)
+    inputs = tf.nest.map_structure(lambda leaf: as_float(leaf, tf.uint8, tf.float64), x)
+    return (inputs, *tf.nest.map_structure(lambda leaf: as_float(leaf, tf.float64), rest))
 
 
 def is_image(leaf: Any) -> bool:

@@ -37,7 +37,7 @@ class TrainingPipeline(Protocol):
     Attributes:
         steps_per_epoch: Number of batches per epoch.
         spec: Element spec of a batch.
-        labels: All labels, int32 `[N]`, if they are known before training, else None.
+        labels: All labels, a tree of arrays `[N, …]`, if they are known before training, else None.
     """
 
     steps_per_epoch: int

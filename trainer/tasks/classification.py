@@ -12,7 +12,7 @@ from trainer.tasks.heads import head_activations
 from trainer.tasks.losses import build_loss
 from trainer.tasks.metrics import Measure
 from trainer.tasks.objective import Objective, class_numbers
-from trainer.tasks.outputs import as_list, outputs_of, with_others
+from trainer.tasks.outputs import as_list, with_others
 from trainer.tasks.supervised import Supervised
 
 if TYPE_CHECKING:
@@ -55,18 +55,10 @@ class Classification(Supervised):
         more = [f"{name}={value!r}" for name, value in shown.items() if value is not None]
         return ", ".join([f"label_smoothing={self.label_smoothing!r}", *more])
 
-    def check(self, model: keras.Model, spec: Any, labels: Any) -> None:
-        """Check that data match the model; a single unit tells labels 0 and 1 apart, and takes no number between them.
-
-        Raises:
-            UsageError: If they do not.
-        """
-        import numpy as np
-
-        super().check(model, spec, labels)
-        (learned,) = self.objectives(model, spec[1], outputs_of(model, spec[0]))
-        numbers = np.asarray(labels) if labels is not None and learned.predicts == "labels" else np.zeros(0)
-        if ((numbers > 0) & (numbers < 1)).any():
+    def _check_labels(self, objective: Objective, labels: np.ndarray) -> None:
+        """Check labels; a single unit tells labels 0 and 1 apart, and takes no number between them."""
+        super()._check_labels(objective, labels)
+        if objective.predicts == "labels" and ((labels > 0) & (labels < 1)).any():
             raise UsageError(
                 "cannot classify: labels lie between 0 and 1, and a single unit tells 0 and 1 apart; use the task "
                 "supervised, with loss=mean_squared_error for numbers or loss=binary_crossentropy for probabilities"

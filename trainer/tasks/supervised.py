@@ -139,7 +139,11 @@ class Supervised(Task):
         _check_labelled(spec)
         for objective in self.objectives(model, spec[1], outputs_of(model, spec[0])):
             if labels is not None:
-                objective.check_labels(np.asarray(of_output(labels, objective.name)))
+                self._check_labels(objective, np.asarray(of_output(labels, objective.name)))
+
+    def _check_labels(self, objective: Objective, labels: np.ndarray) -> None:
+        """Check the labels of one output; errors are those of `check`."""
+        objective.check_labels(labels)
 
     def objectives(self, model: keras.Model, labels: Tree, outputs: Tree) -> list[Objective]:
         """Return what each output with a loss learns, in the order in which losses are added.

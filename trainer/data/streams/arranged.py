@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.data.batch import Arrange, Batch, Fitting, as_it_is
-from trainer.data.columns import as_written, scaled, scaled_spec
+from trainer.data.columns import as_written, scaled, scaled_spec, single
 from trainer.data.rows import named_leaves
 from trainer.errors import UsageError
 
@@ -32,26 +32,15 @@ def arranged(batches: tf.data.Dataset, fitting: Fitting = unfitted) -> tf.data.D
     scalars = [name for name, leaf in named_leaves(raw).items() if leaf.shape.rank == 0]
     if scalars:
         raise _unbatched(f"{scalars[0]} has no batch axis")
-    spec = tf.nest.map_structure(_single_spec, scaled_spec(raw))
+    spec = scaled_spec(raw)
     arrange = fitting(spec)
 
     def changed(*batch: Any) -> Batch:
-        x, *rest = arrange(tf.nest.map_structure(_single, batch))
-        return (tf.nest.map_structure(scaled, x), *rest)
+        x, *rest = arrange(batch)
+        return (tf.nest.map_structure(scaled, x), *tf.nest.map_structure(single, rest))
 
     stays = spec == raw and arrange(raw) == raw
     return batches if stays else batches.map(as_written(changed))
-
-
-def _single(leaf: Any) -> Any:
-    """Return a tensor, with float64 as float32."""
-    return tf.cast(leaf, tf.float32) if leaf.dtype == tf.float64 else leaf
-
-
-def _single_spec(leaf: Any) -> Any:
-    """Return the spec of the result of `_single`."""
-    is_double = isinstance(leaf, tf.TensorSpec) and leaf.dtype == tf.float64
-    return tf.TensorSpec(leaf.shape, tf.float32) if is_double else leaf
 
 
 def _unbatched(why: str) -> UsageError:
